@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sdcontainer runs containers as systemd units.
+//
+// There is no daemon. A container is described by a [specs.Spec] with a few
+// annotations (package configs compiles TOML to it). [Runtime.Create] compiles the
+// Spec into one StartTransientUnit call and two programs of kernel calls, which a small
+// interpreter executes in the new namespaces while systemd makes the scope;
+// [Container.Start] executes the payload. systemd holds the limits, the
+// journal has the output, and /run/sdcontainer has one directory of records for each
+// container.
+//
+//	rt := &sdcontainer.Runtime{}
+//	c, err := rt.Create(ctx, "web", spec, sdcontainer.CreateOptions{})
+//	...
+//	err = c.Start(ctx)
+//	exit, err := c.Wait(ctx)
+//	err = c.Destroy(ctx, false)
+//
+// What the package does not do: fetch images, set up networks, restart
+// anything (that is the unit's business), or parse command lines.
+//
+// [specs.Spec]: https://pkg.go.dev/github.com/opencontainers/runtime-spec/specs-go#Spec
+package sdcontainer

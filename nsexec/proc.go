@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsexec
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// CloneArgs says how [Program.Fork] makes the child.
+type CloneArgs struct {
+	Namespaces uint64 // CLONE_NEW* flags
+	// Sibling makes the child one of the parent process, not of this one
+	// (CLONE_PARENT): the caller reaps it.
+	Sibling bool
+	// Cgroup is an open cgroup directory to be born in, or NoReg.
+	Cgroup Reg
+}
+
+// Fork makes the container's init. The child leaves the program here and waits
+// for the next one on sock; this process tells the child's pid and sends its
+// pidfd, and goes on. The result is the pidfd.
+func (p *Program) Fork(sock Reg, a CloneArgs) Reg {
+	// struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack,
+	// stack_size, tls, set_tid, set_tid_size, cgroup.
+	flags := a.Namespaces | unix.CLONE_PIDFD
+	if a.Sibling {
+		flags |= unix.CLONE_PARENT
+	}
+	exit := uint64(unix.SIGCHLD)
+	if a.Sibling {
+		exit = 0 // the kernel takes the parent's, and refuses any other
+	}
+	if a.Cgroup != NoReg {
+		flags |= unix.CLONE_INTO_CGROUP
+	}
+	pidfd := p.Words(0)
+	d := p.Words(flags, 0, 0, 0, exit, 0, 0, 0, 0, 0, 0)
+	p.point(d.Sub(8), pidfd)
+	if a.Cgroup != NoReg {
+		p.store(a.Cgroup, d.Sub(80), 8)
+	}
+	return p.keep(p.add(Step{Op: OpFork, Object: "init", Args: [6]Arg{d, Imm(88), pidfd, sock}}))
+}
+
+// Sync sends id (and the descriptor out, unless NoReg) to the parent on sock
+// and waits for its answer. It uses sendmsg and recvmsg.
+func (p *Program) Sync(sock Reg, id uint32, out Reg) {
+	p.add(Step{Op: OpSync, NR: id, Args: [6]Arg{sock, optional(out)}})
+}
+
+// SyncReceive is Sync for an answer that brings a descriptor.
+func (p *Program) SyncReceive(sock Reg, id uint32) Reg {
+	return p.keep(p.add(Step{Op: OpSync, NR: id, Args: [6]Arg{sock, optional(NoReg), Imm(1)}}))
+}
+
+// Ready is the last Sync before exec: it uses write and read only, which a
+// seccomp filter is more likely to allow.
+func (p *Program) Ready(sock Reg, id uint32) {
+	p.add(Step{Op: OpSync, NR: id, Args: [6]Arg{sock, optional(NoReg), Imm(2)}})
+}
+
+func optional(r Reg) Arg {
+	if r == NoReg {
+		return Imm(^uint64(0))
+	}
+	return r
+}
+
+// Keeper is what [Program.Keep] needs.
+type Keeper struct {
+	Child  Reg // pidfd of the container's init
+	Record Reg // the exit record, open for writing
+	Events Reg // memory.events of the cgroup, or NoReg
+	// Cleanup is executed when the record is written.
+	Cleanup Reg
+	Argv    []string
+}
+
+// Keep turns this process into the container's keeper: it reaps the child,
+// writes the exit record and becomes the cleanup command.
+func (p *Program) Keep(k Keeper) {
+	p.add(Step{Op: OpKeep, Object: "init", Args: [6]Arg{k.Child, k.Record, optional(k.Events), k.Cleanup, p.Vector(k.Argv), p.Vector(nil)}})
+}
+
+// Reap turns this process into a pid 1 that reaps orphans and forwards signals;
+// the payload goes on as its child.
+func (p *Program) Reap() { p.add(Step{Op: OpReap, Object: "init"}) }
+
+// Spawn runs a hook: path with argv and envp, state on its standard input, and
+// kills it after timeout.
+func (p *Program) Spawn(path string, argv, envp []string, state []byte, timeout time.Duration) {
+	p.add(Step{Op: OpSpawn, Object: path, NR: uint32(timeout / time.Millisecond),
+		Args: [6]Arg{p.String(path), p.Vector(argv), p.Vector(envp), p.Bytes(state), Imm(len(state))}})
+}
+
+// CheckCwd dies unless the working directory lies inside the root.
+func (p *Program) CheckCwd() { p.add(Step{Op: OpCheck, NR: CheckCwd, Object: "working directory"}) }
+
+// CheckNode dies unless fd is of the type and device number given: mode is
+// S_IFCHR and the like, dev 0 for anything but devices.
+func (p *Program) CheckNode(fd Reg, object string, mode uint32, dev uint64) {
+	p.add(Step{Op: OpCheck, NR: CheckNode, Object: object, Args: [6]Arg{fd, Imm(mode), Imm(dev)}})
+}
+
+// What an OpCheck step verifies.
+const (
+	CheckCwd  = 0
+	CheckNode = 1
+)
+
+// Setns joins the namespaces of fd: a namespace file or a pidfd.
+func (p *Program) Setns(fd Reg, object string, flags uint64) *Step {
+	return p.call(unix.SYS_SETNS, object, fd, Imm(flags))
+}
+
+// Unshare makes new namespaces for this process.
+func (p *Program) Unshare(object string, flags uint64) {
+	p.call(unix.SYS_UNSHARE, object, Imm(flags))
+}
+
+// Sethostname sets the UTS namespace's host name.
+func (p *Program) Sethostname(name string) {
+	p.call(unix.SYS_SETHOSTNAME, name, p.String(name), Imm(len(name)))
+}
+
+// Setdomainname sets the UTS namespace's NIS domain name.
+func (p *Program) Setdomainname(name string) {
+	p.call(unix.SYS_SETDOMAINNAME, name, p.String(name), Imm(len(name)))
+}
+
+// LoopbackUp brings "lo" up in the process's network namespace.
+func (p *Program) LoopbackUp() {
+	s := p.keep(p.call(unix.SYS_SOCKET, "lo", Imm(unix.AF_INET), Imm(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), Imm(0)))
+	ifreq := make([]byte, 40)
+	copy(ifreq, "lo")
+	ifreq[16] = unix.IFF_UP | unix.IFF_LOOPBACK
+	ifreq[16] |= unix.IFF_RUNNING
+	p.call(unix.SYS_IOCTL, "lo", s, Imm(unix.SIOCSIFFLAGS), p.Bytes(ifreq))
+	p.Close(s)
+}
+
+// JoinKeyring gives the process a new session keyring.
+func (p *Program) JoinKeyring(name string) *Step {
+	return p.call(unix.SYS_KEYCTL, name, Imm(unix.KEYCTL_JOIN_SESSION_KEYRING), p.String(name))
+}
+
+// Prctl makes one prctl call; object says in words what for.
+func (p *Program) Prctl(object string, option int, a, b, c, d uint64) *Step {
+	return p.call(unix.SYS_PRCTL, object, Imm(option), Imm(a), Imm(b), Imm(c), Imm(d))
+}
+
+// Setsid starts a session.
+func (p *Program) Setsid() { p.call(unix.SYS_SETSID, "") }
+
+// Umask sets the file mode creation mask.
+func (p *Program) Umask(mask uint32) { p.call(unix.SYS_UMASK, "", Imm(mask)) }
+
+// Chdir changes the working directory inside the root the process already has.
+func (p *Program) Chdir(path string) *Step { return p.call(unix.SYS_CHDIR, path, p.String(path)) }
+
+// Setgroups sets the supplementary groups.
+func (p *Program) Setgroups(gids []uint32) *Step {
+	b := make([]byte, 0, 4*len(gids))
+	for _, g := range gids {
+		b = append(b, byte(g), byte(g>>8), byte(g>>16), byte(g>>24))
+	}
+	return p.call(unix.SYS_SETGROUPS, "", Imm(len(gids)), p.Bytes(b))
+}
+
+// Setgid sets the three group ids.
+func (p *Program) Setgid(gid uint32) {
+	p.call(unix.SYS_SETRESGID, "", Imm(gid), Imm(gid), Imm(gid))
+}
+
+// Setuid sets the three user ids.
+func (p *Program) Setuid(uid uint32) {
+	p.call(unix.SYS_SETRESUID, "", Imm(uid), Imm(uid), Imm(uid))
+}
+
+// Capset sets the effective, permitted and inheritable sets.
+func (p *Program) Capset(effective, permitted, inheritable uint64) {
+	hdr := p.Words(uint64(unix.LINUX_CAPABILITY_VERSION_3))
+	e, m, i := effective, permitted, inheritable
+	low, high := uint64(0xffffffff), 32
+	d := p.Words(e&low|m&low<<high, i&low|e>>high<<high, m>>high|i>>high<<high)
+	p.call(unix.SYS_CAPSET, "", hdr, d)
+}
+
+// Seccomp installs a filter: instructions of 8 bytes each.
+func (p *Program) Seccomp(filter []byte, flags uint64) {
+	prog := p.Words(uint64(len(filter)/8), 0)
+	p.point(prog.Sub(8), p.Bytes(filter))
+	p.call(unix.SYS_SECCOMP, "filter", Imm(unix.SECCOMP_SET_MODE_FILTER), Imm(flags), prog)
+}
+
+// Ioctl makes one ioctl with an integer argument.
+func (p *Program) Ioctl(fd Reg, object string, request uint64, value uint64) *Step {
+	return p.call(unix.SYS_IOCTL, object, fd, Imm(request), Imm(value))
+}
+
+// OpenPty opens the container's own /dev/pts/ptmx, unlocks the pair and returns
+// both ends.
+func (p *Program) OpenPty(devpts Reg) (master, slave Reg) {
+	how := p.Words(uint64(unix.O_RDWR|unix.O_NOCTTY|cloexec), 0, inRoot)
+	master = p.keep(p.call(unix.SYS_OPENAT2, "ptmx", devpts, p.String("ptmx"), how, Imm(24)))
+	p.call(unix.SYS_IOCTL, "ptmx", master, Imm(unix.TIOCSPTLCK), p.Words(0))
+	slave = p.keep(p.call(unix.SYS_IOCTL, "ptmx", master, Imm(unix.TIOCGPTPEER), Imm(unix.O_RDWR|unix.O_NOCTTY|cloexec)))
+	return master, slave
+}
+
+// Dup3 makes descriptor number to a copy of fd that survives exec.
+func (p *Program) Dup3(fd Reg, to int) {
+	p.call(unix.SYS_DUP3, "", fd, Imm(to), Imm(0))
+}
+
+// CloseFrom closes every descriptor from first on.
+func (p *Program) CloseFrom(first int) {
+	p.call(unix.SYS_CLOSE_RANGE, "", Imm(first), Imm(^uint32(0)), Imm(0))
+}
+
+// Access dies unless the process, as it is then, may execute path.
+func (p *Program) Access(path string) *Step {
+	return p.call(unix.SYS_FACCESSAT2, path, here, p.String(path), Imm(unix.X_OK), Imm(unix.AT_EACCESS))
+}
+
+// Exec ends the program: the process becomes path.
+func (p *Program) Exec(path string, argv, envp []string) {
+	p.call(unix.SYS_EXECVE, path, p.String(path), p.Vector(argv), p.Vector(envp))
+}
+
+// SchedAttr, Setpriority, IoprioSet and friends: scheduling of the payload.
+
+// Setaffinity limits the process to the CPUs of mask.
+func (p *Program) Setaffinity(mask []byte) *Step {
+	return p.call(unix.SYS_SCHED_SETAFFINITY, "", Imm(0), Imm(len(mask)), p.Bytes(mask))
+}
+
+// Setpriority sets the nice value.
+func (p *Program) Setpriority(nice int) {
+	p.call(unix.SYS_SETPRIORITY, "nice", Imm(unix.PRIO_PROCESS), Imm(0), Imm(uint64(int64(nice))))
+}
+
+// IoprioSet sets the I/O class and level.
+func (p *Program) IoprioSet(value uint64) {
+	p.call(unix.SYS_IOPRIO_SET, "", Imm(1), Imm(0), Imm(value))
+}
+
+// SchedSetattr sets the scheduling policy.
+func (p *Program) SchedSetattr(a unix.SchedAttr) {
+	b := *(*[unsafe.Sizeof(a)]byte)(unsafe.Pointer(&a))
+	p.call(unix.SYS_SCHED_SETATTR, "", Imm(0), p.Bytes(b[:]), Imm(0))
+}
+
+// Personality sets the execution domain.
+func (p *Program) Personality(persona uint64) {
+	p.call(unix.SYS_PERSONALITY, "", Imm(persona))
+}
+
+// End reports the program done; the process waits for the next one.
+func (p *Program) End() { p.add(Step{Op: OpEnd}) }

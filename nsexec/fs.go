@@ -78,8 +78,12 @@ func (p *Program) Write(fd Reg, object, content string) *Step {
 	return p.call(unix.SYS_WRITE, object, fd, d, Imm(len(content)))
 }
 
-// Close closes a descriptor early: all are closed at exec anyway.
-func (p *Program) Close(fd Reg) { p.call(unix.SYS_CLOSE, "", fd) }
+// Close closes a descriptor early (all are closed at exec anyway). Its register
+// serves for a later result.
+func (p *Program) Close(fd Reg) {
+	p.call(unix.SYS_CLOSE, "", fd)
+	p.free = append(p.free, fd)
+}
 
 // OpenTree clones the mount (and with recursive the mounts below it) that path
 // below dir lies on: a detached bind mount. path "" is dir itself.

@@ -5,6 +5,7 @@ package nsexec
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,6 +96,7 @@ type Program struct {
 	data     []byte
 	relocs   []reloc
 	nextReg  Reg
+	free     []Reg // closed: for the next result
 	received []string
 	at, why  string
 	err      error
@@ -110,7 +112,7 @@ func New(name string) *Program { return &Program{name: name} }
 // Next starts the program that the same process runs after p: it may use every
 // register p filled.
 func Next(name string, p *Program) *Program {
-	return &Program{name: name, nextReg: p.nextReg}
+	return &Program{name: name, nextReg: p.nextReg, free: slices.Clone(p.free)}
 }
 
 // Name is the name given to [New].
@@ -147,6 +149,11 @@ func (p *Program) fail(format string, a ...any) {
 }
 
 func (p *Program) newReg() Reg {
+	if n := len(p.free); n > 0 {
+		r := p.free[n-1]
+		p.free = p.free[:n-1]
+		return r
+	}
 	if p.nextReg >= MaxRegs {
 		p.fail("more than %d registers", MaxRegs)
 		return 0
@@ -189,6 +196,12 @@ func (s *Step) Tolerate(errs ...unix.Errno) *Step { return s.OrSkip(0, errs...) 
 func (s *Step) OrSkip(n int, errs ...unix.Errno) *Step {
 	s.Tolerated, s.Skip = errs, uint16(n)
 	return s
+}
+
+// Jump goes on n steps further: the end of a branch that [Step.OrSkip] began. It
+// is a call that always fails.
+func (p *Program) Jump(n int) {
+	p.call(unix.SYS_CLOSE, "", Imm(^uint64(0))).OrSkip(n, unix.EBADF)
 }
 
 // String puts a NUL-terminated string into the data section.

@@ -134,7 +134,7 @@ func (p *Program) Receive(what string) Reg {
 		p.fail("more than %d descriptors", MaxReceived)
 	}
 	p.received = append(p.received, what)
-	return p.newReg()
+	return p.freshReg() // one after the other, as they arrive
 }
 
 // At names the steps that follow, until the next At: what they do together and
@@ -154,6 +154,10 @@ func (p *Program) newReg() Reg {
 		p.free = p.free[:n-1]
 		return r
 	}
+	return p.freshReg()
+}
+
+func (p *Program) freshReg() Reg {
 	if p.nextReg >= MaxRegs {
 		p.fail("more than %d registers", MaxRegs)
 		return 0

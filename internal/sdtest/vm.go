@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/wire"
+)
+
+// VM is a running guest: Debian with systemd as PID 1 and a unified cgroup
+// hierarchy, on a throw-away copy of its image. Everything in it goes through
+// Exec; there is no network and no shared directory.
+type VM struct {
+	Release string
+	Accel   string        // "kvm" or "tcg"
+	Booted  time.Duration // from the start of QEMU to the agent's greeting
+
+	dir        string // console log and initramfs
+	complaints complaints
+	port       *os.File
+	out        *wire.Writer
+	frames     chan wire.Frame // closed when the port is lost
+	qemu       *exec.Cmd
+	gone       chan struct{} // closed when QEMU has ended
+}
+
+// Command is what to run in a guest. Stdin, Stdout and Stderr may be nil.
+type Command struct {
+	wire.Request
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resized        <-chan wire.Size // new sizes of the terminal, or nil
+}
+
+// Boot deadlines: a guest that is slower than this is hung.
+const (
+	kvmBoot = 90 * time.Second
+	tcgBoot = 8 * time.Minute
+)
+
+// BootVM starts the guest of a release and waits for its agent.
+//
+//   - the image is built when the cache has none; progress goes to log
+//   - SDCONTAINER_ACCEL=kvm or tcg forces how; otherwise KVM is tried first
+//   - the caller calls Close
+func BootVM(ctx context.Context, release string, log io.Writer) (*VM, error) {
+	image, err := EnsureImage(ctx, release, log)
+	if err != nil {
+		return nil, err
+	}
+	force := os.Getenv("SDCONTAINER_ACCEL")
+	if force != "tcg" && (force == "kvm" || haveKVM()) {
+		v, err := boot(ctx, image, "kvm", kvmBoot)
+		if err == nil || force == "kvm" || ctx.Err() != nil {
+			return v, err
+		}
+		fmt.Fprintf(log, "Debian %s did not boot with KVM, emulating instead\n", release)
+	}
+	return boot(ctx, image, "tcg", tcgBoot)
+}
+
+// haveKVM tells whether the processor virtualizes and the kernel will make a
+// machine for us. (Some clouds have a /dev/kvm without vmx or svm, for
+// paravirtual guests only: QEMU's stop there at the first odd instruction.)
+// That it also runs one is only known once it has booted.
+func haveKVM() bool {
+	const kvmCreateVM = 0xae01 // KVM_CREATE_VM of linux/kvm.h
+	cpus, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil || !regexp.MustCompile(`(?m)^flags\s*:.* (vmx|svm)( |$)`).Match(cpus) {
+		return false
+	}
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), kvmCreateVM, 0)
+	if errno != 0 {
+		return false
+	}
+	_ = unix.Close(int(fd)) // only the answer mattered
+	return true
+}
+
+func boot(ctx context.Context, image Image, accel string, limit time.Duration) (*VM, error) {
+	dir, err := os.MkdirTemp("", "sdvm-")
+	if err != nil {
+		return nil, err
+	}
+	v := &VM{Release: image.Release, Accel: accel, dir: dir, gone: make(chan struct{}), frames: make(chan wire.Frame)}
+	start := time.Now()
+	if err := v.start(ctx, image); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	f, err := v.next(ctx)
+	if err == nil && f.Kind != wire.Hello {
+		err = fmt.Errorf("frame of kind %d instead of a greeting", f.Kind)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("boot Debian %s with %s: %w%s", v.Release, accel, err, v.Console()), v.Close())
+	}
+	v.Booted = time.Since(start)
+	return v, nil
+}
+
+// start runs QEMU with one end of a socket pair as its virtio-serial port.
+func (v *VM) start(ctx context.Context, image Image) error {
+	agent, err := buildAgent(ctx, v.dir)
+	if err != nil {
+		return err
+	}
+	ram, err := initramfs(image, agent)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(v.dir, "initrd"), ram, 0o600); err != nil {
+		return err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "guest")
+	defer theirs.Close()
+	_ = unix.SetNonblock(pair[0], true) // otherwise Close would not end a Read
+	v.port = os.NewFile(uintptr(pair[0]), "guest port")
+	v.out = wire.NewWriter(v.port)
+
+	v.qemu = exec.Command("qemu-system-x86_64", v.arguments(image)...)
+	v.qemu.ExtraFiles = []*os.File{theirs}
+	v.qemu.Stderr = &v.complaints
+	// A new process group: the terminal's ^C is for the caller to handle.
+	v.qemu.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// Order: the parent-death signal follows the thread that forks, so
+		// that thread waits for the child too. prctl(2), PR_SET_PDEATHSIG.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := v.qemu.Start()
+		if err == nil {
+			v.complaints.onEnd(func() { _ = v.qemu.Process.Kill() }) // it may be gone by then
+		}
+		started <- err
+		if err == nil {
+			_ = v.qemu.Wait() // how it ended is told by the console
+			close(v.gone)
+		}
+	}()
+	if err := <-started; err != nil {
+		return errors.Join(err, v.port.Close())
+	}
+	go v.receive()
+	return nil
+}
+
+// arguments is the machine. The disk is opened read-only: with snapshot=on all
+// writes go to an unlinked temporary file that is never flushed.
+func (v *VM) arguments(image Image) []string {
+	cpu := "host,arch-capabilities=off"
+	accel := "kvm"
+	if v.Accel == "tcg" {
+		// la57: five-level page tables make every emulated page walk longer.
+		cpu, accel = "max,la57=off", "tcg,thread=multi,tb-size=512"
+	}
+	kernel := "console=ttyS0 loglevel=5 mitigations=off oops=panic panic=-1 audit=0 " +
+		"systemd.show_status=0 systemd.unified_cgroup_hierarchy=1 random.trust_cpu=1 no_timer_check"
+	return []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-machine", "q35,hpet=off,usb=off", "-accel", accel, "-cpu", cpu, "-smp", "2", "-m", "2048",
+		"-kernel", filepath.Join(image.Dir, "vmlinuz"), "-initrd", filepath.Join(v.dir, "initrd"), "-append", kernel,
+		"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" + filepath.Join(image.Dir, "disk.ext4"),
+		"-device", "virtio-blk-pci,drive=root",
+		"-serial", "file:" + v.consolePath(),
+		"-device", "virtio-serial-pci",
+		"-chardev", "socket,id=agent,fd=3",
+		"-device", "virtserialport,chardev=agent,name=sdvm",
+	}
+}
+
+func (v *VM) consolePath() string { return filepath.Join(v.dir, "console") }
+
+// buildAgent compiles the guest's agent into dir; the go command's cache makes
+// all but the first quick.
+func buildAgent(ctx context.Context, dir string) (string, error) {
+	root, err := ModuleRoot()
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, "agent")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./test/vm/agent")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the agent: %w\n%s", err, text)
+	}
+	return out, nil
+}
+
+// receive hands over frames until the port is lost, which QEMU's end causes too.
+func (v *VM) receive() {
+	defer close(v.frames)
+	for {
+		f, err := wire.Read(v.port)
+		if err != nil {
+			return
+		}
+		select {
+		case v.frames <- f:
+		case <-v.gone:
+			return
+		}
+	}
+}
+
+// next waits for a frame from the agent.
+func (v *VM) next(ctx context.Context) (wire.Frame, error) {
+	select {
+	case f, ok := <-v.frames:
+		if !ok {
+			return f, errors.New("the guest is gone")
+		}
+		return f, nil
+	case <-v.gone:
+		return wire.Frame{}, errors.New("the guest is gone")
+	case <-ctx.Done():
+		return wire.Frame{}, fmt.Errorf("no answer: %w", ctx.Err())
+	}
+}
+
+// Exec runs one command in the guest and returns its exit code as a shell
+// would: 128+n after signal n.
+//
+//   - one at a time
+//   - when ctx ends first the guest is killed: it is hung, or what it runs is;
+//     the error has the end of its console
+func (v *VM) Exec(ctx context.Context, c Command) (int, error) {
+	code, err := v.exec(ctx, c)
+	if err == nil {
+		return code, nil
+	}
+	v.kill()
+	return code, fmt.Errorf("in Debian %s: %s: %w%s", v.Release, strings.Join(c.Args, " "), err, v.Console())
+}
+
+func (v *VM) exec(ctx context.Context, c Command) (int, error) {
+	if err := v.out.SendJSON(wire.Exec, c.Request); err != nil {
+		return 0, err
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go v.feed(c, stop)
+	for {
+		f, err := v.next(ctx)
+		if err != nil {
+			return 0, err
+		}
+		switch f.Kind {
+		case wire.Stdout:
+			write(c.Stdout, f.Payload)
+		case wire.Stderr:
+			write(c.Stderr, f.Payload)
+		case wire.Exit:
+			var res wire.Result
+			if err := f.Decode(&res); err != nil {
+				return 0, err
+			}
+			if res.Error != "" {
+				write(c.Stderr, []byte(res.Error+"\n"))
+			}
+			return res.Code, nil
+		case wire.Hello:
+			return 0, errors.New("the agent or the guest was restarted")
+		default:
+			return 0, fmt.Errorf("frame of kind %d in the middle of a command", f.Kind)
+		}
+	}
+}
+
+func write(w io.Writer, p []byte) {
+	if w != nil {
+		_, _ = w.Write(p) // the reader of our output may leave early
+	}
+}
+
+// feed sends the command's input until it ends. A read that outlives the
+// command (a terminal's) loses one line; there is no second command then.
+func (v *VM) feed(c Command, stop <-chan struct{}) {
+	if c.Resized != nil {
+		go func() {
+			for {
+				select {
+				case size := <-c.Resized:
+					_ = v.out.SendJSON(wire.Resize, size) // a lost port is noticed by the reader
+				case <-stop:
+					return
+				}
+			}
+		}()
+	}
+	if c.Stdin != nil {
+		_, _ = io.Copy(v.out.Stream(wire.Stdin), c.Stdin) // likewise
+	}
+	_ = v.out.Send(wire.StdinEOF, nil) // likewise
+}
+
+// Close ends the guest.
+//
+// It returns an error when the guest's kernel reported an oops, a bug or a
+// lock-up at any time.
+func (v *VM) Close() error {
+	v.kill()
+	err := v.kernelTrouble()
+	return errors.Join(err, v.port.Close(), os.RemoveAll(v.dir))
+}
+
+func (v *VM) kill() {
+	_ = v.qemu.Process.Kill() // it may have ended by itself
+	<-v.gone
+}
+
+// trouble is what the kernel says when it is broken, not when a container is.
+var trouble = regexp.MustCompile(`(?m)^.*(BUG: |Oops|Kernel panic|general protection fault|WARNING: CPU|` +
+	`kernel BUG|hung_task|blocked for more than|UBSAN|KASAN|refcount_t:|list_(add|del) corruption).*$`)
+
+func (v *VM) kernelTrouble() error {
+	text, err := os.ReadFile(v.consolePath())
+	if err != nil {
+		return err
+	}
+	found := trouble.Find(text)
+	if found == nil || v.Accel == "tcg" && strings.Contains(string(found), "soft lockup") {
+		return nil // an emulated CPU may stand still for long on a busy host
+	}
+	return fmt.Errorf("the kernel of Debian %s: %s%s", v.Release, strings.TrimSpace(string(found)), v.Console())
+}
+
+// Console is the end of what the guest and QEMU wrote, to be shown when something went wrong.
+func (v *VM) Console() string {
+	const lines = 40
+	var b strings.Builder
+	console, _ := os.ReadFile(v.consolePath()) // QEMU may have ended before making it
+	for what, text := range map[string]string{"console": string(console), "QEMU": v.complaints.String()} {
+		if text == "" {
+			continue
+		}
+		all := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r", ""), "\n"), "\n")
+		all = all[max(0, len(all)-lines):]
+		fmt.Fprintf(&b, "\n--- %s of Debian %s\n%s", what, v.Release, strings.Join(all, "\n"))
+	}
+	return b.String()
+}
+
+// complaints keeps what QEMU says on its standard error, and ends QEMU when
+// that is the end of the guest: it would stay stopped for ever.
+type complaints struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	end  func()
+}
+
+func (c *complaints) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text.Write(p)
+	if bytes.Contains(c.text.Bytes(), []byte("KVM internal error")) && c.end != nil {
+		c.end()
+	}
+	return len(p), nil
+}
+
+func (c *complaints) onEnd(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end = f
+}
+
+func (c *complaints) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}

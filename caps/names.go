@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caps
+
+import (
+	"fmt"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// names has every capability at its number (capabilities(7)).
+var names = [...]string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+	"CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
+	"CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE",
+	"CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT",
+	"CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG",
+	"CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+// All is the set of every known capability.
+const All Set = 1<<len(names) - 1
+
+// A Set is a set of capabilities, one bit each.
+type Set uint64
+
+// Names returns the names of the set, by number. Bits without a name are given
+// as "CAP_41" and so on.
+func (s Set) Names() []string {
+	var list []string
+	for n := range 64 {
+		if s&(1<<n) == 0 {
+			continue
+		}
+		if n < len(names) {
+			list = append(list, names[n])
+		} else {
+			list = append(list, fmt.Sprintf("CAP_%d", n))
+		}
+	}
+	return list
+}
+
+func (s Set) String() string {
+	if s == 0 {
+		return "none"
+	}
+	return strings.Join(s.Names(), " ")
+}
+
+// ParseSet returns the set that has the capabilities of list.
+func ParseSet(list []string) (Set, error) {
+	var s Set
+	for _, name := range list {
+		n, err := number(name)
+		if err != nil {
+			return 0, err
+		}
+		s |= 1 << n
+	}
+	return s, nil
+}
+
+func number(name string) (int, error) {
+	for n, known := range names {
+		if known == name {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown capability %q (did you mean %s?)", name, nearest(name))
+}
+
+// nearest finds the capability somebody may have meant.
+func nearest(name string) string {
+	name = strings.ToUpper(name)
+	if !strings.HasPrefix(name, "CAP_") {
+		name = "CAP_" + name
+	}
+	best, least := "", 1<<30
+	for _, known := range names {
+		if d := distance(name, known, least); d < least {
+			best, least = known, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to change, add or leave out between a and b; from
+// limit on it does not matter by how much.
+func distance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Sets are the five capability sets of a process.
+type Sets struct{ Bounding, Effective, Inheritable, Permitted, Ambient Set }
+
+// ParseSets understands the Spec's capability sets. Without any the process has
+// none. Sets that the kernel would refuse, or silently cut, are errors.
+func ParseSets(c *specs.LinuxCapabilities) (Sets, error) {
+	var s Sets
+	if c == nil {
+		return s, nil
+	}
+	for _, x := range []struct {
+		name string
+		list []string
+		set  *Set
+	}{
+		{"bounding", c.Bounding, &s.Bounding},
+		{"effective", c.Effective, &s.Effective},
+		{"inheritable", c.Inheritable, &s.Inheritable},
+		{"permitted", c.Permitted, &s.Permitted},
+		{"ambient", c.Ambient, &s.Ambient},
+	} {
+		var err error
+		if *x.set, err = ParseSet(x.list); err != nil {
+			return s, fmt.Errorf("capabilities.%s: %w", x.name, err)
+		}
+	}
+	return s, s.check()
+}
+
+func (s Sets) check() error {
+	for _, x := range []struct {
+		extra Set
+		of    string
+	}{
+		{s.Effective &^ s.Permitted, "effective, but not in permitted"},
+		{s.Inheritable &^ s.Bounding, "inheritable, but not in bounding"},
+		{s.Ambient &^ s.Permitted, "ambient, but not in permitted"},
+		{s.Ambient &^ s.Inheritable, "ambient, but not in inheritable"},
+	} {
+		if x.extra != 0 {
+			return fmt.Errorf("capabilities: %v: in %s", x.extra, x.of)
+		}
+	}
+	return nil
+}

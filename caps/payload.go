@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caps
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// A Payload is a process of the Spec, understood.
+type Payload struct {
+	Identity
+	Sets
+	// Rlimits and OOMScoreAdj (nil for none) are set by the parent.
+	Rlimits     []Rlimit
+	OOMScoreAdj *int
+	// Env is the whole environment.
+	Env []string
+	// Path is the program's absolute path in the container. The parent resolves
+	// it; until then it is empty.
+	Path string
+	// Keyring names the session keyring; "" keeps the caller's.
+	Keyring string
+	// DeathSignal ends the payload when its parent does; 0 for none.
+	DeathSignal unix.Signal
+
+	cwd        string
+	umask      uint32
+	noNewPrivs bool
+	attr       *unix.SchedAttr
+	ioprio     *uint64
+	persona    *uint64
+	affinity   []byte
+}
+
+// Plan understands process p, run as id. l has what a container's first process
+// takes from the Spec's linux section; it is nil for one executed later.
+func Plan(p *specs.Process, l *specs.Linux, id Identity) (*Payload, error) {
+	if p == nil {
+		return nil, errors.New("process: the Spec has none")
+	}
+	y := &Payload{Identity: id, cwd: p.Cwd, umask: 0o022, noNewPrivs: p.NoNewPrivileges}
+	if y.cwd == "" {
+		y.cwd = "/"
+	}
+	if !path.IsAbs(y.cwd) {
+		return nil, fmt.Errorf("process.cwd %q: want an absolute path", y.cwd)
+	}
+	if u := p.User.Umask; u != nil {
+		y.umask = *u
+	}
+	if y.umask > 0o777 {
+		return nil, fmt.Errorf("process.user.umask %#o: want 0 to 0777", y.umask)
+	}
+	if err := y.understand(p, l); err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	return y, nil
+}
+
+func (y *Payload) understand(p *specs.Process, l *specs.Linux) (err error) {
+	if y.Sets, err = ParseSets(p.Capabilities); err != nil {
+		return err
+	}
+	if y.Rlimits, err = Rlimits(p.Rlimits); err != nil {
+		return err
+	}
+	if y.OOMScoreAdj, err = oomScore(p.OOMScoreAdj); err != nil {
+		return err
+	}
+	if y.attr, err = scheduler(p.Scheduler); err != nil {
+		return err
+	}
+	if y.ioprio, err = ioPriority(p.IOPriority); err != nil {
+		return err
+	}
+	if y.Env, err = environment(p, y.Identity); err != nil {
+		return err
+	}
+	if l == nil {
+		if a := p.ExecCPUAffinity; a != nil && a.Final != "" {
+			y.affinity, err = ParseCPUs(a.Final)
+		}
+		return err
+	}
+	if l.MemoryPolicy != nil {
+		return errors.New("linux.memoryPolicy is not supported (numactl in the container does the same)")
+	}
+	y.persona, err = personality(l.Personality)
+	return err
+}
+
+// DefaultPath is where programs are looked for when the environment has no PATH.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is what the Spec says, and what every process has.
+func environment(p *specs.Process, id Identity) ([]string, error) {
+	env := make([]string, 0, len(p.Env)+4)
+	seen := map[string]bool{}
+	for _, kv := range p.Env {
+		key, _, ok := strings.Cut(kv, "=")
+		if !ok || key == "" || strings.ContainsRune(kv, 0) {
+			return nil, fmt.Errorf("env %q: want NAME=VALUE", kv)
+		}
+		seen[key] = true
+		env = append(env, kv)
+	}
+	add := func(key, value string) {
+		if !seen[key] {
+			env = append(env, key+"="+value)
+		}
+	}
+	add("PATH", DefaultPath)
+	add("HOME", id.Home)
+	if p.Terminal {
+		add("TERM", "xterm")
+	}
+	add("container", "sdcontainer")
+	return env, nil
+}
+
+// Enter adds the steps that turn the helper into the payload's user. terminal
+// adds those for its session and standard streams, filter those that install its
+// seccomp filter: their place depends on no_new_privs. What is left is telling the
+// parent, and exec.
+func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
+	y.keyring(p)
+	y.schedule(p)
+	// Order: standard streams get their owner while we may still give files away
+	// (chown(2), CAP_CHOWN).
+	terminal()
+	y.directory(p)
+	y.bound(p)
+	if !y.noNewPrivs {
+		// Order: without no_new_privs the filter needs CAP_SYS_ADMIN, which the next
+		// steps give up (seccomp(2)).
+		filter()
+	}
+	y.become(p)
+	y.grant(p)
+	p.At("last settings", "")
+	// Order: after the change of ids, with which the kernel forgets it (prctl(2)).
+	p.DeathSignal(y.DeathSignal)
+	p.Umask(y.umask)
+	if y.Path != "" {
+		p.At("check "+y.Path, "as the user it will run as")
+		// Order: after the credentials; before the filter if that comes last. A filter
+		// may not know the call: then exec itself tells.
+		p.Access(y.Path).Tolerate(unix.ENOSYS, unix.EPERM)
+	}
+	if y.noNewPrivs {
+		p.At("no_new_privs", "no program can give more rights than these")
+		p.Prctl("no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		// Order: with no_new_privs the filter comes last: it need not allow what the
+		// steps above do.
+		filter()
+	}
+}
+
+func (y *Payload) keyring(p *nsexec.Program) {
+	if y.Keyring == "" {
+		return
+	}
+	p.At("session keyring "+y.Keyring, "the caller's keys stay with the caller")
+	// Order: first: the keyring belongs to who makes it, and later users have a
+	// quota of 200 keys (keyrings(7)). Without room, or keys in the kernel, the process goes
+	// on without one of its own; the default filter allows no key call.
+	p.JoinKeyring(y.Keyring).Tolerate(unix.ENOSYS, unix.EDQUOT)
+}
+
+func (y *Payload) schedule(p *nsexec.Program) {
+	// Order: after the final cgroup was joined, whose cpuset replaces masks and refuses
+	// SCHED_DEADLINE; before capabilities are dropped and the filter is installed.
+	if y.attr != nil {
+		p.At("scheduler", "")
+		p.SchedSetattr(*y.attr)
+	}
+	if y.ioprio != nil {
+		p.At("I/O priority", "")
+		p.IoprioSet(*y.ioprio)
+	}
+	if y.affinity != nil {
+		p.At("CPU affinity", "")
+		p.Setaffinity(y.affinity)
+	}
+	if y.persona != nil {
+		p.At("personality", "")
+		p.Personality(*y.persona)
+	}
+}
+
+func (y *Payload) directory(p *nsexec.Program) {
+	p.At("working directory "+y.cwd, "")
+	// Order: before the change of user, who need not be able to enter it.
+	p.Chdir(y.cwd)
+	// Order: at once after chdir: a descriptor that leads out of the root would show
+	// here (CVE-2024-21626).
+	p.CheckCwd()
+}
+
+// bound drops what is not in the bounding set.
+func (y *Payload) bound(p *nsexec.Program) {
+	p.At("bounding set: "+y.Bounding.String(), "what no program can ever get")
+	// Order: while CAP_SETPCAP is there.
+	for n := range len(names) {
+		if y.Bounding&(1<<n) == 0 {
+			p.Prctl(names[n], unix.PR_CAPBSET_DROP, uint64(n), 0, 0, 0)
+		}
+	}
+	// Capabilities of later kernels. The first number that does not exist ends it.
+	for n := len(names); n < 64; n++ {
+		p.Prctl(fmt.Sprintf("CAP_%d", n), unix.PR_CAPBSET_DROP, uint64(n), 0, 0, 0).OrSkip(63-n, unix.EINVAL)
+	}
+}
+
+// become changes to the payload's ids.
+func (y *Payload) become(p *nsexec.Program) {
+	p.At(fmt.Sprintf("become user %d:%d", y.UID, y.GID), "")
+	p.Prctl("keepcaps", unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
+	// Order: groups, group, user: each needs rights that the next gives up.
+	p.Setgroups(y.Groups)
+	p.Setgid(y.GID)
+	p.Setuid(y.UID)
+	p.Prctl("keepcaps", unix.PR_SET_KEEPCAPS, 0, 0, 0, 0)
+}
+
+// grant sets the capability sets.
+func (y *Payload) grant(p *nsexec.Program) {
+	p.At("capabilities: "+y.Permitted.String(), "")
+	p.Capset(uint64(y.Effective), uint64(y.Permitted), uint64(y.Inheritable))
+	// Order: ambient last: it is cut to permitted and inheritable (capabilities(7)).
+	p.Prctl("ambient", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	for n, name := range names {
+		if y.Ambient&(1<<n) != 0 {
+			p.Prctl(name, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(n), 0, 0)
+		}
+	}
+}

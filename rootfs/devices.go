@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// A node is one device of the container.
+type node struct {
+	path     string
+	mode     uint32 // with the type
+	dev      uint64
+	uid, gid uint32
+	bound    bool       // from the host: a user namespace may not make devices
+	src      nsexec.Reg // then
+}
+
+// defaultNodes are in every container (OCI runtime specification, default devices).
+var defaultNodes = []struct {
+	name         string
+	major, minor uint32
+}{
+	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+}
+
+// links are in every /dev.
+var links = []struct{ name, target string }{
+	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	{"core", "/proc/kcore"}, {"ptmx", "pts/ptmx"},
+}
+
+// hostDev says whether /dev is a bind mount: then its content is the host's
+// affair and stays as it is.
+func (b *builder) hostDev() bool {
+	for _, m := range b.mounts {
+		if m.dest == "/dev" && m.kind == bound {
+			return true
+		}
+	}
+	return false
+}
+
+// noNodesInRoot says whether no device node lies in the root filesystem itself, so
+// that it can be mounted nodev.
+func (b *builder) noNodesInRoot() bool {
+	own := false
+	for _, m := range b.mounts {
+		own = own || m.dest == "/dev"
+	}
+	for _, n := range b.nodes {
+		own = own && below(n.path, "/dev")
+	}
+	return own
+}
+
+func (b *builder) parseDevices() ([]node, error) {
+	var list []node
+	listed := map[string]bool{}
+	for _, d := range b.linux.Devices {
+		n, err := b.parseDevice(d)
+		if err != nil {
+			return nil, fmt.Errorf("device %q: %w", d.Path, err)
+		}
+		if listed[n.path] {
+			return nil, fmt.Errorf("device %q is listed twice", n.path)
+		}
+		listed[n.path] = true
+		list = append(list, n)
+	}
+	if b.hostDev() {
+		return list, nil
+	}
+	var all []node
+	for _, d := range defaultNodes {
+		n := node{path: "/dev/" + d.name, mode: unix.S_IFCHR | 0o666, dev: unix.Mkdev(d.major, d.minor), bound: b.ns.has(userNS)}
+		if !listed[n.path] {
+			all = append(all, n)
+		}
+	}
+	return append(all, list...), nil
+}
+
+func (b *builder) parseDevice(d specs.LinuxDevice) (node, error) {
+	types := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
+	typ, ok := types[d.Type]
+	if !ok {
+		return node{}, fmt.Errorf("type %q: want c, b, u or p", d.Type)
+	}
+	p, err := inside(d.Path)
+	if err != nil {
+		return node{}, err
+	}
+	if below(p, "/proc") || below(p, "/sys") {
+		return node{}, fmt.Errorf("a device in %s cannot be made", p)
+	}
+	n := node{path: p, mode: typ | 0o666}
+	if d.FileMode != nil {
+		n.mode = typ | uint32(d.FileMode.Perm())
+	}
+	if d.UID != nil {
+		n.uid = *d.UID
+	}
+	if d.GID != nil {
+		n.gid = *d.GID
+	}
+	if typ == unix.S_IFIFO {
+		return n, nil
+	}
+	if d.Major < 0 || d.Major > 0xfff || d.Minor < 0 || d.Minor > 0xfffff {
+		return node{}, fmt.Errorf("number %d:%d is out of range", d.Major, d.Minor)
+	}
+	n.dev = unix.Mkdev(uint32(d.Major), uint32(d.Minor))
+	n.bound = b.ns.has(userNS)
+	return n, nil
+}
+
+// addDevices fills /dev.
+func (b *builder) addDevices() {
+	// Order: after the mounts: /dev is one of them, and a mount over it would hide
+	// the nodes.
+	b.At("open /dev", "everything in it is made by descriptor: an image's link cannot lead out (CVE-2026-41579)")
+	dev := b.MkPath(b.root, "/dev", nsexec.Dir, 0o755)
+	for _, n := range b.nodes {
+		b.At("device "+n.path, "")
+		dir, name := dev, path.Base(n.path)
+		if path.Dir(n.path) != "/dev" {
+			dir = b.MkPath(b.root, path.Dir(n.path), nsexec.Dir, 0o755)
+		}
+		if n.bound {
+			b.bindNode(dir, name, n)
+		} else {
+			b.makeNode(dir, name, n)
+		}
+		if dir != dev {
+			b.Close(dir)
+		}
+	}
+	if !b.hostDev() {
+		b.addLinks(dev)
+	}
+	b.Close(dev)
+}
+
+func (b *builder) makeNode(dir nsexec.Reg, name string, n node) {
+	b.Mknod(dir, name, n.mode, n.dev).Tolerate(unix.EEXIST)
+	b.checkNode(dir, name, n)
+	if n.uid != 0 || n.gid != 0 {
+		b.Chown(dir, name, n.uid, n.gid)
+	}
+}
+
+func (b *builder) bindNode(dir nsexec.Reg, name string, n node) {
+	// The host's node may lie on a mount without nosuid or noexec, and is a peer of it.
+	b.MountSetattr(n.src, n.path, nsexec.MountAttr{
+		Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Clear: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_RDONLY,
+		Propagation: unix.MS_PRIVATE})
+	place := b.MkPath(dir, name, nsexec.File, 0o644)
+	b.MoveMount(n.src, place, n.path)
+	b.Close(place)
+	b.Close(n.src)
+	b.checkNode(dir, name, n)
+}
+
+// checkNode makes sure of what lies there now: an image may have brought a file,
+// or a link to one, of the same name.
+func (b *builder) checkNode(dir nsexec.Reg, name string, n node) {
+	fd := b.OpenInRoot(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
+	b.CheckNode(fd, n.path, n.mode&unix.S_IFMT, n.dev)
+	b.Close(fd)
+}
+
+func (b *builder) addLinks(dev nsexec.Reg) {
+	b.At("links in /dev", "")
+	for _, l := range links {
+		if strings.HasPrefix(l.target, "pts/") && b.at("/dev/pts", "devpts") == nil {
+			continue
+		}
+		b.Symlink(l.target, dev, l.name)
+	}
+}

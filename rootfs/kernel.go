@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// addNames sets what the container's UTS and network namespaces start with.
+func (b *builder) addNames() {
+	if b.spec.Hostname != "" {
+		b.At("hostname "+b.spec.Hostname, "")
+		b.Sethostname(b.spec.Hostname)
+	}
+	if b.spec.Domainname != "" {
+		b.At("domainname "+b.spec.Domainname, "")
+		b.Setdomainname(b.spec.Domainname)
+	}
+	if b.ns.made(netNS) {
+		b.At("loopback up", "the network namespace is new")
+		b.LoopbackUp()
+	}
+}
+
+// A sysctl is one kernel setting: its file below /proc/sys.
+type sysctl struct{ file, value string }
+
+// ipcSettings are the settings of kernel.* that belong to the IPC namespace.
+var ipcSettings = []string{"msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced",
+	"msg_next_id", "sem_next_id", "shm_next_id", "auto_msgmni"}
+
+// parseSysctls allows the settings that belong to a namespace of the
+// container's, and no other.
+func parseSysctls(list map[string]string, ns namespaces) ([]sysctl, error) {
+	out := make([]sysctl, 0, len(list))
+	for _, key := range slices.Sorted(maps.Keys(list)) {
+		file, err := sysctlFile(key)
+		if err == nil {
+			err = checkValue(list[key])
+		}
+		if err == nil {
+			err = allowSysctl(file, ns)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("sysctl %q: %w", key, err)
+		}
+		out = append(out, sysctl{file, list[key]})
+	}
+	return out, nil
+}
+
+// sysctlFile turns a key into a path as sysctl(8) does: the first separator
+// says which of '.' and '/' separates; the other one belongs to the names.
+func sysctlFile(key string) (string, error) {
+	if i := strings.IndexAny(key, "./"); i > 0 && key[i] == '.' {
+		key = strings.NewReplacer(".", "/", "/", ".").Replace(key)
+	}
+	for name := range strings.SplitSeq(key, "/") {
+		if name == "" || name == "." || name == ".." || strings.ContainsFunc(name, badInName) {
+			return "", fmt.Errorf("not a name of the form net.ipv4.ip_forward")
+		}
+	}
+	if len(key) > maxValue || !strings.Contains(key, "/") {
+		return "", fmt.Errorf("not a name of the form net.ipv4.ip_forward")
+	}
+	return key, nil
+}
+
+func badInName(r rune) bool {
+	ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:@", r)
+	return !ok
+}
+
+func checkValue(v string) error {
+	if v == "" || len(v) > 1023 {
+		return fmt.Errorf("value of %d bytes: want 1 to 1023", len(v))
+	}
+	for _, r := range v {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return fmt.Errorf("value %q has a control character", v)
+		}
+	}
+	return nil
+}
+
+func allowSysctl(file string, ns namespaces) error {
+	need := func(t nsType) error {
+		if ns.has(t) {
+			return nil
+		}
+		return fmt.Errorf("would change the host's setting: the container has no %s namespace", t)
+	}
+	top, rest, _ := strings.Cut(file, "/")
+	switch {
+	case top == "net":
+		return need(netNS)
+	case strings.HasPrefix(file, "fs/mqueue/"), top == "kernel" && slices.Contains(ipcSettings, rest):
+		return need(ipcNS)
+	case top == "user":
+		return need(userNS)
+	case file == "kernel/hostname" || file == "kernel/domainname":
+		return fmt.Errorf("use the key %s", rest)
+	}
+	return fmt.Errorf("belongs to no namespace: it would change the host's setting (want net.*, fs.mqueue.*, user.* or kernel.msg*, kernel.sem, kernel.shm*)")
+}
+
+// addSysctls writes the kernel settings.
+func (b *builder) addSysctls() {
+	if len(b.sysctl) == 0 {
+		return
+	}
+	b.At("private procfs for sysctls", "no mount of the container's can redirect what is written (CVE-2025-52881)")
+	proc := b.privateProc("")
+	for _, s := range b.sysctl {
+		b.At("sysctl "+strings.ReplaceAll(s.file, "/", "."), "")
+		// Order: after the namespaces they belong to, before readonlyPaths cover /proc/sys.
+		f := b.OpenBeneath(proc, "sys/"+s.file, unix.O_WRONLY)
+		b.Write(f, s.file, s.value)
+		b.Close(f)
+	}
+	b.Close(proc)
+}
+
+// privateProc returns a procfs that has no place in any tree. One that the
+// container may not make is the host's, opened before the root changes.
+func (b *builder) privateProc(subset string) nsexec.Reg {
+	if !b.ns.owned(pidNS) {
+		return b.OpenHere("/proc", unix.O_PATH|unix.O_DIRECTORY)
+	}
+	fs := b.Fsopen("proc")
+	if subset != "" {
+		b.FsconfigString(fs, "subset", subset)
+	}
+	mnt := b.Fsmount(fs, "private proc", noFiles)
+	b.Close(fs)
+	return mnt
+}
+
+// openProc keeps a procfs for the label that the payload gets at exec.
+func (b *builder) openProc() {
+	p := b.spec.Process
+	if p == nil || p.ApparmorProfile == "" && p.SelinuxLabel == "" {
+		return
+	}
+	b.At("private procfs for labels", "it has processes only")
+	// Order: before the root changes, and masks hide parts of the container's own.
+	b.w.Proc = b.privateProc("pid")
+}
+
+// WriteAttr writes an LSM attribute of the process itself, such as
+// "attr/apparmor/exec", through the procfs that [Plan] kept.
+func (w *World) WriteAttr(p *nsexec.Program, attr, value string) {
+	f := p.OpenInRoot(w.Proc, "thread-self/"+attr, unix.O_WRONLY)
+	p.Write(f, attr, value)
+	p.Close(f)
+}

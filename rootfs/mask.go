@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// parsePaths normalises maskedPaths or readonlyPaths.
+func (b *builder) parsePaths(key string, list []string) ([]string, error) {
+	var out []string
+	seen := map[string]bool{}
+	for _, p := range list {
+		clean, err := inside(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		for _, m := range b.mounts {
+			if m.kind == cgroups && below(clean, m.dest) {
+				return nil, fmt.Errorf("%s: %s lies in the cgroup mount, which is made last and has its own ro option", key, clean)
+			}
+		}
+		if !seen[clean] {
+			out = append(out, clean)
+		}
+		seen[clean] = true
+	}
+	return out, nil
+}
+
+// The two entries of the filesystem masks are made of.
+const (
+	maskDir  = "dir"
+	maskFile = "file"
+)
+
+// makeMask makes the filesystem that masks are clones of: ours alone, so that
+// nothing in an image can stand in for it (CVE-2025-31133).
+func (b *builder) makeMask() {
+	if len(b.masks) == 0 {
+		return
+	}
+	b.At("prepare masks", "an empty directory and an empty file, in a filesystem no image can reach")
+	fs := b.Fsopen("tmpfs")
+	b.FsconfigString(fs, "size", "4k")
+	b.FsconfigString(fs, "nr_inodes", "4")
+	b.FsconfigString(fs, "mode", "0555")
+	b.mask = b.Fsmount(fs, "masks", noFiles)
+	b.Close(fs)
+	b.Mkdir(b.mask, maskDir, 0o555)
+	b.Mknod(b.mask, maskFile, unix.S_IFREG, 0)
+	b.MountSetattr(b.mask, "masks", nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY})
+	b.MoveMount(b.mask, b.host, "masks")
+}
+
+// addMasks makes paths read-only, then hides others.
+func (b *builder) addMasks() {
+	// Order: readonlyPaths, then maskedPaths, after every other mount: nothing may
+	// be mounted over them, and kernel settings below /proc/sys are written.
+	for _, path := range b.ro {
+		b.At("make "+path+" read-only", "readonlyPaths")
+		b.skippable(func() { b.readOnlyPath(path) }, unix.ENOENT)
+	}
+	for _, path := range b.masks {
+		b.At("mask "+path, "maskedPaths")
+		b.skippable(func() { b.maskPath(path) }, unix.ENOENT)
+	}
+	if len(b.masks) > 0 {
+		b.Close(b.mask)
+	}
+}
+
+// skippable adds the steps of body; when the first fails with one of errs the
+// others are skipped.
+func (b *builder) skippable(body func(), errs ...unix.Errno) {
+	first := len(b.Steps())
+	body()
+	steps := b.Steps()
+	steps[first].OrSkip(len(steps)-first-1, errs...)
+}
+
+func (b *builder) readOnlyPath(path string) {
+	place := b.OpenInRoot(b.root, path, unix.O_PATH)
+	mnt := b.OpenTree(place, "", true)
+	b.MountSetattr(mnt, path, nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE, Recursive: true})
+	b.MoveMount(mnt, place, path)
+	b.Close(mnt)
+	b.Close(place)
+}
+
+// maskPath hides a path that is a directory or a file: only the kernel knows.
+func (b *builder) maskPath(path string) {
+	place := b.OpenInRoot(b.root, path, unix.O_PATH)
+	dir := len(b.Steps())
+	probe := b.OpenInRoot(place, ".", unix.O_PATH|unix.O_DIRECTORY)
+	b.Close(probe)
+	b.putMask(maskDir, place, path)
+	end := len(b.Steps())
+	b.Jump(0)
+	b.Steps()[dir].OrSkip(end-dir, unix.ENOTDIR)
+	b.putMask(maskFile, place, path)
+	b.Steps()[end].OrSkip(len(b.Steps())-end-1, unix.EBADF)
+	b.Close(place)
+}
+
+func (b *builder) putMask(entry string, place nsexec.Reg, path string) {
+	mnt := b.OpenTree(b.mask, entry, false)
+	b.MoveMount(mnt, place, path)
+	b.Close(mnt)
+}

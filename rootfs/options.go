@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// A change is a set of MOUNT_ATTR_ flags to set and to clear.
+type change struct{ set, clear uint64 }
+
+func (c *change) add(o change) {
+	if o.clear == unix.MOUNT_ATTR__ATIME {
+		// The access time modes are one field: the kernel wants all of it cleared.
+		c.set &^= unix.MOUNT_ATTR__ATIME
+	}
+	c.set = c.set&^o.clear | o.set
+	c.clear = c.clear&^o.set | o.clear
+}
+
+func (c change) none() bool { return c == change{} }
+
+// attributes are the options that change a mount. With an "r" before it, each
+// changes the mounts below too.
+var attributes = map[string]change{
+	"ro":            {set: unix.MOUNT_ATTR_RDONLY},
+	"rw":            {clear: unix.MOUNT_ATTR_RDONLY},
+	"nosuid":        {set: unix.MOUNT_ATTR_NOSUID},
+	"suid":          {clear: unix.MOUNT_ATTR_NOSUID},
+	"nodev":         {set: unix.MOUNT_ATTR_NODEV},
+	"dev":           {clear: unix.MOUNT_ATTR_NODEV},
+	"noexec":        {set: unix.MOUNT_ATTR_NOEXEC},
+	"exec":          {clear: unix.MOUNT_ATTR_NOEXEC},
+	"nodiratime":    {set: unix.MOUNT_ATTR_NODIRATIME},
+	"diratime":      {clear: unix.MOUNT_ATTR_NODIRATIME},
+	"nosymfollow":   {set: unix.MOUNT_ATTR_NOSYMFOLLOW},
+	"symfollow":     {clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
+	"relatime":      {set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
+	"norelatime":    {clear: unix.MOUNT_ATTR__ATIME},
+	"noatime":       {set: unix.MOUNT_ATTR_NOATIME, clear: unix.MOUNT_ATTR__ATIME},
+	"atime":         {clear: unix.MOUNT_ATTR__ATIME},
+	"strictatime":   {set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
+	"nostrictatime": {clear: unix.MOUNT_ATTR__ATIME},
+}
+
+// propagations are the propagation types. With an "r" before it, each holds for
+// the mounts below too.
+var propagations = map[string]uint64{
+	"private":    unix.MS_PRIVATE,
+	"slave":      unix.MS_SLAVE,
+	"shared":     unix.MS_SHARED,
+	"unbindable": unix.MS_UNBINDABLE,
+}
+
+// superblock options are set on a new filesystem; on a bind mount they could
+// have no effect. An empty value is the kernel's default: nothing to do.
+var superblock = map[string]string{
+	"sync": "sync", "async": "",
+	"dirsync": "dirsync", "nodirsync": "",
+	"lazytime": "lazytime", "nolazytime": "",
+	"iversion": "iversion", "noiversion": "",
+	"mand": "mand", "nomand": "",
+	"silent": "", "loud": "",
+	"defaults": "",
+}
+
+// Create says what the parent makes where a bind source is missing.
+type Create struct {
+	Kind     nsexec.Kind
+	Mode     uint32
+	UID, GID uint32
+}
+
+// A param is a filesystem's own option: key=value, or a key alone.
+type param struct {
+	key, value string
+	flag       bool
+}
+
+func (p param) String() string {
+	if p.flag {
+		return p.key
+	}
+	return p.key + "=" + p.value
+}
+
+// options are the options of one mount, understood.
+type options struct {
+	attr        change // of the mount itself
+	below       change // of it and all mounts below
+	rw          bool   // "rw" was said, not only implied
+	bind        bool
+	recursive   bool
+	propagation uint64
+	spread      bool // the propagation holds for the mounts below, too
+	idmap       bool
+	idmapBelow  bool
+	super       []string
+	params      []param
+	optional    bool
+	create      *Create
+}
+
+// parseOptions understands every standard mount option; keys are the parameters
+// that the filesystem itself has.
+func parseOptions(list []string, keys []string) (options, error) {
+	var o options
+	for _, s := range list {
+		if err := o.add(s, keys); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func (o *options) add(s string, keys []string) error {
+	if o.addMount(s) || o.addSuper(s) {
+		return nil
+	}
+	key, value, hasValue := strings.Cut(s, "=")
+	if strings.HasPrefix(key, "x-sdc.") {
+		return o.addOwn(key, value)
+	}
+	switch key {
+	case "tmpcopyup":
+		return fmt.Errorf("option %q: copying the image's files into a tmpfs is not supported", s)
+	case "notmpcopyup":
+		return nil
+	case "remount":
+		return fmt.Errorf("option %q: give the mount itself the options it shall have", s)
+	}
+	if !slices.Contains(keys, key) {
+		return fmt.Errorf("unknown option %q", s)
+	}
+	if len(value) > maxValue {
+		return fmt.Errorf("option %q: value longer than the kernel's %d bytes", key, maxValue)
+	}
+	o.params = append(o.params, param{key, value, !hasValue})
+	return nil
+}
+
+// maxValue is what fsconfig takes as a string.
+const maxValue = 255
+
+func (o *options) addMount(s string) bool {
+	below := strings.TrimPrefix(s, "r")
+	switch {
+	case s == "bind":
+		o.bind = true
+	case s == "rbind":
+		o.bind, o.recursive = true, true
+	case s == "idmap":
+		o.idmap = true
+	case s == "ridmap":
+		o.idmap, o.idmapBelow = true, true
+	case has(attributes, s):
+		o.attr.add(attributes[s])
+		o.rw = s == "rw" || o.rw && s != "ro"
+	case has(propagations, s):
+		o.propagation, o.spread = propagations[s], false
+	case below == s:
+		return false
+	case has(attributes, below):
+		o.below.add(attributes[below])
+	case has(propagations, below):
+		o.propagation, o.spread = propagations[below], true
+	default:
+		return false
+	}
+	return true
+}
+
+func has[K comparable, V any, M ~map[K]V](m M, key K) bool {
+	_, ok := m[key]
+	return ok
+}
+
+func (o *options) addSuper(s string) bool {
+	flag, ok := superblock[s]
+	if ok && flag != "" {
+		o.super = append(o.super, flag)
+	}
+	return ok
+}
+
+// addOwn understands our own options, which no kernel knows.
+func (o *options) addOwn(key, value string) error {
+	switch key {
+	case "x-sdc.optional":
+		if value != "" {
+			return fmt.Errorf("option %q takes no value", key)
+		}
+		o.optional = true
+		return nil
+	case "x-sdc.create":
+		c, err := parseCreate(value)
+		o.create = c
+		return err
+	}
+	return fmt.Errorf("unknown option %q: want x-sdc.optional or x-sdc.create", key)
+}
+
+// parseCreate reads dir, file, or either with :MODE:UID:GID.
+func parseCreate(s string) (*Create, error) {
+	f := strings.Split(s, ":")
+	c := &Create{Kind: nsexec.Dir, Mode: 0o755}
+	switch f[0] {
+	case "dir":
+	case "file":
+		c.Kind, c.Mode = nsexec.File, 0o644
+	default:
+		return nil, fmt.Errorf("x-sdc.create=%q: want dir or file, or dir:MODE:UID:GID", s)
+	}
+	if len(f) == 1 {
+		return c, nil
+	}
+	if len(f) != 4 {
+		return nil, fmt.Errorf("x-sdc.create=%q: want dir:MODE:UID:GID", s)
+	}
+	mode, err1 := strconv.ParseUint(f[1], 8, 32)
+	uid, err2 := strconv.ParseUint(f[2], 10, 32)
+	gid, err3 := strconv.ParseUint(f[3], 10, 32)
+	if err1 != nil || err2 != nil || err3 != nil || mode > 0o7777 || uid == noID || gid == noID {
+		return nil, fmt.Errorf("x-sdc.create=%q: want an octal mode and two numbers", s)
+	}
+	c.Mode, c.UID, c.GID = uint32(mode), uint32(uid), uint32(gid)
+	return c, nil
+}
+
+// noID is the id that means "none" to the kernel.
+const noID = 1<<32 - 1

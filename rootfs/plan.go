@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// Facts is what a plan depends on besides the Spec. The caller finds them out;
+// the planner looks at nothing.
+type Facts struct {
+	// Spawn is the program the same process ran before, or nil.
+	Spawn *nsexec.Program
+	// Sources says what each bind source of [Binds] is. One that is not there is a directory.
+	Sources map[string]SourceKind
+	// OverlayLowerPlus says that overlayfs takes its lower directories one by one
+	// (Linux 6.7).
+	OverlayLowerPlus bool
+	// HookState is the state that createContainer hooks read.
+	HookState []byte
+}
+
+// SourceKind is what a bind source is.
+type SourceKind uint8
+
+// The kinds of bind source.
+const (
+	IsDir SourceKind = iota
+	IsFile
+	IsMissing
+)
+
+// What the program asks the parent for. The ids are [nsexec.Program.Sync]'s.
+const (
+	// SyncConsole brings the master side of the container's terminal.
+	SyncConsole uint32 = 0x101
+	// SyncHooks asks for the prestart and createRuntime hooks to be run: all
+	// mounts are there, the root has not changed yet.
+	SyncHooks uint32 = 0x102
+)
+
+// A World is the plan of what a container sees.
+type World struct {
+	// Program makes it. Its name is "build".
+	Program *nsexec.Program
+	// Sources are the mounts to be opened and sent with the program, in order.
+	Sources []Source
+	// Root is the container's root directory.
+	Root nsexec.Reg
+	// Proc is a private procfs without sys for LSM labels, or NoReg when the
+	// Spec has no label.
+	Proc nsexec.Reg
+
+	ns     namespaces
+	group  *mount     // the cgroup mount that waits for the gate
+	place  nsexec.Reg // where it goes
+	master nsexec.Reg
+	slave  nsexec.Reg // the terminal's, or NoReg
+}
+
+// A builder carries what the steps of one plan share.
+type builder struct {
+	*nsexec.Program
+	spec   *specs.Spec
+	linux  *specs.Linux
+	set    configs.Settings
+	in     Facts
+	w      *World
+	ns     namespaces
+	mounts []*mount
+	nodes  []node
+	masks  []string
+	ro     []string
+	sysctl []sysctl
+
+	host  nsexec.Reg   // the host's "/", covered by the container's
+	root  nsexec.Reg   // the container's "/"
+	mask  nsexec.Reg   // the filesystem masks are made of
+	pts   nsexec.Reg   // the container's devpts
+	late  []nsexec.Reg // made read-only when everything in them is there
+	names []string     // of late, for messages
+}
+
+// Plan compiles the first phase of a container's start: everything that does not
+// depend on its cgroup. It ends at the gate; [World.EnterMounts] and
+// [World.Terminal] add the rest to the program after it.
+func Plan(spec *specs.Spec, set configs.Settings, in Facts) (*World, error) {
+	b, err := newBuilder(spec, set, in)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: %w", err)
+	}
+	b.receive()
+	b.becomeRoot()
+	b.enterRoot()
+	for _, m := range b.mounts {
+		b.addMount(m)
+	}
+	b.addDevices()
+	b.addConsole()
+	b.addDirectory()
+	b.addNames()
+	b.addSysctls()
+	b.openProc()
+	b.addHooks()
+	b.readOnly()
+	b.addMasks()
+	b.changeRoot()
+	b.At("gate", "what follows needs the cgroup")
+	b.End()
+	if _, err := b.Encode(); err != nil {
+		return nil, fmt.Errorf("rootfs: %w", err)
+	}
+	return b.w, nil
+}
+
+func newBuilder(spec *specs.Spec, set configs.Settings, in Facts) (*builder, error) {
+	b := &builder{spec: spec, linux: spec.Linux, set: set, in: in, ns: namespacesOf(spec),
+		root: nsexec.NoReg, mask: nsexec.NoReg, pts: nsexec.NoReg}
+	if b.linux == nil {
+		b.linux = &specs.Linux{}
+	}
+	b.Program = nsexec.New("build")
+	if in.Spawn != nil {
+		b.Program = nsexec.Next("build", in.Spawn)
+	}
+	b.w = &World{Program: b.Program, ns: b.ns, Proc: nsexec.NoReg, place: nsexec.NoReg, master: nsexec.NoReg, slave: nsexec.NoReg}
+	return b, b.parse()
+}
+
+// parse understands the whole Spec before the first step is added.
+func (b *builder) parse() (err error) {
+	if err := b.checkRoot(); err != nil {
+		return err
+	}
+	if b.mounts, err = parseMounts(b.spec); err != nil {
+		return err
+	}
+	if err := b.checkMounts(); err != nil {
+		return err
+	}
+	if b.nodes, err = b.parseDevices(); err != nil {
+		return err
+	}
+	if b.sysctl, err = parseSysctls(b.linux.Sysctl, b.ns); err != nil {
+		return err
+	}
+	if b.masks, err = b.parsePaths("maskedPaths", b.linux.MaskedPaths); err != nil {
+		return err
+	}
+	b.ro, err = b.parsePaths("readonlyPaths", b.linux.ReadonlyPaths)
+	return err
+}
+
+func (b *builder) checkRoot() error {
+	switch {
+	case !b.ns.has(mountNS):
+		return errors.New("the container has no mount namespace: its root would be the host's")
+	case b.spec.Root == nil || !path.IsAbs(b.spec.Root.Path):
+		return errors.New("root.path: want an absolute path")
+	case b.spec.Hostname != "" && !b.ns.has(utsNS):
+		return fmt.Errorf("hostname %q: the container has no UTS namespace", b.spec.Hostname)
+	case b.spec.Domainname != "" && !b.ns.has(utsNS):
+		return fmt.Errorf("domainname %q: the container has no UTS namespace", b.spec.Domainname)
+	case len(b.spec.Hostname) > 64 || len(b.spec.Domainname) > 64:
+		return errors.New("hostname or domainname: longer than the kernel's 64 bytes")
+	}
+	p := strings.TrimPrefix(b.linux.RootfsPropagation, "r")
+	if p != "" && !has(propagations, p) {
+		return fmt.Errorf("rootfsPropagation %q: want private, slave, shared or unbindable", b.linux.RootfsPropagation)
+	}
+	return nil
+}
+
+// checkMounts looks at what one mount alone does not show.
+func (b *builder) checkMounts() error {
+	kept := b.mounts[:0]
+	for _, m := range b.mounts {
+		if m.kind == bound && b.in.Sources[m.Source] == IsMissing && m.create == nil {
+			if m.optional {
+				continue
+			}
+			return fmt.Errorf("%v: source %s does not exist (option x-sdc.optional skips the mount, x-sdc.create=dir makes the source)", m, m.Source)
+		}
+		if m.idmap && len(m.UIDMappings) == 0 && !b.ns.has(userNS) {
+			return fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m)
+		}
+		b.replace(m)
+		kept = append(kept, m)
+	}
+	b.mounts = kept
+	if terminal(b.spec) && b.at("/dev/pts", "devpts") == nil {
+		return errors.New("process.terminal: want a mount of type devpts on /dev/pts")
+	}
+	return nil
+}
+
+// replace turns a mount that only the owner of a namespace may make into a copy
+// of the host's.
+func (b *builder) replace(m *mount) {
+	host := map[string]string{"proc": "/proc", "sysfs": "/sys", "mqueue": "/dev/mqueue"}[m.Type]
+	t, shows := shows[m.Type]
+	switch {
+	case m.kind == fresh && shows && !b.ns.owned(t):
+	case m.kind == cgroups && !b.ns.has(cgroupNS):
+		// In the host's cgroup namespace a new mount would change the options of the
+		// host's hierarchy (nsdelegate), so it must be a copy.
+		host = "/sys/fs/cgroup"
+		m.shut()
+	default:
+		return
+	}
+	if m.Type == "sysfs" {
+		m.attr.add(attributes["ro"])
+	}
+	m.kind, m.Source, m.recursive, m.params, m.super = bound, host, true, nil, nil
+	m.below, m.attr = m.attr, change{}
+}
+
+// shut makes a mount read-only unless its options say otherwise.
+func (m *mount) shut() {
+	if !m.rw {
+		m.attr.add(attributes["ro"])
+	}
+}
+
+// at returns the last mount of type typ at dest.
+func (b *builder) at(dest, typ string) *mount {
+	var found *mount
+	for _, m := range b.mounts {
+		if m.dest == dest {
+			found = m
+		}
+	}
+	if found == nil || found.kind != fresh || found.Type != typ {
+		return nil
+	}
+	return found
+}
+
+// becomeRoot takes the container's root for the work.
+func (b *builder) becomeRoot() {
+	b.At("work", "modes of files and directories are those asked for")
+	b.Umask(0)
+	if !b.ns.has(userNS) {
+		return
+	}
+	id := func(maps []specs.LinuxIDMapping) uint32 {
+		if len(maps) == 0 || mapped(0, maps) {
+			return 0
+		}
+		return maps[0].ContainerID
+	}
+	b.At("become root of the user namespace", "what is made belongs to somebody there")
+	// Order: after the id maps are written, before any file is made: an id that is
+	// not mapped owns nothing (user_namespaces(7)).
+	b.Setgroups(nil).Tolerate(unix.EPERM)
+	b.Setgid(id(b.linux.GIDMappings))
+	b.Setuid(id(b.linux.UIDMappings))
+	// Order: after the change of ids, with which the kernel forgets it (prctl(2)).
+	b.DeathSignal(unix.SIGKILL)
+}
+
+// addDirectory makes the working directory, as other runtimes do.
+func (b *builder) addDirectory() {
+	if b.spec.Process == nil || !path.IsAbs(b.spec.Process.Cwd) || path.Clean(b.spec.Process.Cwd) == "/" {
+		return
+	}
+	cwd := path.Clean(b.spec.Process.Cwd)
+	b.At("working directory "+cwd, "made if it is missing; no link leads out of the root")
+	// Order: before the root becomes read-only.
+	b.Close(b.MkPath(b.root, cwd, nsexec.Dir, 0o755))
+}
+
+// enterRoot puts the container's root over the host's.
+func (b *builder) enterRoot() {
+	b.At("leave the host's mounts", "nothing mounted from here on appears on the host")
+	// Order: first of all mounts. A mount made in a shared tree would appear on the
+	// host, and pivot_root refuses a shared parent (pivot_root(2)).
+	b.PropagateAll(unix.MS_PRIVATE)
+	b.host = b.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
+	// Order: before the root covers "/". A clone is only made of a mount that has a
+	// place (open_tree of a detached one is refused before Linux 6.15), and this one
+	// goes with the old root.
+	b.makeMask()
+	b.At("mount rootfs", "the container's root, still beside the host's")
+	// Order: private before it is attached: the parent's clone is a peer of the
+	// host's mount if that is shared.
+	b.MountSetattr(b.root, "rootfs", nsexec.MountAttr{Propagation: b.arrival(), Recursive: true})
+	b.MoveMount(b.root, b.host, "rootfs")
+	b.Close(b.host)
+}
+
+// arrival is the propagation the root's mounts get first: only a slave hears of
+// the host's later mounts.
+func (b *builder) arrival() uint64 {
+	if strings.TrimPrefix(b.linux.RootfsPropagation, "r") == "slave" {
+		return unix.MS_SLAVE
+	}
+	return unix.MS_PRIVATE
+}
+
+// addHooks runs what belongs between the mounts and the change of root.
+func (b *builder) addHooks() {
+	h := b.spec.Hooks
+	if h == nil {
+		return
+	}
+	// Order: hooks find all mounts and the old root (OCI runtime specification, lifecycle).
+	if len(h.Prestart)+len(h.CreateRuntime) > 0 {
+		b.At("createRuntime hooks", "the parent runs them")
+		b.Sync(nsexec.Control, SyncHooks, nsexec.NoReg)
+	}
+	for _, hook := range h.CreateContainer {
+		b.At("createContainer hook "+hook.Path, "in the container's namespaces")
+		b.Spawn(hook.Path, hook.Args, hook.Env, b.in.HookState, hookTimeout(hook))
+	}
+}
+
+// maxHook bounds hooks that name no timeout.
+const maxHook = 10 * time.Minute
+
+func hookTimeout(h specs.Hook) time.Duration {
+	if h.Timeout == nil || *h.Timeout <= 0 {
+		return maxHook
+	}
+	return time.Duration(*h.Timeout) * time.Second
+}
+
+// readOnly seals what was writable only to be filled.
+func (b *builder) readOnly() {
+	ro := nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY}
+	// Order: after every mount point, node and link was made in them.
+	for i, r := range b.late {
+		b.At("seal "+b.names[i], "everything in it is there")
+		b.MountSetattr(r, b.names[i], ro)
+		b.Close(r)
+	}
+	attr := nsexec.MountAttr{}
+	if b.spec.Root.Readonly {
+		attr.Set |= unix.MOUNT_ATTR_RDONLY
+	}
+	if b.noNodesInRoot() {
+		attr.Set |= unix.MOUNT_ATTR_NODEV
+	}
+	if attr.Set != 0 {
+		b.At("seal rootfs", "by descriptor: no path of the image's can lead elsewhere")
+		b.MountSetattr(b.root, "rootfs", attr)
+	}
+}
+
+// changeRoot makes the root the container's only one.
+func (b *builder) changeRoot() {
+	b.At("change root", "the host's files can no longer be named")
+	// Order: after all mounts and masks: they come from the host's side. The
+	// mask filesystem and every other trace of the host goes with the old root.
+	b.PivotRoot(b.root)
+	p := b.linux.RootfsPropagation
+	ms := propagations[strings.TrimPrefix(p, "r")]
+	if ms == 0 || ms == unix.MS_PRIVATE || ms == unix.MS_SLAVE {
+		return
+	}
+	b.At("propagate rootfs", "rootfsPropagation "+p)
+	// Order: after the change of root, which refuses a shared one.
+	b.MountSetattr(b.root, "rootfs", nsexec.MountAttr{Propagation: ms, Recursive: strings.HasPrefix(p, "r")})
+}
+
+func terminal(spec *specs.Spec) bool { return spec.Process != nil && spec.Process.Terminal }

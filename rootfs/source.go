@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// A Source is a mount that the parent opens on the host, as a detached clone, and
+// sends with the program.
+type Source struct {
+	Path      string
+	For       string // what it becomes, for messages
+	Recursive bool   // with the mounts below it
+	// Node says that Path is a device node.
+	Node bool
+	// IDMap asks for the files to be shown through a mapping, nil for none.
+	IDMap *IDMap
+	// Optional and Create are about a Path that does not exist: see [Binds].
+	Optional bool
+	Create   *Create
+}
+
+// IDMap is the mapping of an idmapped mount. Without ids it is that of the
+// container's user namespace.
+type IDMap struct {
+	UIDs, GIDs []specs.LinuxIDMapping
+	Recursive  bool
+}
+
+// Binds returns the sources of the Spec's bind mounts in order. Before [Plan]
+// the parent makes those with Create that are missing, and tells what each is in
+// [Facts.Sources].
+func Binds(spec *specs.Spec) ([]Source, error) {
+	mounts, err := parseMounts(spec)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: %w", err)
+	}
+	var list []Source
+	for _, m := range mounts {
+		if m.kind == bound {
+			list = append(list, m.source())
+		}
+	}
+	return list, nil
+}
+
+func (m *mount) source() Source {
+	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, Optional: m.optional, Create: m.create}
+	if m.idmap {
+		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
+	}
+	return s
+}
+
+// receive declares every descriptor the parent sends.
+func (b *builder) receive() {
+	root := Source{Path: b.spec.Root.Path, For: "rootfs", Recursive: true}
+	if b.set.IdmapRootfs {
+		root.IDMap = &IDMap{Recursive: true}
+	}
+	b.root = b.Receive("rootfs")
+	b.w.Root, b.w.Sources = b.root, append(b.w.Sources, root)
+	for _, m := range b.mounts {
+		if m.kind == bound {
+			m.src = b.Receive(m.String())
+			b.w.Sources = append(b.w.Sources, m.source())
+		}
+	}
+	for i, n := range b.nodes {
+		if n.bound {
+			b.nodes[i].src = b.Receive("device " + n.path)
+			b.w.Sources = append(b.w.Sources, Source{Path: n.path, For: "device " + n.path, Node: true})
+		}
+	}
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// A mount is one of the Spec's, understood.
+type mount struct {
+	specs.Mount
+	options
+	kind kind
+	dest string     // normalised
+	src  nsexec.Reg // of a bound one
+}
+
+func (m *mount) String() string { return "mount " + m.typeName() + " on " + m.dest }
+
+func (m *mount) typeName() string {
+	if m.kind == bound {
+		return "bind"
+	}
+	return m.Type
+}
+
+// parseMounts understands all mounts of the Spec, or says what is wrong with
+// the first that is not right.
+func parseMounts(spec *specs.Spec) ([]*mount, error) {
+	list := make([]*mount, 0, len(spec.Mounts))
+	var group string // where the cgroup mount lies
+	for i, s := range spec.Mounts {
+		m, err := parseMount(s)
+		if err != nil {
+			return nil, fmt.Errorf("mount %d on %q: %w", i+1, s.Destination, err)
+		}
+		if group != "" && below(m.dest, group) {
+			return nil, fmt.Errorf("mount %d on %q: lies below the cgroup mount on %s, which is made last", i+1, s.Destination, group)
+		}
+		if m.kind == cgroups {
+			group = m.dest
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+func parseMount(s specs.Mount) (*mount, error) {
+	m := &mount{Mount: s}
+	t, known := fstypes[s.Type]
+	bind := s.Type == "bind" || slices.Contains(s.Options, "bind") || slices.Contains(s.Options, "rbind")
+	if bind {
+		t = fstype{}
+	} else if !known {
+		return nil, fmt.Errorf("type %q: want bind or one of %s", s.Type, strings.Join(slices.Sorted(maps.Keys(fstypes)), ", "))
+	}
+	var err error
+	if m.options, err = parseOptions(s.Options, t.keys); err != nil {
+		return nil, err
+	}
+	switch {
+	case bind:
+		m.kind, m.bind = bound, true
+		err = m.checkBind()
+	case s.Type == "cgroup" || s.Type == "cgroup2":
+		m.kind = cgroups
+	}
+	if err == nil && !bind {
+		err = m.checkFresh()
+	}
+	if err == nil {
+		m.attr.set |= t.safe &^ m.attr.clear
+		m.dest, err = destination(m)
+	}
+	return m, err
+}
+
+func (m *mount) checkBind() error {
+	switch {
+	case !path.IsAbs(m.Source):
+		return fmt.Errorf("source %q of a bind mount: want an absolute path", m.Source)
+	case len(m.super) > 0:
+		return fmt.Errorf("option %q has no effect on a bind mount: the filesystem is the host's", m.super[0])
+	case m.optional && m.create != nil:
+		return fmt.Errorf("x-sdc.optional and x-sdc.create contradict each other")
+	case (len(m.UIDMappings) == 0) != (len(m.GIDMappings) == 0):
+		return fmt.Errorf("uidMappings and gidMappings: want both or none")
+	}
+	m.idmap = m.idmap || len(m.UIDMappings) > 0
+	return nil
+}
+
+func (m *mount) checkFresh() error {
+	switch {
+	case m.optional || m.create != nil:
+		return fmt.Errorf("x-sdc.optional and x-sdc.create are for bind mounts")
+	case m.idmap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0:
+		return fmt.Errorf("id mapping is for bind mounts")
+	case len(m.Source) > maxValue:
+		return fmt.Errorf("source longer than the kernel's %d bytes", maxValue)
+	}
+	// A new filesystem has no mounts below it.
+	m.attr.add(m.below)
+	m.below = change{}
+	return nil
+}
+
+// overProc lists what may lie over a file of proc: what shows a container its
+// own limits (lxcfs), and two switches engines replace.
+var overProc = []string{
+	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
+	"/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+}
+
+// destination normalises where a mount goes, and refuses places where it would
+// replace the root or what the kernel says about the container.
+func destination(m *mount) (string, error) {
+	d, err := inside(m.Destination)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case d == "/proc" && m.Type != "proc" && !(m.bind && path.Clean(m.Source) == "/proc"):
+		return "", fmt.Errorf("destination /proc is for type proc")
+	case d != "/proc" && below(d, "/proc") && !slices.Contains(overProc, d):
+		return "", fmt.Errorf("destination %s would hide a part of proc", d)
+	case d == "/sys" && m.Type != "sysfs" && m.Type != "tmpfs" && !(m.bind && path.Clean(m.Source) == "/sys"):
+		return "", fmt.Errorf("destination /sys is for type sysfs")
+	}
+	return d, nil
+}
+
+// inside normalises a path in the container; "/" is refused.
+func inside(p string) (string, error) {
+	switch {
+	case strings.ContainsRune(p, 0):
+		return "", fmt.Errorf("path %q has a NUL byte", p)
+	case !path.IsAbs(p):
+		return "", fmt.Errorf("path %q: want an absolute one", p)
+	case len(p) > 4095:
+		return "", fmt.Errorf("path of %d bytes is too long", len(p))
+	}
+	if p = path.Clean(p); p == "/" {
+		return "", fmt.Errorf("path is the root itself")
+	}
+	return p, nil
+}
+
+// below says whether p is dir or lies in it. Both are normalised.
+func below(p, dir string) bool {
+	return p == dir || strings.HasPrefix(p, dir+"/")
+}
+
+// nsType is a kind of namespace, by the Spec's name.
+type nsType = specs.LinuxNamespaceType
+
+const (
+	pidNS    = specs.PIDNamespace
+	netNS    = specs.NetworkNamespace
+	ipcNS    = specs.IPCNamespace
+	utsNS    = specs.UTSNamespace
+	userNS   = specs.UserNamespace
+	mountNS  = specs.MountNamespace
+	cgroupNS = specs.CgroupNamespace
+)
+
+// namespaces are those the container has: type to path, "" for a new one.
+type namespaces map[nsType]string
+
+func namespacesOf(spec *specs.Spec) namespaces {
+	ns := namespaces{}
+	if spec.Linux != nil {
+		for _, n := range spec.Linux.Namespaces {
+			ns[n.Type] = n.Path
+		}
+	}
+	return ns
+}
+
+func (ns namespaces) has(t nsType) bool { return has(ns, t) }
+
+// made says whether the container gets a new namespace of type t.
+func (ns namespaces) made(t nsType) bool {
+	p, ok := ns[t]
+	return ok && p == ""
+}
+
+// owned says whether the container's root has power over its namespace of type
+// t: it is new, or there is no user namespace, or both are joined, as the
+// containers of a pod do.
+func (ns namespaces) owned(t nsType) bool {
+	user, ok := ns[userNS]
+	return !ok || ns.made(t) || ns.has(t) && user != ""
+}
+
+// mapped says whether id exists in the container's user namespace.
+func mapped(id uint32, maps []specs.LinuxIDMapping) bool {
+	return slices.ContainsFunc(maps, func(m specs.LinuxIDMapping) bool {
+		return id >= m.ContainerID && uint64(id) < uint64(m.ContainerID)+uint64(m.Size)
+	})
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import "golang.org/x/sys/unix"
+
+// A kind is how a mount of the Spec is made.
+type kind int
+
+const (
+	fresh   kind = iota // a filesystem of its own
+	bound               // a detached mount from the parent
+	cgroups             // after the gate, when the cgroup is known
+)
+
+// A fstype is a filesystem a container may have a new instance of. Filesystems
+// on disks are not among them: the host mounts those, and a bind brings them in.
+type fstype struct {
+	keys []string // its own options
+	safe uint64   // attributes it always has unless the options clear them
+}
+
+const noFiles = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+
+var tmpfsKeys = []string{"size", "nr_inodes", "nr_blocks", "mode", "uid", "gid", "huge", "mpol",
+	"noswap", "inode32", "inode64", "context", "rootcontext"}
+
+var fstypes = map[string]fstype{
+	"proc":   {keys: []string{"hidepid", "gid", "subset"}, safe: noFiles},
+	"sysfs":  {safe: noFiles},
+	"mqueue": {safe: noFiles},
+	"devpts": {keys: []string{"newinstance", "mode", "ptmxmode", "uid", "gid", "max", "context"},
+		safe: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC},
+	"tmpfs": {keys: tmpfsKeys},
+	"ramfs": {keys: []string{"mode"}},
+	"overlay": {keys: []string{"lowerdir", "upperdir", "workdir", "redirect_dir", "index", "uuid", "nfs_export",
+		"xino", "metacopy", "verity", "volatile", "userxattr", "default_permissions", "context"}},
+	"hugetlbfs":   {keys: []string{"uid", "gid", "mode", "size", "min_size", "nr_inodes", "pagesize"}},
+	"bpf":         {keys: []string{"mode", "uid", "gid", "delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs"}, safe: noFiles},
+	"binfmt_misc": {safe: noFiles},
+	"securityfs":  {safe: noFiles},
+	"debugfs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
+	"tracefs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
+	"configfs":    {safe: noFiles},
+	"fusectl":     {safe: noFiles},
+	"efivarfs":    {safe: noFiles},
+	"cgroup":      {keys: cgroupKeys, safe: noFiles},
+	"cgroup2":     {keys: cgroupKeys, safe: noFiles},
+}
+
+// The options of a cgroup mount belong to the whole hierarchy, which is the
+// host's: a mount in a cgroup namespace cannot change them. Engines write them.
+var cgroupKeys = []string{"nsdelegate", "memory_recursiveprot", "memory_localevents", "favordynmods"}
+
+// names of filesystems whose instance shows a namespace: to make one, that
+// namespace must belong to our user namespace.
+var shows = map[string]nsType{"proc": pidNS, "sysfs": netNS, "mqueue": ipcNS}

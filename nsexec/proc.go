@@ -20,33 +20,33 @@ type CloneArgs struct {
 }
 
 // Fork makes the container's init. The child leaves the program here and waits
-// for the next one on sock; this process tells the child's pid and sends its
-// pidfd, and goes on. The result is the pidfd.
+// for the next one on [Control]; this process tells the child's pid on sock, sends its
+// pidfd, and goes on with its second socket as Control ([Helper.Keeper]), or
+// without any: then it exits at the program's end. The result is the pidfd.
+//
+// The child dies with its parent until its program says otherwise: see
+// [Program.DeathSignal].
 func (p *Program) Fork(sock Reg, a CloneArgs) Reg {
 	// struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack,
-	// stack_size, tls, set_tid, set_tid_size, cgroup.
+	// stack_size, tls, set_tid, set_tid_size, cgroup. The interpreter fills in pidfd.
 	flags := a.Namespaces | unix.CLONE_PIDFD
-	if a.Sibling {
-		flags |= unix.CLONE_PARENT
-	}
 	exit := uint64(unix.SIGCHLD)
 	if a.Sibling {
+		flags |= unix.CLONE_PARENT
 		exit = 0 // the kernel takes the parent's, and refuses any other
 	}
 	if a.Cgroup != NoReg {
 		flags |= unix.CLONE_INTO_CGROUP
 	}
-	pidfd := p.Words(0)
 	d := p.Words(flags, 0, 0, 0, exit, 0, 0, 0, 0, 0, 0)
-	p.point(d.Sub(8), pidfd)
 	if a.Cgroup != NoReg {
 		p.store(a.Cgroup, d.Sub(80), 8)
 	}
-	return p.keep(p.add(Step{Op: OpFork, Object: "init", Args: [6]Arg{d, Imm(88), pidfd, sock}}))
+	return p.keep(p.add(Step{Op: OpFork, Object: "init", Args: [6]Arg{d, sock}}))
 }
 
 // Sync sends id (and the descriptor out, unless NoReg) to the parent on sock
-// and waits for its answer. It uses sendmsg and recvmsg.
+// and waits for its answer. Without a descriptor it uses write and read only.
 func (p *Program) Sync(sock Reg, id uint32, out Reg) {
 	p.add(Step{Op: OpSync, NR: id, Args: [6]Arg{sock, optional(out)}})
 }
@@ -58,8 +58,37 @@ func (p *Program) SyncReceive(sock Reg, id uint32) Reg {
 
 // Ready is the last Sync before exec: it uses write and read only, which a
 // seccomp filter is more likely to allow.
-func (p *Program) Ready(sock Reg, id uint32) {
-	p.add(Step{Op: OpSync, NR: id, Args: [6]Arg{sock, optional(NoReg), Imm(2)}})
+func (p *Program) Ready(sock Reg, id uint32) { p.Sync(sock, id, NoReg) }
+
+// Accept waits for a connection to the listening socket and makes it the
+// process's [Control]: whoever connects goes on where the first parent stopped,
+// with [Dial].
+func (p *Program) Accept(listener Reg, object string) {
+	conn := p.keep(p.call(unix.SYS_ACCEPT4, object, listener, Imm(0), Imm(0), Imm(cloexec)))
+	p.call(unix.SYS_DUP3, "control", conn, Control, Imm(cloexec))
+	p.Close(conn)
+}
+
+// DeathSignal makes the process die by sig when its parent does; 0 means that it
+// lives on.
+//
+// Order: after the last change of ids, since the kernel forgets it then
+// (prctl(2), PR_SET_PDEATHSIG).
+func (p *Program) DeathSignal(sig unix.Signal) {
+	p.Prctl("death signal", unix.PR_SET_PDEATHSIG, uint64(sig), 0, 0, 0)
+}
+
+// Dumpable says whether the process's files in /proc belong to its user (true) or
+// to root. An unprivileged parent needs true to write the id maps.
+//
+// Order: back to false before any namespace with other processes is joined
+// (CVE-2016-9962).
+func (p *Program) Dumpable(yes bool) {
+	var v uint64
+	if yes {
+		v = 1
+	}
+	p.Prctl("dumpable", unix.PR_SET_DUMPABLE, v, 0, 0, 0)
 }
 
 func optional(r Reg) Arg {
@@ -74,25 +103,48 @@ type Keeper struct {
 	Child  Reg // pidfd of the container's init
 	Record Reg // the exit record, open for writing
 	Events Reg // memory.events of the cgroup, or NoReg
-	// Cleanup is executed when the record is written.
+	// Cleanup is executed when the record is written: an ELF file, open for
+	// reading or with O_PATH.
 	Cleanup Reg
 	Argv    []string
+	Env     []string
 }
 
 // Keep turns this process into the container's keeper: it reaps the child,
-// writes the exit record and becomes the cleanup command.
+// writes the exit record and becomes the cleanup command. Its standard
+// descriptors become /dev/null, so that it holds nobody's pipe open.
+//
+// It first sends [Keeping] and stays under the parent's eye until the answer
+// comes. If the parent is gone by then, the child is killed, and the rest happens as usual.
 func (p *Program) Keep(k Keeper) {
-	p.add(Step{Op: OpKeep, Object: "init", Args: [6]Arg{k.Child, k.Record, optional(k.Events), k.Cleanup, p.Vector(k.Argv), p.Vector(nil)}})
+	null := p.OpenHere("/dev/null", unix.O_RDWR)
+	for fd := range 3 {
+		p.Dup3(null, fd)
+	}
+	p.Close(null)
+	p.add(Step{Op: OpKeep, Object: "init", Args: [6]Arg{k.Child, k.Record, optional(k.Events), k.Cleanup, p.Vector(k.Argv), p.Vector(k.Env)}})
 }
 
 // Reap turns this process into a pid 1 that reaps orphans and forwards signals;
 // the payload goes on as its child.
+//
+// Order: before Setsid and the terminal, so that a terminal's signals reach the
+// payload once, not also through the reaper; before seccomp, whose filter need not
+// allow what a reaper calls.
 func (p *Program) Reap() { p.add(Step{Op: OpReap, Object: "init"}) }
 
-// Spawn runs a hook: path with argv and envp, state on its standard input, and
-// kills it after timeout.
+// Spawn runs a hook: path with argv and envp, state (at most 64 KiB) on its
+// standard input, and kills it after timeout; 0 means no limit.
 func (p *Program) Spawn(path string, argv, envp []string, state []byte, timeout time.Duration) {
-	p.add(Step{Op: OpSpawn, Object: path, NR: uint32(timeout / time.Millisecond),
+	if len(state) > maxState {
+		p.fail("hook %s: state of %d bytes, at most %d fit", path, len(state), maxState)
+	}
+	// Rounded up: a limit below a millisecond must not become none.
+	ms := (timeout + time.Millisecond - 1) / time.Millisecond
+	if timeout < 0 || ms > 0x7fffffff {
+		p.fail("hook %s: timeout %v out of range", path, timeout)
+	}
+	p.add(Step{Op: OpSpawn, Object: path, NR: uint32(ms),
 		Args: [6]Arg{p.String(path), p.Vector(argv), p.Vector(envp), p.Bytes(state), Imm(len(state))}})
 }
 
@@ -102,7 +154,8 @@ func (p *Program) CheckCwd() { p.add(Step{Op: OpCheck, NR: CheckCwd, Object: "wo
 // CheckNode dies unless fd is of the type and device number given: mode is
 // S_IFCHR and the like, dev 0 for anything but devices.
 func (p *Program) CheckNode(fd Reg, object string, mode uint32, dev uint64) {
-	p.add(Step{Op: OpCheck, NR: CheckNode, Object: object, Args: [6]Arg{fd, Imm(mode), Imm(dev)}})
+	p.add(Step{Op: OpCheck, NR: CheckNode, Object: object,
+		Args: [6]Arg{fd, Imm(mode & unix.S_IFMT), Imm(unix.Major(dev)), Imm(unix.Minor(dev))}})
 }
 
 // What an OpCheck step verifies.
@@ -214,6 +267,24 @@ func (p *Program) OpenPty(devpts Reg) (master, slave Reg) {
 // Dup3 makes descriptor number to a copy of fd that survives exec.
 func (p *Program) Dup3(fd Reg, to int) {
 	p.call(unix.SYS_DUP3, "", fd, Imm(to), Imm(0))
+}
+
+// PassFDs gives the payload descriptors first, first+1, ...
+//
+// Order: the last step that uses any other descriptor below first+len(fds).
+// Received ones are moved up before, since one may lie where another must go.
+func (p *Program) PassFDs(fds []Reg, first int) {
+	const room = 100 // where the interpreter keeps its own socket, or above
+	if first < 3 || first+len(fds) > room {
+		p.fail("descriptors %d to %d: only 3 to %d can be passed", first, first+len(fds)-1, room-1)
+	}
+	high := make([]Reg, len(fds))
+	for i, fd := range fds {
+		high[i] = p.keep(p.call(unix.SYS_FCNTL, "", fd, Imm(unix.F_DUPFD_CLOEXEC), Imm(room)))
+	}
+	for i, fd := range high {
+		p.Dup3(fd, first+i)
+	}
 }
 
 // CloseFrom closes every descriptor from first on.

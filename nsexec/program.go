@@ -18,12 +18,19 @@ type Reg uint8
 
 // Limits of the wire format, checked by the assembler and again by the parser.
 const (
-	MaxRegs     = 192
+	MaxRegs     = 191
 	MaxSteps    = 4096
 	MaxData     = 512 << 10
 	MaxReceived = 200 // the kernel passes at most 253 descriptors in a message
+	maxRelocs   = 16384
 	maxTolerate = 4
+	maxPath     = 4096
+	maxState    = 65536 // what a pipe holds without a reader
 )
+
+// Control is the register that always holds the process's own socket to the
+// parent.
+const Control Reg = 191
 
 // An Arg is one argument of a step: [Imm], [Reg] or [Data].
 type Arg interface {
@@ -95,6 +102,7 @@ type Program struct {
 	steps    []Step
 	data     []byte
 	relocs   []reloc
+	firstReg Reg // the first of its own: where received descriptors go
 	nextReg  Reg
 	free     []Reg // closed: for the next result
 	received []string
@@ -112,7 +120,7 @@ func New(name string) *Program { return &Program{name: name} }
 // Next starts the program that the same process runs after p: it may use every
 // register p filled.
 func Next(name string, p *Program) *Program {
-	return &Program{name: name, nextReg: p.nextReg, free: slices.Clone(p.free)}
+	return &Program{name: name, firstReg: p.nextReg, nextReg: p.nextReg, free: slices.Clone(p.free)}
 }
 
 // Name is the name given to [New].

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsexec
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// EventKind says what an [Event] reports.
+type EventKind uint32
+
+// The kinds of event. The numbers up to Keeping are those of the wire.
+const (
+	Forked   EventKind = 1 // Pid and File (its pidfd) are the new process
+	Synced   EventKind = 2 // a Sync step waits for the answer to ID
+	Done     EventKind = 3 // the program came to its End; the next one is awaited
+	failed   EventKind = 4 // becomes a *StepError
+	Keeping  EventKind = 5 // a Keep step waits to be told to stay
+	Executed EventKind = 6 // the program ended in Exec and its socket is closed
+)
+
+func (k EventKind) String() string {
+	names := [...]string{Forked: "forked", Synced: "synced", Done: "done", failed: "failed", Keeping: "keeping", Executed: "executed"}
+	if int(k) < len(names) && names[k] != "" {
+		return names[k]
+	}
+	return fmt.Sprintf("event %d", uint32(k))
+}
+
+// An Event is what a process running a program tells its parent.
+type Event struct {
+	Kind EventKind
+	ID   uint32 // of a Sync
+	Pid  int    // of Forked, as K sees it
+	// File is what came along: the pidfd of Forked, the descriptor of a Sync.
+	// The receiver closes it.
+	File    *os.File
+	program uint32
+}
+
+// sentPrograms numbers the programs sent over the sockets of one Helper.
+type sentPrograms struct {
+	mu   sync.Mutex
+	list []*Program
+}
+
+func (s *sentPrograms) add(p *Program) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, p)
+	return uint32(len(s.list))
+}
+
+func (s *sentPrograms) get(n uint32) *Program {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n < 1 || int(n) > len(s.list) {
+		return nil
+	}
+	return s.list[n-1]
+}
+
+// A Conn is the conversation with one process that runs programs.
+type Conn struct {
+	f    *os.File
+	sent *sentPrograms
+	h    *Helper // nil if dialled
+	who  string  // for messages
+	pid  int     // who is at the other end; 0 if not known
+
+	// adopted is the program that ran when this Conn was dialled: its number
+	// belongs to the process that sent it.
+	adopted *Program
+	running *Program
+	held    *Event
+}
+
+// Dial connects to a process that waits in [Program.Accept], at the unix socket
+// path, in the middle of running. The caller goes on where the parent of then stopped.
+func Dial(path string, running *Program) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return nil, errors.Join(&os.PathError{Op: "connect", Path: path, Err: err}, unix.Close(fd))
+	}
+	return &Conn{f: os.NewFile(uintptr(fd), path), sent: &sentPrograms{}, who: "init", adopted: running, running: running}, nil
+}
+
+// Close closes the parent's end. A process that waits for an order ends.
+func (c *Conn) Close() error {
+	err := c.f.Close()
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Send sends a program and the descriptors it receives, in its order. It does not
+// wait: events tell what became of it.
+func (c *Conn) Send(p *Program, files ...*os.File) error {
+	if len(files) != len(p.received) {
+		return fmt.Errorf("program %s: %d descriptors, it receives %d: %q", p.name, len(files), len(p.received), p.received)
+	}
+	b, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	memfd, err := sealData("program", b)
+	if err != nil {
+		return fmt.Errorf("program %s: %w", p.name, err)
+	}
+	defer unix.Close(memfd)
+	fds := make([]int, 0, len(files)+1)
+	fds = append(fds, memfd)
+	for i, f := range files {
+		if f == nil {
+			return fmt.Errorf("program %s: no descriptor for %q", p.name, p.received[i])
+		}
+		fds = append(fds, int(f.Fd()))
+	}
+	c.running = p
+	o := order{Kind: orderProgram, Program: c.sent.add(p), Value: uint32(os.Getpid()), Count: uint32(len(fds))}
+	if err := c.write(o, fds); err != nil {
+		return c.explainEOF(fmt.Errorf("send program %s: %w", p.name, err))
+	}
+	return nil
+}
+
+// Answer lets the process go on after a [Synced] or [Keeping] event. file goes to a
+// SyncReceive; else it is nil.
+func (c *Conn) Answer(e Event, file *os.File) error {
+	o := order{Kind: orderAnswer, Program: e.program, Value: e.ID}
+	var fds []int
+	if file != nil {
+		fds, o.Count = []int{int(file.Fd())}, 1
+	}
+	if err := c.write(o, fds); err != nil {
+		return c.explainEOF(fmt.Errorf("answer %s: %w", e.Kind, err))
+	}
+	if e.Kind == Keeping && c.h != nil {
+		c.h.kept = true
+	}
+	return nil
+}
+
+func (c *Conn) write(o order, fds []int) error {
+	rc, err := c.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	b := put(nil, o)
+	var sendErr error
+	err = rc.Write(func(fd uintptr) bool {
+		sendErr = unix.Sendmsg(int(fd), b, oob, nil, unix.MSG_NOSIGNAL)
+		return sendErr != unix.EAGAIN
+	})
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("sendmsg", sendErr)
+}
+
+// Next waits for the next event. A step that failed is a [*StepError]; a process
+// that died, or a context that ended, is another error.
+func (c *Conn) Next(ctx context.Context) (Event, error) {
+	r, file, err := c.read(ctx)
+	if err != nil {
+		return Event{}, err
+	}
+	if r == nil {
+		if c.running != nil && execs(c.running.steps[len(c.running.steps)-1]) {
+			return Event{Kind: Executed}, nil
+		}
+		return Event{}, c.explainEOF(errors.New("connection closed"))
+	}
+	e := Event{Kind: r.Kind, File: file, program: r.Program}
+	switch {
+	case r.Kind == Forked && file != nil && r.Value > 0 && r.Value < 1<<31:
+		e.Pid = int(r.Value)
+		if c.h != nil && c == c.h.Conn {
+			c.pid, c.who = e.Pid, "init"
+		}
+		return e, nil
+	case r.Kind == Synced && r.Value <= 0xffffffff:
+		e.ID = uint32(r.Value)
+		return e, nil
+	case (r.Kind == Done || r.Kind == Keeping) && file == nil:
+		return e, nil
+	case r.Kind == failed && file == nil:
+		return Event{}, c.stepError(r)
+	}
+	if file != nil {
+		_ = file.Close() // of a message nobody can use
+	}
+	return Event{}, fmt.Errorf("%s: unexpected report %+v", c.who, *r)
+}
+
+// read takes one report; nil is the end of the connection.
+func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
+	rc, err := c.f.SyscallConn()
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.f.SetReadDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() {
+			_ = c.f.SetReadDeadline(time.Time{}) // the next wait has its own context
+		}
+	}()
+	var b [reportSize + 1]byte
+	oob := make([]byte, unix.CmsgSpace(4*2))
+	var n, oobn, flags int
+	var recvErr error
+	err = rc.Read(func(fd uintptr) bool {
+		n, oobn, flags, _, recvErr = unix.Recvmsg(int(fd), b[:], oob, unix.MSG_CMSG_CLOEXEC)
+		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
+	})
+	if ctx.Err() != nil && err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.waiting(), ctx.Err())
+	}
+	if err = errors.Join(err, recvErr); err != nil && !errors.Is(err, unix.ECONNRESET) {
+		return nil, nil, fmt.Errorf("%s: %w", c.waiting(), err)
+	}
+	if err != nil || n == 0 {
+		return nil, nil, nil
+	}
+	file, err := oneFile(oob[:oobn])
+	if err != nil {
+		return nil, nil, err
+	}
+	var r report
+	if _, e := binary.Decode(b[:n], le, &r); e != nil || n != reportSize || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		return nil, nil, fmt.Errorf("%s: report of %d bytes, flags %#x", c.who, n, flags)
+	}
+	return &r, file, nil
+}
+
+func (c *Conn) waiting() string {
+	if c.running == nil {
+		return "wait for " + c.who
+	}
+	return "wait for " + c.who + " in program " + c.running.name
+}
+
+// oneFile takes the descriptor out of a control message, nil if there is none.
+func oneFile(oob []byte) (*os.File, error) {
+	if len(oob) == 0 {
+		return nil, nil
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	var fds []int
+	for i := range messages {
+		f, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			return nil, err
+		}
+		fds = append(fds, f...)
+	}
+	if len(fds) != 1 {
+		for _, fd := range fds {
+			_ = unix.Close(fd) // of a message nobody can use
+		}
+		return nil, fmt.Errorf("report with %d descriptors", len(fds))
+	}
+	return pollable(fds[0], "received")
+}
+
+// Init is the process a program forked.
+type Init struct {
+	Pid   int
+	Pidfd *os.File // the caller's, non-blocking
+}
+
+// Spawn runs a program up to its Fork.
+func (c *Conn) Spawn(ctx context.Context, p *Program, files []*os.File) (Init, error) {
+	if err := c.Send(p, files...); err != nil {
+		return Init{}, err
+	}
+	e, err := c.Next(ctx)
+	if err != nil {
+		return Init{}, err
+	}
+	if e.Kind != Forked {
+		return Init{}, errors.Join(fmt.Errorf("program %s: %s instead of forked", p.name, e.Kind), closeFile(e.File))
+	}
+	return Init{e.Pid, e.File}, nil
+}
+
+// ErrHold is returned by the function given to [Conn.Run] to stop at a Sync: the
+// process waits there for [Conn.Release].
+var ErrHold = errors.New("hold")
+
+// Run runs a program to its end: until it is done or has executed something else.
+// Each Sync on the way is shown to event, and answered when that returns nil. With
+// [ErrHold], Run returns nil at once.
+func (c *Conn) Run(ctx context.Context, p *Program, files []*os.File, event func(Event) error) error {
+	if err := c.Send(p, files...); err != nil {
+		return err
+	}
+	return c.follow(ctx, event)
+}
+
+// Release lets the process go on from the Sync where it is held, until the
+// program is done or has executed something else.
+func (c *Conn) Release(ctx context.Context) error {
+	if c.held == nil {
+		return fmt.Errorf("%s: not held at a sync", c.who)
+	}
+	e := *c.held
+	c.held = nil
+	if err := c.Answer(e, nil); err != nil {
+		return err
+	}
+	return c.follow(ctx, func(Event) error { return errors.New("sync after the last one") })
+}
+
+func (c *Conn) follow(ctx context.Context, event func(Event) error) error {
+	for {
+		e, err := c.Next(ctx)
+		if err != nil {
+			return err
+		}
+		switch e.Kind {
+		case Done, Executed:
+			return nil
+		case Synced:
+			switch err := event(e); {
+			case errors.Is(err, ErrHold):
+				c.held = &e
+				return nil
+			case err != nil:
+				return err
+			}
+			if err := c.Answer(e, nil); err != nil {
+				return err
+			}
+		default:
+			return errors.Join(fmt.Errorf("%s: %s", c.waiting(), e.Kind), closeFile(e.File))
+		}
+	}
+}
+
+func closeFile(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsexec
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+//go:embed bin
+var embedded embed.FS
+
+// installed is where a package puts the interpreter when none is embedded.
+const installed = "/usr/libexec/sdcontainer/nsexec"
+
+// ErrNoInterpreter is returned by [Start] when nsexec was not built.
+var ErrNoInterpreter = errors.New("no nsexec interpreter")
+
+// What a sealed file must have: nobody can change it any more.
+const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+
+// Descriptors below highFD are for the interpreter and its child: what they are
+// made from must not lie there.
+const highFD = 100
+
+// interpreter is the interpreter's ELF image.
+func interpreter() ([]byte, error) {
+	b, err := embedded.ReadFile("bin/nsexec-" + runtime.GOARCH)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	b, err = os.ReadFile(installed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: none embedded for %s and no %s (build with: make)", ErrNoInterpreter, runtime.GOARCH, installed)
+	}
+	return b, err
+}
+
+// sealExecutable copies b into an executable memory file that nobody can change:
+// what a container can reach of us through /proc/PID/exe is this copy.
+func sealExecutable(b []byte) (fd int, err error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	// vm.memfd_noexec=1 makes files without MFD_EXEC not executable; kernels
+	// before 6.3 do not know the flag.
+	fd, err = unix.MemfdCreate("nsexec", flags|unix.MFD_EXEC)
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate("nsexec", flags)
+	}
+	if err == unix.EACCES {
+		return -1, fmt.Errorf("memfd_create: %w (vm.memfd_noexec=2 forbids executable memory files; 1 is enough)", err)
+	}
+	if err != nil {
+		return -1, os.NewSyscallError("memfd_create", err)
+	}
+	return fill(fd, b)
+}
+
+// sealData copies b into a memory file that nobody can change or execute.
+func sealData(name string, b []byte) (fd int, err error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err = unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate(name, flags)
+	}
+	if err != nil {
+		return -1, os.NewSyscallError("memfd_create", err)
+	}
+	return fill(fd, b)
+}
+
+// fill writes and seals a memory file and moves it out of the way. It owns fd.
+func fill(fd int, b []byte) (int, error) {
+	defer unix.Close(fd)
+	for rest := b; len(rest) > 0; {
+		n, err := unix.Write(fd, rest)
+		if err != nil {
+			return -1, os.NewSyscallError("write memfd", err)
+		}
+		rest = rest[n:]
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, allSeals); err != nil {
+		return -1, os.NewSyscallError("seal memfd", err)
+	}
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, highFD)
+	if err != nil {
+		return -1, os.NewSyscallError("dup memfd", err)
+	}
+	return high, nil
+}

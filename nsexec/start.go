@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+)
+
+// StartOptions says what the interpreter starts with. It has an empty
+// environment, a session of its own and "/" as working directory.
+type StartOptions struct {
+	// Stdin, Stdout and Stderr become the payload's; nil is /dev/null.
+	Stdin, Stdout, Stderr *os.File
+	// Keeper gives the process a second socket, to which it changes when it has
+	// forked: [Helper.Keeper] is the parent's end. Without it, it exits then.
+	Keeper bool
+}
+
+// A Helper is a started interpreter: K of nsexec.h, and, once it has forked, its
+// child. Programs and answers go to the process that is to run them: through the
+// Helper itself to K until it reports [Forked], then to the child; through Keeper
+// to K from then on.
+type Helper struct {
+	*Conn
+	// Pid is K's.
+	Pid int
+
+	keeper *Conn
+	pidfd  *os.File
+	kept   bool
+	closed sync.Once
+}
+
+// Start starts the interpreter. It waits for nothing: programs can be sent at once.
+//
+// The process dies with this one, and its child too, unless their programs say
+// otherwise. It returns [ErrNoInterpreter] if none was built.
+func Start(o StartOptions) (*Helper, error) {
+	image, err := interpreter()
+	if err != nil {
+		return nil, err
+	}
+	exe, err := sealExecutable(image)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(exe)
+	control, far, err := socketpair("nsexec")
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(far)
+	sent := &sentPrograms{}
+	h := &Helper{Conn: &Conn{f: control, sent: sent, who: "helper"}}
+	keeperFar := -1
+	if o.Keeper {
+		var near *os.File
+		if near, keeperFar, err = socketpair("keeper"); err != nil {
+			_ = control.Close() // nothing was written
+			return nil, err
+		}
+		defer unix.Close(keeperFar)
+		h.keeper = &Conn{f: near, sent: sent, who: "keeper"}
+	}
+	if err := h.exec(exe, far, keeperFar, o); err != nil {
+		h.closeSockets()
+		return nil, fmt.Errorf("start nsexec: %w", err)
+	}
+	h.Conn.h, h.Conn.pid = h, h.Pid
+	if h.keeper != nil {
+		h.keeper.h, h.keeper.pid = h, h.Pid
+	}
+	return h, nil
+}
+
+// socketpair makes a pair of which only the near end knows deadlines.
+func socketpair(name string) (near *os.File, far int, err error) {
+	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, -1, os.NewSyscallError("socketpair", err)
+	}
+	if err := unix.SetNonblock(s[0], true); err != nil {
+		return nil, -1, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(s[0]), unix.Close(s[1]))
+	}
+	return os.NewFile(uintptr(s[0]), name), s[1], nil
+}
+
+// spawner runs functions on one thread that lives as long as the process.
+//
+// Order: whoever is forked with a parent death signal dies when the thread that
+// forked it ends (prctl(2), PR_SET_PDEATHSIG), and Go ends threads at will.
+var spawner = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
+	files := make([]uintptr, 0, 5)
+	for _, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
+		if f == nil {
+			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			defer null.Close()
+			f = null
+		}
+		files = append(files, f.Fd())
+	}
+	files = append(files, uintptr(control))
+	if keeper >= 0 {
+		files = append(files, uintptr(keeper))
+	}
+	pidfd := -1
+	attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
+	var err error
+	done := make(chan struct{})
+	spawner() <- func() {
+		h.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(exe), []string{"nsexec"}, attr)
+		close(done)
+	}
+	<-done
+	runtime.KeepAlive(o)
+	if err != nil {
+		return err
+	}
+	h.pidfd, err = pollable(pidfd, "pidfd:"+strconv.Itoa(h.Pid))
+	return err
+}
+
+// pollable makes a descriptor known to the runtime's poller.
+func pollable(fd int, name string) (*os.File, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(os.NewSyscallError("fcntl "+name, err), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Keeper is the connection to K after it has forked; nil without [StartOptions].Keeper.
+func (h *Helper) Keeper() *Conn { return h.keeper }
+
+// Kill kills K. Its child, if it is not a sibling, dies with it.
+func (h *Helper) Kill() error {
+	err := unix.PidfdSendSignal(int(h.pidfd.Fd()), unix.SIGKILL, nil, 0)
+	if err == unix.ESRCH {
+		return nil
+	}
+	return os.NewSyscallError("pidfd_send_signal", err)
+}
+
+// Close ends the conversation. Processes that still wait for a program end. K
+// is reaped: at once, or if it was told to keep, when it has ended.
+func (h *Helper) Close() error {
+	var err error
+	h.closed.Do(func() {
+		err = h.closeSockets()
+		if h.kept {
+			go func() {
+				_ = h.reap(context.Background()) // whoever keeps is nobody's error
+			}()
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if e := kernel.WaitReadable(ctx, h.pidfd); e != nil {
+			err = errors.Join(err, h.Kill(), h.pidfd.SetReadDeadline(time.Time{}))
+		}
+		err = errors.Join(err, h.reap(context.Background()))
+	})
+	return err
+}
+
+func (h *Helper) closeSockets() error {
+	var err error
+	for _, c := range []*Conn{h.Conn, h.keeper} {
+		if c != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}
+	return err
+}
+
+// reap waits for K's end. Somebody else may have done it.
+func (h *Helper) reap(ctx context.Context) error {
+	defer h.pidfd.Close()
+	if err := kernel.WaitReadable(ctx, h.pidfd); err != nil {
+		return err
+	}
+	err := unix.Waitid(unix.P_PIDFD, int(h.pidfd.Fd()), nil, unix.WEXITED, nil)
+	if err != nil && err != unix.ECHILD {
+		return os.NewSyscallError("waitid", err)
+	}
+	return nil
+}

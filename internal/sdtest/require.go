@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Cap is something a test needs of the machine it runs on.
+type Cap string
+
+// The capabilities of machines.
+const (
+	Root    Cap = "root"    // uid 0 with every capability
+	Userns  Cap = "userns"  // user namespaces may be made
+	Overlay Cap = "overlay" // overlayfs
+	Bus     Cap = "bus"     // dbus-daemon, for FakeSystemd on a bus
+	Systemd Cap = "systemd" // BootSystemd works
+	Cgroup2 Cap = "cgroup2" // a unified hierarchy in which limits have an effect
+	Guest   Cap = "vm"      // this is a guest of BootVM: systemd is PID 1 and everything may be disturbed
+)
+
+// Tool is the capability to run a program found in PATH.
+func Tool(name string) Cap { return Cap("tool:" + name) }
+
+// mustEnv lists, separated by commas, the capabilities this machine claims to have.
+const mustEnv = "SDCONTAINER_MUST"
+
+// tierOf orders the tiers a test can belong to: the last one asked for counts.
+var tierOf = []struct{ cap, tier Cap }{
+	{Root, Root}, {Userns, Root}, {Overlay, Root}, {Bus, Bus}, {Systemd, Systemd}, {Guest, Guest},
+}
+
+// Require skips the test, saying why, where one of caps is missing. Where
+// SDCONTAINER_MUST lists it, the test fails instead: a machine that claims a
+// capability skips nothing in silence. It is the only place that skips.
+func Require(t testing.TB, caps ...Cap) {
+	t.Helper()
+	for _, o := range slices.Backward(tierOf) {
+		if slices.Contains(caps, o.cap) {
+			t.Attr("tier", string(o.tier))
+			break
+		}
+	}
+	must := strings.Split(os.Getenv(mustEnv), ",")
+	for _, c := range caps {
+		err := c.probe()
+		switch {
+		case err == nil:
+		case slices.Contains(must, string(c)):
+			t.Fatalf("needs %s, which %s promises: %v", c, mustEnv, err)
+		default:
+			t.Skipf("needs %s: %v", c, err)
+		}
+	}
+}
+
+// Has tells whether a capability is there, for conditions of scripts.
+func Has(c Cap) bool { return c.probe() == nil }
+
+func (c Cap) probe() error {
+	switch c {
+	case Root:
+		return probeRoot()
+	case Userns:
+		return probeUserns()
+	case Overlay:
+		return probeOverlay()
+	case Bus:
+		return probeTool("dbus-daemon")
+	case Systemd:
+		return probeSystemd()
+	case Cgroup2:
+		return probeCgroup2()
+	case Guest:
+		return probeGuest()
+	}
+	if name, ok := strings.CutPrefix(string(c), "tool:"); ok {
+		return probeTool(name)
+	}
+	return fmt.Errorf("unknown capability %q", string(c))
+}
+
+func probeTool(name string) error {
+	_, err := exec.LookPath(name)
+	return err
+}
+
+func probeRoot() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("uid is %d", os.Geteuid())
+	}
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	if data[0].Effective&(1<<unix.CAP_SYS_ADMIN) == 0 {
+		return errors.New("CAP_SYS_ADMIN is not in the effective set")
+	}
+	return nil
+}
+
+func probeUserns() error {
+	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	return cmd.Run()
+}
+
+func probeOverlay() error {
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("fsopen overlay", err)
+	}
+	return unix.Close(fd)
+}
+
+func probeCgroup2() error {
+	const dir = "/sys/fs/cgroup"
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	if st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return fmt.Errorf("%s is not a cgroup2 file system", dir)
+	}
+	b, err := os.ReadFile(dir + "/cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	have := strings.Fields(string(b))
+	for _, c := range []string{"cpu", "memory", "pids"} {
+		if !slices.Contains(have, c) {
+			return fmt.Errorf("%s has no %s controller (it has %s)", dir, c, strings.Join(have, " "))
+		}
+	}
+	return nil
+}
+
+// guestDir is where BootVM plants its agent in a guest.
+const guestDir = "/run/sdvm"
+
+func probeGuest() error {
+	if _, err := os.Stat(guestDir); err != nil {
+		return fmt.Errorf("not in a test guest: %w", err)
+	}
+	return probePID1()
+}
+
+func probePID1() error {
+	b, err := os.ReadFile("/proc/1/comm")
+	if err != nil {
+		return err
+	}
+	if name := strings.TrimSpace(string(b)); name != "systemd" {
+		return fmt.Errorf("PID 1 is %s", name)
+	}
+	return nil
+}

@@ -44,8 +44,9 @@ type label int
 // forward only, so every target is placed, and its distance known, when a jump to
 // it is written.
 type assembler struct {
-	code []instruction // last instruction first
-	rets map[uint32]label
+	code  []instruction // last instruction first
+	rets  map[uint32]label
+	tries map[tried]label
 }
 
 func (a *assembler) emit(i instruction) label {

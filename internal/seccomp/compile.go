@@ -22,7 +22,7 @@ func Compile(s *specs.LinuxSeccomp, arch string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &assembler{rets: map[uint32]label{}}
+	a := &assembler{rets: map[uint32]label{}, tries: map[tried]label{}}
 	entry := a.ret(unix.SECCOMP_RET_KILL_PROCESS)
 	for _, sec := range slices.Backward(p.sections) {
 		search := a.then(opLoad, offNR, a.search(p.intervals(sec)))
@@ -270,13 +270,24 @@ func (a *assembler) search(in []interval) label {
 func (a *assembler) try(rules []entered, action uint32) label {
 	l := a.ret(action)
 	for _, r := range slices.Backward(rules) {
+		key := tried{r.rule, l}
+		if done, ok := a.tries[key]; ok {
+			l = done
+			continue
+		}
 		yes, no := a.ret(r.action), l
 		for i := range slices.Backward(r.args) {
 			yes = a.condition(&r.args[i], yes, no)
 		}
-		l = yes
+		l, a.tries[key] = yes, yes
 	}
 	return l
+}
+
+// tried is a rule and where its failure leads: written once for all its names.
+type tried struct {
+	*rule
+	no label
 }
 
 // condition writes one 64-bit comparison, as two of 32 bits.

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# `make help` lists the targets. Everything is built and run on the machine itself; what
+# a target needs from Debian's packages it installs itself when run as root (test/deps.sh).
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINDIR = $(PREFIX)/bin
+UNITDIR = $(PREFIX)/lib/systemd/system
+COMPLETIONS = $(PREFIX)/share
+
+GO ?= go
+GOARCH := $(shell $(GO) env GOARCH)
+GOFLAGS_BUILD = -trimpath -ldflags='-s -w'
+export CGO_ENABLED = 0
+
+HELPER = nsexec/bin/nsexec-$(GOARCH)
+STAGE = bin/stage
+VM ?= 13
+TIERS ?= pure,bus,root,systemd,vm12,vm13
+SDVM = bin/sdvm
+
+.DEFAULT_GOAL := all
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+all: bin/sdcontainer ## the helper and the command, in bin/
+
+$(HELPER): $(wildcard nsexec/*.c nsexec/*.h) nsexec/Makefile
+	@mkdir -p nsexec/bin
+	$(MAKE) --no-print-directory -C nsexec
+
+# The go command knows best what changed.
+bin/sdcontainer: $(HELPER) FORCE
+	$(GO) build $(GOFLAGS_BUILD) -o $@ ./cmd/sdcontainer
+
+$(SDVM): FORCE
+	@$(GO) build -o $@ ./test/vm/sdvm
+
+install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX)
+	install -Dm755 bin/sdcontainer '$(DESTDIR)$(BINDIR)/sdcontainer'
+	for unit in packaging/systemd/*; do \
+		sed 's,@bindir@,$(BINDIR),g' "$$unit" | install -Dm644 /dev/stdin '$(DESTDIR)$(UNITDIR)'/"$${unit##*/}" || exit; done
+	bin/sdcontainer completion bash | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/sdcontainer'
+	bin/sdcontainer completion zsh | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/zsh/site-functions/_sdcontainer'
+	bin/sdcontainer completion fish | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d/sdcontainer.fish'
+	for page in $(wildcard docs/man/*.1); do \
+		install -Dm644 "$$page" '$(DESTDIR)$(PREFIX)/share/man/man1'/"$${page##*/}" || exit; done
+
+stage: bin/sdcontainer
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory --silent install DESTDIR=$(STAGE) PREFIX=/usr
+
+check: check-format check-vet check-c check-shell check-arm64 check-generated ## every static check
+
+check-format:
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt -w is needed on:"; echo "$$out"; exit 1; }
+
+check-vet: $(HELPER)
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -count=1 -run 'TestImportRule' .
+
+check-c: $(HELPER)
+	cd nsexec && ./check.sh $(GOARCH)
+
+check-shell:
+	@test/deps.sh shellcheck
+	shellcheck -e SC2016 $$(git ls-files -co --exclude-standard '*.sh' .ci/run)
+
+check-arm64:
+	GOARCH=arm64 $(GO) build -o /dev/null ./cmd/sdcontainer
+	GOARCH=arm64 $(GO) vet ./...
+
+# Only what generators write is compared, so that work in progress elsewhere is no complaint.
+check-generated: docs
+	@git diff --exit-code -- $(GENERATED) || { echo "run make docs and commit the result"; exit 1; }
+
+GENERATED = docs/ordering.md docs/properties.md docs/reference docs/man
+
+docs: bin/sdcontainer ## regenerate the generated pages
+	$(GO) generate ./...
+
+test: bin/sdcontainer stage $(SDVM) ## every tier; TIERS=pure,root RUN=TestX to choose
+	@test/deps.sh qemu-system-x86 mmdebstrap e2fsprogs xz-utils busybox-static dbus systemd debian-archive-keyring iproute2
+	@case '$(TIERS)' in *vm*) $(SDVM) build $(patsubst vm%,%,$(filter vm%,$(subst $(comma), ,$(TIERS)))) ;; esac
+	@$(GO) run ./test/tiers -tiers '$(TIERS)' -run '$(RUN)' -stage $(STAGE) $(PKG)
+
+comma := ,
+
+vmtest: ## tests of one guest: make vmtest RUN=TestOOM VM=13
+	@$(MAKE) --no-print-directory test TIERS=vm$(VM) RUN='$(RUN)'
+
+vm-deps:
+	@test/deps.sh qemu-system-x86 mmdebstrap e2fsprogs xz-utils debian-archive-keyring
+
+vm: stage $(SDVM) vm-deps ## a shell in a guest with the current build; VM=12 or 13
+	@$(SDVM) shell $(VM) -push $(STAGE)=/ -push configs/examples=/root/examples
+
+demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to use this machine
+	@test/demo/run.sh $(SDVM) $(STAGE)
+
+bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, bwrap
+	@$(SDVM) build 13
+	@$(GO) run ./test/bench $(BENCH)
+
+release-check: check test ## what a release needs on top of check and test
+	$(GO) mod tidy -diff
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+clean: ## remove what was built; the guests stay in the cache
+	rm -rf bin nsexec/bin
+
+FORCE:
+.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench release-check clean FORCE

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command tiers runs the tests of the module tier by tier and prints one line
+// of summary for each, then the sum:
+//
+//	tiers [-tiers pure,bus,root,systemd,vm12,vm13] [-run REGEXP] [-v] [-stage DIR] [PACKAGE...]
+//
+// A test belongs to the tier it asks sdtest.Require for, else it is pure. Pure
+// and bus tests run under the race detector. The vm tiers run the tests of
+// vmPackages inside the guests, with the installation found in -stage. In a
+// tier that is provided a skipped test fails (SDCONTAINER_MUST).
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	tiers    []string
+	run      string
+	verbose  bool
+	stage    string
+	packages []string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ok, err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tiers:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (bool, error) {
+	o, err := parse(args)
+	if err != nil {
+		return false, err
+	}
+	all := newTallies()
+	var errs []error
+	for _, p := range []struct {
+		tiers []string
+		run   func(context.Context, options, []string, map[string]*tally) error
+	}{
+		{[]string{"pure", "bus"}, raced},
+		{[]string{"root", "systemd"}, privileged},
+		{[]string{"vm12", "vm13"}, guests},
+	} {
+		wanted := slices.DeleteFunc(p.tiers, func(t string) bool { return !slices.Contains(o.tiers, t) })
+		if len(wanted) > 0 && ctx.Err() == nil {
+			errs = append(errs, p.run(ctx, o, wanted, all))
+		}
+	}
+	return report(os.Stdout, all), errors.Join(append(errs, ctx.Err())...)
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("tiers", flag.ContinueOnError)
+	list := flags.String("tiers", strings.Join(tiers, ","), "comma-separated `tiers`")
+	flags.StringVar(&o.run, "run", "", "only tests matching this `regexp`")
+	flags.BoolVar(&o.verbose, "v", false, "show the output of tests that pass")
+	flags.StringVar(&o.stage, "stage", "", "`directory` with an installation to copy into the guests")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.tiers = strings.Split(*list, ",")
+	for _, t := range o.tiers {
+		if !slices.Contains(tiers, t) {
+			return o, fmt.Errorf("tier %q: want some of %s", t, strings.Join(tiers, ","))
+		}
+	}
+	if o.packages = flags.Args(); len(o.packages) == 0 {
+		o.packages = []string{"./..."}
+	}
+	return o, nil
+}
+
+func newTallies() map[string]*tally {
+	all := map[string]*tally{}
+	for _, t := range tiers {
+		all[t] = &tally{}
+	}
+	return all
+}
+
+// raced runs what needs no privilege, under the race detector.
+func raced(ctx context.Context, o options, wanted []string, all map[string]*tally) error {
+	counted := map[string]string{}
+	for _, t := range wanted {
+		counted[strings.TrimPrefix(t, "pure")] = t
+	}
+	// The race detector's run time is C.
+	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2"})
+}
+
+// privileged runs what needs root or a booted systemd.
+func privileged(ctx context.Context, o options, wanted []string, all map[string]*tally) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("the tiers %s need root", strings.Join(wanted, " and "))
+	}
+	counted := map[string]string{}
+	for _, t := range wanted {
+		counted[t] = t
+	}
+	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"})
+}
+
+func goTest(ctx context.Context, o options, wanted []string, counted map[string]string, all map[string]*tally, flags, env []string) error {
+	fmt.Printf("\n== %s\n", strings.Join(wanted, ", "))
+	args := append([]string{"test", "-json", "-count=1", "-timeout=10m"}, flags...)
+	if o.run != "" {
+		args = append(args, "-run", o.run)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, o.packages...)...)
+	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(wanted, ","), "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r := newResults(os.Stdout, counted, wanted[0])
+	r.verbose = o.verbose
+	err = r.read(out)
+	waited := cmd.Wait()
+	r.count(all)
+	for _, t := range wanted {
+		all[t].took = time.Since(start)
+	}
+	if waited != nil && !anyFailed(all) {
+		err = errors.Join(err, fmt.Errorf("go test: %w", waited))
+	}
+	return err
+}
+
+func anyFailed(all map[string]*tally) bool {
+	for _, t := range all {
+		if t.failed > 0 {
+			return true
+		}
+	}
+	return false
+}

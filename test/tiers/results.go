@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// tiers in the order they run and are reported.
+var tiers = []string{"pure", "bus", "root", "systemd", "vm12", "vm13"}
+
+// event is one line of `go test -json`.
+type event struct {
+	Action      string
+	Package     string
+	ImportPath  string
+	Test        string
+	Elapsed     float64
+	Output      string
+	Key, Value  string
+	FailedBuild string
+}
+
+// outcome is one test or subtest.
+type outcome struct {
+	action string // run, then pass, fail or skip
+	tier   string // what sdtest.Require asked for, or ""
+	output []string
+	parent bool // has subtests, which are counted instead
+}
+
+// tally is the count of one tier.
+type tally struct {
+	passed, failed, skipped int
+	took                    time.Duration
+	given                   bool // the tier was run
+}
+
+// results collects the outcomes of one phase: one or more packages.
+type results struct {
+	log      io.Writer
+	verbose  bool
+	counted  map[string]string // what tests asked sdtest.Require for -> the tier they count in
+	fallback string            // where failures of all else count
+	tests    map[string]*outcome
+	packages map[string][]string // output outside of tests
+	broken   int                 // packages that failed outside of their tests
+}
+
+func newResults(log io.Writer, counted map[string]string, fallback string) *results {
+	return &results{log: log, counted: counted, fallback: fallback,
+		tests: map[string]*outcome{}, packages: map[string][]string{}}
+}
+
+// read consumes a stream of events. A line that is none is shown as it is.
+func (r *results) read(in io.Reader) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Fprintf(r.log, "%s\n", lines.Bytes())
+			continue
+		}
+		r.add(e)
+	}
+	return lines.Err()
+}
+
+func (r *results) add(e event) {
+	switch {
+	case e.Action == "build-output":
+		r.packages[e.ImportPath] = append(r.packages[e.ImportPath], e.Output)
+	case e.Action == "start" || e.Action == "build-fail":
+	case e.Test == "":
+		r.addPackage(e)
+	default:
+		r.addTest(e)
+	}
+}
+
+func (r *results) addTest(e event) {
+	name := e.Package + " " + e.Test
+	t := r.tests[name]
+	if t == nil {
+		t = &outcome{action: "run"}
+		r.tests[name] = t
+		if i := strings.LastIndexByte(name, '/'); i > len(e.Package) {
+			if parent := r.tests[name[:i]]; parent != nil {
+				parent.parent = true
+			}
+		}
+	}
+	switch e.Action {
+	case "output":
+		t.output = append(t.output, e.Output)
+	case "attr":
+		if e.Key == "tier" {
+			t.tier = e.Value
+		}
+	case "fail":
+		t.action = e.Action
+		fmt.Fprintf(r.log, "--- FAIL: %s\n%s", name, strings.Join(t.output, ""))
+	case "pass", "skip":
+		t.action = e.Action
+		if r.verbose || e.Action == "skip" && r.tierOf(name) != "" {
+			fmt.Fprintf(r.log, "%s", strings.Join(t.output, ""))
+		}
+		t.output = nil
+	}
+}
+
+func (r *results) addPackage(e event) {
+	switch e.Action {
+	case "output":
+		r.packages[e.Package] = append(r.packages[e.Package], e.Output)
+	case "fail":
+		if r.failedTests(e.Package) == 0 {
+			r.broken++
+			fmt.Fprintf(r.log, "--- FAIL: %s\n%s%s", e.Package,
+				strings.Join(r.packages[e.FailedBuild], ""), strings.Join(r.packages[e.Package], ""))
+			r.showUnfinished(e.Package)
+		}
+		fmt.Fprintf(r.log, "FAIL %s  %.1f s\n", e.Package, e.Elapsed)
+	case "pass":
+		fmt.Fprintf(r.log, "ok   %s  %.1f s\n", e.Package, e.Elapsed)
+	}
+}
+
+func (r *results) failedTests(pkg string) (n int) {
+	for name, t := range r.tests {
+		if t.action == "fail" && strings.HasPrefix(name, pkg+" ") {
+			n++
+		}
+	}
+	return n
+}
+
+// showUnfinished prints what was running when a package died.
+func (r *results) showUnfinished(pkg string) {
+	for name, t := range r.tests {
+		if t.action == "run" && strings.HasPrefix(name, pkg+" ") {
+			fmt.Fprintf(r.log, "unfinished: %s\n%s", name, strings.Join(t.output, ""))
+		}
+	}
+}
+
+// tierOf is where a test counts: by what it asked for, or the test it is part
+// of; "" if it counts in another phase.
+func (r *results) tierOf(name string) string {
+	for {
+		if t := r.tests[name]; t != nil && t.tier != "" {
+			return r.counted[t.tier]
+		}
+		i := strings.LastIndexByte(name, '/')
+		if i < strings.IndexByte(name, ' ') {
+			return r.counted[""]
+		}
+		name = name[:i]
+	}
+}
+
+// count adds the outcomes to the tallies of their tiers. A test that never
+// ended has failed, and a failure counts wherever it happens.
+func (r *results) count(into map[string]*tally) {
+	for name, t := range r.tests {
+		tier := r.tierOf(name)
+		failed := t.action == "fail" || t.action == "run"
+		switch {
+		case failed && !r.childFailed(name):
+			into[cmp.Or(tier, r.fallback)].failed++
+		case failed || t.parent || tier == "":
+		case t.action == "skip":
+			into[tier].skipped++
+		default:
+			into[tier].passed++
+		}
+	}
+	into[r.fallback].failed += r.broken
+	for _, tier := range r.counted {
+		into[tier].given = true
+	}
+}
+
+func (r *results) childFailed(parent string) bool {
+	for name, t := range r.tests {
+		if t.action != "pass" && t.action != "skip" && strings.HasPrefix(name, parent+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// report prints one line per tier and the sum, and tells whether all is well.
+func report(w io.Writer, all map[string]*tally) bool {
+	var sum tally
+	fmt.Fprintf(w, "\n%-8s %6s %7s %8s %8s\n", "tier", "ran", "failed", "skipped", "time")
+	for _, tier := range tiers {
+		t := all[tier]
+		if !t.given {
+			fmt.Fprintf(w, "%-8s not asked for\n", tier)
+			continue
+		}
+		fmt.Fprintf(w, "%-8s %6d %7d %8d %6.0f s\n", tier, t.passed+t.failed, t.failed, t.skipped, t.took.Seconds())
+		sum.passed += t.passed
+		sum.failed += t.failed
+		sum.skipped += t.skipped
+	}
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", sum.passed, sum.failed, sum.skipped)
+	return sum.failed == 0
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// stream writes events as `go test -json` would: "action package test [key=value]".
+func stream(t *testing.T, lines ...string) *bytes.Buffer {
+	t.Helper()
+	var b bytes.Buffer
+	for _, line := range lines {
+		f := append(strings.Fields(line), "", "", "")
+		e := event{Action: f[0], Package: f[1]}
+		if f[2] != "-" {
+			e.Test = f[2]
+		}
+		e.Key, e.Value, _ = strings.Cut(f[3], "=")
+		if err := json.NewEncoder(&b).Encode(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &b
+}
+
+func TestCount(t *testing.T) {
+	host := map[string]string{"": "pure", "bus": "bus"}
+	for _, tt := range []struct {
+		name   string
+		events []string
+		want   map[string]*tally
+	}{
+		{"a test without wishes is pure", []string{"run p A", "pass p A", "pass p -"},
+			map[string]*tally{"pure": {passed: 1}}},
+		{"subtests count instead of their parent", []string{"run p A", "run p A/x", "run p A/y", "pass p A/x", "skip p A/y", "pass p A"},
+			map[string]*tally{"pure": {passed: 1, skipped: 1}}},
+		{"subtests belong to the tier of the parent", []string{"run p A", "attr p A tier=bus", "run p A/x", "fail p A/x", "fail p A", "fail p -"},
+			map[string]*tally{"bus": {failed: 1}}},
+		{"a parent that fails by itself counts", []string{"run p A", "run p A/x", "pass p A/x", "fail p A", "fail p -"},
+			map[string]*tally{"pure": {passed: 1, failed: 1}}},
+		{"a test of another phase does not count", []string{"run p A", "attr p A tier=root", "skip p A"},
+			map[string]*tally{}},
+		{"unless it fails", []string{"run p A", "attr p A tier=root", "fail p A", "fail p -"},
+			map[string]*tally{"pure": {failed: 1}}},
+		{"a package that does not build is a failure", []string{"build-output p", "fail p -"},
+			map[string]*tally{"pure": {failed: 1}}},
+		{"a test that never ended is a failure", []string{"run p A", "run p B", "pass p B"},
+			map[string]*tally{"pure": {passed: 1, failed: 1}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResults(new(bytes.Buffer), host, "pure")
+			if err := r.read(stream(t, tt.events...)); err != nil {
+				t.Fatal(err)
+			}
+			got := newTallies()
+			r.count(got)
+			want := newTallies()
+			for tier, w := range tt.want {
+				want[tier] = w
+			}
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmpopts.IgnoreFields(tally{}, "given", "took")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestReport(t *testing.T) {
+	all := newTallies()
+	all["pure"] = &tally{passed: 3, given: true}
+	all["vm13"] = &tally{passed: 1, skipped: 1, given: true}
+	var b strings.Builder
+	if !report(&b, all) {
+		t.Error("nothing failed, but the report says so")
+	}
+	if want := "4 passed, 0 failed, 1 skipped\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("got %q, want it to end in %q", b.String(), want)
+	}
+	all["vm13"].failed = 1
+	if report(&b, all) {
+		t.Error("a failure was reported as success")
+	}
+}

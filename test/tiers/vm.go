@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/wire"
+)
+
+// vmPackages are the packages whose tests also run inside the guests: those
+// that act on a kernel or a systemd.
+var vmPackages = []string{"./test/vm/guest", ".", "./cmd/sdcontainer", "./scope", "./nsexec", "./internal/kernel", "./internal/journal"}
+
+// sources is where the guest finds the module: tests read their testdata and
+// the examples from there.
+const sources = "/usr/src/sdcontainer"
+
+// hung is how long one package may take in a guest.
+const hung = 10 * time.Minute
+
+// testBinary is a compiled test package.
+type testBinary struct {
+	pkg  string // import path
+	dir  string // in the module
+	file string
+}
+
+// guests runs the vm packages in each wanted guest.
+func guests(ctx context.Context, o options, wanted []string, all map[string]*tally) error {
+	work, err := os.MkdirTemp("", "sdtiers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	binaries, err := compile(ctx, o, work)
+	if err != nil {
+		all[wanted[0]].given = true
+		all[wanted[0]].failed++
+		return err
+	}
+	var errs []error
+	for _, tier := range wanted {
+		start := time.Now()
+		if err := guest(ctx, o, tier, work, binaries, all); err != nil {
+			all[tier].given = true
+			all[tier].failed++
+			errs = append(errs, err)
+		}
+		all[tier].took = time.Since(start)
+	}
+	return errors.Join(errs...)
+}
+
+// compile builds the test binaries and gathers the sources below work.
+func compile(ctx context.Context, o options, work string) ([]testBinary, error) {
+	list, err := goOutput(ctx, append([]string{"list", "-e", "-f",
+		"{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}"}, vmPackages...)...)
+	if err != nil {
+		return nil, err
+	}
+	root, err := sdtest.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	var binaries []testBinary
+	for line := range strings.Lines(list) {
+		f := strings.Fields(line)
+		if len(f) != 2 {
+			continue
+		}
+		rel, err := filepath.Rel(root, f[1])
+		if err != nil {
+			return nil, err
+		}
+		b := testBinary{pkg: f[0], dir: rel, file: filepath.Join(work, fmt.Sprintf("%d.test", len(binaries)))}
+		if _, err := goOutput(ctx, "test", "-c", "-o", b.file, b.pkg); err != nil {
+			return nil, err
+		}
+		binaries = append(binaries, b)
+	}
+	return binaries, nil
+}
+
+func goOutput(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, complaint.String())
+	}
+	return string(out), nil
+}
+
+// guest boots one guest, runs every binary in it, and fails when the guest or
+// its kernel did.
+func guest(ctx context.Context, o options, tier, work string, binaries []testBinary, all map[string]*tally) (err error) {
+	release := strings.TrimPrefix(tier, "vm")
+	fmt.Printf("\n== %s\n", tier)
+	vm, err := sdtest.BootVM(ctx, release, os.Stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, vm.Close()) }()
+	fmt.Printf("Debian %s booted in %.1f s (%s)\n", release, vm.Booted.Seconds(), vm.Accel)
+	if err := fill(ctx, vm, o, binaries); err != nil {
+		return err
+	}
+	r := newResults(os.Stdout, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
+	r.verbose = o.verbose
+	defer r.count(all)
+	for _, b := range binaries {
+		if err := runIn(ctx, vm, o, r, b); err != nil {
+			return err
+		}
+	}
+	return healthy(ctx, vm)
+}
+
+// fill copies the installation, the sources and the binaries into the guest.
+func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) error {
+	root, err := sdtest.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	push := []sdtest.Push{{Src: filepath.Join(root, "go.mod"), Dst: sources + "/go.mod"}}
+	for _, dir := range []string{"configs/examples", "packaging"} {
+		if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
+			push = append(push, sdtest.Push{Src: filepath.Join(root, dir), Dst: path.Join(sources, dir)})
+		}
+	}
+	for _, b := range binaries {
+		push = append(push, sdtest.Push{Src: b.file, Dst: path.Join(sources, b.dir, "run.test")})
+		data := filepath.Join(root, b.dir, "testdata")
+		if _, err := os.Stat(data); err == nil {
+			push = append(push, sdtest.Push{Src: data, Dst: path.Join(sources, b.dir, "testdata")})
+		}
+	}
+	if o.stage != "" {
+		push = append(push, sdtest.Push{Src: o.stage, Dst: "/"})
+	}
+	if err := vm.Push(ctx, push...); err != nil {
+		return err
+	}
+	code, err := vm.Exec(ctx, sdtest.Command{
+		Request: wire.Request{Args: []string{"systemctl", "daemon-reload"}}, Stdout: os.Stdout, Stderr: os.Stderr})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("systemctl daemon-reload in Debian %s exited with %d", vm.Release, code)
+	}
+	return err
+}
+
+// runIn runs one test binary in the guest and reads its results.
+func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBinary) error {
+	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - time.Minute).String()}
+	if o.run != "" {
+		args = append(args, "-test.run="+o.run)
+	}
+	ctx, cancel := context.WithTimeout(ctx, hung)
+	defer cancel()
+	converter := exec.CommandContext(ctx, "go", "tool", "test2json", "-t", "-p", b.pkg)
+	converter.Stderr = os.Stderr
+	in, err := converter.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := converter.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := converter.Start(); err != nil {
+		return err
+	}
+	read := make(chan error, 1)
+	go func() { read <- r.read(out) }()
+	code, execErr := vm.Exec(ctx, sdtest.Command{
+		Request: wire.Request{
+			Args: args, Dir: path.Join(sources, b.dir),
+			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm",
+				"TMPDIR=/var/tmp", "NO_COLOR=1"},
+		},
+		Stdout: in, Stderr: in,
+	})
+	if execErr == nil && code != 0 {
+		// The converter only knows about the tests; a panic outside of them ends here.
+		_, _ = io.WriteString(in, "FAIL\n") // the converter's end is seen below
+	}
+	return errors.Join(execErr, in.Close(), <-read, converter.Wait())
+}
+
+// healthy asks whether the guest itself came through the tests.
+func healthy(ctx context.Context, vm *sdtest.VM) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var said strings.Builder
+	code, err := vm.Exec(ctx, sdtest.Command{
+		Request: wire.Request{Args: []string{"sh", "-c", "systemctl is-system-running; systemctl --failed --no-legend; " +
+			"busctl call org.freedesktop.systemd1 / org.freedesktop.DBus.Peer Ping && test -z \"$(systemctl --failed --no-legend)\""}},
+		Stdout: &said, Stderr: &said,
+	})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("Debian %s after the tests: %s", vm.Release, said.String())
+	}
+	return err
+}

@@ -35,6 +35,10 @@ func Tool(name string) Cap { return Cap("tool:" + name) }
 // mustEnv lists, separated by commas, the capabilities this machine claims to have.
 const mustEnv = "SDCONTAINER_MUST"
 
+// tiersEnv lists, separated by commas, the tiers whose tests are to run now;
+// test/tiers runs the others at another time. Unset means all.
+const tiersEnv = "SDCONTAINER_TIERS"
+
 // tierOf orders the tiers a test can belong to: the last one asked for counts.
 var tierOf = []struct{ cap, tier Cap }{
 	{Root, Root}, {Userns, Root}, {Overlay, Root}, {Bus, Bus}, {Systemd, Systemd}, {Guest, Guest},
@@ -48,6 +52,9 @@ func Require(t testing.TB, caps ...Cap) {
 	for _, o := range slices.Backward(tierOf) {
 		if slices.Contains(caps, o.cap) {
 			t.Attr("tier", string(o.tier))
+			if tiers := os.Getenv(tiersEnv); tiers != "" && !slices.Contains(strings.Split(tiers, ","), string(o.tier)) {
+				t.Skipf("tier %s is not in %s", o.tier, tiersEnv)
+			}
 			break
 		}
 	}

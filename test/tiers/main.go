@@ -127,7 +127,7 @@ func goTest(ctx context.Context, o options, wanted []string, counted map[string]
 		args = append(args, "-run", o.run)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, o.packages...)...)
-	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(wanted, ","), "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
+	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(wanted, ",")+",userns,overlay", "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second

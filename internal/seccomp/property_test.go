@@ -272,7 +272,7 @@ func TestLongJumps(t *testing.T) {
 		t.Fatalf("%d instructions: too few to test anything", len(code))
 	}
 	for v := range uint64(700) {
-		for _, d := range []data{{nr: unix.SYS_IOCTL, args: [6]uint64{0, v}}, {nr: unix.SYS_PRCTL, args: [6]uint64{v}}} {
+		for _, d := range []data{{nr: nr("ioctl"), args: [6]uint64{0, v}}, {nr: nr("prctl"), args: [6]uint64{v}}} {
 			d.arch = isaAMD64.audit
 			if got, want := run(t, code, d), evaluate(s, "amd64", &d); got != want {
 				t.Errorf("%+v: %s, want %s", d, actionName(got), actionName(want))

@@ -41,9 +41,6 @@ const (
 // makeMask makes the filesystem that masks are clones of: ours alone, so that
 // nothing in an image can stand in for it (CVE-2025-31133).
 func (b *builder) makeMask() {
-	if len(b.masks) == 0 {
-		return
-	}
 	b.At("prepare masks", "an empty directory and an empty file, in a filesystem no image can reach")
 	fs := b.Fsopen("tmpfs")
 	b.FsconfigString(fs, "size", "4k")
@@ -54,7 +51,12 @@ func (b *builder) makeMask() {
 	b.Mkdir(b.mask, maskDir, 0o555)
 	b.Mknod(b.mask, maskFile, unix.S_IFREG, 0)
 	b.MountSetattr(b.mask, "masks", nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY})
-	b.MoveMount(b.mask, b.host, "masks")
+	// Order: it must have a place before it is cloned (open_tree of a detached mount
+	// is refused before Linux 6.15). Any directory of the old root will do, once the
+	// hooks have run: it goes with it.
+	over := b.OpenHere("/dev", unix.O_PATH|unix.O_DIRECTORY)
+	b.MoveMount(b.mask, over, "masks")
+	b.Close(over)
 }
 
 // addMasks makes paths read-only, then hides others.
@@ -65,13 +67,15 @@ func (b *builder) addMasks() {
 		b.At("make "+path+" read-only", "readonlyPaths")
 		b.skippable(func() { b.readOnlyPath(path) }, unix.ENOENT)
 	}
+	if len(b.masks) == 0 {
+		return
+	}
+	b.makeMask()
 	for _, path := range b.masks {
 		b.At("mask "+path, "maskedPaths")
 		b.skippable(func() { b.maskPath(path) }, unix.ENOENT)
 	}
-	if len(b.masks) > 0 {
-		b.Close(b.mask)
-	}
+	b.Close(b.mask)
 }
 
 // skippable adds the steps of body; when the first fails with one of errs the

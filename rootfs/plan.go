@@ -83,7 +83,6 @@ type builder struct {
 	ro     []string
 	sysctl []sysctl
 
-	host  nsexec.Reg   // the host's "/", covered by the container's
 	root  nsexec.Reg   // the container's "/"
 	mask  nsexec.Reg   // the filesystem masks are made of
 	pts   nsexec.Reg   // the container's devpts
@@ -287,17 +286,15 @@ func (b *builder) enterRoot() {
 	// Order: first of all mounts. A mount made in a shared tree would appear on the
 	// host, and pivot_root refuses a shared parent (pivot_root(2)).
 	b.PropagateAll(unix.MS_PRIVATE)
-	b.host = b.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
-	// Order: before the root covers "/". A clone is only made of a mount that has a
-	// place (open_tree of a detached one is refused before Linux 6.15), and this one
-	// goes with the old root.
-	b.makeMask()
 	b.At("mount rootfs", "the container's root, still beside the host's")
 	// Order: private before it is attached: the parent's clone is a peer of the
 	// host's mount if that is shared.
 	b.MountSetattr(b.root, "rootfs", nsexec.MountAttr{Propagation: b.arrival(), Recursive: true})
-	b.MoveMount(b.root, b.host, "rootfs")
-	b.Close(b.host)
+	// Order: nothing else may be mounted on "/", now or later: after the change of
+	// root, umount2(".") takes away the topmost mount there, which must be the old root.
+	over := b.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
+	b.MoveMount(b.root, over, "rootfs")
+	b.Close(over)
 }
 
 // arrival is the propagation the root's mounts get first: only a slave hears of

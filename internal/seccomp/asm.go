@@ -94,9 +94,9 @@ func (a *assembler) jump(op uint16, k uint32, yes, no label) label {
 func (a *assembler) then(op uint16, k uint32, next label) label {
 	if a.distance(next) != 0 {
 		if i := a.code[next]; i.op == opRet {
-			next = a.emit(i)
+			a.emit(i)
 		} else {
-			next = a.emit(instruction{op: opJump, k: uint32(a.distance(next))})
+			a.emit(instruction{op: opJump, k: uint32(a.distance(next))})
 		}
 	}
 	return a.emit(instruction{op: op, k: k})

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package journal speaks journald's and the service manager's socket protocols:
+// streams for a payload's output, single structured entries, and readiness
+// notification. It reads nothing back and keeps no connection open.
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+)
+
+// Where journald listens.
+const (
+	streamSocket = "/run/systemd/journal/stdout"
+	entrySocket  = "/run/systemd/journal/socket"
+)
+
+// Stream returns a socket whose lines journald stores under identifier and
+// level (a syslog priority, 0-7). It is meant to be handed to a payload: each line is attributed to the
+// process that wrote it, and nothing of ours has to stay.
+func Stream(identifier string, level int) (*os.File, error) {
+	return stream(streamSocket, identifier, level)
+}
+
+func stream(path, identifier string, level int) (*os.File, error) {
+	if strings.ContainsAny(identifier, "\n\x00") {
+		return nil, fmt.Errorf("journal identifier %q: want one line", identifier)
+	}
+	if level < 0 || level > 7 {
+		return nil, fmt.Errorf("journal level %d: want 0 to 7", level)
+	}
+	f, err := dial(path, unix.SOCK_STREAM)
+	if err != nil {
+		return nil, err
+	}
+	// identifier, unit (by cgroup anyway), level, level prefixes, forward to
+	// syslog, to kmsg, to the console.
+	if _, err := fmt.Fprintf(f, "%s\n\n%d\n1\n0\n0\n0\n", identifier, level); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("journal stream: %w", err)
+	}
+	return f, nil
+}
+
+func dial(path string, typ int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		_ = unix.Close(fd)
+		return nil, &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// Send stores one structured entry. Field names are upper case letters, digits
+// and underscores; values may hold anything.
+func Send(fields map[string]string) error { return send(entrySocket, fields) }
+
+func send(path string, fields map[string]string) error {
+	var b bytes.Buffer
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		if !validField(k) {
+			return fmt.Errorf("journal field %q: want upper case letters, digits and '_', a letter first", k)
+		}
+		appendField(&b, k, fields[k])
+	}
+	f, err := dial(path, unix.SOCK_DGRAM)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Write(b.Bytes())
+	if errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.ENOBUFS) {
+		return sendFile(f, b.Bytes())
+	}
+	return err
+}
+
+func validField(k string) bool {
+	for i, c := range []byte(k) {
+		letter := c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || c != '_' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return k != "" && len(k) <= 64
+}
+
+// appendField writes KEY=value, or for values with line breaks KEY, the length as
+// 64 bits and the bytes.
+func appendField(b *bytes.Buffer, key, value string) {
+	b.WriteString(key)
+	if !strings.Contains(value, "\n") {
+		b.WriteByte('=')
+	} else {
+		b.WriteByte('\n')
+		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(value))))
+	}
+	b.WriteString(value)
+	b.WriteByte('\n')
+}
+
+// sendFile passes an entry too large for a datagram in a sealed memfd.
+func sendFile(socket *os.File, entry []byte) error {
+	fd, err := unix.MemfdCreate("journal-entry", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return os.NewSyscallError("memfd_create", err)
+	}
+	m := os.NewFile(uintptr(fd), "journal-entry")
+	defer m.Close()
+	if _, err := m.Write(entry); err != nil {
+		return err
+	}
+	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(m.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	err = unix.Sendmsg(int(socket.Fd()), nil, unix.UnixRights(fd), nil, 0)
+	return os.NewSyscallError("sendmsg", err)
+}
+
+// ErrNoManager says that no service manager waits for a notification.
+var ErrNoManager = errors.New("NOTIFY_SOCKET is not set: not started by systemd as a service with Type=notify")
+
+// Notify tells the service manager state (lines like READY=1) and waits until it
+// has been read, so that the caller may end at once. Errors: ErrNoManager.
+func Notify(ctx context.Context, state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return ErrNoManager
+	}
+	if strings.HasPrefix(path, "@") {
+		path = "\x00" + path[1:]
+	}
+	f, err := dial(path, unix.SOCK_DGRAM)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteString(state); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	return barrier(ctx, f)
+}
+
+// barrier sends one end of a pipe; the manager closes it when it has read all
+// that was sent before.
+func barrier(ctx context.Context, socket *os.File) error {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	near := os.NewFile(uintptr(p[0]), "barrier")
+	defer near.Close()
+	err := unix.Sendmsg(int(socket.Fd()), []byte("BARRIER=1"), unix.UnixRights(p[1]), nil, unix.MSG_NOSIGNAL)
+	_ = unix.Close(p[1]) // the manager has its own
+	if err != nil {
+		return os.NewSyscallError("notify: sendmsg", err)
+	}
+	if err := kernel.WaitHangup(ctx, near); err != nil {
+		return fmt.Errorf("wait for the service manager: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func listen(t *testing.T, network string) (path string, c *net.UnixConn, l *net.UnixListener) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "s")
+	addr := &net.UnixAddr{Name: path, Net: network}
+	var err error
+	if network == "unix" {
+		l, err = net.ListenUnix(network, addr)
+	} else {
+		c, err = net.ListenUnixgram(network, addr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if l != nil {
+			l.Close()
+		} else {
+			c.Close()
+		}
+	})
+	return path, c, l
+}
+
+func TestStreamHeader(t *testing.T) {
+	path, _, l := listen(t, "unix")
+	f, err := stream(path, "web", 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	b := make([]byte, 100)
+	var got strings.Builder
+	for {
+		n, err := conn.Read(b)
+		got.Write(b[:n])
+		if err != nil {
+			break
+		}
+	}
+	if want := "web\n\n6\n1\n0\n0\n0\nhello\n"; got.String() != want {
+		t.Errorf("got %q, want %q", got.String(), want)
+	}
+}
+
+func TestStreamRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		id    string
+		level int
+	}{{"a\nb", 6}, {"a\x00", 6}, {"a", 8}, {"a", -1}} {
+		if f, err := stream("/nonexistent", tt.id, tt.level); err == nil || !strings.Contains(err.Error(), "want") {
+			t.Errorf("stream(%q, %d) = %v, %v", tt.id, tt.level, f, err)
+		}
+	}
+}
+
+func TestSend(t *testing.T) {
+	path, c, _ := listen(t, "unixgram")
+	if err := send(path, map[string]string{"MESSAGE": "two\nlines", "EXIT_STATUS": "3"}); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1000)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "EXIT_STATUS=3\nMESSAGE\n\x09\x00\x00\x00\x00\x00\x00\x00two\nlines\n"
+	if string(b[:n]) != want {
+		t.Errorf("got %q, want %q", b[:n], want)
+	}
+	for _, bad := range []string{"", "lower", "_LEADING", "A-B", "1A"} {
+		if err := send(path, map[string]string{bad: "x"}); err == nil {
+			t.Errorf("field %q accepted", bad)
+		}
+	}
+}
+
+func TestSendLarge(t *testing.T) {
+	path, c, _ := listen(t, "unixgram")
+	if err := send(path, map[string]string{"MESSAGE": strings.Repeat("x", 1<<20)}); err != nil {
+		t.Fatal(err)
+	}
+	oob := make([]byte, 100)
+	_, n, _, _, err := c.ReadMsgUnix(make([]byte, 10), oob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(msgs) != 1 {
+		t.Fatalf("%d messages, %v", len(msgs), err)
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "entry")
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() != 1<<20+9 {
+		t.Errorf("size %v, %v", info, err)
+	}
+}
+
+func TestNotify(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := Notify(t.Context(), "READY=1"); !errors.Is(err, ErrNoManager) {
+		t.Errorf("without a socket: %v", err)
+	}
+	path, c, _ := listen(t, "unixgram")
+	t.Setenv("NOTIFY_SOCKET", path)
+	done := make(chan error, 1)
+	go func() { done <- Notify(t.Context(), "MAINPID=7\nREADY=1") }()
+	b, oob := make([]byte, 100), make([]byte, 100)
+	n, err := c.Read(b)
+	if err != nil || string(b[:n]) != "MAINPID=7\nREADY=1" {
+		t.Fatalf("%q, %v", b[:n], err)
+	}
+	n, oobn, _, _, err := c.ReadMsgUnix(b, oob)
+	if err != nil || string(b[:n]) != "BARRIER=1" {
+		t.Fatalf("%q, %v", b[:n], err)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("did not wait for the barrier: %v", err)
+	default:
+	}
+	msgs, _ := unix.ParseSocketControlMessage(oob[:oobn])
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fds[0])
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotifyDeadline(t *testing.T) {
+	path, _, _ := listen(t, "unixgram")
+	t.Setenv("NOTIFY_SOCKET", path)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := Notify(ctx, "READY=1"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a manager that never reads: %v", err)
+	}
+}

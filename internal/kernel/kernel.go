@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kernel has the system calls golang.org/x/sys/unix lacks, wrapped so
+// that every error names its call and object, EINTR is retried and every
+// descriptor is close-on-exec. It holds no policy. Everyone may call it.
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// retry calls f until it fails with something else than EINTR.
+func retry(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// OpenIn opens path below root as if root were "/": symlinks stay inside and
+// procfs's magic links are refused.
+func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat2(int(root.Fd()), path, &how)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "openat2", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// ReadIn reads a regular file of at most limit bytes below root. A FIFO, device
+// or larger file is an error, never a hang.
+func ReadIn(root *os.File, path string, limit int64) ([]byte, error) {
+	f, err := OpenIn(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d bytes", limit)}
+	}
+	return b, nil
+}
+
+// OpenPath opens path for use as a directory or mount handle only.
+func OpenPath(path string) (*os.File, error) {
+	return os.OpenFile(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+}
+
+// CloneMount returns a detached copy of what is mounted at path: a bind mount
+// without a place.
+func CloneMount(path string, recursive bool) (*os.File, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.OpenTree(unix.AT_FDCWD, path, flags)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// SetMountAttr changes a mount by descriptor.
+func SetMountAttr(mount *os.File, recursive bool, attr *unix.MountAttr) error {
+	flags := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	err := retry(func() error {
+		return unix.MountSetattr(int(mount.Fd()), "", flags, attr)
+	})
+	if err != nil {
+		return &os.PathError{Op: "mount_setattr", Path: mount.Name(), Err: err}
+	}
+	return nil
+}
+
+// Idmap makes a detached mount show its files through the mapping of userns.
+func Idmap(mount *os.File, recursive bool, userns *os.File) error {
+	return SetMountAttr(mount, recursive, &unix.MountAttr{
+		Attr_set:  unix.MOUNT_ATTR_IDMAP,
+		Userns_fd: uint64(userns.Fd()),
+	})
+}
+
+// Pidfd opens a process. The descriptor can be waited for with [WaitPidfd].
+func Pidfd(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open "+strconv.Itoa(pid), err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd:"+strconv.Itoa(pid)), nil
+}
+
+// WaitReadable waits until f (a pidfd, made non-blocking) is readable: for a
+// pidfd, until the process has ended.
+func WaitReadable(ctx context.Context, f *os.File) error { return wait(ctx, f, unix.POLLIN) }
+
+// WaitHangup waits until the other end of a pipe or socket is closed.
+func WaitHangup(ctx context.Context, f *os.File) error { return wait(ctx, f, 0) }
+
+func wait(ctx context.Context, f *os.File, events int16) error {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = rc.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: events}} // POLLHUP always counts
+		n, _ := unix.Poll(p, 0)
+		return n > 0
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// Signal sends sig to the process behind a pidfd.
+func Signal(pidfd *os.File, sig unix.Signal) error {
+	err := retry(func() error { return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0) })
+	return os.NewSyscallError("pidfd_send_signal", err)
+}
+
+// StartTime is field 22 of /proc/PID/stat: with the PID it names a process for
+// the time of one boot.
+func StartTime(pid int) (uint64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	// The command name may hold anything but ends with the last ')'.
+	s := string(b)
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(f) < 20 {
+		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
+	}
+	if f[0] == "Z" || f[0] == "X" {
+		return 0, os.NewSyscallError("process "+strconv.Itoa(pid), unix.ESRCH)
+	}
+	return strconv.ParseUint(f[19], 10, 64)
+}
+
+// BootID names this boot of the machine.
+func BootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// Prlimit sets a limit of another process.
+func Prlimit(pid, resource int, soft, hard uint64) error {
+	lim := unix.Rlimit{Cur: soft, Max: hard}
+	return os.NewSyscallError("prlimit", retry(func() error { return unix.Prlimit(pid, resource, &lim, nil) }))
+}
+
+// WatchWritten returns a descriptor that becomes readable when the file at path
+// is written to, renamed or removed.
+func WatchWritten(path string) (*os.File, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("inotify_init1", err)
+	}
+	f := os.NewFile(uintptr(fd), "inotify:"+path)
+	if _, err := unix.InotifyAddWatch(fd, path, unix.IN_MODIFY|unix.IN_ATTRIB|unix.IN_MOVE_SELF); err != nil {
+		f.Close()
+		return nil, &os.PathError{Op: "inotify_add_watch", Path: path, Err: err}
+	}
+	return f, nil
+}

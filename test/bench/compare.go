@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// contender is one program that runs /bin/true in a container.
+type contender struct {
+	name    string
+	samples []time.Duration
+	// command is round n of it; a fresh name each time, so that none waits for another's end.
+	command func(n int) *exec.Cmd
+}
+
+// summary is what a contender's samples come to. Times are in milliseconds.
+type summary struct {
+	Name   string  `json:"name"`
+	Runs   int     `json:"runs"`
+	Median float64 `json:"medianMs"`
+	P10    float64 `json:"p10Ms"`
+	P90    float64 `json:"p90Ms"`
+	// Ratio is the median of each round's time divided by the base's of the
+	// same round: what disturbs a round disturbs both.
+	Ratio map[string]float64 `json:"ratio"`
+}
+
+// bases are the contenders everything is compared with.
+var bases = []string{"crun", "systemd-run --scope"}
+
+// compare runs every contender once a round, in an order that rotates.
+func compare(all []*contender, warm, rounds int, progress io.Writer) error {
+	for n := range warm + rounds {
+		for i := range all {
+			c := all[(i+n)%len(all)]
+			took, err := once(c.command(n))
+			if err != nil {
+				return fmt.Errorf("%s, round %d: %w", c.name, n, err)
+			}
+			if n >= warm {
+				c.samples = append(c.samples, took)
+			}
+		}
+		if (n+1)%20 == 0 {
+			fmt.Fprintf(progress, "%d of %d rounds\n", n+1, warm+rounds)
+		}
+	}
+	return nil
+}
+
+func once(cmd *exec.Cmd) (time.Duration, error) {
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	start := time.Now()
+	err := cmd.Run()
+	took := time.Since(start)
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, said.Bytes())
+	}
+	return took, err
+}
+
+func summarize(all []*contender) []summary {
+	out := make([]summary, 0, len(all))
+	for _, c := range all {
+		s := summary{Name: c.name, Runs: len(c.samples), Ratio: map[string]float64{},
+			Median: quantile(millis(c.samples), 0.5), P10: quantile(millis(c.samples), 0.1), P90: quantile(millis(c.samples), 0.9)}
+		for _, base := range bases {
+			i := slices.IndexFunc(all, func(b *contender) bool { return b.name == base })
+			if i < 0 {
+				continue
+			}
+			ratios := make([]float64, len(c.samples))
+			for n := range ratios {
+				ratios[n] = float64(c.samples[n]) / float64(all[i].samples[n])
+			}
+			s.Ratio[base] = quantile(ratios, 0.5)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func millis(d []time.Duration) []float64 {
+	out := make([]float64, len(d))
+	for i := range d {
+		out[i] = float64(d[i]) / float64(time.Millisecond)
+	}
+	return out
+}
+
+// quantile interpolates between the two nearest samples.
+func quantile(samples []float64, q float64) float64 {
+	if len(samples) == 0 {
+		return math.NaN()
+	}
+	s := slices.Sorted(slices.Values(samples))
+	at := q * float64(len(s)-1)
+	low := int(at)
+	high := min(low+1, len(s)-1)
+	return s[low] + (s[high]-s[low])*(at-float64(low))
+}
+
+func table(w io.Writer, sums []summary) {
+	fmt.Fprintf(w, "\n%-22s %9s %9s %9s", "run /bin/true", "median", "p10", "p90")
+	for _, b := range bases {
+		fmt.Fprintf(w, " %22s", "/ "+b)
+	}
+	fmt.Fprintln(w)
+	for _, s := range sums {
+		fmt.Fprintf(w, "%-22s %6.2f ms %6.2f ms %6.2f ms", s.Name, s.Median, s.P10, s.P90)
+		for _, b := range bases {
+			fmt.Fprintf(w, " %22.2f", s.Ratio[b])
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// writeJSON keeps the result for comparisons between builds.
+func writeJSON(path string, result any) error {
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+func TestQuantile(t *testing.T) {
+	samples := []float64{4, 1, 3, 2}
+	for q, want := range map[float64]float64{0: 1, 0.5: 2.5, 1: 4} {
+		if got := quantile(samples, q); got != want {
+			t.Errorf("quantile %v of %v is %v, want %v", q, samples, got, want)
+		}
+	}
+}
+
+func TestRatiosAreTakenRoundByRound(t *testing.T) {
+	// The machine was ten times slower in the second round; the ratio must not see it.
+	all := []*contender{
+		{name: "ours", samples: []time.Duration{5, 50, 5}},
+		{name: "crun", samples: []time.Duration{10, 100, 10}},
+	}
+	if got := summarize(all)[0].Ratio["crun"]; got != 0.5 {
+		t.Errorf("ratio %v, want 0.5", got)
+	}
+}
+
+func TestCompareReportsWhatFailed(t *testing.T) {
+	c := &contender{name: "x", command: func(int) *exec.Cmd { return exec.Command("sh", "-c", "echo reason; exit 3") }}
+	if err := compare([]*contender{c}, 0, 1, io.Discard); err == nil {
+		t.Error("a contender that fails was measured")
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const limited = `
+[resources]
+tasks = "99"
+[resources.memory]
+high = "48M"
+max  = "64M"
+swap_max = "0"
+[resources.cpu]
+quota  = "50%"
+weight = "200"
+[resources.io]
+weight = 50
+`
+
+// limitFiles is what limited must look like to the kernel.
+var limitFiles = map[string]string{
+	"pids.max":        "99",
+	"memory.high":     "50331648",
+	"memory.max":      "67108864",
+	"memory.swap.max": "0",
+	"cpu.max":         "50000 100000",
+	"cpu.weight":      "200",
+	"io.weight":       "default 50",
+}
+
+func checkLimits(t *testing.T, s state, when string) {
+	t.Helper()
+	for file, want := range limitFiles {
+		if file == "io.weight" && !haveIOWeight(s) {
+			continue // the kernel has no scheduler that weighs
+		}
+		if got := cgroupFile(t, s, file); got != want {
+			t.Errorf("%s: %s is %q, want %q", when, file, got, want)
+		}
+	}
+}
+
+func TestLimitsSurviveDaemonReload(t *testing.T) {
+	s := detached(t, container(t, "limits", shell("exec sleep 1000")+limited))
+	checkLimits(t, s, "after the start")
+	must(t, "systemctl", "daemon-reload")
+	checkLimits(t, s, "after daemon-reload")
+	must(t, "systemctl", "daemon-reexec")
+	checkLimits(t, s, "after daemon-reexec")
+}
+
+func TestUpdateChangesTheUnit(t *testing.T) {
+	s := detached(t, container(t, "update", shell("exec sleep 1000")+limited))
+	must(t, "sdcontainer", "update", "update", "--memory", "80M", "--tasks", "50")
+	if got := cgroupFile(t, s, "memory.max"); got != "83886080" {
+		t.Errorf("memory.max is %s", got)
+	}
+	if got := must(t, "systemctl", "show", "-P", "TasksMax", s.Unit); got != "50" {
+		t.Errorf("TasksMax is %s: the change is not the unit's", got)
+	}
+	must(t, "systemctl", "daemon-reload")
+	if got := cgroupFile(t, s, "pids.max"); got != "50" {
+		t.Errorf("pids.max is %s after daemon-reload", got)
+	}
+}
+
+const eat = "[resources.memory]\nmax = \"24M\"\nswap_max = \"0\"\n"
+
+// eater allocates until it is killed: awk doubles a string.
+const eater = `awk 'BEGIN { s = "0123456789abcdef"; while (1) s = s s }'`
+
+func TestOOM(t *testing.T) {
+	file := container(t, "oom", shell("exec "+eater)+eat)
+	must(t, "sdcontainer", "run", "-d", file)
+	_ = sd(t, "wait", "oom") // its answer is compared through inspect
+	s := inspect(t, "oom")
+	if s.Exit == nil || s.Exit.Code != 137 || !s.Exit.OOMKilled {
+		t.Errorf("inspect: %+v", s.Exit)
+	}
+	if o := sd(t, "ps", "-a"); !strings.Contains(strings.ToUpper(o.stdout), "OOM") {
+		t.Errorf("ps -a does not say so: %v", o)
+	}
+}
+
+func TestOOMInTheForegroundIsSaid(t *testing.T) {
+	file := container(t, "oomfg", shell("exec "+eater)+eat)
+	o := sd(t, "run", "--rm", file)
+	if o.code != 137 || !strings.Contains(strings.ToLower(o.stderr), "memory") {
+		t.Errorf("want 137 and a word about memory: %v", o)
+	}
+}
+
+func TestKilledWithoutOOMIsNotOOM(t *testing.T) {
+	file := container(t, "killed", shell("exec sleep 1000"))
+	detached(t, file)
+	must(t, "sdcontainer", "kill", "-s", "KILL", "killed")
+	_ = sd(t, "wait", "killed") // its answer is compared through inspect
+	if s := inspect(t, "killed"); s.Exit == nil || s.Exit.Code != 137 || s.Exit.OOMKilled {
+		t.Errorf("inspect: %+v", s.Exit)
+	}
+}
+
+func TestTasksLimitHolds(t *testing.T) {
+	file := container(t, "tasks", shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 30 & done; echo all started")+"[resources]\ntasks = \"5\"\n")
+	if o := sd(t, "run", "--rm", file); strings.Contains(o.stdout, "all started") {
+		t.Errorf("10 processes within a limit of 5: %v", o)
+	}
+}
+
+// haveIOWeight tells whether the container's cgroup has io.weight at all.
+func haveIOWeight(s state) bool {
+	_, err := os.Stat(filepath.Join("/sys/fs/cgroup", strings.TrimSuffix(s.Cgroup, "/payload"), "io.weight"))
+	return err == nil
+}

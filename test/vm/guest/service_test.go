@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// service installs a configuration as a unit of its own and returns the unit's
+// name, and how to ask systemd about it.
+func service(t *testing.T, name, body string) (unit string, show func(property string) string) {
+	t.Helper()
+	file := container(t, name, body)
+	must(t, "sdcontainer", "unit", "install", file)
+	unit = "sdcontainer@" + name + ".service"
+	if _, err := os.Stat("/etc/systemd/system/" + name + ".service"); err == nil {
+		unit = name + ".service"
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s", run(t, "systemctl", "status", "--no-pager", unit).stdout)
+		}
+		_ = run(t, "systemctl", "stop", unit) // it may be stopped
+		_ = sd(t, "unit", "rm", name)         // or removed
+		_ = run(t, "systemctl", "reset-failed", unit)
+	})
+	return unit, func(property string) string {
+		t.Helper()
+		return must(t, "systemctl", "show", "-P", property, unit)
+	}
+}
+
+func comm(t *testing.T, pid string) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + pid + "/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func TestServiceMainPIDIsThePayload(t *testing.T) {
+	unit, show := service(t, "svcmain", shell("echo started as a service; exec sleep 1000")+limited)
+	must(t, "systemctl", "start", unit)
+	pid := show("MainPID")
+	if got := comm(t, pid); got != "sleep" {
+		t.Errorf("the main PID %s is %s", pid, got)
+	}
+	checkLimits(t, state{Cgroup: show("ControlGroup")}, "service")
+	group, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	if err != nil || strings.TrimSpace(string(group)) != "0::"+show("ControlGroup")+"/payload" {
+		t.Errorf("the payload's cgroup: %s, %v", group, err)
+	}
+	must(t, "systemctl", "daemon-reload")
+	must(t, "systemctl", "daemon-reexec")
+	if show("MainPID") != pid || show("ActiveState") != "active" {
+		t.Errorf("after daemon-reexec: main PID %s (was %s), %s", show("MainPID"), pid, show("ActiveState"))
+	}
+
+	must(t, "systemctl", "restart", unit)
+	again := show("MainPID")
+	if again == pid || comm(t, again) != "sleep" {
+		t.Errorf("after restart: main PID %s (was %s)", again, pid)
+	}
+	must(t, "journalctl", "--sync")
+	o := run(t, "journalctl", "-b", "--no-pager", "-o", "cat", "-u", unit)
+	if strings.Count(o.stdout, "started as a service") != 2 {
+		t.Errorf("journalctl -u: %v", o)
+	}
+
+	must(t, "systemctl", "stop", unit)
+	if _, err := os.Stat("/proc/" + again); err == nil {
+		t.Error("the payload survived systemctl stop")
+	}
+	if o := sd(t, "ps", "-a"); strings.Contains(o.stdout, "svcmain") {
+		t.Errorf("the record survived systemctl stop: %v", o)
+	}
+}
+
+func TestServiceExitCodeIsTheUnits(t *testing.T) {
+	unit, show := service(t, "svcexit", shell("exit 23"))
+	_ = run(t, "systemctl", "start", unit) // whether it was fast enough to fail the job does not matter
+	eventually(t, "the unit has failed", func() bool { return show("ActiveState") == "failed" })
+	if got := show("ExecMainStatus"); got != "23" {
+		t.Errorf("ExecMainStatus is %s", got)
+	}
+}
+
+func TestServiceRestartsByItself(t *testing.T) {
+	unit, show := service(t, "svcrestart", "[systemd]\nrestart = \"always\"\nrestart_delay = \"100ms\"\n"+shell("exec sleep 1000"))
+	must(t, "systemctl", "start", unit)
+	pid := show("MainPID")
+	must(t, "kill", "-KILL", pid)
+	eventually(t, "the unit runs again", func() bool {
+		now := show("MainPID")
+		return now != pid && now != "0" && show("ActiveState") == "active"
+	})
+	if n, err := strconv.Atoi(show("NRestarts")); err != nil || n < 1 {
+		t.Errorf("NRestarts is %d, %v", n, err)
+	}
+}
+
+func TestServiceThatCannotStartSaysWhy(t *testing.T) {
+	unit, show := service(t, "svcbad", "[rootfs]\npath = \""+busybox+"\"\n[process]\nargs = [\"/bin/nothing\"]\n")
+	if o := run(t, "systemctl", "start", unit); o.code == 0 {
+		t.Errorf("the start of a program that is not there succeeded")
+	}
+	if got := show("ExecMainStatus"); got != "127" {
+		t.Errorf("ExecMainStatus is %s", got)
+	}
+	must(t, "journalctl", "--sync")
+	if o := run(t, "journalctl", "-b", "--no-pager", "-o", "cat", "-u", unit); !strings.Contains(o.stdout, "/bin/nothing") {
+		t.Errorf("the journal does not name it: %v", o)
+	}
+}
+
+func TestGeneratedUnitVerifies(t *testing.T) {
+	unit, _ := service(t, "svcverify", shell("exit 0")+limited)
+	if o := run(t, "systemd-analyze", "verify", unit); o.code != 0 || strings.Contains(o.stderr, "sdcontainer") {
+		t.Errorf("systemd-analyze verify: %v", o)
+	}
+}

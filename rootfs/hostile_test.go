@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// The rows of these tests are those of the list of escapes that other runtimes
+// had. An image's links point at a canary on the host; whatever happens to the
+// container, the canary stays as it is.
+
+// A canary is a directory on the host that nothing may touch.
+type canary struct {
+	t   *testing.T
+	dir string
+	was []string
+}
+
+func newCanary(t *testing.T) *canary {
+	t.Helper()
+	c := &canary{t: t, dir: t.TempDir()}
+	for _, d := range []string{"dev", "dir"} {
+		if err := os.Mkdir(filepath.Join(c.dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"dev/ptmx", "dev/null", "file"} {
+		if err := os.WriteFile(filepath.Join(c.dir, f), []byte("marker"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.was = c.list()
+	t.Cleanup(func() {
+		if d := cmp.Diff(c.was, c.list()); d != "" {
+			t.Errorf("the host was touched: %s", d)
+		}
+	})
+	return c
+}
+
+func (c *canary) list() []string {
+	var out []string
+	err := filepath.WalkDir(c.dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return err
+		}
+		b, _ := os.ReadFile(path)
+		out = append(out, strings.Join([]string{path, fs.FileMode(st.Mode).String(), string(b), string(rune('0' + st.Uid))}, " "))
+		return nil
+	})
+	if err != nil {
+		c.t.Error(err)
+	}
+	return out
+}
+
+// image makes files of an image: a value "-> x" is a link, "/" a directory, else content.
+func (w *world) image(files map[string]string) {
+	w.t.Helper()
+	for name, content := range files {
+		path := filepath.Join(w.root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+		var err error
+		switch {
+		case strings.HasPrefix(content, "-> "):
+			err = os.Symlink(content[3:], path)
+		case content == "/":
+			err = os.MkdirAll(path, 0o755)
+		default:
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// without removes the mount on dest, so that the image's own directory is used.
+func (w *world) without(dest string) {
+	var kept []specs.Mount
+	for _, m := range w.spec.Mounts {
+		if m.Destination != dest {
+			kept = append(kept, m)
+		}
+	}
+	w.spec.Mounts = kept
+}
+
+// B1: CVE-2026-41579, CVE-2026-47766.
+func TestB1DevIsLink(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"absolute":  {"dev": "-> CANARY/dev"},
+		"relative":  {"dev": "-> ../../../../../../CANARY/dev"},
+		"chain":     {"dev": "-> one", "one": "-> /two", "two": "-> CANARY/dev"},
+		"root":      {"dev": "-> /"},
+		"parent":    {"dev": "-> .."},
+		"into proc": {"dev": "-> /proc/self/root/dev"},
+	} {
+		for _, tmpfs := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: " tmpfs"}[tmpfs], func(t *testing.T) {
+				both(t, func(t *testing.T, w *world) {
+					c := newCanary(t)
+					w.plant(files, c)
+					if !tmpfs {
+						w.without("/dev")
+					}
+					v, err := w.run("stat /dev/null", "ls /..")
+					if err != nil {
+						t.Log("refused:", err)
+						return
+					}
+					if !strings.HasPrefix(v.Ran["stat /dev/null"], "20666 1:3 ") {
+						t.Errorf("/dev/null is %s", v.Ran["stat /dev/null"])
+					}
+				})
+			})
+		}
+	}
+}
+
+// plant puts files into the image with links to the canary.
+func (w *world) plant(files map[string]string, c *canary) {
+	planted := map[string]string{}
+	for name, content := range files {
+		planted[name] = strings.ReplaceAll(content, "CANARY", c.dir)
+	}
+	w.image(planted)
+	if w.spec.Linux.UIDMappings != nil {
+		w.own(100000)
+	}
+}
+
+// B2: CVE-2026-88264.
+func TestB2ConsoleIsLink(t *testing.T) {
+	for _, target := range []string{"CANARY/new", "CANARY/file", "../../../../CANARY/new", "null", "/look"} {
+		for _, tty := range []bool{false, true} {
+			for _, ro := range []bool{false, true} {
+				both(t, func(t *testing.T, w *world) {
+					c := newCanary(t)
+					w.plant(map[string]string{"dev/console": "-> " + target}, c)
+					w.without("/dev")
+					w.spec.Process.Terminal, w.spec.Root.Readonly = tty, ro
+					v, err := w.run("stat /dev/console")
+					if err != nil {
+						t.Log("refused:", err)
+					} else if tty && !strings.Contains(v.Ran["stat /dev/console"], "136:0") {
+						t.Errorf("console is %s", v.Ran["stat /dev/console"])
+					}
+				})
+			}
+		}
+	}
+}
+
+// B3, B4, B5: CVE-2026-88265, CVE-2025-31133.
+func TestB3NullIsSomethingElse(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"link to a volume": {"dev/null": "-> /vol/file"},
+		"link to proc":     {"dev/null": "-> /proc/sys/kernel/core_pattern"},
+		"file":             {"dev/null": "I am a file"},
+		"directory":        {"dev/null": "/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, w *world) {
+				c := newCanary(t)
+				w.plant(files, c)
+				w.without("/dev")
+				w.bind(c.dir, "/vol")
+				v, err := w.run("stat /dev/null", "write /proc/keys")
+				if err != nil {
+					t.Log("refused:", err)
+					return
+				}
+				// A user namespace has the host's node bound over the file.
+				if !strings.HasPrefix(v.Ran["stat /dev/null"], "20666 1:3 ") {
+					t.Errorf("/dev/null is %s", v.Ran["stat /dev/null"])
+				}
+			})
+		})
+	}
+}
+
+func TestB5MasksNeedNoNull(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.image(map[string]string{"etc/secret": "secret", "opt/secret/key": "secret", "link": "-> /etc/secret"})
+		w.own(map[bool]int{true: 0, false: 100000}[w.spec.Linux.UIDMappings == nil])
+		w.spec.Linux.MaskedPaths = append(w.spec.Linux.MaskedPaths, "/etc/secret", "/opt/secret", "/missing", "/etc/secret")
+		w.see(map[string]string{"cat /etc/secret": "", "cat /link": "", "ls /opt/secret": "",
+			"cat /opt/secret/key": "ENOENT", "write /etc/secret": "EROFS", "stat /etc/secret": "100000 0:0 0:0"})
+	})
+}
+
+// B8: CVE-2019-16884, CVE-2019-19921, CVE-2023-27561.
+func TestB8ProcIsLink(t *testing.T) {
+	for _, dir := range []string{"proc", "sys"} {
+		for _, target := range []string{"/evil", "evil", "CANARY/dir", ".", "/dev/shm"} {
+			both(t, func(t *testing.T, w *world) {
+				c := newCanary(t)
+				w.plant(map[string]string{dir: "-> " + target, "evil": "/"}, c)
+				if _, err := w.run("cwd"); err == nil || !strings.Contains(err.Error(), "on /"+dir) {
+					t.Errorf("/%s -> %s: %v, want a refusal that names the mount", dir, target, err)
+				}
+			})
+		}
+		t.Run(dir+" is a file", func(t *testing.T) {
+			w := newWorld(t)
+			w.image(map[string]string{dir: "file"})
+			if _, err := w.run("cwd"); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+// B12, B13: CVE-2026-87766, and what its first fix broke.
+func TestB13LinksInside(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		c := newCanary(t)
+		w.plant(map[string]string{"run": "/", "var/run": "-> /run", "var/lock": "-> ../run/lock", "a": "-> /b", "b": "-> c", "c": "/",
+			"etc/resolv.conf": "-> ../run/systemd/resolve/stub.conf", "up": "-> ../../../../..", "out": "-> CANARY/dir"}, c)
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, []byte("bound"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		dirs := map[string]string{"/var/run/x": "/run/x", "/var/lock": "/run/lock", "/a/b/c": "/c/b/c", "/up/top": "/top"}
+		for at := range dirs {
+			w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: at})
+		}
+		w.bind(file, "/etc/resolv.conf")
+		w.bind(file, "/out/new/file")
+		v := w.see(map[string]string{"ls " + c.dir + "/dir/new": "file"})
+		for at, want := range dirs {
+			if m := v.at(want); m.Type != "tmpfs" {
+				t.Errorf("%s is not at %s", at, want)
+			}
+		}
+		if m := v.at("/run/systemd/resolve/stub.conf"); m.Point == "" {
+			t.Error("the dangling link's target was not made")
+		}
+	})
+}
+
+func TestB13LinkLoops(t *testing.T) {
+	w := newWorld(t)
+	w.image(map[string]string{"loop": "-> loop", "ping": "-> /pong", "pong": "-> ping"})
+	for _, dest := range []string{"/loop/x", "/ping"} {
+		w := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
+		w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: dest})
+		if _, err := w.run("cwd"); err == nil || !strings.Contains(err.Error(), unix.ELOOP.Error()) {
+			t.Errorf("%s: %v, want %v", dest, err, unix.ELOOP)
+		}
+	}
+}
+
+// B14, B15: CVE-2026-115521; mount points are not made in a read-only source.
+func TestB15MissingPointInReadOnlyBind(t *testing.T) {
+	w := newWorld(t)
+	c := newCanary(t)
+	w.bind(c.dir, "/vol", "ro")
+	w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/vol/missing"})
+	if _, err := w.run("cwd"); err == nil || !strings.Contains(err.Error(), "/vol/missing") || !strings.Contains(err.Error(), unix.EROFS.Error()) {
+		t.Errorf("got %v, want an error that names the mount and says read-only", err)
+	}
+}
+
+// B16: CVE-2026-55686.
+func TestB16DirectoryThroughLink(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		c := newCanary(t)
+		w.plant(map[string]string{"l": "-> CANARY"}, c)
+		w.spec.Process.Cwd = "/l/x/y"
+		w.see(map[string]string{"cwd": c.dir + "/x/y"})
+	})
+}
+
+// B22: what an ordinary container can write below /proc and /sys.
+func TestB22KernelFilesAreReadOnly(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		v, err := w.run("write /proc/sys/kernel/core_pattern", "write /proc/sysrq-trigger", "write /proc/irq/default_smp_affinity",
+			"mkdir /sys/fs/cgroup/x", "write /sys/kernel/mm/transparent_hugepage/enabled", "write /proc/kcore", "write /proc/keys", "cat /proc/timer_list")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for command, result := range v.Ran {
+			if result == "ok" {
+				t.Errorf("%s: %s", command, result)
+			}
+		}
+	})
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// see runs the world and compares what commands gave.
+func (w *world) see(want map[string]string) *view {
+	w.t.Helper()
+	v, err := w.run(slices.Sorted(maps.Keys(want))...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if d := cmp.Diff(want, v.Ran); d != "" {
+		w.t.Error(d)
+	}
+	return v
+}
+
+func both(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Run("root", func(t *testing.T) { f(t, newWorld(t)) })
+	t.Run("userns", func(t *testing.T) {
+		w := newWorld(t)
+		w.inUserns()
+		f(t, w)
+	})
+}
+
+func TestUsualWorld(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		before, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner := "0:0"
+		if w.spec.Linux.UIDMappings != nil {
+			owner = "65534:65534"
+		}
+		v := w.see(map[string]string{
+			"ls /":                   "dev look proc sys x",
+			"ls /..":                 "dev look proc sys x",
+			"ls /dev":                "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero",
+			"stat /dev/null":         "20666 1:3 " + owner,
+			"stat /dev/zero":         "20666 1:5 " + owner,
+			"stat /dev/full":         "20666 1:7 " + owner,
+			"stat /dev/random":       "20666 1:8 " + owner,
+			"stat /dev/urandom":      "20666 1:9 " + owner,
+			"stat /dev/tty":          "20666 5:0 " + owner,
+			"stat /dev":              "40755 0:0 0:0",
+			"stat /dev/pts/ptmx":     "20666 5:2 0:0",
+			"stat /dev/shm":          "41777 0:0 0:0",
+			"link /dev/stdin":        "/proc/self/fd/0",
+			"link /dev/ptmx":         "pts/ptmx",
+			"link /dev/fd":           "/proc/self/fd",
+			"write /dev/null":        "ok",
+			"create /x":              "ok",
+			"create /dev/shm/x":      "ok",
+			"mkdir /sys/x":           "EROFS",
+			"mkdir /sys/fs/cgroup/x": "EROFS",
+			"ls /proc/acpi":          "",
+			"ls /sys/firmware":       "",
+			"cat /proc/keys":         "",
+			"mkdir /proc/acpi/x":     "EROFS",
+			"cwd":                    "/",
+			"lo":                     "0x9",
+			"cat /proc/1/comm":       "look",
+		})
+		if v.Hostname != "box" {
+			t.Errorf("hostname %q", v.Hostname)
+		}
+		roots := 0
+		for _, m := range v.Mounts {
+			if m.Point == "/" {
+				roots++
+			}
+			if m.Tags != "" {
+				t.Errorf("%s is %s: mounts would come or go", m.Point, m.Tags)
+			}
+		}
+		if roots != 1 {
+			t.Errorf("%d mounts on /: the old root is still there", roots)
+		}
+		for point, options := range map[string]string{
+			"/": "rw nodev", "/proc": "rw nosuid nodev noexec", "/dev": "rw nosuid noexec", "/dev/pts": "rw nosuid noexec",
+			"/dev/mqueue": "rw nosuid nodev noexec", "/sys": "ro nosuid nodev noexec", "/sys/fs/cgroup": "ro nosuid nodev noexec",
+			"/proc/sys": "ro nosuid nodev noexec", "/proc/acpi": "ro nosuid nodev noexec", "/look": "ro",
+		} {
+			for o := range strings.FieldsSeq(options) {
+				if m := v.at(point); !m.has(o) {
+					t.Errorf("%s has %q, want %s", point, m.Options, o)
+				}
+			}
+		}
+		after, err := os.ReadFile("/proc/self/mountinfo")
+		if d := cmp.Diff(string(before), string(after)); d != "" || err != nil {
+			t.Errorf("the host's mounts changed: %s%v", d, err)
+		}
+	})
+}
+
+func TestReadOnlyRoot(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.spec.Root.Readonly = true
+		w.spec.Process.Cwd = "/srv/app"
+		w.spec.Mounts = append(w.spec.Mounts,
+			specs.Mount{Type: "tmpfs", Destination: "/run", Options: []string{"ro", "mode=700"}},
+			specs.Mount{Type: "tmpfs", Destination: "/run/inner", Options: []string{"mode=1777"}})
+		v := w.see(map[string]string{
+			"create /x": "EROFS", "create /srv/app/x": "EROFS", "create /run/x": "EROFS", "create /run/inner/x": "ok",
+			"create /dev/shm/x": "ok", "cwd": "/srv/app", "stat /run": "40700 0:0 0:0",
+		})
+		if m := v.at("/"); !m.has("ro") {
+			t.Errorf("root is %q", m.Options)
+		}
+	})
+}
+
+// hostTree makes a directory with a file and another filesystem below it, until
+// the test ends.
+func hostTree(t *testing.T) string {
+	t.Helper()
+	sdtest.Require(t, sdtest.Root)
+	dir := t.TempDir()
+	sub := filepath.Join(dir, "sub")
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("host"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(sub, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", sub, "tmpfs", unix.MS_NOSUID, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(sub, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestBindAttributes(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		dir := hostTree(t)
+		for d := dir; d != "/tmp"; d = filepath.Dir(d) {
+			if err := os.Chmod(d, 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.bind(dir, "/ro", "ro", "nosuid")
+		w.bind(dir, "/rro", "rro", "rnoexec", "rsuid")
+		w.bind(filepath.Join(dir, "file"), "/etc/file", "rw", "nodev", "noatime")
+		w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "bind", Source: dir, Destination: "/flat", Options: []string{"bind"}})
+		v := w.see(map[string]string{
+			"create /ro/x": "EROFS", "create /ro/sub/x": "ok",
+			"create /rro/x": "EROFS", "create /rro/sub/x": "EROFS", "ls /flat": "file sub", "ls /flat/sub": "", "cat /etc/file": "host",
+		})
+		for point, want := range map[string]string{"/ro": "ro,nosuid,relatime", "/rro": "ro,noexec,relatime", "/rro/sub": "ro,noexec,relatime",
+			"/etc/file": "rw,nodev,noatime", "/ro/sub": "rw,nosuid,relatime"} {
+			if m := v.at(point); m.Options != want {
+				t.Errorf("%s has %q, want %q", point, m.Options, want)
+			}
+		}
+	})
+}
+
+// TestBindPropagation needs a shared source; what the container's mounts are then
+// is the peer groups' affair.
+func TestBindPropagation(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mount("", dir, "", unix.MS_SHARED, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable"} {
+		w.bind(dir, "/"+p, p)
+	}
+	w.bind(dir, "/default")
+	v := w.see(map[string]string{"cwd": "/"})
+	for point, want := range map[string]string{"/": "", "/default": "", "/private": "", "/rprivate": "", "/slave": "master", "/rslave": "master",
+		"/shared": "shared", "/rshared": "shared", "/unbindable": "unbindable"} {
+		tags, _, _ := strings.Cut(v.at(point).Tags, ":")
+		if tags != want {
+			t.Errorf("%s is %q, want %q", point, v.at(point).Tags, want)
+		}
+	}
+}
+
+func TestRootPropagation(t *testing.T) {
+	for p, want := range map[string][2]string{"": {"", ""}, "private": {"", ""}, "rslave": {"", ""}, "shared": {"shared", ""},
+		"rshared": {"shared", "shared"}, "unbindable": {"unbindable", ""}} {
+		w := newWorld(t)
+		w.spec.Linux.RootfsPropagation = p
+		v := w.see(map[string]string{"cwd": "/"})
+		root, _, _ := strings.Cut(v.at("/").Tags, ":")
+		proc, _, _ := strings.Cut(v.at("/proc").Tags, ":")
+		if d := cmp.Diff(want, [2]string{root, proc}); d != "" {
+			t.Errorf("%q: %s", p, d)
+		}
+	}
+}
+
+func TestIdmappedBind(t *testing.T) {
+	w := newWorld(t)
+	w.inUserns()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "of-root"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	if err := os.WriteFile(filepath.Join(dir, "of-root"), []byte("mapped"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.bind(dir, "/data", "idmap")
+	w.see(map[string]string{"cat /data/of-root": "mapped", "stat /data/of-root": "100600 0:0 0:0", "create /data/new": "ok"})
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(dir, "new"), &st); err != nil || st.Uid != 0 {
+		t.Errorf("new file has uid %d on the host, %v", st.Uid, err)
+	}
+}
+
+func TestIdmappedRoot(t *testing.T) {
+	w := newWorld(t)
+	w.inUserns()
+	w.own(0)
+	w.set = configs.Settings{IdmapRootfs: true}
+	w.see(map[string]string{"stat /": "40755 0:0 0:0", "create /x": "ok", "stat /x": "100666 0:0 0:0"})
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(w.root, "x"), &st); err != nil || st.Uid != 0 {
+		t.Errorf("new file has uid %d on the host, %v", st.Uid, err)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.spec.Process.Terminal = true
+		w.spec.Root.Readonly = true
+		v := w.see(map[string]string{"tty": "136:0 session 1", "stat /dev/console": "20620 136:0 0:5", "link /proc/self/fd/0": "/dev/pts/0",
+			"link /proc/self/fd/2": "/dev/pts/0"})
+		if m := v.at("/dev/console"); m.Type != "devpts" {
+			t.Errorf("/dev/console is of %q", m.Type)
+		}
+	})
+}
+
+func TestDevices(t *testing.T) {
+	mode := os.FileMode(0o640)
+	id := uint32(7)
+	devices := []specs.LinuxDevice{
+		{Path: "/dev/net/tun", Type: "c", Major: 10, Minor: 200, FileMode: &mode, UID: &id, GID: &id},
+		{Path: "/dev/null", Type: "c", Major: 1, Minor: 3, FileMode: &mode},
+		{Path: "/dev/initctl", Type: "p"},
+		{Path: "/opt/kmsg", Type: "u", Major: 1, Minor: 11},
+	}
+	w := newWorld(t)
+	w.spec.Linux.Devices = devices
+	v := w.see(map[string]string{"stat /dev/net/tun": "20640 10:200 7:7", "stat /dev/null": "20640 1:3 0:0", "stat /dev/initctl": "10666 0:0 0:0",
+		"stat /opt/kmsg": "20666 1:11 0:0"})
+	if m := v.at("/"); m.has("nodev") {
+		t.Error("a device in the root cannot be opened: it is nodev")
+	}
+	w = newWorld(t)
+	w.inUserns()
+	w.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/full", Type: "c", Major: 1, Minor: 8}}
+	if _, err := w.run(); err == nil || !strings.Contains(err.Error(), "/dev/full") {
+		t.Errorf("the host's /dev/full was taken for 1:8: %v", err)
+	}
+}
+
+func TestSysctls(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.spec.Linux.Sysctl = map[string]string{
+			"net.ipv4.ping_group_range": "0 1000", "net/ipv4/ip_forward": "1", "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "20",
+		}
+		w.spec.Domainname = "example"
+		w.see(map[string]string{"cat /proc/sys/net/ipv4/ip_forward": "1", "cat /proc/sys/net/ipv4/ping_group_range": "0\t1000",
+			"cat /proc/sys/kernel/shm_rmid_forced": "1", "cat /proc/sys/fs/mqueue/msg_max": "20", "cat /proc/sys/kernel/domainname": "example",
+			"write /proc/sys/net/ipv4/ip_forward": "EROFS"})
+	})
+}
+
+// TestForeignNamespaces has a user namespace whose root has no power over the
+// network and PID namespaces: proc and sysfs must be copies.
+func TestForeignNamespaces(t *testing.T) {
+	w := newWorld(t)
+	w.inUserns()
+	w.spec.Linux.Namespaces = w.spec.Linux.Namespaces[:0]
+	for _, n := range []nsType{mountNS, utsNS, userNS} {
+		w.spec.Linux.Namespaces = append(w.spec.Linux.Namespaces, specs.LinuxNamespace{Type: n})
+	}
+	w.without("/dev/mqueue") // not every host has one to copy
+	v := w.see(map[string]string{"ls /..": "dev look proc sys", "mkdir /sys/fs/cgroup/x": "EROFS", "stat /dev/null": "20666 1:3 65534:65534",
+		"cat /proc/self/comm": "look"})
+	for point, typ := range map[string]string{"/proc": "proc", "/sys": "sysfs"} {
+		if m := v.at(point); m.Type != typ {
+			t.Errorf("%s is of type %q", point, m.Type)
+		}
+	}
+	if m := v.at("/sys"); !m.has("ro") {
+		t.Errorf("/sys has %q", m.Options)
+	}
+}
+
+func TestOverlay(t *testing.T) {
+	sdtest.Require(t, sdtest.Root, sdtest.Overlay)
+	for _, plus := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lowerdir+=%v", plus), func(t *testing.T) {
+			w := newWorld(t)
+			dir := t.TempDir()
+			if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+			for _, d := range []string{"a", "b:c", "u,x", "w"} {
+				if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for f, content := range map[string]string{"a/one": "a", "b:c/one": "b", "b:c/two": "b"} {
+				if err := os.WriteFile(filepath.Join(dir, f), []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.facts.OverlayLowerPlus = plus
+			w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "overlay", Source: "overlay", Destination: "/merged",
+				Options: []string{"lowerdir=" + dir + "/a:" + dir + `/b\:c`, "upperdir=" + dir + "/u,x", "workdir=" + dir + "/w"}})
+			w.see(map[string]string{"cat /merged/one": "a", "cat /merged/two": "b", "create /merged/new": "ok"})
+			if _, err := os.Stat(filepath.Join(dir, "u,x/new")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestHookSync(t *testing.T) {
+	w := newWorld(t)
+	w.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/true"}}}
+	if _, err := w.run("cwd"); err == nil || !strings.Contains(err.Error(), "unexpected event") {
+		t.Errorf("the parent was not asked to run hooks: %v", err)
+	}
+}
+
+func TestNothingLeftOpen(t *testing.T) {
+	w := newWorld(t)
+	w.spec.Process.Terminal = true
+	w.see(map[string]string{"files": "/dev/pts/0 /dev/pts/0 /dev/pts/0"})
+}

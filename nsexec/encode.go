@@ -5,6 +5,7 @@ package nsexec
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,9 +22,14 @@ func (p *Program) Encode() ([]byte, error) {
 	if len(p.relocs) > maxRelocs {
 		return nil, fmt.Errorf("program %s: %d addresses, at most %d", p.name, len(p.relocs), maxRelocs)
 	}
-	size := headerSize + len(p.steps)*stepSize + len(p.relocs)*relocSize + len(p.data)
+	// The last byte is 0, so that no string runs out of the data; and there is some data.
+	data := append(slices.Clip(p.data), make([]byte, 16-len(p.data)%8)...)
+	if len(data) > MaxData {
+		return nil, fmt.Errorf("program %s: %d bytes of data, at most %d", p.name, len(data), MaxData)
+	}
+	size := headerSize + len(p.steps)*stepSize + len(p.relocs)*relocSize + len(data)
 	b := make([]byte, 0, size)
-	b = put(b, header{magic, uint32(size), uint32(len(p.steps)), uint32(len(p.relocs)), uint32(len(p.data)),
+	b = put(b, header{magic, uint32(size), uint32(len(p.steps)), uint32(len(p.relocs)), uint32(len(data)),
 		uint32(len(p.received)), uint32(p.firstReg)})
 	for i, s := range p.steps {
 		var err error
@@ -34,7 +40,7 @@ func (p *Program) Encode() ([]byte, error) {
 	for _, r := range p.relocs {
 		b = le.AppendUint32(le.AppendUint32(b, r.Where), r.Target)
 	}
-	return append(b, p.data...), nil
+	return append(b, data...), nil
 }
 
 // put appends a structure of fixed size.

@@ -58,6 +58,9 @@ func (c *Conn) stepError(r *report) error {
 	if p == nil || c.adopted != nil && c.running == c.adopted {
 		p = c.adopted
 	}
+	if r.Program == 0 {
+		return fmt.Errorf("%s: the interpreter refuses to run here: %w", c.who, e.Errno)
+	}
 	if p == nil {
 		return fmt.Errorf("%s: unknown program %d, step %d: %w", c.who, r.Program, r.Step, e.Errno)
 	}

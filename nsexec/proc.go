@@ -145,7 +145,7 @@ func (p *Program) Spawn(path string, argv, envp []string, state []byte, timeout 
 		p.fail("hook %s: timeout %v out of range", path, timeout)
 	}
 	p.add(Step{Op: OpSpawn, Object: path, NR: uint32(ms),
-		Args: [6]Arg{p.String(path), p.Vector(argv), p.Vector(envp), p.Bytes(state), Imm(len(state))}})
+		Args: [6]Arg{p.Bytes(state), Imm(len(state)), p.String(path), p.Vector(argv), p.Vector(envp)}})
 }
 
 // CheckCwd dies unless the working directory lies inside the root.

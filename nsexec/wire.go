@@ -3,8 +3,11 @@
 package nsexec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,13 +75,16 @@ type wireRecord struct {
 	Magic        [8]byte
 	Version      uint32
 	Code, Status int32
-	OOMKnown     uint32
-	OOMKills     uint64
+	Zero         uint32
 	Sec, Nsec    int64
-	Zero         [2]int64
+	Events       [472]byte // the text of memory.events, NUL-terminated
 }
 
-const recordSize = 64
+const (
+	recordSize    = 512
+	recordMagic   = "sdcexit1"
+	recordVersion = 1
+)
 
 // ExitRecord is how a container's init ended, as its keeper saw it.
 type ExitRecord struct {
@@ -98,28 +104,69 @@ func ParseExitRecord(b []byte) (ExitRecord, error) {
 	if _, err := binary.Decode(b, le, &w); err != nil {
 		return ExitRecord{}, fmt.Errorf("exit record: %w", err)
 	}
-	if string(w.Magic[:]) != "sdcexit1" || w.Version != 1 || w.Zero != [2]int64{} {
+	if string(w.Magic[:]) != recordMagic || w.Version != recordVersion || w.Zero != 0 {
 		return ExitRecord{}, fmt.Errorf("exit record: magic %q, version %d: written by another program", w.Magic, w.Version)
 	}
 	status, err := waitStatus(w.Code, w.Status)
 	if err != nil {
 		return ExitRecord{}, err
 	}
-	if w.Nsec < 0 || w.Nsec >= int64(time.Second) || w.OOMKnown > 1 {
-		return ExitRecord{}, fmt.Errorf("exit record: %d ns, oom %d: out of range", w.Nsec, w.OOMKnown)
+	if w.Nsec < 0 || w.Nsec >= int64(time.Second) {
+		return ExitRecord{}, fmt.Errorf("exit record: %d ns: out of range", w.Nsec)
 	}
-	return ExitRecord{Status: status, OOMKilled: w.OOMKills > 0, OOMKnown: w.OOMKnown == 1, At: time.Unix(w.Sec, w.Nsec)}, nil
+	text, _, _ := bytes.Cut(w.Events[:], []byte{0})
+	kills, known := OOMKills(string(text))
+	return ExitRecord{Status: status, OOMKilled: kills > 0, OOMKnown: known, At: time.Unix(w.Sec, w.Nsec)}, nil
 }
+
+// Encode is the record as a keeper would write it: for who waits himself.
+func (r ExitRecord) Encode() []byte {
+	w := wireRecord{Magic: [8]byte([]byte(recordMagic)), Version: recordVersion, Sec: r.At.Unix(), Nsec: int64(r.At.Nanosecond())}
+	switch {
+	case r.Status.Signaled() && r.Status.CoreDump():
+		w.Code, w.Status = cldDumped, int32(r.Status.Signal())
+	case r.Status.Signaled():
+		w.Code, w.Status = cldKilled, int32(r.Status.Signal())
+	default:
+		w.Code, w.Status = cldExited, int32(r.Status.ExitStatus())
+	}
+	kills := 0
+	if r.OOMKilled {
+		kills = 1
+	}
+	if r.OOMKnown {
+		copy(w.Events[:], fmt.Sprintf("oom_kill %d\n", kills))
+	}
+	return put(make([]byte, 0, recordSize), w)
+}
+
+// OOMKills is the number of processes killed for lack of memory, from the text of
+// memory.events; false if it does not say.
+func OOMKills(events string) (uint64, bool) {
+	for line := range strings.Lines(events) {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			kills, err := strconv.ParseUint(strings.TrimSuffix(n, "\n"), 10, 64)
+			return kills, err == nil
+		}
+	}
+	return 0, false
+}
+
+// How a child ended, as waitid(2) puts it.
+const (
+	cldExited = 1
+	cldKilled = 2
+	cldDumped = 3
+)
 
 // waitStatus turns what waitid(2) says into what wait4(2) would.
 func waitStatus(code, status int32) (unix.WaitStatus, error) {
-	const exited, killed, dumped = 1, 2, 3 // CLD_
 	switch {
-	case code == exited && status >= 0 && status <= 255:
+	case code == cldExited && status >= 0 && status <= 255:
 		return unix.WaitStatus(status << 8), nil
-	case code == killed && status > 0 && status <= 64:
+	case code == cldKilled && status > 0 && status <= 64:
 		return unix.WaitStatus(status), nil
-	case code == dumped && status > 0 && status <= 64:
+	case code == cldDumped && status > 0 && status <= 64:
 		return unix.WaitStatus(status | 0x80), nil
 	}
 	return 0, fmt.Errorf("exit record: code %d, status %d: not an end", code, status)

@@ -83,8 +83,15 @@ func (b *builder) addMasks() {
 func (b *builder) skippable(body func(), errs ...unix.Errno) {
 	first := len(b.Steps())
 	body()
-	steps := b.Steps()
-	steps[first].OrSkip(len(steps)-first-1, errs...)
+	b.skipFrom(first, errs...)
+}
+
+// skipFrom makes step n, when it fails with one of errs, go on after the last
+// step there is now. A program that is full has no step n: Encode tells.
+func (b *builder) skipFrom(n int, errs ...unix.Errno) {
+	if steps := b.Steps(); n < len(steps) {
+		steps[n].OrSkip(len(steps)-n-1, errs...)
+	}
 }
 
 func (b *builder) readOnlyPath(path string) {
@@ -99,15 +106,15 @@ func (b *builder) readOnlyPath(path string) {
 // maskPath hides a path that is a directory or a file: only the kernel knows.
 func (b *builder) maskPath(path string) {
 	place := b.OpenInRoot(b.root, path, unix.O_PATH)
-	dir := len(b.Steps())
+	test := len(b.Steps())
 	probe := b.OpenInRoot(place, ".", unix.O_PATH|unix.O_DIRECTORY)
 	b.Close(probe)
 	b.putMask(maskDir, place, path)
-	end := len(b.Steps())
+	done := len(b.Steps())
 	b.Jump(0)
-	b.Steps()[dir].OrSkip(end-dir, unix.ENOTDIR)
+	b.skipFrom(test, unix.ENOTDIR)
 	b.putMask(maskFile, place, path)
-	b.Steps()[end].OrSkip(len(b.Steps())-end-1, unix.EBADF)
+	b.skipFrom(done, unix.EBADF)
 	b.Close(place)
 }
 

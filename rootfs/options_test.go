@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+func TestParseOptions(t *testing.T) {
+	const ro, nosuid, noatime, strict, atime = unix.MOUNT_ATTR_RDONLY, unix.MOUNT_ATTR_NOSUID, unix.MOUNT_ATTR_NOATIME,
+		unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME
+	for in, want := range map[string]options{
+		"":                           {},
+		"defaults,async,silent":      {},
+		"ro,nosuid":                  {attr: change{set: ro | nosuid}},
+		"ro,rw":                      {attr: change{clear: ro}, rw: true},
+		"rw,ro":                      {attr: change{set: ro}},
+		"noatime":                    {attr: change{set: noatime, clear: atime}},
+		"noatime,strictatime":        {attr: change{set: strict, clear: atime}},
+		"strictatime,relatime":       {attr: change{clear: atime}},
+		"noatime,ro,rw":              {attr: change{set: noatime, clear: atime | ro}, rw: true},
+		"rro,rexec":                  {below: change{set: ro, clear: unix.MOUNT_ATTR_NOEXEC}},
+		"rnosymfollow":               {below: change{set: unix.MOUNT_ATTR_NOSYMFOLLOW}},
+		"rbind,rslave":               {bind: true, recursive: true, propagation: unix.MS_SLAVE, spread: true},
+		"bind,shared":                {bind: true, propagation: unix.MS_SHARED},
+		"rshared,private":            {propagation: unix.MS_PRIVATE},
+		"relatime,rprivate":          {attr: change{clear: atime}, propagation: unix.MS_PRIVATE, spread: true},
+		"ridmap":                     {idmap: true, idmapBelow: true},
+		"sync,lazytime":              {super: []string{"sync", "lazytime"}},
+		"size=1m,k,mode=":            {params: []param{{"size", "1m", false}, {"k", "", true}, {"mode", "", false}}},
+		"x-sdc.optional":             {optional: true},
+		"x-sdc.create=dir":           {create: &Create{nsexec.Dir, 0o755, 0, 0}},
+		"x-sdc.create=file":          {create: &Create{nsexec.File, 0o644, 0, 0}},
+		"x-sdc.create=dir:0700:33:4": {create: &Create{nsexec.Dir, 0o700, 33, 4}},
+		"notmpcopyup":                {},
+	} {
+		var list []string
+		if in != "" {
+			list = strings.Split(in, ",")
+		}
+		got, err := parseOptions(list, []string{"size", "k", "mode"})
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+		}
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(options{}, change{}, param{})); d != "" {
+			t.Errorf("%s: %s", in, d)
+		}
+	}
+}
+
+func TestParseOptionsRefuses(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                   `unknown option ""`,
+		"r":                                  "unknown",
+		"rbin":                               "unknown",
+		"rrbind":                             "unknown",
+		"RO":                                 "unknown",
+		"size":                               "unknown",
+		"ro=1":                               "unknown",
+		"remount":                            "the mount itself",
+		"tmpcopyup":                          "not supported",
+		"x-sdc.optional=1":                   "takes no value",
+		"x-sdc.other":                        "want x-sdc.optional or x-sdc.create",
+		"x-sdc.create":                       "want dir or file",
+		"x-sdc.create=":                      "want dir or file",
+		"x-sdc.create=dir:0700":              "want dir:MODE:UID:GID",
+		"x-sdc.create=dir:9:0:0":             "octal",
+		"x-sdc.create=dir:17777::":           "octal",
+		"x-sdc.create=dir:0700:0:4294967295": "octal",
+		"key=" + strings.Repeat("x", 256):    "longer than",
+	} {
+		got, err := parseOptions([]string{in}, []string{"key"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %+v, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+func FuzzParseOptions(f *testing.F) {
+	for _, s := range []string{"ro,rro,noatime", "x-sdc.create=dir:0700:1:1", "size=1,mode=0", "rbind,rslave,rw", "relatime,strictatime"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		o, err := parseOptions(strings.Split(s, ","), tmpfsKeys)
+		if err != nil {
+			return
+		}
+		for _, c := range []change{o.attr, o.below} {
+			// What mount_setattr(2) asks for.
+			if a := c.clear & unix.MOUNT_ATTR__ATIME; a != 0 && a != unix.MOUNT_ATTR__ATIME || a == 0 && c.set&unix.MOUNT_ATTR__ATIME != 0 {
+				t.Fatalf("%q: access time %#x, cleared %#x", s, c.set, c.clear)
+			}
+			if c.set&c.clear&^unix.MOUNT_ATTR__ATIME != 0 {
+				t.Fatalf("%q: sets and clears %#x", s, c.set&c.clear)
+			}
+		}
+	})
+}

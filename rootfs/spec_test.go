@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+)
+
+// B24: every spelling of a place is the place.
+func TestDestination(t *testing.T) {
+	for dest, want := range map[string]string{
+		"/data": "/data", "//data/": "/data", "/a/../data": "/data", "/data/.": "/data", "/../../data": "/data",
+		"/process": "/process", "/system": "/system", "/sys/fs/cgroup/..": "/sys/fs",
+		"/proc/cpuinfo": "/proc/cpuinfo", "/proc/net/dev": "/proc/net/dev",
+		"/": "", "/.": "", "//": "", "/a/..": "", "": "", "data": "", "../data": "", "/a\x00b": "",
+		"/proc": "", "//proc": "", "/proc/": "", "/x/../proc": "", "/proc/self": "", "/proc/self/attr": "", "/proc/sys": "",
+		"/proc/../proc/1": "", "/proc/cpuinfo/x": "", "/sys": "", "/" + strings.Repeat("x", 5000): "",
+	} {
+		m, err := parseMount(specs.Mount{Type: "bind", Source: "/src", Destination: dest})
+		if (err == nil) != (want != "") || err == nil && m.dest != want {
+			t.Errorf("%q: %q, %v, want %q", dest, m.dest, err, want)
+		}
+	}
+	for dest, typ := range map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "tmpfs"} {
+		if _, err := parseMount(specs.Mount{Type: typ, Destination: dest}); err != nil {
+			t.Errorf("%s on %s: %v", typ, dest, err)
+		}
+	}
+	if _, err := parseMount(specs.Mount{Type: "bind", Source: "/proc", Destination: "/proc"}); err != nil {
+		t.Errorf("the host's own proc: %v", err)
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	mount := func(typ, source, dest string, options ...string) func(*specs.Spec) {
+		return func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Type: typ, Source: source, Destination: dest, Options: options})
+		}
+	}
+	for want, change := range map[string]func(*specs.Spec){
+		"no mount namespace":       func(s *specs.Spec) { s.Linux.Namespaces = nil },
+		"root.path":                func(s *specs.Spec) { s.Root.Path = "rootfs" },
+		"no UTS namespace":         func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[:1] },
+		"64 bytes":                 func(s *specs.Spec) { s.Hostname = strings.Repeat("x", 65) },
+		"rootfsPropagation":        func(s *specs.Spec) { s.Linux.RootfsPropagation = "rprivat" },
+		`type "ext4"`:              mount("ext4", "/dev/sda1", "/x"),
+		`unknown option "foo"`:     mount("tmpfs", "", "/x", "foo"),
+		`mount 8 on "/x"`:          mount("tmpfs", "", "/x", "foo"),
+		"want an absolute path":    mount("bind", "src", "/x"),
+		"has no effect on a bind":  mount("bind", "/src", "/x", "sync"),
+		"contradict":               mount("bind", "/src", "/x", "x-sdc.optional", "x-sdc.create=dir"),
+		"are for bind mounts":      mount("tmpfs", "", "/x", "x-sdc.optional"),
+		"id mapping is for":        mount("tmpfs", "", "/x", "idmap"),
+		"no user namespace":        mount("bind", "/src", "/x", "idmap"),
+		"below the cgroup mount":   mount("tmpfs", "", "/sys/fs/cgroup/x"),
+		"source /missing does not": mount("bind", "/missing", "/x"),
+		"maskedPaths: path":        func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} },
+		"readonlyPaths: path":      func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/"} },
+		"lies in the cgroup mount": func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/sys/fs/cgroup/x"} },
+		"type devpts on /dev/pts":  func(s *specs.Spec) { s.Process.Terminal, s.Mounts = true, nil },
+		"want c, b, u or p":        func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} },
+		"out of range": func(s *specs.Spec) {
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Minor: 1 << 20}}
+		},
+		"listed twice": func(s *specs.Spec) {
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "p"}, {Path: "/dev//x", Type: "p"}}
+		},
+		"cannot be made": func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/proc/x", Type: "p"}} },
+		"NUL byte":       mount("tmpfs", "", "/x", "size=1\x00"),
+		"want both or none": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/a", Destination: "/a", UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})
+		},
+		"source longer than":     mount("tmpfs", strings.Repeat("x", 256), "/x"),
+		`sysctl "vm.swappiness"`: func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} },
+		"more than 4096 steps": func(s *specs.Spec) {
+			for range 700 {
+				mount("tmpfs", "", "/x")(s)
+			}
+		},
+		"more than 191 registers": func(s *specs.Spec) {
+			for range 200 {
+				mount("bind", "/src", "/x")(s)
+			}
+		},
+	} {
+		spec := usual("/rootfs")
+		change(spec)
+		_, err := Plan(spec, configs.Settings{}, Facts{Sources: map[string]SourceKind{"/missing": IsMissing}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// E1: CVE-2022-0811 and relatives.
+func TestSysctlsRefused(t *testing.T) {
+	all := namespaces{netNS: "", ipcNS: "", utsNS: "", userNS: ""}
+	for _, c := range []struct {
+		key, value string
+		ns         namespaces
+		want       string // the file, or a part of the error
+		ok         bool
+	}{
+		{"net.ipv4.ip_forward", "1", all, "net/ipv4/ip_forward", true},
+		{"net/ipv4/ip_forward", "1", all, "net/ipv4/ip_forward", true},
+		{"net.ipv4.conf.eth0/1.rp_filter", "1", all, "net/ipv4/conf/eth0.1/rp_filter", true},
+		{"net/ipv4/conf/eth0.1/rp_filter", "1", all, "net/ipv4/conf/eth0.1/rp_filter", true},
+		{"kernel.shm_rmid_forced", "1", all, "kernel/shm_rmid_forced", true},
+		{"kernel.sem", "1\t2 3", all, "kernel/sem", true},
+		{"fs.mqueue.msg_max", "1", all, "fs/mqueue/msg_max", true},
+		{"user.max_user_namespaces", "1", all, "user/max_user_namespaces", true},
+		{"net.ipv4.ip_forward", "1", namespaces{ipcNS: ""}, "no network namespace", false},
+		{"kernel.sem", "1", namespaces{netNS: ""}, "no ipc namespace", false},
+		{"user.max_user_namespaces", "1", namespaces{netNS: ""}, "no user namespace", false},
+		{"kernel.core_pattern", "|/x", all, "belongs to no namespace", false},
+		{"kernel.hostname", "x", all, "use the key hostname", false},
+		{"kernel.shm_rmid_forced", "1+kernel.core_pattern=|/x", all, "kernel/shm_rmid_forced", true}, // one value of one file
+		{"kernel.shm_rmid_forced", "1\nx", all, "control character", false},
+		{"kernel.shm_rmid_forced", "", all, "1 to 1023", false},
+		{"net/../kernel/core_pattern", "x", all, "not a name", false},
+		{"net...kernel.core_pattern", "x", all, "not a name", false},
+		{"net.//kernel/core_pattern", "x", all, "net/..kernel.core_pattern", true}, // a name in net
+		{"/net/x", "x", all, "not a name", false},
+		{"net.", "x", all, "not a name", false},
+		{"net", "x", all, "not a name", false},
+		{"net.a\x00", "x", all, "not a name", false},
+		{"net.a b", "x", all, "not a name", false},
+	} {
+		got, err := parseSysctls(map[string]string{c.key: c.value}, c.ns)
+		switch {
+		case c.ok && (err != nil || got[0] != sysctl{c.want, c.value}):
+			t.Errorf("%q: %v, %v, want %s", c.key, got, err, c.want)
+		case !c.ok && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%q: %v, %v, want %q", c.key, got, err, c.want)
+		}
+	}
+}
+
+func TestSplitLower(t *testing.T) {
+	for in, want := range map[string][]string{
+		"/a": {"/a"}, "/a:/b": {"/a", "/b"}, `/a\:b:/c`: {"/a:b", "/c"}, `/a\\:/b`: {`/a\`, "/b"}, "/a,b": {"/a,b"}, `/a\`: {`/a\`},
+	} {
+		if d := cmp.Diff(want, splitLower(in)); d != "" {
+			t.Errorf("%s: %s", in, d)
+		}
+	}
+}
+
+func TestBinds(t *testing.T) {
+	spec := usual("/rootfs")
+	spec.Mounts = append(spec.Mounts,
+		specs.Mount{Type: "bind", Source: "/a", Destination: "/a", Options: []string{"x-sdc.optional", "rbind"}},
+		specs.Mount{Source: "/b", Destination: "/b", Options: []string{"bind", "x-sdc.create=file", "ridmap"}})
+	got, err := Binds(spec)
+	want := []Source{
+		{Path: "/a", For: "mount bind on /a", Recursive: true, Optional: true},
+		{Path: "/b", For: "mount bind on /b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
+	}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestOptionalSourceIsSkipped(t *testing.T) {
+	spec := usual("/rootfs")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/a", Destination: "/a", Options: []string{"x-sdc.optional"}})
+	for kind, want := range map[SourceKind]int{IsDir: 2, IsMissing: 1} {
+		w, err := Plan(spec, configs.Settings{}, Facts{Sources: map[string]SourceKind{"/a": kind}})
+		if err != nil || len(w.Sources) != want || len(w.Program.Received()) != want {
+			t.Errorf("kind %d: %v, %v, want %d sources", kind, w.Sources, err, want)
+		}
+	}
+}

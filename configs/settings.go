@@ -25,6 +25,10 @@ type Settings struct {
 	// property names with values as GVariant text, e.g. "uint64 5" or "'kill'".
 	UnitProperties map[string]string
 
+	// Seccomp is "default" (the built-in filter), "unconfined", or "" when the Spec
+	// itself says: then linux.seccomp is all there is.
+	Seccomp string
+
 	// AutoUserns asks for an automatic user namespace range of that many ids;
 	// the Spec then has a user namespace and no mappings.
 	AutoUserns uint32

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func parseRange(low, high int64) parser {
+	return func(v any) (any, error) {
+		if n, ok := v.(int64); ok && n >= low && n <= high {
+			return n, nil
+		}
+		return nil, fmt.Errorf("a whole number from %d to %d", low, high)
+	}
+}
+
+func parseIDs(v any) (any, error) {
+	list, ok := v.([]any)
+	var out []uint32
+	for _, x := range list {
+		n, isInt := x.(int64)
+		ok = ok && isInt && n >= 0 && n < 1<<32-1
+		out = append(out, uint32(n))
+	}
+	if !ok {
+		return nil, errors.New("a list of group ids like [10, 20]")
+	}
+	return out, nil
+}
+
+func parseSignalName(v any) (any, error) {
+	s, ok := v.(string)
+	if ok {
+		if _, err := ParseSignal(s); err == nil {
+			return s, nil
+		}
+	}
+	return nil, errors.New(`a signal like "SIGTERM", "SIGRTMIN+3" or "15"`)
+}
+
+// joined splits "path:/FILE".
+func joined(v string) (file string, ok bool) {
+	file, ok = strings.CutPrefix(v, "path:")
+	return file, ok && path.IsAbs(file)
+}
+
+func modeOrPath(v any, words ...string) (any, error) {
+	if s, ok := v.(string); ok {
+		if _, isPath := joined(s); isPath || slices.Contains(words, s) {
+			return s, nil
+		}
+	}
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	return nil, fmt.Errorf(`%s or "path:/FILE"`, strings.Join(quoted, ", "))
+}
+
+func parseNamespace(v any) (any, error) { return modeOrPath(v, "private", "host") }
+
+func parseUserns(v any) (any, error) { return modeOrPath(v, "auto", "manual", "none") }
+
+func parseNetwork(v any) (any, error) {
+	if s, ok := v.(string); ok {
+		kind, _, _ := strings.Cut(s, ":")
+		switch kind {
+		case "bridge", "pasta", "macvlan", "cni", "netavark", "container":
+			return nil, fmt.Errorf(`"none", "host" or "path:/FILE": mode %s is not supported yet`, kind)
+		}
+	}
+	return modeOrPath(v, "none", "host")
+}
+
+func parseAccess(v any) (any, error) {
+	s, ok := v.(string)
+	if !ok || s == "" || strings.Trim(s, "rwm") != "" {
+		return nil, errors.New(`any of the letters r, w and m, like "rw"`)
+	}
+	return s, nil
+}
+
+func parseIOWeight(v any) (any, error) {
+	w, err := parseWeight(v)
+	if err != nil || w == uint64(0) {
+		return nil, errors.New("a number from 1 to 10000")
+	}
+	return w, nil
+}
+
+var levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+
+func parseLevel(v any) (any, error) {
+	if s, ok := v.(string); ok {
+		if i := slices.Index(levels, s); i >= 0 {
+			return i, nil
+		}
+	}
+	return nil, errors.New("one of " + strings.Join(levels, ", "))
+}
+
+// parseScope gives properties as GVariant text. What TOML can say needs no quotes of
+// its own: numbers, booleans, lists of strings, and strings that are no GVariant text.
+func parseScope(v any) (any, error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("a table of properties like { CPUWeight = 50 }")
+	}
+	out := make(map[string]string, len(m))
+	for k, x := range m {
+		if list, err := parseStrings(x); err == nil {
+			quoted := make([]string, 0)
+			for _, s := range list.([]string) {
+				quoted = append(quoted, variantString(s))
+			}
+			out[k] = "[" + strings.Join(quoted, ", ") + "]"
+			continue
+		}
+		s, ok := scalar(x)
+		if !ok {
+			return nil, fmt.Errorf("a table of properties; %s is neither a string, number, boolean nor list of strings", k)
+		}
+		if _, isString := x.(string); isString && !isVariant(s) {
+			s = variantString(s)
+		}
+		out[k] = s
+	}
+	return out, nil
+}
+
+// isVariant says whether a string looks like GVariant text rather than a word.
+func isVariant(s string) bool {
+	if s == "" {
+		return false
+	}
+	first, _, _ := strings.Cut(s, " ")
+	if slices.Contains([]string{"boolean", "byte", "int16", "uint16", "int32", "uint32", "int64", "uint64", "double", "string", "true", "false"}, first) {
+		return true
+	}
+	return strings.ContainsRune("'\"[(@<{", rune(s[0])) || strings.Trim(s, "0123456789") == ""
+}
+
+func variantString(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`).Replace(s) + "'"
+}

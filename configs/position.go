@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"strconv"
+	"strings"
+)
+
+// A position is a line and column of a file, from 1.
+type position struct{ line, col int }
+
+// positions finds where each key of a TOML document stands. The TOML library
+// tells values but not their places, so this reads the text a second time, looking at
+// nothing but keys. The document is one the library accepted.
+//
+// Keys are joined by ".", elements of an array of tables are "[n]": "mount[0].type".
+func positions(doc string) map[string]position {
+	s := &scanner{text: doc, line: 1, start: 0, found: map[string]position{}, count: map[string]int{}}
+	for !s.end() {
+		s.statement()
+	}
+	return s.found
+}
+
+type scanner struct {
+	text        string
+	at          int
+	line, start int    // of the current line
+	table       string // the prefix of the current table
+	found       map[string]position
+	count       map[string]int // elements of arrays of tables so far
+}
+
+func (s *scanner) end() bool { return s.at >= len(s.text) }
+
+func (s *scanner) peek() byte {
+	if s.end() {
+		return 0
+	}
+	return s.text[s.at]
+}
+
+func (s *scanner) next() {
+	if s.peek() == '\n' {
+		s.line, s.start = s.line+1, s.at+1
+	}
+	s.at++
+}
+
+func (s *scanner) here() position { return position{s.line, s.at - s.start + 1} }
+
+// space skips blanks, and line ends and comments too if lines is set.
+func (s *scanner) space(lines bool) {
+	for !s.end() {
+		switch c := s.peek(); {
+		case c == ' ' || c == '\t' || c == '\r':
+			s.next()
+		case lines && c == '\n':
+			s.next()
+		case lines && c == '#':
+			s.comment()
+		default:
+			return
+		}
+	}
+}
+
+func (s *scanner) comment() {
+	for !s.end() && s.peek() != '\n' {
+		s.next()
+	}
+}
+
+// statement reads a table header or a key with its value.
+func (s *scanner) statement() {
+	s.space(true)
+	if s.end() {
+		return
+	}
+	if s.peek() == '[' {
+		s.header()
+		return
+	}
+	s.pair(s.table)
+	s.space(false)
+	if s.peek() == '#' {
+		s.comment()
+	}
+}
+
+func (s *scanner) header() {
+	at := s.here()
+	s.next()
+	array := s.peek() == '['
+	if array {
+		s.next()
+	}
+	keys, _ := s.keys()
+	for !s.end() && s.peek() != '\n' {
+		s.next()
+	}
+	s.table = ""
+	for i, k := range keys {
+		s.table = join(s.table, k)
+		last := i == len(keys)-1
+		switch {
+		case last && array:
+			n := s.count[s.table]
+			s.count[s.table]++
+			s.mark(s.table, at)
+			s.table += "[" + strconv.Itoa(n) + "]"
+		case s.count[s.table] > 0: // a table inside the last element of an array
+			s.table += "[" + strconv.Itoa(s.count[s.table]-1) + "]"
+		}
+	}
+	s.mark(s.table, at)
+}
+
+func join(prefix, key string) string {
+	if prefix == "" {
+		return key
+	}
+	return prefix + "." + key
+}
+
+func (s *scanner) mark(path string, p position) {
+	if _, ok := s.found[path]; !ok {
+		s.found[path] = p
+	}
+}
+
+// keys reads a dotted key: its parts and where each stands.
+func (s *scanner) keys() (parts []string, at []position) {
+	for {
+		s.space(false)
+		at = append(at, s.here())
+		parts = append(parts, s.key())
+		s.space(false)
+		if s.peek() != '.' {
+			return parts, at
+		}
+		s.next()
+	}
+}
+
+func (s *scanner) key() string {
+	if q := s.peek(); q == '"' || q == '\'' {
+		from := s.at
+		s.str()
+		raw := s.text[from:s.at]
+		if k, err := strconv.Unquote(raw); q == '"' && err == nil {
+			return k
+		}
+		return strings.Trim(raw, string(q))
+	}
+	from := s.at
+	for !s.end() && !strings.ContainsRune(" \t\r\n.=]#", rune(s.peek())) {
+		s.next()
+	}
+	if s.at == from && !s.end() {
+		s.next() // never stand still
+	}
+	return s.text[from:s.at]
+}
+
+// pair reads KEY = VALUE below prefix.
+func (s *scanner) pair(prefix string) {
+	parts, at := s.keys()
+	path := prefix
+	for i, k := range parts {
+		path = join(path, k)
+		s.mark(path, at[i])
+	}
+	if s.peek() == '=' {
+		s.next()
+	}
+	s.space(false)
+	s.value(path)
+}
+
+func (s *scanner) value(path string) {
+	switch s.peek() {
+	case '"', '\'':
+		s.str()
+	case '[':
+		s.array(path)
+	case '{':
+		s.inline(path)
+	default:
+		for !s.end() && !strings.ContainsRune("\n,]}#", rune(s.peek())) {
+			s.next()
+		}
+	}
+}
+
+func (s *scanner) str() {
+	q := s.peek()
+	long := strings.Repeat(string(q), 3)
+	if strings.HasPrefix(s.text[s.at:], long) {
+		s.skip(3)
+		for !s.end() && !strings.HasPrefix(s.text[s.at:], long) {
+			s.escape(q)
+		}
+		s.skip(3)
+		for s.peek() == q { // up to two quotes may stand before the closing ones
+			s.next()
+		}
+		return
+	}
+	s.next()
+	for !s.end() && s.peek() != q && s.peek() != '\n' {
+		s.escape(q)
+	}
+	s.next()
+}
+
+// escape reads one character of a string, with its backslash.
+func (s *scanner) escape(q byte) {
+	if q == '"' && s.peek() == '\\' {
+		s.next()
+	}
+	s.next()
+}
+
+func (s *scanner) skip(n int) {
+	for range n {
+		s.next()
+	}
+}
+
+func (s *scanner) array(path string) {
+	s.next()
+	for n := 0; ; n++ {
+		s.space(true)
+		if s.end() || s.peek() == ']' {
+			s.next()
+			return
+		}
+		elem := path + "[" + strconv.Itoa(n) + "]"
+		s.mark(elem, s.here())
+		before := s.at
+		s.value(elem)
+		s.space(true)
+		if s.peek() == ',' || s.at == before {
+			s.next()
+		}
+	}
+}
+
+func (s *scanner) inline(path string) {
+	s.next()
+	for {
+		s.space(true)
+		if s.end() || s.peek() == '}' {
+			s.next()
+			return
+		}
+		s.pair(path)
+		s.space(true)
+		if s.peek() == ',' {
+			s.next()
+		}
+	}
+}

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Infinity is what sizes, counts and spans have for "no limit".
+const Infinity = math.MaxUint64
+
+// A Size is a number of bytes, or a share of the machine's memory.
+type Size struct {
+	Bytes   uint64
+	Percent float64 // > 0: a share; Bytes does not count then
+}
+
+const wantSize = `a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`
+
+func parseSize(v any) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		if v >= 0 {
+			return Size{Bytes: uint64(v)}, nil
+		}
+	case string:
+		if v == "infinity" {
+			return Size{Bytes: Infinity}, nil
+		}
+		if p, ok := percent(v); ok && p > 0 && p <= 100 {
+			return Size{Percent: p}, nil
+		}
+		if n, err := bytesOf(v); err == nil {
+			return Size{Bytes: n}, nil
+		}
+	}
+	return nil, errors.New(wantSize)
+}
+
+func percent(s string) (float64, bool) {
+	n, ok := strings.CutSuffix(s, "%")
+	if !ok {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(n, 64)
+	return f, err == nil && f >= 0 && !math.IsInf(f, 0)
+}
+
+var sizeUnits = map[string]float64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+
+func bytesOf(s string) (uint64, error) {
+	i := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+	if i < 0 {
+		i = len(s)
+	}
+	unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(s[i:]), "B"), "I")
+	factor, ok := sizeUnits[unit]
+	n, err := strconv.ParseFloat(s[:i], 64)
+	if !ok || err != nil || n*factor >= 1<<63 {
+		return 0, errors.New(wantSize)
+	}
+	return uint64(n * factor), nil
+}
+
+const wantSpan = `a time like "10s", "1min 30s", "500ms", a number of seconds or "infinity"`
+
+var spanUnits = []struct {
+	name string
+	unit time.Duration
+}{
+	{"us", time.Microsecond}, {"usec", time.Microsecond}, {"ms", time.Millisecond}, {"msec", time.Millisecond},
+	{"s", time.Second}, {"sec", time.Second}, {"second", time.Second}, {"seconds", time.Second}, {"", time.Second},
+	{"m", time.Minute}, {"min", time.Minute}, {"minute", time.Minute}, {"minutes", time.Minute},
+	{"h", time.Hour}, {"hr", time.Hour}, {"hour", time.Hour}, {"hours", time.Hour},
+	{"d", 24 * time.Hour}, {"day", 24 * time.Hour}, {"days", 24 * time.Hour},
+	{"w", 7 * 24 * time.Hour}, {"week", 7 * 24 * time.Hour}, {"weeks", 7 * 24 * time.Hour},
+}
+
+// maxSpan stands for "infinity".
+const maxSpan = time.Duration(math.MaxInt64)
+
+func parseSpan(v any) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		if v >= 0 && v < int64(maxSpan/time.Second) {
+			return time.Duration(v) * time.Second, nil
+		}
+	case float64:
+		if v >= 0 && v < float64(maxSpan/time.Second) {
+			return time.Duration(v * float64(time.Second)), nil
+		}
+	case string:
+		if d, ok := spanOf(v); ok {
+			return d, nil
+		}
+	}
+	return nil, errors.New(wantSpan)
+}
+
+func spanOf(s string) (time.Duration, bool) {
+	if s == "infinity" {
+		return maxSpan, true
+	}
+	rest, total := strings.TrimSpace(s), 0.0
+	if rest == "" {
+		return 0, false
+	}
+	for rest != "" {
+		i := strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+		if i < 0 {
+			i = len(rest)
+		}
+		n, err := strconv.ParseFloat(rest[:i], 64)
+		rest = strings.TrimLeft(rest[i:], " ")
+		j := strings.IndexFunc(rest, func(r rune) bool { return r < 'a' || r > 'z' })
+		if j < 0 {
+			j = len(rest)
+		}
+		unit, ok := spanUnit(rest[:j])
+		if err != nil || !ok {
+			return 0, false
+		}
+		total += n * float64(unit)
+		rest = strings.TrimLeft(rest[j:], " ")
+	}
+	return time.Duration(total), total < float64(maxSpan)
+}
+
+func spanUnit(name string) (time.Duration, bool) {
+	for _, u := range spanUnits {
+		if u.name == name {
+			return u.unit, true
+		}
+	}
+	return 0, false
+}
+
+const wantCPU = `a share of CPU time like "150%" (one and a half CPUs) or "infinity"`
+
+// parseQuota gives microseconds per second.
+func parseQuota(v any) (any, error) {
+	if s, ok := v.(string); ok {
+		if s == "infinity" {
+			return uint64(Infinity), nil
+		}
+		if p, ok := percent(s); ok && p >= 1 && p <= 1e6 {
+			return uint64(p * 10000), nil
+		}
+	}
+	return nil, errors.New(wantCPU)
+}
+
+const wantCount = `a number like 512, "10%" or "infinity"`
+
+// parseCount is a Size whose unit is one.
+func parseCount(v any) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		if v > 0 {
+			return Size{Bytes: uint64(v)}, nil
+		}
+	case string:
+		if v == "infinity" {
+			return Size{Bytes: Infinity}, nil
+		}
+		if p, ok := percent(v); ok && p > 0 && p <= 100 {
+			return Size{Percent: p}, nil
+		}
+		if n, err := strconv.ParseUint(v, 10, 63); err == nil && n > 0 {
+			return Size{Bytes: n}, nil
+		}
+	}
+	return nil, errors.New(wantCount)
+}
+
+const wantWeight = `a number from 1 to 10000, or "idle" for CPU`
+
+func parseWeight(v any) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		if v >= 1 && v <= 10000 {
+			return uint64(v), nil
+		}
+	case string:
+		if v == "idle" {
+			return uint64(0), nil
+		}
+		if n, err := strconv.ParseUint(v, 10, 16); err == nil && n >= 1 && n <= 10000 {
+			return n, nil
+		}
+	}
+	return nil, errors.New(wantWeight)
+}
+
+const wantCPUs = `a list of CPUs or nodes like "0-3,8"`
+
+func parseCPUs(v any) (any, error) {
+	s, ok := v.(string)
+	if !ok || s == "" {
+		return nil, errors.New(wantCPUs)
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		lo, hi, isRange := strings.Cut(part, "-")
+		a, err1 := strconv.ParseUint(lo, 10, 13)
+		b, err2 := a, error(nil)
+		if isRange {
+			b, err2 = strconv.ParseUint(hi, 10, 13)
+		}
+		if err1 != nil || err2 != nil || b < a {
+			return nil, errors.New(wantCPUs)
+		}
+	}
+	return s, nil
+}
+
+const wantMode = `an octal mode in quotes like "0755"`
+
+func parseMode(v any) (any, error) {
+	if s, ok := v.(string); ok {
+		if n, err := strconv.ParseUint(s, 8, 32); err == nil && n <= 0o7777 {
+			return uint32(n), nil
+		}
+	}
+	return nil, errors.New(wantMode)
+}
+
+const wantAddresses = `networks like "10.0.0.0/8" or "192.0.2.1", or any, localhost, link-local, multicast`
+
+var addressWords = map[string][]string{
+	"any":        {"0.0.0.0/0", "::/0"},
+	"localhost":  {"127.0.0.0/8", "::1/128"},
+	"link-local": {"169.254.0.0/16", "fe80::/64"},
+	"multicast":  {"224.0.0.0/4", "ff00::/8"},
+}
+
+func parseAddresses(v any) (any, error) {
+	list, err := parseStrings(v)
+	if err != nil {
+		return nil, errors.New(wantAddresses)
+	}
+	var out []netip.Prefix
+	for _, s := range list.([]string) {
+		words, ok := addressWords[s]
+		if !ok {
+			words = []string{s}
+		}
+		for _, w := range words {
+			p, err := netip.ParsePrefix(w)
+			if a, err2 := netip.ParseAddr(w); err != nil && err2 == nil && a.Zone() == "" {
+				p, err = netip.PrefixFrom(a, a.BitLen()), nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s; %q is none", wantAddresses, s)
+			}
+			out = append(out, p.Masked())
+		}
+	}
+	return out, nil
+}
+
+func parseStrings(v any) (any, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, errors.New(`a list of strings like ["a", "b"]`)
+	}
+	out := make([]string, 0, len(list))
+	for _, x := range list {
+		s, ok := x.(string)
+		if !ok || strings.ContainsRune(s, 0) {
+			return nil, errors.New(`a list of strings like ["a", "b"], without NUL characters`)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func parseString(v any) (any, error) {
+	s, ok := v.(string)
+	if !ok || strings.ContainsRune(s, 0) {
+		return nil, errors.New("a string in quotes, without NUL characters")
+	}
+	return s, nil
+}
+
+func parseBool(v any) (any, error) {
+	if b, ok := v.(bool); ok {
+		return b, nil
+	}
+	return nil, errors.New("true or false, without quotes")
+}
+
+func parseInt(v any) (any, error) {
+	if n, ok := v.(int64); ok {
+		return n, nil
+	}
+	return nil, errors.New("a whole number, without quotes")
+}
+
+// scalar is a string, number or boolean as text: what a table of free keys holds.
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, !strings.ContainsRune(v, 0)
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case bool:
+		return strconv.FormatBool(v), true
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), true
+	}
+	return "", false
+}
+
+func parseStringTable(v any) (any, error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New(`a table like { NAME = "value" }`)
+	}
+	out := make(map[string]string, len(m))
+	for k, x := range m {
+		s, ok := scalar(x)
+		if !ok {
+			return nil, fmt.Errorf(`a table like { NAME = "value" }; %s is no string or number`, k)
+		}
+		out[k] = s
+	}
+	return out, nil
+}
+
+func parseListTable(v any) (any, error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New(`a table like { Key = "value", Other = ["a", "b"] }`)
+	}
+	out := make(map[string][]string, len(m))
+	for k, x := range m {
+		if s, ok := scalar(x); ok {
+			out[k] = []string{s}
+			continue
+		}
+		list, err := parseStrings(x)
+		if err != nil {
+			return nil, fmt.Errorf(`a table like { Key = "value", Other = ["a", "b"] }; %s is neither`, k)
+		}
+		out[k] = list.([]string)
+	}
+	return out, nil
+}
+
+// oneOf is a string among some.
+func oneOf(words ...string) parser {
+	return func(v any) (any, error) {
+		if s, ok := v.(string); ok {
+			for _, w := range words {
+				if s == w {
+					return s, nil
+				}
+			}
+		}
+		quoted := make([]string, len(words))
+		for i, w := range words {
+			quoted[i] = strconv.Quote(w)
+		}
+		return nil, errors.New("one of " + strings.Join(quoted, ", "))
+	}
+}
+
+// nearest is the word most like s, if one is like it at all.
+func nearest(s string, words []string) string {
+	best, at := len(s)/3+2, ""
+	sort.Strings(words)
+	for _, w := range words {
+		if d := distance(s, w); d < best {
+			best, at = d, w
+		}
+	}
+	return at
+}
+
+// distance is the number of edits between two words (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost = 1 + min(last, row[j], row[j+1])
+			}
+			last, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unitgen
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Floor is the oldest systemd there are units for.
+const Floor = 252
+
+// since has the directives that came after the floor: systemd.directives(7).
+var since = map[string]int{
+	"MemoryZSwapMax": 253, "ReloadSignal": 253, "OpenFile": 253, "LogFilterPatterns": 253,
+	"DelegateSubgroup": 254, "RestartMode": 254, "RestartSteps": 254, "RestartMaxDelaySec": 254,
+	"FileDescriptorStorePreserve": 254, "ImportCredential": 254, "MemoryKSM": 254, "MemoryPressureWatch": 254,
+	"MemoryPressureThresholdSec": 254, "StartupMemoryLow": 254, "StartupMemoryHigh": 254, "StartupMemoryMax": 254,
+	"StartupMemorySwapMax": 254, "StartupMemoryZSwapMax": 254,
+	"NFTSet": 255, "CoredumpReceive": 255, "SurviveFinalKillSignal": 255,
+	"MemoryZSwapWriteback": 256, "WantsMountsFor": 256,
+	"ManagedOOMMemoryPressureDurationSec": 257,
+}
+
+// newerThan is the version a directive came with, 0 for the old ones.
+func newerThan(name, value string) int {
+	if name == "Type" && value == "notify-reload" {
+		return 253
+	}
+	return since[name]
+}
+
+// ours are directives a configuration cannot set, because the container would not
+// work with another value.
+var ours = map[string]string{
+	"Type":             "sdcontainer reports the payload as the main process by notification",
+	"NotifyAccess":     "set systemd.notify instead",
+	"Delegate":         "the payload has its own cgroup below the unit's",
+	"DelegateSubgroup": "sdcontainer makes the payload's cgroup itself",
+	"ExecStart":        "set process.args instead",
+	"ExecStop":         "set process.stop_signal instead",
+	"PIDFile":          "sdcontainer reports the payload as the main process by notification",
+	"GuessMainPID":     "sdcontainer reports the payload as the main process by notification",
+	"RemainAfterExit":  "the unit ends with the container",
+	"Slice":            "set systemd.slice instead",
+	"SourcePath":       "it names this configuration",
+	"User":             "set process.user instead; the container is built with privileges",
+	"Group":            "set process.user instead; the container is built with privileges",
+	"DynamicUser":      "set process.user instead; the container is built with privileges",
+}
+
+// harmful are sandbox options that would hit the program that builds the
+// container before they would hit the payload, which has stronger ones.
+var harmful = map[string]bool{
+	"PrivatePIDs": true, "PrivateUsers": true, "PrivateMounts": true, "PrivateDevices": true, "PrivateTmp": true,
+	"PrivateNetwork": true, "PrivateIPC": true, "RestrictNamespaces": true, "NoNewPrivileges": true,
+	"ProtectControlGroups": true, "ProtectKernelTunables": true, "ProtectKernelModules": true,
+	"ProtectKernelLogs": true, "ProtectClock": true, "ProtectHostname": true, "ProtectProc": true, "ProcSubset": true,
+	"ProtectSystem": true, "ProtectHome": true, "MemoryDenyWriteExecute": true, "RestrictAddressFamilies": true,
+	"RestrictRealtime": true, "RestrictSUIDSGID": true, "RestrictFileSystems": true, "LockPersonality": true,
+	"SystemCallFilter": true, "SystemCallArchitectures": true, "CapabilityBoundingSet": true,
+	"AmbientCapabilities": true, "SecureBits": true, "RootDirectory": true, "RootImage": true, "RootEphemeral": true,
+	"MountAPIVFS": true, "BindPaths": true, "BindReadOnlyPaths": true, "TemporaryFileSystem": true,
+	"ReadOnlyPaths": true, "InaccessiblePaths": true, "NoExecPaths": true, "ExecPaths": true,
+	"NetworkNamespacePath": true, "IPCNamespacePath": true, "AppArmorProfile": true, "SELinuxContext": true,
+}
+
+var directiveName = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,63}$`)
+
+// permitted says whether a configuration may set a directive.
+func permitted(section int, name string, values []string) error {
+	switch {
+	case !directiveName.MatchString(name):
+		return fmt.Errorf("%q is not the name of a directive", name)
+	case section == sectionInstall:
+		return nil
+	case ours[name] != "":
+		return fmt.Errorf("cannot be set: %s", ours[name])
+	case section == sectionService && harmful[name]:
+		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
+	case name == "KillMode" && len(values) > 0 && values[0] != "mixed" && values[0] != "control-group":
+		return fmt.Errorf("value %q would leave processes behind (want mixed or control-group)", values[0])
+	}
+	return nil
+}
+
+// list says whether a directive may stand several times, each adding to the others.
+func list(name string) bool {
+	return strings.HasPrefix(name, "Exec") || strings.HasPrefix(name, "Condition") || strings.HasPrefix(name, "Assert") ||
+		lists[name]
+}
+
+var lists = map[string]bool{
+	"After": true, "Before": true, "Requires": true, "Wants": true, "BindsTo": true, "PartOf": true, "Requisite": true,
+	"Upholds": true, "Conflicts": true, "OnFailure": true, "OnSuccess": true, "PropagatesStopTo": true,
+	"StopPropagatedFrom": true, "PropagatesReloadTo": true, "ReloadPropagatedFrom": true, "JoinsNamespaceOf": true,
+	"RequiresMountsFor": true, "WantsMountsFor": true, "Documentation": true, "Environment": true,
+	"EnvironmentFile": true, "LogExtraFields": true, "SuccessExitStatus": true, "RestartPreventExitStatus": true,
+	"RestartForceExitStatus": true, "LoadCredential": true, "LoadCredentialEncrypted": true, "SetCredential": true,
+	"SetCredentialEncrypted": true, "ImportCredential": true, "DeviceAllow": true, "IPAddressAllow": true,
+	"IPAddressDeny": true, "IODeviceWeight": true, "IOReadBandwidthMax": true, "IOWriteBandwidthMax": true,
+	"IOReadIOPSMax": true, "IOWriteIOPSMax": true, "IODeviceLatencyTargetSec": true, "SocketBindAllow": true,
+	"SocketBindDeny": true, "BPFProgram": true, "IPIngressFilterPath": true, "IPEgressFilterPath": true, "NFTSet": true,
+	"RuntimeDirectory": true, "StateDirectory": true, "CacheDirectory": true, "LogsDirectory": true,
+	"ConfigurationDirectory": true, "Sockets": true, "OpenFile": true, "LogFilterPatterns": true,
+	"RestrictNetworkInterfaces": true, "DisableControllers": true,
+}

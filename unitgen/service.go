@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unitgen
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// Options is what the configuration does not say about the unit.
+type Options struct {
+	// Binary is the absolute path of sdcontainer, /usr/bin/sdcontainer by default.
+	Binary string
+	// Version is the systemd the unit is for: [Floor] by default.
+	Version int
+}
+
+// templateDir is where sdcontainer@.service looks for configurations.
+const templateDir = "/etc/sdcontainer"
+
+// Service is the text of a service for a container: one to be installed under a
+// name of its own. It returns an [InvalidValueError] for a value no unit file can
+// carry, and an error for a directive that would break the container, or that the
+// systemd it is for does not know and the configuration is strict about.
+func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
+	f, err := newFile(spec, s, &o)
+	if err != nil {
+		return "", err
+	}
+	f.add(sectionUnit, "Description", one(text), description(s))
+	f.line(sectionUnit, "Documentation", "man:sdcontainer(1)")
+	f.add(sectionUnit, "SourcePath", one(text), filepath.Clean(s.Source))
+	f.mounts(spec, s)
+	f.line(sectionService, "Type", "notify")
+	f.notify(s)
+	f.line(sectionService, "Delegate", "yes")
+	f.line(sectionService, "Environment", "GOMAXPROCS=1")
+	f.commands(s, o)
+	f.line(sectionService, "KillMode", "mixed")
+	if err := f.common(spec, s); err != nil {
+		return "", err
+	}
+	if len(s.Install) == 0 {
+		f.line(sectionInstall, "WantedBy", "multi-user.target")
+	}
+	return f.text()
+}
+
+// DropIn is what the instance of sdcontainer@.service for this container has
+// besides the template: the text of sdcontainer@NAME.service.d/50-sdcontainer.conf.
+// Its errors are those of [Service].
+func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
+	f, err := newFile(spec, s, &o)
+	if err != nil {
+		return "", err
+	}
+	f.add(sectionUnit, "Description", one(text), description(s))
+	f.add(sectionUnit, "SourcePath", one(text), filepath.Clean(s.Source))
+	f.mounts(spec, s)
+	f.notify(s)
+	if s.Source != filepath.Join(templateDir, s.Name+".toml") || o.Binary != defaultBinary {
+		// An empty assignment forgets the template's.
+		f.line(sectionService, "ExecStart", "")
+		f.line(sectionService, "ExecStopPost", "")
+		f.commands(s, o)
+	}
+	if err := f.common(spec, s); err != nil {
+		return "", err
+	}
+	return f.text()
+}
+
+// common is what a service and a drop-in share.
+func (f *file) common(spec *specs.Spec, s configs.Settings) error {
+	f.add(sectionService, "Slice", one(text), orDefault(s.Slice, scope.DefaultSlice))
+	if err := f.stop(s); err != nil {
+		return err
+	}
+	f.log(s)
+	if err := f.limits(spec, s); err != nil {
+		return err
+	}
+	f.user(sectionUnit, s.Unit)
+	f.user(sectionService, s.Service)
+	f.user(sectionInstall, s.Install)
+	return nil
+}
+
+const defaultBinary = "/usr/bin/sdcontainer"
+
+func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
+	o.Binary = orDefault(o.Binary, defaultBinary)
+	if o.Version == 0 {
+		o.Version = Floor
+	}
+	switch {
+	case o.Version < Floor:
+		return nil, fmt.Errorf("unit file: systemd %d: units need at least %d", o.Version, Floor)
+	case !filepath.IsAbs(o.Binary):
+		return nil, fmt.Errorf("unit file: binary %q: want an absolute path", o.Binary)
+	case s.Name == "":
+		return nil, errors.New("unit file: the container has no name")
+	case !filepath.IsAbs(s.Source):
+		return nil, fmt.Errorf("unit file: source %q: want the absolute path of the configuration", s.Source)
+	case spec.Root == nil:
+		return nil, fmt.Errorf("unit file: container %s: root is missing", s.Name)
+	}
+	f := &file{version: o.Version, strict: s.Strict}
+	f.head = []string{fmt.Sprintf("# Made by sdcontainer from %q: change that, not this.", s.Source)}
+	return f, nil
+}
+
+func (f *file) text() (string, error) {
+	if f.err != nil {
+		return "", f.err
+	}
+	return f.String(), nil
+}
+
+func orDefault(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+func description(s configs.Settings) string {
+	return orDefault(s.Description, "Container "+s.Name)
+}
+
+// commands starts and cleans up after the container.
+func (f *file) commands(s configs.Settings, o Options) {
+	f.add(sectionService, "ExecStart", command(""), o.Binary, "run", "--unit", s.Source)
+	// Whatever it says, the unit's result is the payload's.
+	f.add(sectionService, "ExecStopPost", command("-"), o.Binary, "cleanup", s.Name)
+}
+
+// command writes a command line with a prefix such as "-". The program is the
+// only word in which $ is not expanded.
+func command(prefix string) func(...string) (string, error) {
+	return func(argv ...string) (string, error) {
+		program, err := word(prefix + argv[0])
+		if err != nil {
+			return "", err
+		}
+		args, err := joined(argument, argv[1:]...)
+		return program + " " + args, err
+	}
+}
+
+func (f *file) notify(s configs.Settings) {
+	if s.Notify == "container" {
+		f.line(sectionService, "NotifyAccess", "all")
+	} else {
+		f.line(sectionService, "NotifyAccess", "main")
+	}
+}
+
+// mounts makes the unit wait for what the container is made of.
+func (f *file) mounts(spec *specs.Spec, s configs.Settings) {
+	base := filepath.Dir(s.Source)
+	paths := []string{spec.Root.Path}
+	for _, m := range spec.Mounts {
+		if m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") {
+			paths = append(paths, m.Source)
+		}
+	}
+	for i, p := range paths {
+		if !filepath.IsAbs(p) {
+			p = filepath.Join(base, p)
+		}
+		paths[i] = filepath.Clean(p)
+	}
+	slices.Sort(paths)
+	paths = slices.DeleteFunc(slices.Compact(paths), func(p string) bool { return !filepath.IsAbs(p) || p == "/" })
+	if len(paths) > 0 {
+		f.add(sectionUnit, "RequiresMountsFor", many(word), paths...)
+	}
+}
+
+// stop is how the payload is told to end, and which ends are no failures.
+func (f *file) stop(s configs.Settings) error {
+	sig, err := configs.ParseSignal(orDefault(s.StopSignal, "SIGTERM"))
+	if err != nil {
+		return err
+	}
+	name, err := signalName(int32(sig))
+	if err != nil {
+		return err
+	}
+	f.line(sectionService, "KillSignal", name)
+	if s.StopTimeout > 0 {
+		f.line(sectionService, "TimeoutStopSec", timespan(uint64(s.StopTimeout/time.Microsecond)))
+	}
+	// A shell or reaper reports its child's death by the stop signal as 128+n.
+	f.line(sectionService, "SuccessExitStatus", strconv.Itoa(128+int(sig)))
+	return nil
+}
+
+// journalField is what journald accepts and does not keep for itself.
+var journalField = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+
+// log names the container in every line of its log.
+func (f *file) log(s configs.Settings) {
+	f.add(sectionService, "SyslogIdentifier", one(text), orDefault(s.Log.Identifier, s.Name))
+	fields := maps.Clone(s.Log.Fields)
+	if fields == nil {
+		fields = map[string]string{}
+	}
+	fields["CONTAINER_NAME"] = s.Name
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !journalField.MatchString(name) {
+			f.fail("LogExtraFields", fmt.Errorf("field %q: want capital letters, digits and _, a letter first", name))
+			return
+		}
+		f.add(sectionService, "LogExtraFields", one(word), name+"="+fields[name])
+	}
+}
+
+// own are properties of the scope that a service has otherwise, or not at all. The
+// configuration may still set some of them by name.
+var own = map[string]bool{
+	"CollectMode": true, "Delegate": true, "Description": true, "KillMode": true, "KillSignal": true,
+	"RequiresMountsFor": true, "Slice": true, "TimeoutStopUSec": true,
+}
+
+// limits writes the unit properties of the container as directives.
+func (f *file) limits(spec *specs.Spec, s configs.Settings) error {
+	unit, err := scope.Plan(spec, s)
+	if err != nil {
+		return err
+	}
+	f.line(sectionService, "OOMPolicy", "continue")
+	for _, p := range unit.Properties {
+		if own[p.Name] && !asked(p.Name, s.UnitProperties) {
+			continue
+		}
+		f.property(p)
+	}
+	return nil
+}
+
+// asked says whether a property was set by its name, which may say Sec for USec.
+func asked(name string, by map[string]string) bool {
+	_, usec := by[name]
+	_, sec := by[strings.TrimSuffix(name, "USec")+"Sec"]
+	return usec || sec
+}
+
+// property writes one property as a directive, in the place of a default.
+func (f *file) property(p scope.Property) {
+	name, values, err := spell(p)
+	if err != nil {
+		f.fail(p.Name, err)
+		return
+	}
+	section := sectionService
+	if unitSection[name] {
+		section = sectionUnit
+	}
+	if p.Since > f.version && p.Name != "OOMPolicy" { // older on services than on scopes
+		f.unsupported(name, p.Since)
+		return
+	}
+	if !list(name) {
+		f.drop(section, name)
+	}
+	for _, v := range values {
+		f.line(section, name, v)
+	}
+}
+
+// unitSection are properties whose directives stand in [Unit].
+var unitSection = map[string]bool{
+	"After": true, "Before": true, "BindsTo": true, "CollectMode": true, "Conflicts": true, "DefaultDependencies": true,
+	"Description": true, "Documentation": true, "FailureAction": true, "IgnoreOnIsolate": true,
+	"JoinsNamespaceOf": true, "OnFailure": true, "OnSuccess": true, "PartOf": true, "PropagatesReloadTo": true,
+	"PropagatesStopTo": true, "ReloadPropagatedFrom": true, "Requires": true, "RequiresMountsFor": true,
+	"Requisite": true, "StopPropagatedFrom": true, "SuccessAction": true, "SurviveFinalKillSignal": true,
+	"Upholds": true, "Wants": true, "WantsMountsFor": true,
+}

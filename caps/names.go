@@ -4,6 +4,7 @@ package caps
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -44,8 +45,14 @@ func (s Set) Names() []string {
 }
 
 func (s Set) String() string {
-	if s == 0 {
+	missing := All &^ s
+	switch {
+	case s == 0:
 		return "none"
+	case s == All:
+		return "all"
+	case bits.OnesCount64(uint64(missing)) < bits.OnesCount64(uint64(s)):
+		return "all but " + strings.Join(missing.Names(), " ")
 	}
 	return strings.Join(s.Names(), " ")
 }

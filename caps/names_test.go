@@ -30,6 +30,15 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestSetString(t *testing.T) {
+	for s, want := range map[Set]string{0: "none", All: "all", 1: "CAP_CHOWN", 3: "CAP_CHOWN CAP_DAC_OVERRIDE", All &^ 1: "all but CAP_CHOWN",
+		1 | 1<<41: "CAP_CHOWN CAP_41"} {
+		if got := s.String(); got != want {
+			t.Errorf("%#x: %q, want %q", uint64(s), got, want)
+		}
+	}
+}
+
 func TestParseSetSuggests(t *testing.T) {
 	for name, want := range map[string]string{
 		"CAP_SYS_ADMN": "CAP_SYS_ADMIN", "NET_RAW": "CAP_NET_RAW", "cap_chown": "CAP_CHOWN", "": "CAP_BPF", "CAP_MKNODE": "CAP_MKNOD",

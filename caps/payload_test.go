@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caps
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s (-update rewrites it): %s", path, d)
+	}
+}
+
+// processes are those whose programs are kept as golden files.
+func processes() map[string]*specs.Process {
+	umask := uint32(0o027)
+	list := []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"}
+	return map[string]*specs.Process{
+		"app":  {NoNewPrivileges: true},
+		"root": {Capabilities: &specs.LinuxCapabilities{Bounding: list, Effective: list, Permitted: list}},
+		"full": {
+			NoNewPrivileges: true, Cwd: "/srv", User: specs.User{Umask: &umask},
+			Capabilities: &specs.LinuxCapabilities{Bounding: list, Effective: list, Permitted: list, Inheritable: list, Ambient: list[:1]},
+			Scheduler:    &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5},
+			IOPriority:   &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6},
+		},
+	}
+}
+
+func program(t *testing.T, p *specs.Process) *nsexec.Program {
+	t.Helper()
+	y, err := Plan(p, &specs.Linux{Personality: &specs.LinuxPersonality{Domain: specs.PerLinux32}}, Identity{UID: 33, GID: 44, Groups: []uint32{44, 55}, Home: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.Path, y.Keyring, y.DeathSignal = "/bin/app", "sdc-box", unix.SIGKILL
+	prog := nsexec.New("enter")
+	y.Enter(prog, func() {
+		prog.At("terminal", "")
+		prog.Setsid()
+	}, func() {
+		prog.At("filter", "")
+		prog.Seccomp(make([]byte, 8), 0)
+	})
+	prog.At("exec", "")
+	prog.Exec(y.Path, nil, y.Env)
+	if _, err := prog.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	return prog
+}
+
+func TestEnterGolden(t *testing.T) {
+	for name, p := range processes() {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := program(t, p).Format(&b); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".txt", b.Bytes())
+		})
+	}
+}
+
+// TestOrder asserts on the compiled programs what the "Order:" comments say.
+func TestOrder(t *testing.T) {
+	for name, p := range processes() {
+		t.Run(name, func(t *testing.T) {
+			steps := program(t, p).Explain()
+			at := func(last bool, parts ...string) int {
+				found := -1
+				for i, s := range steps {
+					text, _ := json.Marshal(s)
+					ok := !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(s.Name+" "+s.String()+string(text), part) })
+					if ok && (last || found < 0) {
+						found = i
+					}
+				}
+				if found < 0 && !strings.Contains(parts[0], "scheduler") {
+					t.Fatalf("no step with %q", parts)
+				}
+				return found
+			}
+			sequence := []int{
+				at(false, "keyctl"), at(true, "personality"), at(true, "terminal"), at(false, "chdir"), at(false, "check("),
+				at(false, "prctl(24"), at(true, "prctl(24"), // PR_CAPBSET_DROP
+				at(false, "prctl(8, 1"), at(false, "setgroups"), at(false, "setresgid"), at(false, "setresuid"), at(false, "prctl(8, 0"),
+				at(false, "capset"), at(false, "prctl(47, 4"), at(false, "prctl(1, 9"), at(false, "umask"), at(false, "faccessat2"), at(false, "execve"),
+			}
+			if !slices.IsSorted(sequence) {
+				t.Errorf("order: %v", sequence)
+			}
+			filter, creds := at(false, "seccomp"), at(false, "setresuid")
+			if p.NoNewPrivileges {
+				nnp := at(false, "prctl(38, 1")
+				if nnp < at(true, "faccessat2") || filter != len(steps)-2 || nnp > filter {
+					t.Errorf("with no_new_privs (%d) the filter (%d of %d) comes last", nnp, filter, len(steps))
+				}
+			} else if filter > creds || filter < at(true, "prctl(24") {
+				t.Errorf("without no_new_privs the filter (%d) comes before the credentials (%d)", filter, creds)
+			}
+		})
+	}
+}
+
+func TestExecOfLaterProcess(t *testing.T) {
+	y, err := Plan(&specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: "0"}}, nil, Identity{Home: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog := nsexec.New("exec")
+	none := func() {}
+	y.Enter(prog, none, none)
+	var b bytes.Buffer
+	if err := prog.Format(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"sched_setaffinity", `chdir("/")`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, &b)
+		}
+	}
+	for _, not := range []string{"keyctl", "faccessat2", "prctl(38"} {
+		if strings.Contains(b.String(), not) {
+			t.Errorf("%s in\n%s", not, &b)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caps
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// become makes a process that is y and returns its /proc/PID/status.
+func become(t *testing.T, y *Payload, userns bool) map[string]string {
+	t.Helper()
+	sdtest.Require(t, sdtest.Root)
+	h, err := nsexec.Start(nsexec.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	spawn := nsexec.New("spawn")
+	flags := uint64(unix.CLONE_NEWPID)
+	if userns {
+		flags |= unix.CLONE_NEWUSER
+	}
+	spawn.Fork(nsexec.Control, nsexec.CloneArgs{Namespaces: flags, Sibling: true, Cgroup: nsexec.NoReg})
+	spawn.End()
+	init, err := h.Spawn(ctx, spawn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.PidfdSendSignal(int(init.Pidfd.Fd()), unix.SIGKILL, nil, 0)
+		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
+		init.Pidfd.Close()
+	})
+	enter := nsexec.Next("enter", spawn)
+	if userns {
+		m := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
+		if err := nsexec.WriteIDMaps(init.Pid, m, m); err != nil {
+			t.Fatal(err)
+		}
+		enter.Setgroups(nil)
+		enter.Setgid(0)
+		enter.Setuid(0)
+	}
+	none := func() {}
+	y.Enter(enter, none, none)
+	enter.Ready(nsexec.Control, 1)
+	enter.End()
+	status := map[string]string{}
+	err = h.Run(ctx, enter, nil, func(nsexec.Event) error {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", init.Pid))
+		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+			key, value, _ := strings.Cut(s.Text(), ":")
+			status[key] = strings.TrimSpace(value)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+func set(t *testing.T, status map[string]string, key string) Set {
+	t.Helper()
+	n, err := strconv.ParseUint(status[key], 16, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	return Set(n)
+}
+
+// have is what this process could give.
+func have(t *testing.T) Set {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "CapPrm:")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Set(n) & All
+}
+
+// C1, C2, C3, C6: what the kernel says of the process is what was planned.
+func TestBecome(t *testing.T) {
+	one, two := []string{"CAP_CHOWN"}, []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"}
+	all := have(t).Names() // this root may be limited itself
+	umask := uint32(0o077)
+	for name, c := range map[string]struct {
+		p  specs.Process
+		id Identity
+	}{
+		"root":              {specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: two, Effective: two, Permitted: two}}, Identity{0, 0, []uint32{0}, "/"}},
+		"root without caps": {specs.Process{NoNewPrivileges: true}, Identity{0, 0, []uint32{0}, "/"}},
+		"user":              {specs.Process{NoNewPrivileges: true, User: specs.User{Umask: &umask}}, Identity{33, 44, []uint32{4, 44, 55}, "/"}},
+		"user with ambient": {specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: two, Effective: one, Permitted: two, Inheritable: one, Ambient: one}}, Identity{1000, 1000, []uint32{1000}, "/"}},
+		"user with all":     {specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}}, Identity{1000, 1000, []uint32{1000}, "/"}},
+	} {
+		for _, userns := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s userns=%v", name, userns), func(t *testing.T) {
+				y, err := Plan(&c.p, &specs.Linux{}, c.id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				y.Keyring = "sdc-test"
+				st := become(t, y, userns)
+				got := Sets{set(t, st, "CapBnd"), set(t, st, "CapEff"), set(t, st, "CapInh"), set(t, st, "CapPrm"), set(t, st, "CapAmb")}
+				if d := cmp.Diff(y.Sets, got); d != "" {
+					t.Error(d)
+				}
+				shift := uint32(0)
+				if userns {
+					shift = 100000
+				}
+				uid, gid := fmt.Sprint(c.id.UID+shift), fmt.Sprint(c.id.GID+shift)
+				var groups []string
+				for _, g := range c.id.Groups {
+					groups = append(groups, fmt.Sprint(g+shift))
+				}
+				nnp := map[bool]string{false: "0", true: "1"}[c.p.NoNewPrivileges]
+				want := map[string]string{"Uid": strings.Repeat(uid+"\t", 3) + uid, "Gid": strings.Repeat(gid+"\t", 3) + gid,
+					"Groups": strings.Join(groups, " "), "NoNewPrivs": nnp, "Umask": fmt.Sprintf("%04o", y.umask)}
+				for key, value := range want {
+					if st[key] != value {
+						t.Errorf("%s: %q, want %q", key, st[key], value)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	p := &specs.Process{
+		Scheduler:       &specs.Scheduler{Policy: specs.SchedBatch, Nice: 7},
+		IOPriority:      &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE},
+		ExecCPUAffinity: &specs.CPUAffinity{Final: "0"},
+	}
+	y, err := Plan(p, nil, Identity{Home: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := become(t, y, false); st["Cpus_allowed_list"] != "0" {
+		t.Errorf("CPUs %q, want 0", st["Cpus_allowed_list"])
+	}
+}
+
+func TestNotExecutable(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	dir := t.TempDir()
+	file := dir + "/app"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := nsexec.Start(nsexec.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	y, err := Plan(&specs.Process{NoNewPrivileges: true}, nil, Identity{UID: 1000, GID: 1000, Groups: []uint32{1000}, Home: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.Path = file
+	enter := nsexec.New("enter")
+	none := func() {}
+	y.Enter(enter, none, none)
+	enter.Exec(file, nil, nil)
+	err = h.Run(t.Context(), enter, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "check "+file) || !strings.Contains(err.Error(), unix.EACCES.Error()) {
+		t.Errorf("got %v, want the check of %s to say permission denied", err, file)
+	}
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+const (
+	destination   = "org.freedesktop.systemd1"
+	managerPath   = dbus.ObjectPath("/org/freedesktop/systemd1")
+	managerIface  = destination + ".Manager"
+	propertyIface = "org.freedesktop.DBus.Properties"
+
+	// callTimeout bounds one call. systemd answers in microseconds unless it is reloading.
+	callTimeout = 25 * time.Second
+)
+
+// A Conn is a connection to the systemd manager. Its methods may be called from any
+// goroutine; each is bounded by its context and by a deadline of its own.
+type Conn struct {
+	addresses []address
+	version   int
+
+	mu      sync.Mutex
+	bus     *dbus.Conn
+	signals *signals
+}
+
+// An address is one way to reach the manager.
+type address struct {
+	path    string
+	private bool // the manager itself, no bus in between
+}
+
+// managerAddresses are tried in order. Root takes no address from the environment: it may
+// have come through sudo from somebody else's.
+func managerAddresses() []address {
+	if os.Geteuid() == 0 {
+		return []address{{"/run/systemd/private", true}, {"/run/dbus/system_bus_socket", false}}
+	}
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		dir = "/run/user/" + strconv.Itoa(os.Geteuid())
+	}
+	return []address{{dir + "/systemd/private", true}, {dir + "/bus", false}}
+}
+
+// Dial connects to the manager: root to the system's, on its private socket or else on
+// the system bus; others to their own. Errors: ErrNoManager.
+func Dial(ctx context.Context) (*Conn, error) { return dial(ctx, managerAddresses()) }
+
+// DialPrivate connects to a manager that listens on a socket of its own.
+func DialPrivate(ctx context.Context, path string) (*Conn, error) {
+	return dial(ctx, []address{{path, true}})
+}
+
+// DialBus connects to the manager on the bus that listens on a socket.
+func DialBus(ctx context.Context, path string) (*Conn, error) {
+	return dial(ctx, []address{{path, false}})
+}
+
+func dial(ctx context.Context, addresses []address) (*Conn, error) {
+	c := &Conn{addresses: addresses}
+	if err := c.connect(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Conn) connect(ctx context.Context) error {
+	var errs []error
+	for _, a := range c.addresses {
+		s := newSignals()
+		bus, err := a.connect(ctx, s)
+		if err == nil {
+			c.bus, c.signals = bus, s
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNoManager, errors.Join(errs...))
+}
+
+func (a address) connect(ctx context.Context, s *signals) (*dbus.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	raw, err := new(net.Dialer).DialContext(ctx, "unix", a.path)
+	if err != nil {
+		return nil, err
+	}
+	bus, err := dbus.NewConn(newPipelined(raw), dbus.WithSignalHandler(s))
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	err = bus.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
+	if err == nil && !a.private {
+		err = greet(ctx, bus, s)
+	}
+	if err != nil {
+		bus.Close()
+		return nil, fmt.Errorf("%s: %w", a.path, err)
+	}
+	go func() {
+		<-bus.Context().Done()
+		s.lost()
+	}()
+	return bus, nil
+}
+
+// greet is what a bus wants first: a name for us, and which signals to pass on.
+func greet(ctx context.Context, bus *dbus.Conn, s *signals) error {
+	stop := context.AfterFunc(ctx, func() { bus.Close() })
+	defer stop()
+	if err := bus.Hello(); err != nil {
+		return err
+	}
+	err := bus.AddMatchSignalContext(ctx,
+		dbus.WithMatchSender(destination), dbus.WithMatchObjectPath(managerPath), dbus.WithMatchInterface(managerIface))
+	if err != nil {
+		return err
+	}
+	// A match does not keep out signals that are addressed to us: only the owner's count.
+	var owner string
+	if err := bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, destination).Store(&owner); err != nil {
+		return err
+	}
+	s.from(owner)
+	return nil
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bus.Close()
+}
+
+// current is the living connection. One that was lost, as by daemon-reexec, is
+// dialled again.
+func (c *Conn) current(ctx context.Context) (*dbus.Conn, *signals, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.bus.Connected() {
+		if err := c.connect(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c.bus, c.signals, nil
+}
+
+// call is one method call of the manager.
+func (c *Conn) call(ctx context.Context, what, method string, result any, args ...any) error {
+	return c.callOn(ctx, managerPath, managerIface, what, method, result, args...)
+}
+
+func (c *Conn) callOn(ctx context.Context, path dbus.ObjectPath, iface, what, method string, result any, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	bus, _, err := c.current(ctx)
+	if err != nil {
+		return err
+	}
+	call := bus.Object(destination, path).CallWithContext(ctx, iface+"."+method, 0, args...)
+	return finish(ctx, call, method+what, result)
+}
+
+// finish turns the end of a call into a result or a typed error.
+func finish(ctx context.Context, call *dbus.Call, what string, result any) error {
+	err := call.Err
+	if err == nil && result != nil {
+		err = call.Store(result)
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, ErrTimeout)
+	}
+	return callError(what, err)
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// wildcard stands for every number.
+const wildcard = -1
+
+// A deviceRule is one entry of an allow list.
+type deviceRule struct {
+	kind         byte // 'c' or 'b'
+	major, minor int64
+	access       string // of "rwm", in this order
+}
+
+// defaultDevices are allowed in every container: making any node, and using those of
+// the default /dev.
+var defaultDevices = []deviceRule{
+	{'c', wildcard, wildcard, "m"},
+	{'b', wildcard, wildcard, "m"},
+	{'c', 1, 3, "rwm"},          // null
+	{'c', 1, 5, "rwm"},          // zero
+	{'c', 1, 7, "rwm"},          // full
+	{'c', 1, 8, "rwm"},          // random
+	{'c', 1, 9, "rwm"},          // urandom
+	{'c', 5, 0, "rwm"},          // tty
+	{'c', 5, 1, "rwm"},          // console
+	{'c', 5, 2, "rwm"},          // ptmx
+	{'c', 136, wildcard, "rwm"}, // pts/*
+}
+
+// deviceList is the state of cgroup v1's device controller, in which OCI rules are thought:
+// what is allowed, in order, or everything.
+type deviceList struct {
+	all   bool
+	rules []deviceRule
+}
+
+// devices replays the ordered rules and writes what they come to as an allow list, the
+// only thing systemd has. Nothing is allowed to begin with.
+func (p *planner) devices(rules []specs.LinuxDeviceCgroup) {
+	const at = "linux.resources.devices"
+	var list deviceList
+	for i, r := range rules {
+		if err := list.apply(r); err != nil {
+			p.fail("%s[%d]: %w", at, i, err)
+		}
+	}
+	if list.all {
+		p.set(at, "DevicePolicy", "auto")
+		return
+	}
+	for _, d := range defaultDevices {
+		list.allow(d)
+	}
+	p.set(at, "DevicePolicy", "strict")
+	p.set(at, "DeviceAllow", list.words())
+}
+
+func (l *deviceList) apply(r specs.LinuxDeviceCgroup) error {
+	access, err := normalAccess(r.Access)
+	if err != nil {
+		return err
+	}
+	major, minor := number(r.Major), number(r.Minor)
+	if major < wildcard || minor < wildcard {
+		return fmt.Errorf("device %d:%d: want numbers of at least 0, or none for all", major, minor)
+	}
+	if r.Type == "a" || r.Type == "" {
+		return l.applyAll(r.Allow, major, minor, access)
+	}
+	if r.Type != "c" && r.Type != "b" {
+		return fmt.Errorf("type %q: want a, b or c", r.Type)
+	}
+	d := deviceRule{r.Type[0], major, minor, access}
+	if d.major == wildcard && d.minor != wildcard {
+		return fmt.Errorf("device *:%d: systemd cannot express a minor number of every major (name the major)", d.minor)
+	}
+	if r.Allow {
+		l.allow(d)
+		return nil
+	}
+	return l.deny(d)
+}
+
+func (l *deviceList) applyAll(allow bool, major, minor int64, access string) error {
+	if major != wildcard || minor != wildcard {
+		return fmt.Errorf("device %d:%d of all types: want type b or c", major, minor)
+	}
+	whole := access == "rwm"
+	switch {
+	case whole:
+		*l = deviceList{all: allow}
+	case allow:
+		l.allow(deviceRule{'c', wildcard, wildcard, access})
+		l.allow(deviceRule{'b', wildcard, wildcard, access})
+	default:
+		for _, kind := range []byte("cb") {
+			if err := l.deny(deviceRule{kind, wildcard, wildcard, access}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func number(n *int64) int64 {
+	if n == nil {
+		return wildcard
+	}
+	return *n
+}
+
+// normalAccess sorts the letters; none means all, as in cgroup v1.
+func normalAccess(access string) (string, error) {
+	out := ""
+	for _, c := range "rwm" {
+		if access == "" || strings.ContainsRune(access, c) {
+			out += string(c)
+		}
+	}
+	if strings.Trim(access, "rwm") != "" {
+		return "", fmt.Errorf("access %q: want letters of rwm", access)
+	}
+	return out, nil
+}
+
+func (l *deviceList) allow(d deviceRule) {
+	if l.all {
+		return
+	}
+	for i, have := range l.rules {
+		if have.kind == d.kind && have.major == d.major && have.minor == d.minor {
+			l.rules[i].access, _ = normalAccess(have.access + d.access) // letters of two valid ones
+			return
+		}
+	}
+	l.rules = append(l.rules, d)
+}
+
+// deny takes access away from what is allowed so far. A hole in something wider cannot be said.
+func (l *deviceList) deny(d deviceRule) error {
+	if l.all {
+		return fmt.Errorf("deny of %s after an allow of everything: systemd has allow lists only (allow what is needed instead)", d.path())
+	}
+	for i, have := range l.rules {
+		switch {
+		case have.kind != d.kind || !strings.ContainsAny(have.access, d.access):
+		case d.covers(have):
+			l.rules[i].access = strings.Map(func(c rune) rune {
+				if strings.ContainsRune(d.access, c) {
+					return -1
+				}
+				return c
+			}, have.access)
+		case have.covers(d):
+			return fmt.Errorf("deny of %s out of the allowed %s: systemd has allow lists only (allow what is needed instead)",
+				d.path(), have.path())
+		}
+	}
+	l.rules = slices.DeleteFunc(l.rules, func(r deviceRule) bool { return r.access == "" })
+	return nil
+}
+
+func (d deviceRule) covers(o deviceRule) bool {
+	return (d.major == wildcard || d.major == o.major) && (d.minor == wildcard || d.minor == o.minor)
+}
+
+// path is the device as DeviceAllow= has it. By number it needs no node to exist.
+func (d deviceRule) path() string {
+	class := "char"
+	if d.kind == 'b' {
+		class = "block"
+	}
+	switch {
+	case d.major == wildcard:
+		return class + "-*"
+	case d.minor == wildcard:
+		return fmt.Sprintf("%s-%d", class, d.major)
+	}
+	return fmt.Sprintf("/dev/%s/%d:%d", class, d.major, d.minor)
+}
+
+func (l *deviceList) words() []PathWord {
+	words := make([]PathWord, len(l.rules))
+	for i, d := range l.rules {
+		words[i] = PathWord{d.path(), d.access}
+	}
+	return words
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scope makes a container's cgroup as a systemd unit.
+//
+// [Plan] is pure: it turns a Spec into one [Unit] with every limit as a property.
+// [Conn] talks to the manager: it starts the unit in one call and waits for the job,
+// changes, freezes, kills and stops it. The rest reads the unit's cgroup, and makes
+// the payload's sub-cgroup for what systemd cannot express.
+//
+// It never writes a file of a cgroup that systemd made. The module root and
+// unitgen (the property table) call it.
+package scope

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// What callers tell apart. Every error of the bus that has one of these causes
+// satisfies errors.Is.
+var (
+	ErrNoManager   = errors.New("no systemd manager can be reached")
+	ErrUnsupported = errors.New("not supported by the running systemd")
+	ErrUnitExists  = errors.New("unit exists already")
+	ErrNoSuchUnit  = errors.New("no such unit")
+	ErrNoProcess   = errors.New("no such process")
+	ErrAccess      = errors.New("access denied by the manager")
+	ErrInvalid     = errors.New("refused by the manager as invalid")
+	ErrTimeout     = errors.New("the manager did not finish in time")
+	ErrLost        = errors.New("connection to the manager lost")
+)
+
+// byName maps the manager's error names. Texts differ between versions and are for people only.
+var byName = map[string]error{
+	"org.freedesktop.systemd1.UnitExists":                         ErrUnitExists,
+	"org.freedesktop.systemd1.NoSuchUnit":                         ErrNoSuchUnit,
+	"org.freedesktop.systemd1.ScopeNotRunning":                    ErrNoSuchUnit,
+	"org.freedesktop.systemd1.NoSuchProcess":                      ErrNoProcess,
+	"org.freedesktop.DBus.Error.UnixProcessIdUnknown":             ErrNoProcess,
+	"org.freedesktop.DBus.Error.PropertyReadOnly":                 ErrUnsupported,
+	"org.freedesktop.DBus.Error.UnknownProperty":                  ErrUnsupported,
+	"org.freedesktop.DBus.Error.UnknownMethod":                    ErrUnsupported,
+	"org.freedesktop.DBus.Error.InvalidArgs":                      ErrInvalid,
+	"org.freedesktop.DBus.Error.AccessDenied":                     ErrAccess,
+	"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": ErrAccess,
+	"org.freedesktop.DBus.Error.ServiceUnknown":                   ErrNoManager,
+	"org.freedesktop.DBus.Error.NameHasNoOwner":                   ErrNoManager,
+	"org.freedesktop.DBus.Error.NoReply":                          ErrLost,
+	"org.freedesktop.DBus.Error.Disconnected":                     ErrLost,
+	"org.freedesktop.DBus.Error.NoServer":                         ErrLost,
+}
+
+// A CallError is an error reply of the manager.
+type CallError struct {
+	Call string // "StartTransientUnit sdc-web.scope"
+	Name string // D-Bus name
+	Text string // for people
+}
+
+func (e *CallError) Error() string {
+	if kind := byName[e.Name]; kind != nil {
+		return fmt.Sprintf("%s: %v: %s", e.Call, kind, e.Text)
+	}
+	return fmt.Sprintf("%s: %s: %s", e.Call, e.Name, e.Text)
+}
+
+// Is makes the sentinels of this package match.
+func (e *CallError) Is(target error) bool {
+	kind := byName[e.Name]
+	return kind != nil && kind == target
+}
+
+// A JobError is a job that did not end with "done".
+type JobError struct {
+	Unit   string
+	Result string // "failed", "canceled", "timeout", "dependency", ...
+}
+
+func (e *JobError) Error() string {
+	hint := ""
+	switch e.Result {
+	case "failed":
+		hint = " (systemctl status and journalctl -u of the unit may say more)"
+	case "canceled":
+		hint = " (somebody stopped the unit, or the system is going down)"
+	}
+	return fmt.Sprintf("unit %s: job ended with %q%s", e.Unit, e.Result, hint)
+}
+
+// callError gives an error of godbus its type.
+func callError(call string, err error) error {
+	var reply dbus.Error
+	if errors.As(err, &reply) {
+		text := ""
+		if len(reply.Body) > 0 {
+			text, _ = reply.Body[0].(string) // systemd's errors have one string
+		}
+		return &CallError{Call: call, Name: reply.Name, Text: text}
+	}
+	if errors.Is(err, dbus.ErrClosed) {
+		return fmt.Errorf("%s: %w", call, ErrLost)
+	}
+	return fmt.Errorf("%s: %w", call, err)
+}

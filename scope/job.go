@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	sdbus "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+)
+
+const (
+	// jobTimeout bounds the wait for a job where the caller's context does not.
+	jobTimeout = 2 * time.Minute
+	// askAfter is how long a job may be silent before its unit is asked.
+	askAfter = 3 * time.Second
+	// askAgain is the pause between questions, and between attempts to reach a manager that
+	// re-executes: it announces neither.
+	askAgain = 50 * time.Millisecond
+)
+
+// A Job is a unit being started. Dropped is known after Wait.
+type Job struct {
+	Dropped []Dropped
+
+	conn    *Conn
+	unit    Unit
+	pids    []uint32
+	signals *signals
+	call    *dbus.Call
+}
+
+// auxUnit is an element of StartTransientUnit's last argument, which is always empty.
+type auxUnit struct {
+	Name       string
+	Properties []sdbus.Property
+}
+
+// Start asks for the unit with these processes in it, and returns when the
+// request is written. Wait tells how it went.
+//
+//   - the processes stay alive, or unreaped, until Wait returns
+//   - they must not fork before: such children would stay outside
+func (c *Conn) Start(ctx context.Context, u Unit, pids ...uint32) (*Job, error) {
+	if len(pids) == 0 {
+		return nil, fmt.Errorf("start %s: want at least one process (a scope cannot be empty)", u.Name)
+	}
+	j := &Job{conn: c, unit: u, pids: pids}
+	if err := j.send(ctx); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *Job) send(ctx context.Context) error {
+	bus, s, err := j.conn.current(ctx)
+	if err != nil {
+		return err
+	}
+	properties := append(wire(j.unit.Properties), sdbus.Property{Name: "PIDs", Value: dbus.MakeVariant(j.pids)})
+	// Order: watch before the call: the job may end before its reply is handled.
+	s.watch(j.unit.Name)
+	j.signals = s
+	j.call = bus.Object(destination, managerPath).GoWithContext(ctx, managerIface+".StartTransientUnit", 0,
+		make(chan *dbus.Call, 1), j.unit.Name, "fail", properties, []auxUnit{})
+	return nil
+}
+
+// wire gives properties their D-Bus types.
+func wire(properties []Property) []sdbus.Property {
+	list := make([]sdbus.Property, 0, len(properties)+1)
+	for _, p := range properties {
+		list = append(list, sdbus.Property{Name: p.Name, Value: dbus.MakeVariant(p.Value)})
+	}
+	return list
+}
+
+// Wait returns when the unit is active and the processes are in its cgroup. A failed leftover of an
+// earlier container is cleared away once. Errors: ErrUnitExists, ErrUnsupported,
+// ErrNoProcess, ErrTimeout, *JobError, *CallError. After an error the unit may
+// still come to life: stop it.
+func (j *Job) Wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	defer cancel()
+	cleared := false
+	for {
+		err := j.wait(ctx)
+		j.signals.unwatch(j.unit.Name)
+		switch {
+		case errors.Is(err, ErrUnitExists) && !cleared:
+			cleared = true
+			err = j.conn.clear(ctx, j.unit.Name)
+		case errors.Is(err, ErrUnsupported) && len(j.Dropped) == 0:
+			err = j.reduce(ctx, err)
+		default:
+			return err
+		}
+		if err == nil {
+			err = j.send(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (j *Job) wait(ctx context.Context) error {
+	what := "StartTransientUnit " + j.unit.Name
+	var job dbus.ObjectPath
+	select {
+	case <-j.call.Done:
+	case <-time.After(callTimeout):
+		return fmt.Errorf("%s: %w", what, ErrTimeout)
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	err := finish(ctx, j.call, what, &job)
+	if errors.Is(err, ErrLost) {
+		return j.conn.ask(ctx, j.unit.Name, "active")
+	}
+	if err != nil {
+		return err
+	}
+	return j.conn.jobEnd(ctx, j.signals, j.unit.Name, job, "active")
+}
+
+// reduce leaves out what the running systemd lacks, if the unit may go without.
+func (j *Job) reduce(ctx context.Context, refused error) error {
+	version, err := j.conn.Version(ctx)
+	if err != nil {
+		return errors.Join(refused, err)
+	}
+	u, dropped, err := j.unit.For(version)
+	if err != nil {
+		return err
+	}
+	if len(dropped) == 0 {
+		return fmt.Errorf("systemd %d: %w", version, refused)
+	}
+	j.unit, j.Dropped = u, dropped
+	return nil
+}
+
+// jobEnd waits for the end of a job that is to bring the unit into a state.
+func (c *Conn) jobEnd(ctx context.Context, s *signals, unit string, job dbus.ObjectPath, state string) error {
+	silent := time.NewTimer(askAfter)
+	defer silent.Stop()
+	select {
+	case result, ok := <-s.job(job):
+		switch {
+		case !ok:
+			return c.ask(ctx, unit, state)
+		case result == "done":
+			return nil
+		}
+		_ = c.ResetFailed(ctx, unit) // it may have left nothing to reset
+		return &JobError{Unit: unit, Result: result}
+	case <-silent.C:
+		return c.ask(ctx, unit, state)
+	case <-ctx.Done():
+		return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
+	}
+}
+
+// ask finds out from the unit itself how a job ended, when its signal does not come or
+// the connection is gone. It goes on until there is no job any more.
+func (c *Conn) ask(ctx context.Context, unit, want string) error {
+	for {
+		p, err := c.Get(ctx, unit, "ActiveState", "Job")
+		switch {
+		case errors.Is(err, ErrLost), errors.Is(err, ErrNoManager), errors.Is(err, ErrTimeout):
+		case err != nil:
+			return err
+		case hasJob(p["Job"]):
+		case p["ActiveState"] == want, want == "inactive" && p["ActiveState"] == "failed":
+			return nil
+		case p["ActiveState"] != "activating" && p["ActiveState"] != "deactivating":
+			_ = c.ResetFailed(ctx, unit) // it may have left nothing to reset
+			return &JobError{Unit: unit, Result: fmt.Sprint(p["ActiveState"])}
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
+		}
+	}
+}
+
+// hasJob reads a unit's Job property, (uo), in which 0 is none.
+func hasJob(v any) bool {
+	fields, ok := v.([]any)
+	if !ok || len(fields) == 0 {
+		return false
+	}
+	id, _ := fields[0].(uint32)
+	return id != 0
+}
+
+// A UnitExistsError says that a unit has the name already and is not ours to clear away.
+type UnitExistsError struct {
+	Unit  string
+	State string // its ActiveState
+	File  bool   // it comes from a unit file
+}
+
+func (e *UnitExistsError) Error() string {
+	if e.File {
+		return fmt.Sprintf("unit %s exists already as a unit file (choose another name)", e.Unit)
+	}
+	return fmt.Sprintf("unit %s exists already and is %s (stop it, or choose another name)", e.Unit, e.State)
+}
+
+// Is makes ErrUnitExists match.
+func (e *UnitExistsError) Is(target error) bool { return target == ErrUnitExists }
+
+// clear makes room for a unit whose name is taken: a failed leftover is reset, one that
+// is on its way out is waited for. Anything else is somebody's.
+func (c *Conn) clear(ctx context.Context, unit string) error {
+	gone, err := c.WatchRemoved(ctx, unit)
+	if err != nil {
+		return err
+	}
+	p, err := c.Get(ctx, unit, "ActiveState", "Transient")
+	if err != nil {
+		return err
+	}
+	state, _ := p["ActiveState"].(string)
+	switch {
+	case p["Transient"] == false && state != "inactive":
+		return &UnitExistsError{Unit: unit, State: state, File: true}
+	case state == "failed":
+		if err := c.ResetFailed(ctx, unit); err != nil && !errors.Is(err, ErrNoSuchUnit) {
+			return err
+		}
+		return nil
+	case state == "inactive":
+		return nil
+	case state != "deactivating":
+		return &UnitExistsError{Unit: unit, State: state}
+	}
+	select {
+	case err := <-gone:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("end of %s: %w: %w", unit, ErrTimeout, ctx.Err())
+	}
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Limit is what a file of the cgroup holds when a property has its effect.
+type Limit struct {
+	Property string
+	File     string
+	Value    string
+}
+
+func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
+
+// Limits is what the kernel's files of the unit's cgroup hold once the unit runs.
+func (u Unit) Limits() []Limit {
+	var limits []Limit
+	for _, p := range u.Properties {
+		info, _ := Lookup(p.Name)
+		if info.File == "" || p.Name == "CPUQuotaPerSecUSec" || p.Name == "CPUQuotaPeriodUSec" {
+			continue
+		}
+		if p.Name == "CPUWeight" && p.Value == uint64(0) {
+			limits = append(limits, Limit{p.Name, "cpu.idle", "1"})
+			continue
+		}
+		limits = append(limits, Limit{p.Name, info.File, fileValue(info, p.Value)})
+	}
+	if quota, ok := u.Get("CPUQuotaPerSecUSec").(uint64); ok {
+		period, ok := u.Get("CPUQuotaPeriodUSec").(uint64)
+		limits = append(limits, Limit{"CPUQuotaPerSecUSec", "cpu.max", cpuMaxFile(quota, period, ok)})
+	}
+	return limits
+}
+
+// cpuMaxFile is how systemd turns microseconds a second into quota and period.
+func cpuMaxFile(perSecond, period uint64, hasPeriod bool) string {
+	if !hasPeriod || period == Infinity {
+		period = defaultPeriod
+	}
+	if perSecond == Infinity {
+		return fmt.Sprintf("max %d", period)
+	}
+	// The kernel refuses a quota below a millisecond: systemd stretches the period.
+	period = min(max(period, minPeriod, minPeriod*second/max(perSecond, 1)), maxPeriod)
+	return fmt.Sprintf("%d %d", max(perSecond*period/second, minPeriod), period)
+}
+
+func fileValue(i Info, v any) string {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return "1"
+		}
+		return "0"
+	case []byte:
+		return formatSet(v)
+	case uint64:
+		if v == Infinity {
+			return "max"
+		}
+		if i.Kind == KindBytes {
+			v -= v % uint64(pageSize) // the kernel counts whole pages
+		}
+		return strconv.FormatUint(v, 10)
+	}
+	return fmt.Sprint(v)
+}
+
+// formatSet writes a mask as the kernel does: "0-3,8".
+func formatSet(mask []byte) string {
+	var parts []string
+	has := func(n int) bool { return n < len(mask)*8 && mask[n/8]&(1<<(n%8)) != 0 }
+	for n := 0; n < len(mask)*8; n++ {
+		if !has(n) {
+			continue
+		}
+		first := n
+		for has(n + 1) {
+			n++
+		}
+		if first == n {
+			parts = append(parts, strconv.Itoa(n))
+		} else {
+			parts = append(parts, fmt.Sprintf("%d-%d", first, n))
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// PayloadLimits is what the files of the payload's sub-cgroup hold. Those with a value for each device are left
+// out: the kernel writes them in its own order.
+func (u Unit) PayloadLimits() []Limit {
+	var limits []Limit
+	for _, file := range slices.Sorted(maps.Keys(u.Payload)) {
+		if v := u.Payload[file]; !strings.ContainsAny(v, "\n=") {
+			limits = append(limits, Limit{"payload", file, v})
+		}
+	}
+	return limits
+}
+
+var pageSize = os.Getpagesize()

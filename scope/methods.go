@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	sdbus "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// Version is the manager's version number. What a distribution appends is left off.
+func (c *Conn) Version(ctx context.Context) (int, error) {
+	c.mu.Lock()
+	version := c.version
+	c.mu.Unlock()
+	if version != 0 {
+		return version, nil
+	}
+	var text string
+	if err := c.callOn(ctx, managerPath, propertyIface, " Version", "Get", &text, managerIface, "Version"); err != nil {
+		return 0, err
+	}
+	digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
+	version, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0, fmt.Errorf("version of systemd %q: want a number", text)
+	}
+	c.mu.Lock()
+	c.version = version
+	c.mu.Unlock()
+	return version, nil
+}
+
+// unitIface are the properties every type of unit has; others are the type's.
+var unitIface = []string{
+	"ActiveEnterTimestamp", "ActiveState", "CanFreeze", "Description", "FragmentPath", "FreezerState", "Id",
+	"InvocationID", "Job", "LoadState", "NeedDaemonReload", "StateChangeTimestamp", "SubState", "Transient",
+}
+
+// Get reads properties of a unit. A unit that is not loaded has a LoadState of "not-found"
+// and an ActiveState of "inactive".
+func (c *Conn) Get(ctx context.Context, unit string, names ...string) (map[string]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	bus, _, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	object := bus.Object(destination, unitPath(unit))
+	calls := make([]*dbus.Call, len(names))
+	for i, name := range names {
+		calls[i] = object.GoWithContext(ctx, propertyIface+".Get", 0, make(chan *dbus.Call, 1), ifaceOf(unit, name), name)
+	}
+	values := map[string]any{}
+	for i, name := range names {
+		var v dbus.Variant
+		if err := finish(ctx, <-calls[i].Done, "Get "+name+" of "+unit, &v); err != nil {
+			return nil, err
+		}
+		values[name] = v.Value()
+	}
+	return values, nil
+}
+
+func unitPath(unit string) dbus.ObjectPath {
+	return managerPath + "/unit/" + dbus.ObjectPath(sdbus.PathBusEscape(unit))
+}
+
+func ifaceOf(unit, property string) string {
+	kind := unit[strings.LastIndexByte(unit, '.')+1:]
+	if slices.Contains(unitIface, property) || kind == "" {
+		return destination + ".Unit"
+	}
+	return destination + "." + strings.ToUpper(kind[:1]) + kind[1:]
+}
+
+// ControlGroup is the path of a unit's cgroup below the hierarchy's root. Errors: ErrNoSuchUnit.
+func (c *Conn) ControlGroup(ctx context.Context, unit string) (string, error) {
+	p, err := c.Get(ctx, unit, "ControlGroup")
+	if err != nil {
+		return "", err
+	}
+	path, _ := p["ControlGroup"].(string)
+	if path == "" {
+		return "", fmt.Errorf("cgroup of %s: %w", unit, ErrNoSuchUnit)
+	}
+	return path, nil
+}
+
+// Stop stops a unit and waits until it has ended: its processes get the unit's
+// KillSignal, and after TimeoutStopUSec they are killed. A frozen unit is thawed first. Errors: ErrNoSuchUnit.
+func (c *Conn) Stop(ctx context.Context, unit string) error {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	defer cancel()
+	// Order: thaw before stop: systemd 257 fails the stop job of a frozen unit at once.
+	if p, err := c.Get(ctx, unit, "FreezerState"); err == nil && p["FreezerState"] != "running" {
+		if err := c.Thaw(ctx, unit); err != nil {
+			return err
+		}
+	}
+	_, s, err := c.current(ctx)
+	if err != nil {
+		return err
+	}
+	s.watch(unit)
+	defer s.unwatch(unit)
+	var job dbus.ObjectPath
+	err = c.call(ctx, " "+unit, "StopUnit", &job, unit, "replace")
+	if errors.Is(err, ErrLost) {
+		return c.ask(ctx, unit, "inactive")
+	}
+	if err != nil {
+		return err
+	}
+	return c.jobEnd(ctx, s, unit, job, "inactive")
+}
+
+// Kill sends a signal to every process of a unit. Errors: ErrNoSuchUnit.
+func (c *Conn) Kill(ctx context.Context, unit string, sig unix.Signal) error {
+	return c.call(ctx, " "+unit, "KillUnit", nil, unit, "all", int32(sig))
+}
+
+// Freeze stops every process of a unit where it is and returns when all are.
+func (c *Conn) Freeze(ctx context.Context, unit string) error {
+	return c.call(ctx, " "+unit, "FreezeUnit", nil, unit)
+}
+
+// Thaw lets a frozen unit go on.
+func (c *Conn) Thaw(ctx context.Context, unit string) error {
+	return c.call(ctx, " "+unit, "ThawUnit", nil, unit)
+}
+
+// ResetFailed forgets that a unit failed, which frees its name. Errors: ErrNoSuchUnit.
+func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
+	return c.call(ctx, " "+unit, "ResetFailedUnit", nil, unit)
+}
+
+// SetProperties changes a running unit; with runtime until the next boot only. All
+// of them are changed or none. Errors: ErrUnsupported, ErrNoSuchUnit, ErrInvalid.
+func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, properties []Property) error {
+	err := c.call(ctx, " "+unit, "SetUnitProperties", nil, unit, runtime, wire(properties))
+	if !errors.Is(err, ErrUnsupported) {
+		return err
+	}
+	version, verr := c.Version(ctx)
+	if verr != nil {
+		return errors.Join(err, verr)
+	}
+	if _, _, newer := (Unit{Properties: properties, Strict: true}).For(version); newer != nil {
+		return newer
+	}
+	return err
+}
+
+// Attach moves processes into a unit that has Delegate=yes, or into a sub-cgroup of
+// it ("/payload", "" for the unit's own). The sub-cgroup must exist. Errors: ErrNoSuchUnit, ErrNoProcess.
+func (c *Conn) Attach(ctx context.Context, unit, subcgroup string, pids ...uint32) error {
+	return c.call(ctx, " "+unit, "AttachProcessesToUnit", nil, unit, subcgroup, pids)
+}
+
+// WatchRemoved returns a channel that gets nil once the unit is unloaded, which may be
+// so already, or ErrLost with the connection.
+func (c *Conn) WatchRemoved(ctx context.Context, unit string) (<-chan error, error) {
+	_, s, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// On a bus only subscribers get the signal. A second subscription is an error that says so.
+	if err := c.call(ctx, "", "Subscribe", nil); err != nil {
+		if reply := (*CallError)(nil); !errors.As(err, &reply) || reply.Name != destination+".AlreadySubscribed" {
+			return nil, err
+		}
+	}
+	ch := s.onRemoved(unit)
+	var path dbus.ObjectPath
+	err = c.call(ctx, " "+unit, "GetUnit", &path, unit)
+	if err != nil {
+		s.forget(unit, ch)
+	}
+	if errors.Is(err, ErrNoSuchUnit) {
+		gone := make(chan error, 1)
+		gone <- nil
+		return gone, nil
+	}
+	return ch, err
+}

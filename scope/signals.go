@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"sync"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// signals receives the manager's signals in the order they were read, on the
+// reader's own goroutine. A job's end may be read together with the reply that names the job: so ends
+// are kept by path from the moment a unit is watched, and looked up afterwards.
+type signals struct {
+	mu      sync.Mutex
+	watched map[string]int                       // unit: number of watchers
+	ended   map[dbus.ObjectPath]string           // job: result
+	jobs    map[dbus.ObjectPath]chan<- string    // job: who waits
+	removed map[string]map[chan<- error]struct{} // unit: who waits for its end
+	sender  string                               // on a bus: whose signals count
+	isLost  bool
+}
+
+func newSignals() *signals {
+	return &signals{
+		watched: map[string]int{}, ended: map[dbus.ObjectPath]string{},
+		jobs: map[dbus.ObjectPath]chan<- string{}, removed: map[string]map[chan<- error]struct{}{},
+	}
+}
+
+// DeliverSignal makes signals the handler of a godbus connection.
+func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
+	if iface != managerIface || sig.Path != managerPath {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sig.Sender != s.sender {
+		return
+	}
+	switch member {
+	case "JobRemoved":
+		var id uint32
+		var job dbus.ObjectPath
+		var unit, result string
+		if dbus.Store(sig.Body, &id, &job, &unit, &result) == nil && s.watched[unit] > 0 {
+			s.jobRemoved(job, result)
+		}
+	case "UnitRemoved":
+		var unit string
+		var path dbus.ObjectPath
+		if dbus.Store(sig.Body, &unit, &path) == nil {
+			s.unitRemoved(unit, nil)
+		}
+	}
+}
+
+// from names the only sender that counts.
+func (s *signals) from(sender string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sender = sender
+}
+
+func (s *signals) jobRemoved(job dbus.ObjectPath, result string) {
+	if ch, ok := s.jobs[job]; ok {
+		delete(s.jobs, job)
+		ch <- result // has room for one
+		return
+	}
+	s.ended[job] = result
+}
+
+func (s *signals) unitRemoved(unit string, err error) {
+	for ch := range s.removed[unit] {
+		ch <- err // has room for one
+	}
+	delete(s.removed, unit)
+}
+
+// watch keeps the ends of the unit's jobs from now on.
+func (s *signals) watch(unit string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watched[unit]++
+}
+
+func (s *signals) unwatch(unit string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watched[unit]--; s.watched[unit] <= 0 {
+		delete(s.watched, unit)
+	}
+	if len(s.watched) == 0 {
+		clear(s.ended)
+	}
+}
+
+// job returns a channel that gets the job's result, which may be there already. It is
+// closed when the connection is lost.
+func (s *signals) job(job dbus.ObjectPath) <-chan string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch := make(chan string, 1)
+	switch result, ok := s.ended[job]; {
+	case ok:
+		delete(s.ended, job)
+		ch <- result
+	case s.isLost:
+		close(ch)
+	default:
+		s.jobs[job] = ch
+	}
+	return ch
+}
+
+// onRemoved returns a channel that gets nil when the unit is unloaded, or ErrLost.
+func (s *signals) onRemoved(unit string) chan error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch := make(chan error, 1)
+	if s.isLost {
+		ch <- ErrLost
+		return ch
+	}
+	if s.removed[unit] == nil {
+		s.removed[unit] = map[chan<- error]struct{}{}
+	}
+	s.removed[unit][ch] = struct{}{}
+	return ch
+}
+
+// forget ends a wait that nobody is interested in any more.
+func (s *signals) forget(unit string, ch chan error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.removed[unit], ch)
+}
+
+// lost ends every wait.
+func (s *signals) lost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isLost = true
+	for job, ch := range s.jobs {
+		delete(s.jobs, job)
+		close(ch)
+	}
+	for unit := range s.removed {
+		s.unitRemoved(unit, ErrLost)
+	}
+}

@@ -55,6 +55,9 @@ func (c *Conn) Start(ctx context.Context, u Unit, pids ...uint32) (*Job, error) 
 	return j, nil
 }
 
+// Unit is what was asked for in the end: without what was dropped.
+func (j *Job) Unit() Unit { return j.unit }
+
 func (j *Job) send(ctx context.Context) error {
 	bus, s, err := j.conn.current(ctx)
 	if err != nil {

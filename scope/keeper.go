@@ -17,16 +17,16 @@ const keeperTries = 5
 
 // StartKeeper puts a keeper into the keepers' scope, which it makes if there is none.
 // It is not the container's scope: there it would be stopped together with what it watches.
-func (c *Conn) StartKeeper(ctx context.Context, pid int) error {
+func (c *Conn) StartKeeper(ctx context.Context, pid uint32) error {
 	var err error
 	for range keeperTries {
 		// Attaching is the usual case, and fails without a trace.
-		err = c.Attach(ctx, KeepersUnit, "", uint32(pid))
+		err = c.Attach(ctx, KeepersUnit, "", pid)
 		if err == nil || !gone(err) {
 			return err
 		}
 		var job *Job
-		if job, err = c.Start(ctx, keepers(), uint32(pid)); err != nil {
+		if job, err = c.Start(ctx, keepers(), pid); err != nil {
 			return err
 		}
 		if err = job.Wait(ctx); err == nil || !errors.Is(err, ErrUnitExists) {

@@ -22,7 +22,7 @@ type Limit struct {
 func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
 
 // Limits is what the kernel's files of the unit's cgroup hold once the unit runs.
-func (u Unit) Limits() []Limit {
+func Limits(u Unit) []Limit {
 	var limits []Limit
 	for _, p := range u.Properties {
 		info, _ := Lookup(p.Name)
@@ -99,7 +99,7 @@ func formatSet(mask []byte) string {
 
 // PayloadLimits is what the files of the payload's sub-cgroup hold. Those with a value for each device are left
 // out: the kernel writes them in its own order.
-func (u Unit) PayloadLimits() []Limit {
+func PayloadLimits(u Unit) []Limit {
 	var limits []Limit
 	for _, file := range slices.Sorted(maps.Keys(u.Payload)) {
 		if v := u.Payload[file]; !strings.ContainsAny(v, "\n=") {

@@ -238,15 +238,25 @@ func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
 	if err != nil || n == 0 {
 		return nil, nil, nil
 	}
-	file, err := oneFile(oob[:oobn])
+	fd, err := oneFD(oob[:oobn])
 	if err != nil {
 		return nil, nil, err
 	}
 	var r report
 	if _, e := binary.Decode(b[:n], le, &r); e != nil || n != reportSize || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		if fd >= 0 {
+			_ = unix.Close(fd) // of a message nobody can use
+		}
 		return nil, nil, fmt.Errorf("%s: report of %d bytes, flags %#x", c.who, n, flags)
 	}
-	return &r, file, nil
+	switch {
+	case fd < 0:
+		return &r, nil, nil
+	case r.Kind == Forked:
+		f, err := pollable(fd, "pidfd")
+		return &r, f, err
+	}
+	return &r, os.NewFile(uintptr(fd), "received"), nil
 }
 
 func (c *Conn) waiting() string {
@@ -256,20 +266,20 @@ func (c *Conn) waiting() string {
 	return "wait for " + c.who + " in program " + c.running.name
 }
 
-// oneFile takes the descriptor out of a control message, nil if there is none.
-func oneFile(oob []byte) (*os.File, error) {
+// oneFD takes the descriptor out of a control message, -1 if there is none.
+func oneFD(oob []byte) (int, error) {
 	if len(oob) == 0 {
-		return nil, nil
+		return -1, nil
 	}
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	var fds []int
 	for i := range messages {
 		f, err := unix.ParseUnixRights(&messages[i])
 		if err != nil {
-			return nil, err
+			return -1, err
 		}
 		fds = append(fds, f...)
 	}
@@ -277,9 +287,9 @@ func oneFile(oob []byte) (*os.File, error) {
 		for _, fd := range fds {
 			_ = unix.Close(fd) // of a message nobody can use
 		}
-		return nil, fmt.Errorf("report with %d descriptors", len(fds))
+		return -1, fmt.Errorf("report with %d descriptors", len(fds))
 	}
-	return pollable(fds[0], "received")
+	return fds[0], nil
 }
 
 // Init is the process a program forked.

@@ -4,6 +4,7 @@ package nsexec
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -71,6 +72,9 @@ func (p *Program) appendStep(b []byte, i int, s Step) ([]byte, error) {
 	}
 	if len(s.Tolerated) > 0 && i+1+int(s.Skip) >= len(p.steps) {
 		return nil, fmt.Errorf("skips %d steps, only %d follow", s.Skip, len(p.steps)-i-1)
+	}
+	if s.Op == OpEnd && i+1 != len(p.steps) {
+		return nil, errors.New("End before the last step")
 	}
 	b = append(b, uint8(s.Op), uint8(dst))
 	b = le.AppendUint16(b, s.Skip)

@@ -3,6 +3,7 @@
 package nsexec
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -160,17 +161,25 @@ func regName(r Reg) string {
 	return "r" + strconv.Itoa(int(r))
 }
 
+// modeArg says which argument of a call is a file mode.
+var modeArg = map[string]int{"mkdirat": 2, "mknodat": 2, "mkpath": 3, "umask": 0}
+
 func (p *Program) explainArgs(s Step, targets map[uint32]uint32) []string {
 	var args []string
-	if s.Op != OpCall && s.Op != OpReap && s.Op != OpEnd && s.NR != 0 {
+	if s.Op != OpCall && s.NR != 0 {
 		args = append(args, strconv.Itoa(int(s.NR)))
 	}
-	for _, a := range s.Args {
+	mode, hasMode := modeArg[s.Call()]
+	for i, a := range s.Args {
 		switch a := a.(type) {
 		case nil:
 		case Reg:
 			args = append(args, regName(a))
 		case Imm:
+			if hasMode && i == mode {
+				args = append(args, "0"+strconv.FormatUint(uint64(a), 8))
+				continue
+			}
 			args = append(args, immText(a))
 		case Data:
 			args = append(args, p.dataText(a, targets))
@@ -193,44 +202,29 @@ func immText(v Imm) string {
 // dataText shows a string, a vector of strings, or the words of a structure.
 func (p *Program) dataText(d Data, targets map[uint32]uint32) string {
 	b := p.data[d.off : d.off+d.len]
-	if target, ok := targets[d.off]; ok && len(b) >= 16 {
-		return p.vectorText(d, target, targets)
+	if _, ok := targets[d.off]; ok && len(b) >= 16 {
+		return p.vectorText(d, targets)
 	}
-	if s, ok := printable(b); ok {
+	if s := strings.TrimSuffix(string(b), "\x00"); printable(s) {
 		return strconv.Quote(s)
 	}
 	return wordsText(b)
 }
 
-func (p *Program) vectorText(d Data, target uint32, targets map[uint32]uint32) string {
+func (p *Program) vectorText(d Data, targets map[uint32]uint32) string {
 	var list []string
-	for at, ok := d.off, true; ok; {
-		s, isText := printable(p.data[target:])
-		if !isText {
+	for at := d.off; at+8 < d.off+d.len; at += 8 {
+		s, _, _ := bytes.Cut(p.data[targets[at]:], []byte{0})
+		if _, ok := targets[at]; !ok || !printable(string(s)) {
 			return wordsText(p.data[d.off : d.off+d.len])
 		}
-		list = append(list, strconv.Quote(s))
-		at += 8
-		if at+8 > d.off+d.len {
-			break
-		}
-		target, ok = targets[at]
+		list = append(list, strconv.Quote(string(s)))
 	}
 	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// printable is the text up to the first NUL, unless bytes in it or (but for
-// padding) behind it say that b is no string.
-func printable(b []byte) (string, bool) {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i]), true
-		}
-		if c < ' ' && c != '\n' && c != '\t' || c == 0x7f {
-			return "", false
-		}
-	}
-	return string(b), len(b) > 0
+func printable(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) < 0
 }
 
 func wordsText(b []byte) string {

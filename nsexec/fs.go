@@ -43,6 +43,9 @@ const (
 // result is an O_PATH descriptor. Components are resolved one by one by
 // descriptor; links stay inside root.
 func (p *Program) MkPath(root Reg, path string, kind Kind, mode uint32) Reg {
+	if len(path) > maxPath-2 {
+		p.fail("mount point of %d bytes, at most %d", len(path), maxPath-2)
+	}
 	return p.keep(p.add(Step{Op: OpMkPath, Object: path,
 		Args: [6]Arg{root, p.String(path), Imm(kind), Imm(mode)}}))
 }

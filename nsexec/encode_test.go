@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nsexec
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestFormatGolden(t *testing.T) {
+	var b bytes.Buffer
+	for _, p := range []*Program{sampleProgram(), samplePayload()} {
+		if err := p.Format(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const file = "testdata/sample.golden"
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), b.String()); d != "" {
+		t.Errorf("-want +got (refresh with -update):\n%s", d)
+	}
+}
+
+func TestEncodeIsDeterministic(t *testing.T) {
+	a, b := encode(t, samplePayload()), encode(t, samplePayload())
+	if !bytes.Equal(a, b) {
+		t.Error("two encodings differ")
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(p *Program)
+		want string
+	}{
+		"no step":          {func(p *Program) {}, "last step"},
+		"no end":           {func(p *Program) { p.Umask(0) }, "last step"},
+		"end in middle":    {func(p *Program) { p.End(); p.Umask(0); p.End() }, "End before the last step"},
+		"NUL in string":    {func(p *Program) { p.Sethostname("a\x00b"); p.End() }, `NUL byte in "a\x00b"`},
+		"unknown register": {func(p *Program) { p.Close(4); p.End() }, "register 4 has never been filled"},
+		"late receive":     {func(p *Program) { p.Umask(0); p.Receive("x"); p.End() }, "after the first step"},
+		"skip too far":     {func(p *Program) { p.Sethostname("a"); p.steps[0].OrSkip(1, unix.EPERM); p.End() }, "skips 1 steps, only 1 follow"},
+		"many errnos": {func(p *Program) {
+			p.Umask(0)
+			p.steps[0].Tolerate(1, 2, 3, 4, 5)
+			p.End()
+		}, "5 tolerated errnos"},
+		"long path": {func(p *Program) { p.MkPath(p.Receive("r"), strings.Repeat("a/", 2100), Dir, 0); p.End() }, "4200 bytes"},
+		"big state": {func(p *Program) { p.Spawn("/h", nil, nil, make([]byte, maxState+1), 0); p.End() }, "65537 bytes"},
+		"timeout":   {func(p *Program) { p.Spawn("/h", nil, nil, nil, -time.Second); p.End() }, "out of range"},
+		"pass fds":  {func(p *Program) { p.PassFDs(make([]Reg, 98), 3); p.End() }, "only 3 to 99"},
+		"much data": {func(p *Program) { p.Bytes(make([]byte, MaxData+1)); p.End() }, "bytes of data"},
+		"full data": {func(p *Program) { p.Bytes(make([]byte, MaxData)); p.End() }, "bytes of data"},
+		"many steps": {func(p *Program) {
+			for range MaxSteps {
+				p.Umask(0)
+			}
+			p.End()
+		}, "more than 4096 steps"},
+		"many registers": {func(p *Program) {
+			for range MaxRegs + 1 {
+				p.Fsopen("x")
+			}
+			p.End()
+		}, "more than 191 registers"},
+		"many addresses": {func(p *Program) { p.Exec("/x", make([]string, maxRelocs+1), nil) }, "16385 addresses"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := New("x")
+			c.make(p)
+			if _, err := p.Encode(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "program x") {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestProgramJSON(t *testing.T) {
+	p := New("x")
+	p.At("set the host name", "the user asked for it")
+	p.Sethostname("web")
+	p.End()
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"program":"x","index":0,"name":"set the host name","why":"the user asked for it","call":"sethostname","args":["\"web\"","3"]},` +
+		`{"program":"x","index":1,"name":"set the host name","why":"the user asked for it","call":"end","args":null}]`
+	if d := cmp.Diff(want, string(b)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestStepErrorText(t *testing.T) {
+	for want, e := range map[string]StepError{
+		"mount proc on /proc: fsconfig proc: operation not permitted (why)": {Name: "mount proc on /proc", Call: "fsconfig", Object: "proc", Errno: unix.EPERM, Hint: "why"},
+		"setsid: operation not permitted":                                   {Call: "setsid", Errno: unix.EPERM},
+		"hook: spawn /h: exit status 3":                                     {Name: "hook", Call: "spawn", Object: "/h", Errno: unix.ECHILD, Status: 3},
+		"hook: spawn /h: killed by SIGTERM":                                 {Name: "hook", Call: "spawn", Object: "/h", Errno: unix.ECHILD, Status: 143},
+		"hook: spawn /h: cannot be executed (exit status 127)":              {Name: "hook", Call: "spawn", Object: "/h", Errno: unix.ECHILD, Status: 127},
+		"hook: spawn /h: connection timed out (the hook's timeout is over)": {Name: "hook", Call: "spawn", Object: "/h", Errno: unix.ETIMEDOUT, Hint: "the hook's timeout is over"},
+	} {
+		if got := e.Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestExitRecord(t *testing.T) {
+	at := time.Unix(1700000000, 5)
+	for _, r := range []ExitRecord{
+		{Status: 3 << 8, At: at},
+		{Status: unix.WaitStatus(unix.SIGKILL), OOMKilled: true, OOMKnown: true, At: at},
+		{Status: unix.WaitStatus(unix.SIGSEGV) | 0x80, OOMKnown: true, At: at},
+	} {
+		got, err := ParseExitRecord(r.Encode())
+		if err != nil || got != r {
+			t.Errorf("%+v, %v, want %+v", got, err, r)
+		}
+	}
+	good := ExitRecord{At: at}.Encode()
+	for name, f := range map[string]func(b []byte) []byte{
+		"empty":   func(b []byte) []byte { return nil },
+		"short":   func(b []byte) []byte { return b[:511] },
+		"long":    func(b []byte) []byte { return append(b, 0) },
+		"magic":   func(b []byte) []byte { b[0]++; return b },
+		"version": func(b []byte) []byte { b[8]++; return b },
+		"code":    func(b []byte) []byte { b[12] = 0; return b },
+		"status":  func(b []byte) []byte { b[17] = 1; return b },
+		"nsec":    func(b []byte) []byte { b[39] = 0xff; return b },
+	} {
+		if r, err := ParseExitRecord(f(bytes.Clone(good))); err == nil {
+			t.Errorf("%s: accepted as %+v", name, r)
+		}
+	}
+}
+
+func TestOOMKills(t *testing.T) {
+	for text, want := range map[string]struct {
+		n  uint64
+		ok bool
+	}{
+		"low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n": {2, true},
+		"oom_kill 0\n":  {0, true},
+		"oom 1\n":       {0, false},
+		"":              {0, false},
+		"oom_kill x\n":  {0, false},
+		"noom_kill 7\n": {0, false},
+	} {
+		if n, ok := OOMKills(text); n != want.n || ok != want.ok {
+			t.Errorf("%q: %d %v", text, n, ok)
+		}
+	}
+}

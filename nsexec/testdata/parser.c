@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Drives the real parser for the Go tests: reads programs (u32 length, bytes) and
+ * answers y or n to each. What was accepted is walked, so that a sanitizer sees every
+ * byte the interpreter could touch. With an argument: prints the wire structures,
+ * each field filled with its own number.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../parse.c"
+
+#define CHECK_THAT(x) do { if (!(x)) { fprintf(stderr, "accepted, but not %s\n", #x); abort(); } } while (0)
+
+static volatile u8 sink;
+
+static void touch(const struct program *p, u64 at, u64 n) {
+	CHECK_THAT(at <= p->h->datalen && n <= p->h->datalen - at);
+	for (u64 i = 0; i < n; i++)
+		sink = p->data[at + i];
+}
+
+static void walk(const struct program *p) {
+	for (u32 i = 0; i < p->h->nrelocs; i++) {
+		touch(p, p->relocs[i].where, 8);
+		touch(p, p->relocs[i].target, 1);
+	}
+	for (u32 i = 0; i < p->h->nsteps; i++) {
+		const struct step *s = &p->steps[i];
+		CHECK_THAT(s->op < OPS);
+		CHECK_THAT(s->dst == NONE || s->dst < CONTROL);
+		CHECK_THAT(s->tolerated[0] == 0 || i + 1 + s->skip < p->h->nsteps);
+		for (int j = 0; j < 6; j++) {
+			CHECK_THAT(s->tag[j] <= REG);
+			if (s->tag[j] == REG)
+				CHECK_THAT(s->arg[j] < REGS);
+			if (s->tag[j] == DATA)
+				touch(p, s->arg[j], strlen((const char *)p->data + s->arg[j]) + 1);
+		}
+		if (s->op == STORE) {
+			CHECK_THAT(s->nr <= 8);
+			touch(p, s->arg[0], s->nr);
+		}
+		if (s->op == FORK)
+			touch(p, s->arg[0], CLONE_ARGS);
+		if (s->op == SPAWN)
+			touch(p, s->arg[0], s->arg[1]);
+	}
+	CHECK_THAT(p->h->firstreg + p->h->nfds <= CONTROL);
+}
+
+static void layout(void) {
+	struct header h = {1, 2, 3, 4, 5, 6, 7};
+	struct step s = {1, 2, 3, 4, {5, 6, 7, 8, 9, 10}, {0, 0}, {11, 12, 13, 14}, {15, 16, 17, 18, 19, 20}};
+	struct reloc r = {1, 2};
+	struct order o = {1, 2, 3, 4};
+	struct report t = {1, 2, 3, -4, 5};
+	struct exit_record e = {"sdcexit1", 1, 2, -3, 0, 4, 5, "oom_kill 6\n"};
+
+	fwrite(&h, sizeof h, 1, stdout);
+	fwrite(&s, sizeof s, 1, stdout);
+	fwrite(&r, sizeof r, 1, stdout);
+	fwrite(&o, sizeof o, 1, stdout);
+	fwrite(&t, sizeof t, 1, stdout);
+	fwrite(&e, sizeof e, 1, stdout);
+}
+
+int main(int argc, char **argv) {
+	u32 n;
+
+	(void)argv;
+	if (argc > 1) {
+		layout();
+		return 0;
+	}
+	while (fread(&n, sizeof n, 1, stdin) == 1) {
+		u8 *b = malloc(n ? n : 1); /* of exactly this size: reading on is seen */
+		struct program p;
+		if (!b || (n && fread(b, n, 1, stdin) != 1))
+			return 1;
+		int ok = parse(b, n, &p) == 0;
+		if (ok)
+			walk(&p);
+		free(b);
+		putchar(ok ? 'y' : 'n');
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -286,6 +287,68 @@ func TestB16DirectoryThroughLink(t *testing.T) {
 		w.spec.Process.Cwd = "/l/x/y"
 		w.see(map[string]string{"cwd": c.dir + "/x/y"})
 	})
+}
+
+// B16, second half: a file the manager brings where the image planted something.
+func TestB16PlantedTargets(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		c := newCanary(t)
+		w.plant(map[string]string{"etc/hosts": "-> CANARY/file", "etc/hostname": "-> /dev/null", "etc/machine-id": "mine"}, c)
+		if err := unix.Mkfifo(filepath.Join(w.root, "etc/resolv.conf"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.without("/dev/mqueue")
+		file := filepath.Join(t.TempDir(), "brought")
+		if err := os.WriteFile(file, []byte("brought"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{}
+		for _, name := range []string{"/etc/hosts", "/etc/machine-id", "/etc/resolv.conf"} {
+			w.bind(file, name, "ro")
+			want["cat "+name] = "brought"
+		}
+		w.see(want)
+		if b, err := os.ReadFile(filepath.Join(w.root, "etc/machine-id")); err != nil || string(b) != "mine" {
+			t.Errorf("the image's file: %q, %v", b, err)
+		}
+	})
+}
+
+// B9, B10: CVE-2021-30465, CVE-2024-45310. Somebody exchanges a directory on the
+// way to a mount point with a link to the host, all the while.
+func TestB9ExchangedDirectory(t *testing.T) {
+	w := newWorld(t)
+	c := newCanary(t)
+	w.plant(map[string]string{"vol/d": "/", "vol/link": "-> CANARY/dir", "vol/up": "-> ../../../../../../../CANARY"}, c)
+	stop := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		vol := filepath.Join(w.root, "vol")
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			other := []string{"/link", "/up"}[i%2]
+			_ = unix.Renameat2(unix.AT_FDCWD, vol+"/d", unix.AT_FDCWD, vol+other, unix.RENAME_EXCHANGE) // one that fails is one less
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	made := 0
+	for i := range 60 {
+		next := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
+		next.bind(filepath.Join(c.dir, "file"), fmt.Sprintf("/vol/d/new%d/file", i))
+		next.spec.Mounts = append(next.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/vol/d/t"})
+		if v, err := next.run("ls /.."); err == nil {
+			made++
+			if !strings.Contains(v.Ran["ls /.."], "vol") {
+				t.Errorf("/.. is %s", v.Ran["ls /.."])
+			}
+		}
+	}
+	t.Logf("%d of 60 worlds were made", made)
 }
 
 // B22: what an ordinary container can write below /proc and /sys.

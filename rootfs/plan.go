@@ -292,9 +292,18 @@ func (b *builder) enterRoot() {
 	b.MountSetattr(b.root, "rootfs", nsexec.MountAttr{Propagation: b.arrival(), Recursive: true})
 	// Order: nothing else may be mounted on "/", now or later: after the change of
 	// root, umount2(".") takes away the topmost mount there, which must be the old root.
-	over := b.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
+	over := b.OpenHere(b.cover(), unix.O_PATH|unix.O_DIRECTORY)
 	b.MoveMount(b.root, over, "rootfs")
 	b.Close(over)
+}
+
+// cover is the place of the root until it becomes the only one: "/", which
+// everybody can reach. Hooks look for it where the bundle has it.
+func (b *builder) cover() string {
+	if h := b.spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
+		return b.spec.Root.Path
+	}
+	return "/"
 }
 
 // arrival is the propagation the root's mounts get first: only a slave hears of

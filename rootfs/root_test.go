@@ -151,6 +151,8 @@ type world struct {
 	root     string // the rootfs directory
 	stdin    *os.File
 	terminal *os.File // the master side
+	pid      int
+	hooks    func(pid int) error // is done at SyncHooks
 }
 
 // newWorld makes an empty rootfs and a Spec with the usual mounts.
@@ -252,6 +254,7 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, commands []string) 
 	if err != nil {
 		return err
 	}
+	w.pid = init.Pid
 	w.t.Cleanup(func() {
 		_ = unix.PidfdSendSignal(int(init.Pidfd.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
@@ -282,6 +285,9 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, commands []string) 
 }
 
 func (w *world) event(e nsexec.Event) error {
+	if e.Kind == nsexec.Synced && e.ID == SyncHooks && w.hooks != nil {
+		return w.hooks(w.pid)
+	}
 	if e.Kind != nsexec.Synced || e.ID != SyncConsole {
 		return fmt.Errorf("unexpected event %+v", e)
 	}

@@ -45,6 +45,9 @@ func parseMounts(spec *specs.Spec) ([]*mount, error) {
 		if group != "" && below(m.dest, group) {
 			return nil, fmt.Errorf("mount %d on %q: lies below the cgroup mount on %s, which is made last", i+1, s.Destination, group)
 		}
+		if m.kind == cgroups && group != "" {
+			return nil, fmt.Errorf("mount %d on %q: there is a cgroup mount on %s already", i+1, s.Destination, group)
+		}
 		if m.kind == cgroups {
 			group = m.dest
 		}

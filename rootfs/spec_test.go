@@ -59,6 +59,7 @@ func TestPlanRefuses(t *testing.T) {
 		"id mapping is for":        mount("tmpfs", "", "/x", "idmap"),
 		"no user namespace":        mount("bind", "/src", "/x", "idmap"),
 		"below the cgroup mount":   mount("tmpfs", "", "/sys/fs/cgroup/x"),
+		"a cgroup mount on":        mount("cgroup2", "", "/cgroup"),
 		"source /missing does not": mount("bind", "/missing", "/x"),
 		"maskedPaths: path":        func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} },
 		"readonlyPaths: path":      func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/"} },

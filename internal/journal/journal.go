@@ -2,7 +2,8 @@
 
 // Package journal speaks journald's and the service manager's socket protocols:
 // streams for a payload's output, single structured entries, and readiness
-// notification. It reads nothing back and keeps no connection open.
+// notification. It reads back by running journalctl, which knows every file
+// format and permission, and keeps no connection open.
 package journal
 
 import (

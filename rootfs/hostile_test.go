@@ -351,6 +351,41 @@ func TestB9ExchangedDirectory(t *testing.T) {
 	t.Logf("%d of 60 worlds were made", made)
 }
 
+// B21: the rootfs lies on a shared mount of the host's, and the container's root
+// is mounted right there for a moment.
+func TestB21NothingPropagates(t *testing.T) {
+	w := newWorld(t)
+	if err := unix.Mount("tmpfs", w.root, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for unix.Unmount(w.root, unix.MNT_DETACH) == nil { // what came by propagation, too
+		}
+	})
+	if err := unix.Mount("", w.root, "", unix.MS_SHARED, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.spec.Root.Path = filepath.Join(w.root, "rootfs")
+	if err := os.Mkdir(w.spec.Root.Path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/true", Args: []string{"true"}}}}
+	v := w.see(map[string]string{"ls /..": "dev look proc sys"})
+	for _, m := range v.Mounts {
+		if m.Tags != "" {
+			t.Errorf("%s is %s", m.Point, m.Tags)
+		}
+	}
+	after, err := os.ReadFile("/proc/self/mountinfo")
+	if d := cmp.Diff(string(before), string(after)); d != "" || err != nil {
+		t.Errorf("the host's mounts changed: %s%v", d, err)
+	}
+}
+
 // B22: what an ordinary container can write below /proc and /sys.
 func TestB22KernelFilesAreReadOnly(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {

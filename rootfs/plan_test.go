@@ -153,6 +153,9 @@ func TestOrder(t *testing.T) {
 			mounted := func(s nsexec.StepInfo) bool {
 				return s.Call == "move_mount" && !strings.HasPrefix(s.Name, "mount cgroup2")
 			}
+			if first(call("mount")) < 0 || first(call("pivot_root")) < 0 || last(call("end")) < 0 {
+				t.Fatal("no propagation, change of root or gate")
+			}
 			before("propagation before any mount", first(call("mount")), first(call("move_mount", "fsmount", "mkpath")))
 			before("user before files", last(call("setresuid")), first(call("mount", "mkpath")))
 			before("mounts before nodes", last(named("mount proc on")), first(named("device ")))

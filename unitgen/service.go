@@ -49,6 +49,7 @@ func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f.line(sectionService, "Environment", "GOMAXPROCS=1")
 	f.commands(s, o)
 	f.line(sectionService, "KillMode", "mixed")
+	f.add(sectionService, "LogExtraFields", one(word), nameField+"="+s.Name)
 	if err := f.common(spec, s); err != nil {
 		return "", err
 	}
@@ -85,10 +86,11 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 // common is what a service and a drop-in share.
 func (f *file) common(spec *specs.Spec, s configs.Settings) error {
 	f.add(sectionService, "Slice", one(text), orDefault(s.Slice, scope.DefaultSlice))
+	f.add(sectionService, "SyslogIdentifier", one(text), orDefault(s.Log.Identifier, s.Name))
 	if err := f.stop(s); err != nil {
 		return err
 	}
-	f.log(s)
+	f.fields(s.Log.Fields)
 	if err := f.limits(spec, s); err != nil {
 		return err
 	}
@@ -212,17 +214,14 @@ func (f *file) stop(s configs.Settings) error {
 // journalField is what journald accepts and does not keep for itself.
 var journalField = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
 
-// log names the container in every line of its log.
-func (f *file) log(s configs.Settings) {
-	f.add(sectionService, "SyslogIdentifier", one(text), orDefault(s.Log.Identifier, s.Name))
-	fields := maps.Clone(s.Log.Fields)
-	if fields == nil {
-		fields = map[string]string{}
-	}
-	fields["CONTAINER_NAME"] = s.Name
+// nameField is the journal field every line of a container has.
+const nameField = "CONTAINER_NAME"
+
+// fields adds the configuration's journal fields to every line of the log.
+func (f *file) fields(fields map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !journalField.MatchString(name) {
-			f.fail("LogExtraFields", fmt.Errorf("field %q: want capital letters, digits and _, a letter first", name))
+		if !journalField.MatchString(name) || name == nameField {
+			f.fail("LogExtraFields", fmt.Errorf("field %q: want capital letters, digits and _, a letter first, and not %s", name, nameField))
 			return
 		}
 		f.add(sectionService, "LogExtraFields", one(word), name+"="+fields[name])

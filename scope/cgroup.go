@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,14 +44,11 @@ func CgroupOf(pid int) (string, error) {
 	}
 	for line := range strings.Lines(string(b)) {
 		if path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return path, nil
+			return strings.TrimSuffix(path, " (deleted)"), nil
 		}
 	}
 	return "", fmt.Errorf("%s: no cgroup2 hierarchy (boot with systemd.unified_cgroup_hierarchy=1)", file)
 }
-
-// OwnCgroup is the cgroup of this process.
-func OwnCgroup() (string, error) { return CgroupOf(os.Getpid()) }
 
 // Populated tells whether there is a living process in the cgroup or below it. A cgroup that is gone has none.
 func Populated(cgroup string) bool { return event(cgroup, "populated") }
@@ -63,40 +61,60 @@ func event(cgroup, key string) bool {
 	return err == nil && m[key] == 1
 }
 
-// Procs is every process in the cgroup and below it, by ID.
+// Procs is every process in the cgroup and below it, sorted. A cgroup that is gone is
+// fs.ErrNotExist; what ends below it meanwhile is left out.
 func Procs(cgroup string) ([]int, error) {
+	root := dir(cgroup)
 	var pids []int
-	err := filepath.WalkDir(dir(cgroup), func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a sub-cgroup that ended meanwhile
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			pids, err = appendProcs(pids, filepath.Join(path, "cgroup.procs"))
 		}
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-		if vanished(err) || errors.Is(err, unix.EOPNOTSUPP) { // gone, or a threaded cgroup
+		if path != root && vanished(err) {
 			return nil
 		}
+		return err
+	})
+	slices.Sort(pids)
+	return slices.Compact(pids), err
+}
+
+func appendProcs(pids []int, file string) ([]int, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return pids, nil // a threaded cgroup: its processes are listed by its domain
+	}
+	if err != nil {
+		return pids, err
+	}
+	for field := range strings.FieldsSeq(string(b)) {
+		pid, err := strconv.Atoi(field)
 		if err != nil {
-			return err
+			return pids, fmt.Errorf("%s: %w", file, err)
 		}
-		for field := range strings.FieldsSeq(string(b)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				return fmt.Errorf("%s/cgroup.procs: %w", path, err)
-			}
+		if pid != 0 { // of another pid namespace
 			pids = append(pids, pid)
 		}
-		return nil
-	})
-	return pids, err
+	}
+	return pids, nil
 }
 
 func vanished(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
-// OpenEvents opens memory.events of the cgroup. The descriptor can be read after the cgroup's
-// end no more, but waits with poll until then. Errors: fs.ErrNotExist without a memory controller.
+// OpenEvents opens memory.events of the cgroup. Errors: fs.ErrNotExist without a memory controller.
 func OpenEvents(cgroup string) (*os.File, error) { return os.Open(dir(cgroup, "memory.events")) }
+
+// OOMKills is how many processes of the cgroup were killed for memory, and false when
+// that can no longer be told, because the cgroup is gone.
+func OOMKills(events *os.File) (uint64, bool) {
+	b := make([]byte, 4096) // eight short lines
+	n, err := events.ReadAt(b, 0)
+	if n == 0 && err != nil {
+		return 0, false
+	}
+	kills, ok := parseFlat(string(b[:n]))["oom_kill"]
+	return kills, ok
+}
 
 // OpenDir opens the directory of the cgroup, as for CLONE_INTO_CGROUP.
 func OpenDir(cgroup string) (*os.File, error) {
@@ -107,18 +125,20 @@ func OpenDir(cgroup string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), dir(cgroup)), nil
 }
 
-// readFlat reads a file of lines "key number". Other lines are left out.
+// readFlat reads a file of lines "key number".
 func readFlat(file string) (map[string]uint64, error) {
 	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
+	return parseFlat(string(b)), err
+}
+
+// parseFlat leaves out lines of another form.
+func parseFlat(text string) map[string]uint64 {
 	m := map[string]uint64{}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
 			m[key] = n
 		}
 	}
-	return m, nil
+	return m
 }

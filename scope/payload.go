@@ -21,6 +21,8 @@ const PayloadName = "payload"
 
 // MakePayload makes the sub-cgroup of a delegated unit, moves pid into it if pid is not 0,
 // and writes its files. It returns the sub-cgroup's path.
+//
+//   - The process has no children yet: they would stay behind.
 func MakePayload(unit string, files map[string]string, pid int) (string, error) {
 	path := filepath.Join("/", unit, PayloadName)
 	if err := os.Mkdir(dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -39,58 +41,64 @@ func MakePayload(unit string, files map[string]string, pid int) (string, error) 
 	return path, writeFiles(dir(path), files)
 }
 
-// UpdatePayload writes files of a sub-cgroup that MakePayload made.
-func UpdatePayload(path string, files map[string]string) error {
+// WritePayload writes files of a sub-cgroup that MakePayload made.
+func WritePayload(path string, files map[string]string) error {
 	if filepath.Base(path) != PayloadName {
 		return fmt.Errorf("cgroup %s: not a payload's (systemd alone writes its units' files)", path)
 	}
 	return writeFiles(dir(path), files)
 }
 
-// RemovePayload removes the sub-cgroup and what the payload made below it. All
-// processes must have ended.
-func RemovePayload(unit string) error { return removeTree(filepath.Join(dir(unit), PayloadName)) }
-
-func removeTree(path string) error {
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			if err := removeTree(filepath.Join(path, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	if err := unix.Rmdir(path); err != nil && err != unix.ENOENT {
-		return &os.PathError{Op: "rmdir", Path: path, Err: err}
-	}
-	return nil
-}
+// foreign are controllers systemd does not know. It neither gives nor takes them, so
+// nobody but us hands them down to its slices.
+var foreign = map[string]bool{"hugetlb": true, "rdma": true, "misc": true, "dmem": true}
 
 // enable gives the sub-cgroup the controllers of its files. cgroup.subtree_control is
 // the one file of a delegated unit that is the delegate's to write.
 func enable(unit string, files map[string]string) error {
-	wanted := map[string]bool{}
-	for file := range files {
-		if controller, _, _ := strings.Cut(file, "."); controllers[controller] {
-			wanted[controller] = true
+	for _, controller := range controllersOf(files) {
+		dirs := []string{dir(unit)}
+		if foreign[controller] {
+			dirs = chain(unit)
 		}
-	}
-	for _, controller := range slices.Sorted(maps.Keys(wanted)) {
-		err := write(dir(unit), "cgroup.subtree_control", "+"+controller)
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("controller %s: not available in %s: %w", controller, unit, err)
-		}
-		if err != nil {
-			return err
+		for _, d := range dirs {
+			if err := give(d, controller); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func controllersOf(files map[string]string) []string {
+	var list []string
+	for file := range files {
+		controller, _, _ := strings.Cut(file, ".")
+		list = append(list, controller)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// chain is the directory of every cgroup from the root to path.
+func chain(path string) []string {
+	dirs := []string{dir("/")}
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		dirs = append(dirs, filepath.Join(dirs[len(dirs)-1], name))
+	}
+	return dirs
+}
+
+func give(cgroup, controller string) error {
+	have, err := os.ReadFile(filepath.Join(cgroup, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(strings.Fields(string(have)), controller) {
+		return fmt.Errorf("%s: no controller %s (it needs support in the kernel, and no cgroup_disable=%s on its command line)",
+			cgroup, controller, controller)
+	}
+	return write(cgroup, "cgroup.subtree_control", "+"+controller)
 }
 
 // writeFiles writes in the order of names: cpu.max is before cpu.max.burst, which is
@@ -98,7 +106,7 @@ func enable(unit string, files map[string]string) error {
 func writeFiles(path string, files map[string]string) error {
 	var errs []error
 	for _, file := range slices.Sorted(maps.Keys(files)) {
-		for line := range strings.Lines(files[file]) {
+		for line := range strings.Lines(files[file]) { // the kernel takes one device at a time
 			errs = append(errs, write(path, file, line))
 		}
 	}
@@ -110,8 +118,7 @@ func write(path, file, value string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(value)
-	if err != nil {
+	if _, err = f.WriteString(value); err != nil {
 		err = fmt.Errorf("write %q: %w", value, err)
 	}
 	return errors.Join(err, f.Close())

@@ -25,8 +25,6 @@ func (c *change) add(o change) {
 	c.clear = c.clear&^o.set | o.clear
 }
 
-func (c change) none() bool { return c == change{} }
-
 // attributes are the options that change a mount. With an "r" before it, each
 // changes the mounts below too.
 var attributes = map[string]change{

@@ -300,7 +300,7 @@ func (b *builder) enterRoot() {
 // cover is the place of the root until it becomes the only one: "/", which
 // everybody can reach. Hooks look for it where the bundle has it.
 func (b *builder) cover() string {
-	if h := b.spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
+	if h := b.spec.Hooks; h != nil && (hostHooks(h) || len(h.CreateContainer) > 0) {
 		return b.spec.Root.Path
 	}
 	return "/"
@@ -322,7 +322,7 @@ func (b *builder) addHooks() {
 		return
 	}
 	// Order: hooks find all mounts and the old root (OCI runtime specification, lifecycle).
-	if len(h.Prestart)+len(h.CreateRuntime) > 0 {
+	if hostHooks(h) {
 		b.At("createRuntime hooks", "the parent runs them")
 		b.Sync(nsexec.Control, SyncHooks, nsexec.NoReg)
 	}
@@ -330,6 +330,12 @@ func (b *builder) addHooks() {
 		b.At("createContainer hook "+hook.Path, "in the container's namespaces")
 		b.Spawn(hook.Path, hook.Args, hook.Env, b.in.HookState, hookTimeout(hook))
 	}
+}
+
+// hostHooks says whether there are hooks that run on the host before the root changes.
+func hostHooks(h *specs.Hooks) bool {
+	//lint:ignore SA1019 engines and vendors still write prestart hooks
+	return len(h.Prestart)+len(h.CreateRuntime) > 0
 }
 
 // maxHook bounds hooks that name no timeout.

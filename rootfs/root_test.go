@@ -148,8 +148,7 @@ type world struct {
 	spec     *specs.Spec
 	set      configs.Settings
 	facts    Facts
-	root     string // the rootfs directory
-	stdin    *os.File
+	root     string   // the rootfs directory
 	terminal *os.File // the master side
 	pid      int
 	hooks    func(pid int) error // is done at SyncHooks

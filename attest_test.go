@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+func TestParseMountinfo(t *testing.T) {
+	const text = `36 35 98:0 /mnt1 / rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+37 36 0:5 / /a\040b ro,nosuid - tmpfs tmpfs ro
+38 36 0:6 / /back\134slash rw shared:7 - tmpfs tmpfs rw
+short line
+`
+	want := []mountLine{
+		{"/", []string{"rw", "noatime"}, true},
+		{"/a b", []string{"ro", "nosuid"}, false},
+		{`/back\slash`, []string{"rw"}, true},
+	}
+	got := parseMountinfo(text)
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {
+		t.Error(d)
+	}
+}
+
+// A process whose /proc says what is wanted passes, and each single lie is
+// named.
+func TestWitnessNamesEachLie(t *testing.T) {
+	const status = `Name:	x
+Umask:	0022
+TracerPid:	0
+Uid:	1000	1000	1000	1000
+Gid:	1000	1000	1000	1000
+Groups:	4 20
+CapInh:	0000000000000000
+CapPrm:	00000000000000ff
+CapEff:	00000000000000ff
+CapBnd:	00000000000000ff
+CapAmb:	0000000000000000
+NoNewPrivs:	1
+Seccomp:	2
+`
+	good := expectation{
+		caps: [5]uint64{0, 0xff, 0xff, 0xff, 0}, noNewPrivs: true, seccomp: true,
+		uid: 1000, gid: 1000, groups: []uint32{20, 4}, umask: 0o22, cgroup: "/a.slice/b.scope",
+		uidMap: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}},
+	}
+	files := map[string]string{
+		"status": status, "uid_map": "         0     100000      65536\n", "cgroup": "0::/a.slice/b.scope\n",
+	}
+	check := func(files map[string]string, e expectation) error {
+		dir := t.TempDir()
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := &witness{proc: dir}
+		w.status(&e)
+		w.idMap("uid_map", e.uidMap)
+		w.cgroup(&e)
+		return errors.Join(w.diffs...)
+	}
+	if err := check(files, good); err != nil {
+		t.Fatalf("the truth is refused: %v", err)
+	}
+	lies := []struct{ file, from, to, name string }{
+		{"status", "CapInh:	0000000000000000", "CapInh:	0000000000000001", "CapInh"},
+		{"status", "CapPrm:	00000000000000ff", "CapPrm:	00000000000001ff", "CapPrm"},
+		{"status", "CapEff:	00000000000000ff", "CapEff:	000001ffffffffff", "CapEff"},
+		{"status", "CapBnd:	00000000000000ff", "CapBnd:	00000000000000fe", "CapBnd"},
+		{"status", "CapAmb:	0000000000000000", "CapAmb:	0000000000000400", "CapAmb"},
+		{"status", "NoNewPrivs:	1", "NoNewPrivs:	0", "NoNewPrivs"},
+		{"status", "Seccomp:	2", "Seccomp:	0", "Seccomp"},
+		{"status", "Uid:	1000	1000	1000	1000", "Uid:	1000	1000	0	1000", "Uid"},
+		{"status", "Gid:	1000	1000	1000	1000", "Gid:	0	1000	1000	1000", "Gid"},
+		{"status", "Groups:	4 20", "Groups:	0 4 20", "Groups"},
+		{"status", "Umask:	0022", "Umask:	0000", "Umask"},
+		{"status", "TracerPid:	0", "TracerPid:	7", "TracerPid"},
+		{"uid_map", "100000", "0", "uid_map"},
+		{"uid_map", "65536", "65537", "uid_map"},
+		{"cgroup", "b.scope", "c.scope", "cgroup"},
+	}
+	for _, lie := range lies {
+		told := map[string]string{}
+		for name, text := range files {
+			told[name] = text
+		}
+		told[lie.file] = strings.Replace(files[lie.file], lie.from, lie.to, 1)
+		err := check(told, good)
+		if err == nil || !strings.HasPrefix(err.Error(), lie.name+" is ") {
+			t.Errorf("%s -> %s: %v; want an error about %s", lie.from, lie.to, err, lie.name)
+		}
+	}
+}
+
+func TestCgroupLimitsNameTheProperty(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte("max\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{}
+	w.cgroupLimits(dir, &expectation{limits: []scope.Limit{
+		{Property: "TasksMax", File: "pids.max", Value: "64"}, {Property: "MemoryMax", File: "memory.max", Value: "4096"},
+	}})
+	text := errors.Join(w.diffs...).Error()
+	for _, want := range []string{"TasksMax (pids.max) is max, want 64", "MemoryMax: open "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q lacks %q", text, want)
+		}
+	}
+}

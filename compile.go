@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/caps"
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/seccomp"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// syncReady is the Sync before exec: everything is done and can be attested.
+const syncReady = 1
+
+// A plan is a container compiled, as far as that is possible before it exists.
+// It is a pure function of the Spec and the facts.
+type plan struct {
+	spec     *specs.Spec
+	settings configs.Settings
+
+	unit   scope.Unit
+	spawn  *nsexec.Program
+	joins  []join // in the order spawn receives them
+	born   bool   // spawn receives a cgroup to be born in
+	keeper bool   // spawn receives the exit record and the cleanup command
+	world  *rootfs.World
+	filter []byte
+	flags  uint64 // seccomp's
+}
+
+// A join is a namespace that exists already.
+type join struct {
+	kind string // as in /proc/PID/ns
+	path string
+	flag uint64
+}
+
+// compileOptions is what the Spec does not say about how the container lives.
+type compileOptions struct {
+	facts   rootfs.Facts
+	service bool // born in a sub-cgroup of the unit
+	keeper  []string
+}
+
+// namespaces in the order they are joined.
+//
+// Order: the user namespace last of those joined: in it we would lack the rights
+// to join namespaces it does not own (setns(2)).
+var namespaceKinds = []struct {
+	typ  specs.LinuxNamespaceType
+	kind string
+	flag uint64
+}{
+	{specs.IPCNamespace, "ipc", unix.CLONE_NEWIPC},
+	{specs.UTSNamespace, "uts", unix.CLONE_NEWUTS},
+	{specs.NetworkNamespace, "net", unix.CLONE_NEWNET},
+	{specs.PIDNamespace, "pid", unix.CLONE_NEWPID},
+	{specs.TimeNamespace, "time", unix.CLONE_NEWTIME},
+	{specs.MountNamespace, "mnt", unix.CLONE_NEWNS},
+	{specs.CgroupNamespace, "cgroup", unix.CLONE_NEWCGROUP},
+	{specs.UserNamespace, "user", unix.CLONE_NEWUSER},
+}
+
+func compile(spec *specs.Spec, settings configs.Settings, o compileOptions) (*plan, error) {
+	if spec.Process == nil || spec.Root == nil || spec.Linux == nil {
+		return nil, errors.New("the Spec lacks process, root or linux")
+	}
+	p := &plan{spec: spec, settings: settings, born: o.service, keeper: o.keeper != nil}
+	var err error
+	if p.unit, err = scope.Plan(spec, settings); err != nil {
+		return nil, err
+	}
+	if err := p.compileSpawn(o); err != nil {
+		return nil, err
+	}
+	o.facts.Spawn = p.spawn
+	if p.world, err = rootfs.Plan(spec, settings, o.facts); err != nil {
+		return nil, err
+	}
+	return p, p.compileFilter()
+}
+
+// compileSpawn is the program that makes the namespaces and the init.
+func (p *plan) compileSpawn(o compileOptions) error {
+	s := nsexec.New("spawn")
+	p.spawn = s
+	var made uint64
+	var fds []nsexec.Reg
+	for _, k := range namespaceKinds {
+		i := slices.IndexFunc(p.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == k.typ })
+		switch {
+		case i < 0: // the host's
+		case p.spec.Linux.Namespaces[i].Path != "":
+			p.joins = append(p.joins, join{k.kind, p.spec.Linux.Namespaces[i].Path, k.flag})
+			fds = append(fds, s.Receive(k.kind+" namespace "+p.spec.Linux.Namespaces[i].Path))
+		default:
+			made |= k.flag
+		}
+	}
+	args := nsexec.CloneArgs{Sibling: !p.keeper, Cgroup: nsexec.NoReg}
+	if o.service {
+		args.Cgroup = s.Receive("cgroup")
+	}
+	var record, cleanup nsexec.Reg
+	if p.keeper {
+		record, cleanup = s.Receive("exit record"), s.Receive("cleanup command")
+	}
+	for i, j := range p.joins {
+		s.At("join "+j.kind+" namespace "+j.path, "")
+		s.Setns(fds[i], j.path, j.flag)
+	}
+	if made&unix.CLONE_NEWTIME != 0 {
+		// Order: before the clone: a time namespace is for the children of who
+		// makes it, and takes offsets only while it is empty (time_namespaces(7)).
+		s.At("new time namespace", "")
+		s.Unshare("time namespace", unix.CLONE_NEWTIME)
+		if err := timeOffsets(s, p.spec.Linux.TimeOffsets); err != nil {
+			return err
+		}
+	}
+	s.At("new namespaces and init", strings.Join(flagNames(made), " "))
+	// Order: all at once: a new user namespace owns the others made with it. The
+	// cgroup namespace waits until the final cgroup is joined (cgroup_namespaces(7)).
+	args.Namespaces = made &^ (unix.CLONE_NEWTIME | unix.CLONE_NEWCGROUP)
+	child := s.Fork(nsexec.Control, args)
+	if p.keeper {
+		s.At("keep", "record how the container ends")
+		events := s.SyncReceive(nsexec.Control, syncEvents)
+		s.Keep(nsexec.Keeper{Child: child, Record: record, Events: events, Cleanup: cleanup, Argv: o.keeper})
+	}
+	s.End()
+	_, err := s.Encode()
+	return err
+}
+
+// syncEvents brings the keeper the cgroup's memory.events.
+const syncEvents = 2
+
+func timeOffsets(s *nsexec.Program, offsets map[string]specs.LinuxTimeOffset) error {
+	if len(offsets) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	for _, clock := range []string{"monotonic", "boottime"} {
+		if o, ok := offsets[clock]; ok {
+			fmt.Fprintf(&text, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
+		}
+	}
+	f := s.OpenHere("/proc/self/timens_offsets", unix.O_WRONLY)
+	s.Write(f, "timens_offsets", text.String())
+	s.Close(f)
+	return nil
+}
+
+func flagNames(flags uint64) []string {
+	var names []string
+	for _, k := range namespaceKinds {
+		if flags&k.flag != 0 {
+			names = append(names, k.kind)
+		}
+	}
+	return names
+}
+
+// compileFilter compiles the seccomp filter: the Spec's own, or the default one.
+func (p *plan) compileFilter() (err error) {
+	profile := p.spec.Linux.Seccomp
+	if profile == nil {
+		if p.settings.Seccomp != "default" {
+			return nil
+		}
+		var granted []string
+		if c := p.spec.Process.Capabilities; c != nil {
+			granted = c.Bounding
+		}
+		profile = seccomp.Default(granted)
+	}
+	if p.filter, err = seccomp.Compile(profile, runtime.GOARCH); err != nil {
+		return err
+	}
+	p.flags, err = seccomp.Flags(profile)
+	return err
+}
+
+// made says whether the container gets a new namespace of that kind.
+func (p *plan) made(typ specs.LinuxNamespaceType) bool {
+	return slices.ContainsFunc(p.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == typ && n.Path == ""
+	})
+}
+
+// enter compiles the last program, when what it needs has been found in the
+// container: who the user is and where the executable lies.
+func (p *plan) enter(y *caps.Payload) (*nsexec.Program, error) {
+	e := nsexec.Next("enter", p.world.Program)
+	p.world.EnterMounts(e)
+	y.Enter(e, func() { p.world.Terminal(e, y.UID) }, func() { p.addFilter(e) })
+	finish(e, y, p.spec.Process.Args, p.settings.Init)
+	_, err := e.Encode()
+	return e, err
+}
+
+func (p *plan) addFilter(e *nsexec.Program) {
+	if p.filter == nil {
+		return
+	}
+	e.At("seccomp filter", fmt.Sprintf("%d instructions", len(p.filter)/8))
+	e.Seccomp(p.filter, p.flags)
+}
+
+// finish ends a program that becomes the payload.
+func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
+	e.At("close descriptors", "the payload has 0, 1 and 2 (CVE-2024-21626)")
+	e.CloseOthers()
+	if init {
+		e.At("init", "pid 1 reaps orphans and forwards signals; the payload is its child")
+		e.Reap()
+	}
+	e.At("ready", "the parent attests from outside, then lets go")
+	e.Ready(nsexec.Control, syncReady)
+	e.At("execute "+y.Path, "")
+	e.Exec(y.Path, argv, y.Env)
+}
+
+// openJoins opens the namespaces to join, and checks their type.
+func (p *plan) openJoins() ([]*os.File, error) {
+	var files []*os.File
+	for _, j := range p.joins {
+		f, err := os.Open(j.path)
+		if err != nil {
+			return files, fmt.Errorf("%s namespace: %w", j.kind, err)
+		}
+		files = append(files, f)
+		typ, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
+		if err != nil || uint64(typ) != j.flag {
+			return files, fmt.Errorf("%s namespace: %s is not one (want a file like /proc/PID/ns/%s)", j.kind, j.path, j.kind)
+		}
+	}
+	return files, nil
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"os"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// Status is where a container is in its life.
+type Status string
+
+// The states of a container.
+const (
+	Creating Status = "creating"
+	Created  Status = "created"
+	Running  Status = "running"
+	Paused   Status = "paused"
+	Stopped  Status = "stopped"
+)
+
+// Runtime is where containers are kept: the directory of their records. The
+// zero Runtime uses /run/sdcontainer.
+type Runtime struct {
+	Dir string
+	// Warn is told what a configuration with strict = false loses here.
+	Warn func(msg string)
+}
+
+// CreateOptions says how a container is to live.
+type CreateOptions struct {
+	// Stdin, Stdout and Stderr are the payload's. nil means /dev/null for Stdin
+	// and what the log settings say for the others.
+	Stdin, Stdout, Stderr *os.File
+	// Detach leaves a keeper behind that records how the container ended.
+	Detach bool
+	// Remove makes the keeper (or Wait) remove the record at the end.
+	Remove bool
+	// Service builds the container inside the calling service's own cgroup and
+	// hands the main PID over to systemd. The process must be the service's main process.
+	Service bool
+	// Cleanup is the command the keeper becomes when the container has ended; it
+	// gets the container's ID as last argument and must call [Runtime.Cleanup]. The first element is
+	// an executable's path. nil is the installed sdcontainer.
+	Cleanup []string
+	// Timing, if set, is told when each phase of the start ends.
+	Timing func(phase string, at time.Time)
+}
+
+// A Container is one container: running, or the record of one that ended.
+type Container struct {
+	rt *Runtime
+	id string
+	st *record
+	// start is there between Create and Start, in the process that called Create.
+	start *launch
+	// terminal is the payload's pty, in the process that called Create.
+	terminal *os.File
+}
+
+// ID is the container's name.
+func (c *Container) ID() string { return c.id }
+
+// Terminal is the master end of the payload's pty, if its Spec asks for one: from
+// Create on, in the process that called Create.
+func (c *Container) Terminal() *os.File { return c.terminal }
+
+// Exit is how a container's payload ended.
+type Exit struct {
+	Code      int       `json:"code"`             // 0-255, or 128+n
+	Signal    int       `json:"signal,omitempty"` // n, when a signal ended it
+	OOMKilled bool      `json:"oomKilled"`
+	At        time.Time `json:"at"`
+}
+
+// State is what is known of a container. Its JSON form is what inspect prints.
+type State struct {
+	ID          string     `json:"id"`
+	Status      Status     `json:"status"`
+	Pid         int        `json:"pid,omitempty"`
+	KeeperPid   int        `json:"keeperPid,omitempty"`
+	Unit        string     `json:"unit"`
+	Service     bool       `json:"service,omitempty"`
+	Cgroup      string     `json:"cgroup,omitempty"` // below /sys/fs/cgroup, the payload's
+	Rootfs      string     `json:"rootfs"`
+	Source      string     `json:"source,omitempty"`
+	Command     []string   `json:"command"`
+	Created     time.Time  `json:"created"`
+	Started     *time.Time `json:"started,omitempty"`
+	Exit        *Exit      `json:"exit,omitempty"`
+	ExitUnknown bool       `json:"exitUnknown,omitempty"`
+}
+
+// ProcessOptions is for [Container.Exec].
+type ProcessOptions struct {
+	Stdin, Stdout, Stderr *os.File
+	// Terminal gives the process a new pty of the container; its master is [Process.Terminal].
+	Terminal bool
+}
+
+// A Process is one that Exec started.
+type Process struct {
+	Pid int
+	// Terminal is the master end of the process's pty, if it has one.
+	Terminal *os.File
+
+	pidfd *os.File
+}
+
+// Stats is one reading of a container's cgroup. A limit of 0 means none.
+type Stats = scope.Stats

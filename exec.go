@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// Exec starts another process in the container: in all its namespaces and its
+// cgroup, with its filter, and never with more rights than the container has. What p leaves out
+// (user, capabilities, environment, working directory, limits) is taken from the container's
+// own process. Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
+func (c *Container) Exec(ctx context.Context, p *specs.Process, o ProcessOptions) (*Process, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	proc, err := c.exec(ctx, p, o)
+	return proc, wrap("exec", c.id, err)
+}
+
+func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions) (*Process, error) {
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	switch c.status() {
+	case Running:
+	case Paused:
+		return nil, ErrPaused
+	default:
+		return nil, ErrNotRunning
+	}
+	spec, err := c.Spec()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := configs.SettingsOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	p = inherit(p, spec.Process)
+	p.Terminal = o.Terminal
+	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Linux: spec.Linux, Process: p}, settings: settings}
+	x.plan = &plan{spec: x.spec, settings: settings}
+	if err := x.plan.compileFilter(); err != nil {
+		return nil, err
+	}
+	if err := x.join(ctx, o); err != nil {
+		return nil, errors.Join(err, x.takeBack(context.WithoutCancel(ctx)))
+	}
+	x.close()
+	return &Process{Pid: x.pid, Terminal: x.terminal, pidfd: x.pidfd}, nil
+}
+
+// inherit completes p with what the container's process has.
+func inherit(p, from *specs.Process) *specs.Process {
+	q := *p
+	if q.Cwd == "" {
+		q.Cwd = from.Cwd
+	}
+	if q.User.Username == "" && q.User.UID == 0 && q.User.GID == 0 && q.User.Umask == nil {
+		q.User = from.User
+	}
+	if q.User.Umask == nil {
+		q.User.Umask = from.User.Umask
+	}
+	if q.Capabilities == nil {
+		q.Capabilities = from.Capabilities
+	}
+	q.Env = slices.Concat(from.Env, q.Env)
+	q.NoNewPrivileges = q.NoNewPrivileges || from.NoNewPrivileges
+	if q.Rlimits == nil {
+		q.Rlimits = from.Rlimits
+	}
+	if q.OOMScoreAdj == nil {
+		q.OOMScoreAdj = from.OOMScoreAdj
+	}
+	return &q
+}
+
+// join starts the interpreter, has it enter the container and become the process.
+func (l *launch) join(ctx context.Context, o ProcessOptions) error {
+	target, err := l.c.st.Init.open()
+	if err != nil {
+		return ErrNotRunning
+	}
+	defer target.Close()
+	group, err := os.Open(filepath.Join(scope.Mount(), l.c.st.Cgroup))
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	root, err := openRoot(l.c.st.Init.Pid)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if l.who, err = findPayload(root, l.spec.Process, nil); err != nil {
+		return err
+	}
+	l.who.DeathSignal = unix.SIGKILL // nobody would learn how it ended
+	spawn, enter, err := l.compileJoin()
+	if err != nil {
+		return err
+	}
+	l.helper, err = nsexec.Start(nsexec.StartOptions{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
+	if err != nil {
+		return err
+	}
+	l.onFailure(func(context.Context) error { return l.helper.Kill() })
+	if err := l.helper.Send(spawn, target, group); err != nil {
+		return err
+	}
+	e, err := l.helper.Next(ctx)
+	if err != nil {
+		return err
+	}
+	l.pid, l.pidfd = e.Pid, e.File
+	l.onFailure(l.killInit)
+	if s := l.spec.Process.OOMScoreAdj; s != nil {
+		if err := writeOOMScore(l.pid, *s); err != nil {
+			return err
+		}
+	}
+	if err := l.helper.Send(enter); err != nil {
+		return err
+	}
+	if err := l.until(ctx, nsexec.Synced, syncReady); err != nil {
+		return err
+	}
+	for _, r := range l.who.Rlimits {
+		if err := kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard); err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+	}
+	if err := l.helper.Answer(l.last, nil); err != nil {
+		return err
+	}
+	return execError(l.until(ctx, nsexec.Executed, 0))
+}
+
+// compileJoin compiles both programs of an exec.
+func (l *launch) compileJoin() (spawn, enter *nsexec.Program, err error) {
+	flags, group, err := foreignNamespaces(l.c.st.Init.Pid)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := nsexec.New("spawn")
+	target, cgroup := s.Receive("container's init"), s.Receive("container's cgroup")
+	s.At("join the container's namespaces", strings.Join(flagNames(flags), " "))
+	// Order: without the cgroup namespace: from inside it our own cgroup cannot be
+	// seen, and a process cannot be born across that border (cgroup_namespaces(7)).
+	s.Setns(target, "container's namespaces", flags)
+	s.At("new process in the container's cgroup", "")
+	s.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: cgroup})
+	s.End()
+
+	e := nsexec.Next("enter", s)
+	if group {
+		e.At("join the cgroup namespace", "")
+		e.Setns(target, "cgroup namespace", unix.CLONE_NEWCGROUP)
+	}
+	terminal := func() {
+		if !l.spec.Process.Terminal {
+			e.At("start session", "")
+			e.Setsid()
+			return
+		}
+		e.At("open the container's root", "")
+		root := e.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
+		rootfs.ExecTerminal(e, root, l.who.UID)
+	}
+	l.who.Enter(e, terminal, func() { l.plan.addFilter(e) })
+	finish(e, l.who, l.spec.Process.Args, false)
+	if _, err = e.Encode(); err == nil {
+		_, err = s.Encode()
+	}
+	return s, e, err
+}
+
+// foreignNamespaces are those of a process that are not ours: setns refuses to
+// join a user namespace one is in already. The cgroup namespace is told apart.
+func foreignNamespaces(pid int) (flags uint64, cgroup bool, err error) {
+	for _, k := range namespaceKinds {
+		theirs, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + k.kind)
+		if errors.Is(err, unix.ENOENT) {
+			return 0, false, ErrNotRunning
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		ours, err := os.Readlink("/proc/self/ns/" + k.kind)
+		if err != nil {
+			return 0, false, err
+		}
+		switch {
+		case theirs == ours:
+		case k.flag == unix.CLONE_NEWCGROUP:
+			cgroup = true
+		default:
+			flags |= k.flag
+		}
+	}
+	return flags, cgroup, nil
+}
+
+// Wait waits for a process that Exec started. It can be called once.
+func (p *Process) Wait(ctx context.Context) (Exit, error) {
+	if err := kernel.WaitReadable(ctx, p.pidfd); err != nil {
+		return Exit{}, err
+	}
+	defer p.pidfd.Close()
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(p.Pid, &ws, 0, nil)
+		if err == nil {
+			e := exitOf(ws)
+			e.At = time.Now()
+			return e, nil
+		}
+		if err != unix.EINTR {
+			return Exit{}, os.NewSyscallError("wait4", err)
+		}
+	}
+}
+
+// Signal sends sig to the process.
+func (p *Process) Signal(sig unix.Signal) error { return kernel.Signal(p.pidfd, sig) }

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// killTimeout bounds the wait for processes that were sent SIGKILL.
+const killTimeout = 10 * time.Second
+
+// Wait waits, from any process, for the container's end and returns how its
+// payload ended. Errors: ErrExitUnknown.
+func (c *Container) Wait(ctx context.Context) (Exit, error) {
+	e, err := c.wait(ctx)
+	return e, wrap("wait", c.id, err)
+}
+
+func (c *Container) wait(ctx context.Context) (Exit, error) {
+	if c.start != nil {
+		return c.start.reap(ctx)
+	}
+	if err := c.read(); err != nil {
+		return Exit{}, err
+	}
+	// Opened before anything ends: with Remove the record is gone afterwards.
+	f, err := os.Open(c.path(exitFile))
+	if err != nil {
+		return Exit{}, err
+	}
+	defer f.Close()
+	if err := waitFor(ctx, c.st.Init); err != nil {
+		return Exit{}, err
+	}
+	if err := c.waitRecorded(ctx); err != nil {
+		return Exit{}, err
+	}
+	b := make([]byte, 4096)
+	n, err := f.ReadAt(b, 0)
+	if n == 0 {
+		return Exit{}, ErrExitUnknown
+	}
+	e, err := decodeExit(b[:n])
+	if err != nil {
+		return Exit{}, err
+	}
+	return *e, nil
+}
+
+// waitRecorded waits until whoever watches the container has written down how
+// it ended, or is gone. A keeper ends when it has cleaned up, too. The process of
+// a foreground run may live on: there the record itself is watched.
+func (c *Container) waitRecorded(ctx context.Context) error {
+	if !c.st.Foreground {
+		return waitFor(ctx, c.st.Keeper)
+	}
+	w, err := kernel.WatchWritten(c.path(exitFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if e, err := c.exit(); e != nil || err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first := make(chan error, 2)
+	go func() { first <- kernel.WaitReadable(ctx, w) }()
+	go func() { first <- waitFor(ctx, c.st.Keeper) }()
+	return <-first
+}
+
+// waitFor waits until a process has ended; one that is gone already has.
+func waitFor(ctx context.Context, p procID) error {
+	f, err := p.open()
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return kernel.WaitReadable(ctx, f)
+}
+
+// Signal sends sig to the payload's first process, or with all to every process
+// of the container. Errors: ErrNotRunning.
+func (c *Container) Signal(ctx context.Context, sig unix.Signal, all bool) error {
+	return wrap("kill", c.id, c.signal(ctx, sig, all))
+}
+
+func (c *Container) signal(ctx context.Context, sig unix.Signal, all bool) error {
+	if err := c.read(); err != nil {
+		return err
+	}
+	if all {
+		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, sig) })
+	}
+	f, err := c.st.Init.open()
+	if errors.Is(err, unix.ESRCH) {
+		return ErrNotRunning
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return kernel.Signal(f, sig)
+}
+
+func (c *Container) withBus(ctx context.Context, f func(*scope.Conn) error) error {
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return f(conn)
+}
+
+// Stop sends the stop signal, waits up to timeout (the container's own if
+// negative) and kills what is left. A container in a service is stopped through its
+// unit, so that systemd neither restarts it nor counts it as failed.
+func (c *Container) Stop(ctx context.Context, timeout time.Duration) error {
+	return wrap("stop", c.id, c.stop(ctx, timeout))
+}
+
+func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
+	if err := c.read(); err != nil {
+		return err
+	}
+	if c.status() == Stopped {
+		return nil
+	}
+	if c.frozen() { // a frozen process handles no signal
+		if err := c.thaw(ctx); err != nil {
+			return err
+		}
+	}
+	if c.st.Service {
+		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) })
+	}
+	sig, own, err := c.stopSettings()
+	if err != nil {
+		return err
+	}
+	if timeout < 0 {
+		timeout = own
+	}
+	if c.hears(sig) && timeout > 0 {
+		if err := c.signal(ctx, sig, false); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		soft, cancel := context.WithTimeout(ctx, timeout)
+		err := waitFor(soft, c.st.Init)
+		cancel()
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := c.kill(ctx); err != nil {
+		return err
+	}
+	return c.settle(ctx)
+}
+
+func (c *Container) stopSettings() (unix.Signal, time.Duration, error) {
+	spec, err := c.Spec()
+	if err != nil {
+		return 0, 0, err
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		return 0, 0, err
+	}
+	sig, err := configs.ParseSignal(s.StopSignal)
+	return unix.Signal(sig), s.StopTimeout, err
+}
+
+// hears says whether sig can have an effect on the init. The first process of a
+// PID namespace ignores every signal it has no handler for: waiting would be in vain.
+func (c *Container) hears(sig unix.Signal) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(c.st.Init.Pid) + "/status")
+	if err != nil {
+		return true
+	}
+	var heard uint64
+	nested := false
+	for line := range strings.Lines(string(b)) {
+		name, v, _ := strings.Cut(line, ":")
+		switch name {
+		case "SigCgt", "SigBlk": // a blocked signal is kept for signalfd or sigwait
+			n, _ := strconv.ParseUint(strings.TrimSpace(v), 16, 64) // the kernel's own hex
+			heard |= n
+		case "NSpid": // one number for each PID namespace the process is in
+			ids := strings.Fields(v)
+			nested = len(ids) > 1 && ids[len(ids)-1] == "1"
+		}
+	}
+	return !nested || heard&(1<<(uint(sig)-1)) != 0
+}
+
+// kill ends every process of the container and waits for the first one.
+func (c *Container) kill(ctx context.Context) error {
+	if !c.st.Init.alive() && c.st.Unit == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	// The PID namespace dies with its init; the unit has the rest, if there is a rest.
+	var errs []error
+	if f, err := c.st.Init.open(); err == nil {
+		if err := kernel.Signal(f, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, err)
+		}
+		f.Close()
+	}
+	if c.st.Unit != "" && scope.Populated(c.st.Cgroup) {
+		err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, unix.SIGKILL) })
+		if err != nil && !errors.Is(err, scope.ErrNoSuchUnit) {
+			errs = append(errs, err)
+		}
+	}
+	if err := waitFor(ctx, c.st.Init); err != nil {
+		errs = append(errs, fmt.Errorf("process %d does not end: %w", c.st.Init.Pid, err))
+	}
+	return errors.Join(errs...)
+}
+
+// settle waits until the keeper has recorded the end.
+func (c *Container) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if c.st.Keeper.Pid == os.Getpid() {
+		return nil
+	}
+	return waitFor(ctx, c.st.Keeper)
+}
+
+// Pause freezes the container's unit. Errors: ErrNotRunning, ErrPaused.
+func (c *Container) Pause(ctx context.Context) error {
+	return wrap("pause", c.id, c.locked(func() error {
+		switch c.status() {
+		case Paused:
+			return ErrPaused
+		case Running:
+			return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Freeze(ctx, c.st.Unit) })
+		}
+		return ErrNotRunning
+	}))
+}
+
+// Resume thaws a paused container. Errors: ErrNotRunning, ErrNotPaused.
+func (c *Container) Resume(ctx context.Context) error {
+	return wrap("resume", c.id, c.locked(func() error {
+		switch c.status() {
+		case Paused:
+			return c.thaw(ctx)
+		case Running:
+			return ErrNotPaused
+		}
+		return ErrNotRunning
+	}))
+}
+
+func (c *Container) thaw(ctx context.Context) error {
+	return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Thaw(ctx, c.st.Unit) })
+}
+
+// Destroy removes the container and everything it has. A running one is refused
+// with ErrRunning unless force is set: then it is killed.
+func (c *Container) Destroy(ctx context.Context, force bool) error {
+	return wrap("rm", c.id, c.destroy(ctx, force))
+}
+
+func (c *Container) destroy(ctx context.Context, force bool) error {
+	err := c.locked(func() error {
+		if c.status() != Stopped && !force {
+			return ErrRunning
+		}
+		return nil
+	})
+	if errors.Is(err, ErrNotExist) || errors.Is(err, ErrRunning) {
+		return err
+	}
+	if err != nil && !force {
+		return err
+	}
+	if c.st == nil { // an unreadable record: the name alone tells the unit
+		c.st = &record{ID: c.id, Unit: scope.UnitName(c.id)}
+	}
+	var errs []error
+	if c.st.Service && c.status() != Stopped {
+		errs = append(errs, c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) }))
+	}
+	errs = append(errs, c.kill(ctx), c.settle(ctx))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	unlock, err := c.lock()
+	if errors.Is(err, ErrNotExist) { // the keeper removed it
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.removeRecord()
+}
+
+// removeRecord removes the directory: the last thing a container has. The
+// caller holds the lock and has seen the container's end.
+func (c *Container) removeRecord() error {
+	if c.st != nil {
+		if err := c.rt.releaseUserns(c.st); err != nil {
+			return err
+		}
+	}
+	// Renamed first: there is no moment when half a record is there.
+	gone := c.rt.path(fmt.Sprintf("%s%s.%d", gonePrefix, c.id, os.Getpid()))
+	err := os.Rename(c.path(), gone)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(gone)
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// serviceCgroup makes the sub-cgroup of our own service that the init is born
+// in, and opens it. The service's own cgroup stays empty once we are gone, as systemd wants it.
+func (l *launch) serviceCgroup() (*os.File, error) {
+	own, err := scope.CgroupOf(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	unit := path.Base(own)
+	if !strings.HasSuffix(unit, ".service") {
+		return nil, fmt.Errorf("run --unit: this process is in %s, not in a service (start it with systemctl, or leave out --unit)", own)
+	}
+	dir := filepath.Join(scope.Mount(), own)
+	var yes [4]byte
+	if n, err := unix.Getxattr(dir, "user.delegate", yes[:]); err != nil || string(yes[:n]) != "1" {
+		return nil, fmt.Errorf("run --unit: %s is not delegated (set Delegate=yes in the unit)", unit)
+	}
+	payload := filepath.Join(dir, "payload")
+	if err := os.Mkdir(payload, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	l.c.st.Unit = unit
+	return os.Open(payload)
+}
+
+// notifyPlace is where the service manager's socket appears in the container
+// (systemd's container interface).
+const notifyPlace = "/run/host/notify"
+
+// passNotifySocket lets the payload itself tell the service manager that it is ready.
+func passNotifySocket(spec *specs.Spec) error {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if !path.IsAbs(socket) {
+		return fmt.Errorf("systemd.notify = \"container\": NOTIFY_SOCKET is %q, want a path (set Type=notify in the unit)", socket)
+	}
+	spec.Mounts = append(spec.Mounts, specs.Mount{
+		Type: "bind", Source: socket, Destination: notifyPlace, Options: []string{"bind", "rprivate", "nosuid", "nodev", "noexec"},
+	})
+	spec.Process.Env = append(spec.Process.Env, "NOTIFY_SOCKET="+notifyPlace)
+	return nil
+}
+
+// recordServiceExit writes the exit record of a container in a service from what
+// systemd tells ExecStopPost= (systemd.exec(5), $EXIT_CODE and $EXIT_STATUS).
+func (c *Container) recordServiceExit() error {
+	if e, err := c.exit(); e != nil || err != nil {
+		return err
+	}
+	rec := nsexec.ExitRecord{At: time.Now(), OOMKnown: true, OOMKilled: os.Getenv("SERVICE_RESULT") == "oom-kill"}
+	status := os.Getenv("EXIT_STATUS")
+	switch code := os.Getenv("EXIT_CODE"); code {
+	case "exited":
+		n, err := strconv.ParseUint(status, 10, 8)
+		if err != nil {
+			return fmt.Errorf("EXIT_STATUS=%q: want 0 to 255", status)
+		}
+		rec.Status = unix.WaitStatus(n << 8)
+	case "killed", "dumped":
+		sig, err := configs.ParseSignal(status)
+		if err != nil {
+			return fmt.Errorf("EXIT_STATUS: %w", err)
+		}
+		rec.Status = unix.WaitStatus(sig)
+	default:
+		return nil // not called by systemd: nothing is known
+	}
+	return os.WriteFile(c.path(exitFile), rec.Encode(), 0o600)
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/journal"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+)
+
+// findFacts looks at the bind sources, and with make creates those that are to be created.
+func findFacts(spec *specs.Spec, create bool) (rootfs.Facts, error) {
+	facts := rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: kernel.HaveOverlayLowerPlus()}
+	binds, err := rootfs.Binds(spec)
+	if err != nil {
+		return facts, err
+	}
+	for _, b := range binds {
+		info, err := os.Stat(b.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && b.Create != nil:
+			if create {
+				if err := makeSource(b.Path, b.Create); err != nil {
+					return facts, err
+				}
+			}
+			facts.Sources[b.Path] = map[bool]rootfs.SourceKind{true: rootfs.IsFile}[b.Create.Kind == nsexec.File]
+		case errors.Is(err, fs.ErrNotExist):
+			facts.Sources[b.Path] = rootfs.IsMissing
+		case err != nil:
+			return facts, fmt.Errorf("%s: %w", b.For, err)
+		case !info.IsDir():
+			facts.Sources[b.Path] = rootfs.IsFile
+		}
+	}
+	return facts, nil
+}
+
+// makeSource makes a bind source that does not exist. Its parent must.
+func makeSource(path string, c *rootfs.Create) error {
+	if c.Kind == nsexec.Dir {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+	} else {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	if err := os.Lchown(path, int(c.UID), int(c.GID)); err != nil {
+		return err
+	}
+	return unix.Chmod(path, c.Mode)
+}
+
+// openSources opens what the init needs of the host, in the order it receives it:
+// detached mounts, so that nothing that happens to the paths later matters.
+func (l *launch) openSources(ctx context.Context) (files []*os.File, err error) {
+	var userns *os.File
+	defer func() {
+		if userns != nil {
+			userns.Close()
+		}
+	}()
+	for _, s := range l.plan.world.Sources {
+		f, err := kernel.CloneMount(s.Path, s.Recursive)
+		if err != nil {
+			return files, fmt.Errorf("%s: %w", s.For, err)
+		}
+		files = append(files, f)
+		if s.IDMap == nil {
+			continue
+		}
+		ns := userns
+		switch {
+		case len(s.IDMap.UIDs) > 0:
+			if ns, err = nsexec.NewUserns(ctx, s.IDMap.UIDs, s.IDMap.GIDs); err != nil {
+				return files, fmt.Errorf("%s: %w", s.For, err)
+			}
+			defer ns.Close()
+		case ns == nil:
+			if ns, err = nsexec.UsernsFile(l.pid); err != nil {
+				return files, err
+			}
+			userns = ns
+		}
+		if err := kernel.Idmap(f, s.IDMap.Recursive, ns); err != nil {
+			return files, fmt.Errorf("%s: %w%s", s.For, err, idmapHint(err))
+		}
+	}
+	return files, nil
+}
+
+func idmapHint(err error) string {
+	if errors.Is(err, unix.EINVAL) {
+		return " (the filesystem cannot be idmapped on this kernel: set idmap = false, and chown the files to the user namespace's ids)"
+	}
+	return ""
+}
+
+// stdio is the payload's standard streams. own are those that were opened for it.
+type stdio struct {
+	in, out, err *os.File
+	own          []*os.File
+}
+
+func (s *stdio) close() { closeAll(s.own) }
+
+// openStdio fills in the streams the caller did not give: output goes where the
+// log settings say. With a terminal they do not matter.
+func (l *launch) openStdio() (*stdio, error) {
+	s := &stdio{in: l.o.Stdin, out: l.o.Stdout, err: l.o.Stderr}
+	log := l.settings.Log
+	for _, o := range []struct {
+		file  **os.File
+		level int
+	}{{&s.out, log.StdoutLevel}, {&s.err, log.StderrLevel}} {
+		if *o.file != nil || l.spec.Process.Terminal || log.Driver == "none" {
+			continue
+		}
+		if log.Driver == "passthrough" {
+			*o.file = map[bool]*os.File{true: os.Stdout, false: os.Stderr}[o.file == &s.out]
+			continue
+		}
+		f, err := journal.Stream(log.Identifier, o.level)
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf(`%w (is systemd-journald running? log.driver = "none" starts without)`, err)
+		}
+		*o.file, s.own = f, append(s.own, f)
+	}
+	return s, nil
+}

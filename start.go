@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/journal"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// Start executes the payload of a container that Create built. It must be
+// called by the process that called Create. Errors: ErrNotExecutable, ErrNotFound.
+func (c *Container) Start(ctx context.Context) error {
+	l := c.start
+	if l == nil {
+		return wrap("start", c.id, errors.New("only the process that created the container can start it"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := l.release(ctx); err != nil {
+		c.start = nil
+		return wrap("start", c.id, errors.Join(err, l.takeBack(context.WithoutCancel(ctx))))
+	}
+	return nil
+}
+
+func (l *launch) release(ctx context.Context) error {
+	// Written before the payload runs: a record that says "created" for a running
+	// payload would be worse than the other way round.
+	l.c.st.Phase, l.c.st.Started = Running, time.Now()
+	if err := l.c.write(); err != nil {
+		return err
+	}
+	if err := l.helper.Answer(l.last, nil); err != nil {
+		return err
+	}
+	if err := l.until(ctx, nsexec.Executed, 0); err != nil {
+		return execError(err)
+	}
+	l.timing("exec")
+	if l.o.Service {
+		if err := l.handOver(ctx); err != nil {
+			return err
+		}
+	}
+	if l.o.Detach {
+		if err := l.bus.StartKeeper(ctx, uint32(l.helper.Pid)); err != nil {
+			return err
+		}
+		if err := l.helper.Keeper().Answer(l.keeping, nil); err != nil {
+			return err
+		}
+		l.timing("keeper")
+	}
+	l.undo = nil
+	l.close()
+	if !l.c.st.Foreground {
+		l.c.start = nil
+	}
+	return nil
+}
+
+// execError tells the sentinel for a failed execve.
+func execError(err error) error {
+	var step *nsexec.StepError
+	if !errors.As(err, &step) || step.Call != "execve" {
+		return err
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("%w: %w (the file is there: its interpreter or loader is not in the rootfs)", ErrNotFound, err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOEXEC), errors.Is(err, unix.EISDIR):
+		return fmt.Errorf("%w: %w", ErrNotExecutable, err)
+	}
+	return err
+}
+
+// handOver makes the payload the main process of the service we run in.
+func (l *launch) handOver(ctx context.Context) error {
+	lines := []string{fmt.Sprintf("MAINPID=%d", l.pid)}
+	if l.settings.Notify != "container" {
+		lines = append(lines, "READY=1")
+	}
+	return journal.Notify(ctx, strings.Join(lines, "\n"))
+}
+
+// reap waits for the payload of a foreground run, whose parent we are, and
+// writes down how it ended.
+func (l *launch) reap(ctx context.Context) (Exit, error) {
+	if err := kernel.WaitReadable(ctx, l.pidfd); err != nil {
+		return Exit{}, err
+	}
+	// Before the zombie is reaped: systemd removes the cgroup soon after.
+	oom, known := uint64(0), false
+	if l.events != nil {
+		oom, known = scope.OOMKills(l.events)
+	}
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(l.pid, &ws, 0, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return Exit{}, os.NewSyscallError("wait4", err)
+		}
+		break
+	}
+	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}
+	l.c.start = nil
+	_ = l.pidfd.Close()
+	if err := os.WriteFile(l.c.path(exitFile), rec.Encode(), 0o600); err != nil {
+		return Exit{}, err
+	}
+	e := exitOf(ws)
+	e.OOMKilled, e.At = oom > 0, rec.At
+	return e, l.c.rt.Cleanup(ctx, l.c.id)
+}
+
+// Cleanup does what is left to do for a container that has ended: its end goes
+// to the journal, what its unit still holds is stopped, and with Remove the
+// record goes too. The keeper, ExecStopPost= and Wait call it; again is harmless.
+func (r *Runtime) Cleanup(ctx context.Context, id string) error {
+	c, err := r.Load(id)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = c.locked(func() error { return c.cleanup(ctx) })
+	return wrap("cleanup", id, ignore(err, ErrNotExist))
+}
+
+func (c *Container) cleanup(ctx context.Context) error {
+	if c.status() != Stopped {
+		return nil
+	}
+	if c.st.Service {
+		if err := c.recordServiceExit(); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	if !c.st.Logged {
+		errs = append(errs, c.logEnd())
+		c.st.Logged = true
+		errs = append(errs, c.write())
+	}
+	if c.st.Cgroup != "" && !c.st.Service && scope.Populated(c.st.Cgroup) {
+		errs = append(errs, c.withBus(ctx, func(conn *scope.Conn) error {
+			return ignore(conn.Stop(ctx, c.st.Unit), scope.ErrNoSuchUnit)
+		}))
+	}
+	if c.st.Remove {
+		errs = append(errs, c.removeRecord())
+	}
+	return errors.Join(errs...)
+}
+
+// MessageEnded is the MESSAGE_ID of the journal entry written when a container
+// has ended.
+const MessageEnded = "5c6c9b8f1d1e4b6f9a3f0c2d7e8b4a10"
+
+// logEnd writes the one journal entry that says how the container ended, so that
+// journalctl -u UNIT shows it.
+func (c *Container) logEnd() error {
+	e, err := c.exit()
+	if err != nil {
+		return err
+	}
+	msg, prio := c.id+": exit status unknown: its keeper was killed", "4"
+	fields := map[string]string{
+		"MESSAGE_ID": MessageEnded, "CONTAINER_NAME": c.id, "CONTAINER_ID": c.id,
+		"OBJECT_SYSTEMD_UNIT": c.st.Unit, "SYSLOG_IDENTIFIER": "sdcontainer",
+	}
+	if e != nil {
+		msg, prio = c.id+": "+e.String(), "6"
+		if e.Code != 0 {
+			prio = "5"
+		}
+		code := "exited"
+		if e.Signal != 0 {
+			code = "killed"
+		}
+		fields["EXIT_CODE"], fields["EXIT_STATUS"] = code, fmt.Sprint(e.Code)
+		fields["OOM_KILLED"] = fmt.Sprint(e.OOMKilled)
+	}
+	fields["MESSAGE"], fields["PRIORITY"] = msg, prio
+	err = journal.Send(fields)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		return nil // no journal here; the record has it
+	}
+	return err
+}
+
+// String says in words how the payload ended.
+func (e Exit) String() string {
+	switch {
+	case e.OOMKilled && e.Signal != 0:
+		return fmt.Sprintf("killed by the kernel: out of memory (signal %d)", e.Signal)
+	case e.Signal != 0:
+		return fmt.Sprintf("killed by %s", unix.SignalName(unix.Signal(e.Signal)))
+	case e.OOMKilled:
+		return fmt.Sprintf("exited with code %d; the kernel killed a process of it: out of memory", e.Code)
+	}
+	return fmt.Sprintf("exited with code %d", e.Code)
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// fakeRecord makes the directory of a record, which is what keeps a claim valid.
+func (r *Runtime) fakeRecord(t *testing.T, id string) {
+	t.Helper()
+	if err := os.MkdirAll(r.path(id), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClaimUsernsNeverOverlaps(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	const n = 200
+	first := make([]uint32, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		id := fmt.Sprintf("c%d", i)
+		r.fakeRecord(t, id)
+		wg.Go(func() {
+			var err error
+			if first[i], err = r.claimUserns(id, uint32(1+i%3*usernsBlock)); err != nil {
+				t.Errorf("claim %s: %v", id, err)
+			}
+		})
+	}
+	wg.Wait()
+	owner := map[uint32]int{}
+	for i, f := range first {
+		size := uint32(1 + i%3*usernsBlock)
+		if f < usernsFirst || f+size > 0x70000000 {
+			t.Fatalf("c%d: range %d outside systemd's container ids", i, f)
+		}
+		for b := f; b < f+size; b += usernsBlock {
+			if other, taken := owner[b]; taken {
+				t.Fatalf("c%d and c%d share ids from %d", i, other, b)
+			}
+			owner[b] = i
+		}
+	}
+}
+
+func TestClaimUsernsIsStableAndReleased(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	r.fakeRecord(t, "web")
+	a, err := r.claimUserns("web", 65536)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A start that was killed left its claim: the same name gets it again.
+	b, err := r.claimUserns("web", 65536)
+	if err != nil || a != b {
+		t.Fatalf("second claim: %d, %v; want %d", b, err, a)
+	}
+	if err := r.releaseUserns(&record{ID: "web", Userns: [2]uint32{a, 65536}}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(r.path(usernsDir))
+	if err != nil || len(left) != 0 {
+		t.Fatalf("after release: %v, %v", left, err)
+	}
+}
+
+func TestClaimUsernsTakesOverFromTheDead(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	r.fakeRecord(t, "gone")
+	first, err := r.claimUserns("gone", 65536)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(r.path("gone")); err != nil {
+		t.Fatal(err)
+	}
+	r.fakeRecord(t, "new")
+	ok, err := r.claimBlock(r.path(usernsDir, fmt.Sprint((first-usernsFirst)/usernsBlock)), "new")
+	if !ok || err != nil {
+		t.Fatalf("claim of a dead container's block: %v, %v", ok, err)
+	}
+}
+
+func TestMapOne(t *testing.T) {
+	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 10}, {ContainerID: 1000, HostID: 5, Size: 1}}
+	for in, want := range map[uint32]int64{0: 100000, 9: 100009, 10: -1, 999: -1, 1000: 5, 1001: -1} {
+		got, err := mapOne(in, maps)
+		if (err != nil) != (want < 0) || err == nil && int64(got) != want {
+			t.Errorf("mapOne(%d) = %d, %v; want %d", in, got, err, want)
+		}
+	}
+	if got, err := mapOne(7, nil); got != 7 || err != nil {
+		t.Errorf("without a map: %d, %v", got, err)
+	}
+}

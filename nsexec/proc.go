@@ -287,6 +287,16 @@ func (p *Program) PassFDs(fds []Reg, first int) {
 	}
 }
 
+// ControlFD is the number of the descriptor in [Control]; those from 3 up to it
+// are the payload's.
+const ControlFD = 100
+
+// CloseOthers closes every descriptor but 0, 1, 2 and [Control].
+func (p *Program) CloseOthers() {
+	p.call(unix.SYS_CLOSE_RANGE, "", Imm(3), Imm(ControlFD-1), Imm(0))
+	p.CloseFrom(ControlFD + 1)
+}
+
 // CloseFrom closes every descriptor from first on.
 func (p *Program) CloseFrom(first int) {
 	p.call(unix.SYS_CLOSE_RANGE, "", Imm(first), Imm(^uint32(0)), Imm(0))

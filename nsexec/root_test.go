@@ -7,6 +7,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,10 +141,108 @@ func TestStepErrorIsNamed(t *testing.T) {
 	}
 }
 
-func BenchmarkStart(b *testing.B) {
-	sdtest.Require(b, sdtest.Root)
+// What a payload finds: nothing of ours but what its program gave it.
+func TestPayloadInheritsNothing(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	leak, err := unix.Dup(int(w.Fd())) // not close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(leak)
+	h := startHelper(t, StartOptions{Stdout: w})
+	ctx := testContext(t)
 	spawn := spawnProgram(0, true)
+	init, err := h.Spawn(ctx, spawn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer init.Pidfd.Close()
+	enter := Next("enter", spawn)
+	files := []*os.File{openPath(t, "/usr"), openPath(t, "/etc")}
+	enter.PassFDs([]Reg{enter.Receive("usr"), enter.Receive("etc")}, 3)
+	enter.Exec("/bin/sh", []string{"sh", "-c", `ls /proc/$$/fd; readlink /proc/$$/fd/0 /proc/$$/fd/3 /proc/$$/fd/4
+		grep -E 'Sig(Ign|Blk)' /proc/self/status | tr -d '\t'; umask; ulimit -c; pwd; env`}, []string{"PATH=/bin:/usr/bin"})
+	if err := h.Run(ctx, enter, files, noSync); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	unix.Close(leak)
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "0\n1\n2\n3\n4\n/dev/null\n/usr\n/etc\n" +
+		"SigBlk:0000000000000000\nSigIgn:0000000000000000\n0077\n0\n/\nPATH=/bin:/usr/bin\nPWD=/\n"
+	if string(out) != want {
+		t.Errorf("%s\nwant\n%s", out, want)
+	}
+	_, _ = unix.Wait4(init.Pid, nil, 0, nil)
+}
+
+// Without a message to wait for, K is gone after its fork; with a keeper it is not.
+func TestHelperExits(t *testing.T) {
+	h, _, _ := inNamespaces(t, 0)
+	waitDead(t, h.pidfd, 5*time.Second)
+}
+
+func TestStartNeedsInterpreter(t *testing.T) {
+	if _, err := embedded.ReadFile("bin/README"); err != nil {
+		t.Error(err) // what lets the package build before make did
+	}
+	b, err := interpreter()
+	if err != nil || len(b) == 0 {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+}
+
+// An interpreter that can be changed refuses to run.
+func TestUnsealedInterpreterRefuses(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	b, err := interpreter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(t.TempDir(), "nsexec")
+	if err := os.WriteFile(exe, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	near, far, err := socketpair("nsexec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	farFile := os.NewFile(uintptr(far), "far")
+	defer farFile.Close()
+	cmd := exec.Command(exe)
+	cmd.ExtraFiles = []*os.File{farFile}
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 125 {
+		t.Errorf("%v, want exit status 125", err)
+	}
+	c := &Conn{f: near, sent: &sentPrograms{}, who: "helper"}
+	if _, err := c.Next(testContext(t)); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "refuses to run here") {
+		t.Error(err)
+	}
+}
+
+// BenchmarkStart measures from nothing to a forked child, without namespaces.
+func BenchmarkStart(b *testing.B) { benchmarkStart(b, 0) }
+
+// BenchmarkStartNamespaces is the same with all but a network namespace.
+func BenchmarkStartNamespaces(b *testing.B) { benchmarkStart(b, allNamespaces&^unix.CLONE_NEWNET) }
+
+func benchmarkStart(b *testing.B, ns uint64) {
+	sdtest.Require(b, sdtest.Root)
+	spawn := spawnProgram(ns, true)
+	var times []time.Duration
 	for b.Loop() {
+		begin := time.Now()
 		h, err := Start(StartOptions{})
 		if err != nil {
 			b.Fatal(err)
@@ -150,10 +251,14 @@ func BenchmarkStart(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.StopTimer()
-		h.Close()
+		times = append(times, time.Since(begin))
+		if err := h.Close(); err != nil {
+			b.Fatal(err)
+		}
 		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
 		init.Pidfd.Close()
-		b.StartTimer()
 	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "µs-median/forked")
+	b.ReportMetric(float64(times[0].Microseconds()), "µs-min/forked")
 }

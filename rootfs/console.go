@@ -70,7 +70,8 @@ const keepGID = noID
 
 // ExecTerminal opens a new terminal in a container that runs already, for a
 // program that has joined its namespaces, sends the master to the parent and
-// attaches the slave for uid. root is the container's root directory.
+// attaches the slave for uid. root is the container's root directory. In a user
+// namespace [BecomeRoot] comes first: the terminal belongs to who opens it.
 func ExecTerminal(p *nsexec.Program, root nsexec.Reg, uid uint32) {
 	p.At("open terminal", "of the container's own devpts")
 	pts := p.OpenInRoot(root, "/dev/pts", unix.O_PATH|unix.O_DIRECTORY)

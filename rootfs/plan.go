@@ -250,23 +250,28 @@ func (b *builder) at(dest, typ string) *mount {
 func (b *builder) becomeRoot() {
 	b.At("work", "modes of files and directories are those asked for")
 	b.Umask(0)
-	if !b.ns.has(userNS) {
-		return
+	if b.ns.has(userNS) {
+		BecomeRoot(b.Program, b.linux)
 	}
+}
+
+// BecomeRoot makes a process that has entered the container's user namespace its
+// root, or the first user there is if that has none. l has the id maps.
+func BecomeRoot(p *nsexec.Program, l *specs.Linux) {
 	id := func(maps []specs.LinuxIDMapping) uint32 {
 		if len(maps) == 0 || mapped(0, maps) {
 			return 0
 		}
 		return maps[0].ContainerID
 	}
-	b.At("become root of the user namespace", "what is made belongs to somebody there")
-	// Order: after the id maps are written, before any file is made: an id that is
-	// not mapped owns nothing (user_namespaces(7)).
-	b.Setgroups(nil).Tolerate(unix.EPERM)
-	b.Setgid(id(b.linux.GIDMappings))
-	b.Setuid(id(b.linux.UIDMappings))
+	p.At("become root of the user namespace", "what is made belongs to somebody there")
+	// Order: after the id maps are written, before any file or terminal is made: an
+	// id that is not mapped owns nothing (user_namespaces(7)).
+	p.Setgroups(nil).Tolerate(unix.EPERM)
+	p.Setgid(id(l.GIDMappings))
+	p.Setuid(id(l.UIDMappings))
 	// Order: after the change of ids, with which the kernel forgets it (prctl(2)).
-	b.DeathSignal(unix.SIGKILL)
+	p.DeathSignal(unix.SIGKILL)
 }
 
 // addDirectory makes the working directory, as other runtimes do.

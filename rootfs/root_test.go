@@ -152,6 +152,7 @@ type world struct {
 	terminal *os.File // the master side
 	pid      int
 	hooks    func(pid int) error // is done at SyncHooks
+	during   func(pid int) error // is done when the world is complete
 }
 
 // newWorld makes an empty rootfs and a Spec with the usual mounts.
@@ -276,6 +277,10 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, commands []string) 
 	enter := nsexec.Next("enter", plan.Program)
 	plan.EnterMounts(enter)
 	plan.Terminal(enter, 0)
+	if w.during != nil {
+		enter.At("hold", "")
+		enter.Sync(nsexec.Control, syncDuring, nsexec.NoReg)
+	}
 	enter.At("payload", "")
 	enter.Chdir(w.spec.Process.Cwd)
 	enter.CheckCwd()
@@ -283,9 +288,14 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, commands []string) 
 	return h.Run(ctx, enter, nil, w.event)
 }
 
+const syncDuring = 99
+
 func (w *world) event(e nsexec.Event) error {
 	if e.Kind == nsexec.Synced && e.ID == SyncHooks && w.hooks != nil {
 		return w.hooks(w.pid)
+	}
+	if e.Kind == nsexec.Synced && e.ID == syncDuring {
+		return w.during(w.pid)
 	}
 	if e.Kind != nsexec.Synced || e.ID != SyncConsole {
 		return fmt.Errorf("unexpected event %+v", e)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 const manager = "/usr/lib/systemd/systemd"
@@ -97,3 +98,80 @@ func dump(t *testing.T, dir, unit string) map[string]map[string][]string {
 	}
 	return units
 }
+
+// full has a value for every property that may be set by name, as a bundle or
+// configuration would write it.
+var full = map[string]string{
+	"CollectMode": "'inactive-or-failed'", "DefaultDependencies": "true", "Description": "'all'",
+	"Documentation": "['man:sdcontainer(1)']", "FailureAction": "'none'", "FinalKillSignal": "9", "IgnoreOnIsolate": "true",
+	"KillMode": "'mixed'", "KillSignal": "15", "OOMPolicy": "'kill'", "RestartKillSignal": "15", "RuntimeMaxUSec": "uint64 60000000",
+	"RuntimeRandomizedExtraUSec": "uint64 1500000", "SendSIGHUP": "true", "SendSIGKILL": "false", "SuccessAction": "'none'",
+	"TimeoutStopUSec": "uint64 5000000", "WatchdogSignal": "6",
+	"After": "['a.service','b.service']", "Before": "['c.service']", "BindsTo": "['basic.target']", "Conflicts": "['d.service']",
+	"JoinsNamespaceOf": "['e.service']", "OnFailure": "['f.service']", "OnSuccess": "['f.service']", "PartOf": "['basic.target']",
+	"PropagatesReloadTo": "['g.service']", "PropagatesStopTo": "['g.service']", "ReloadPropagatedFrom": "['g.service']",
+	"Requires": "['basic.target']", "RequiresMountsFor": "['/srv/one', '/srv/two words']", "Requisite": "['basic.target']",
+	"StopPropagatedFrom": "['g.service']", "Upholds": "['basic.target']", "Wants": "['basic.target']",
+	"AllowedCPUs": "[byte 0x0f, 0x01]", "AllowedMemoryNodes": "[byte 0x01]", "CPUAccounting": "true",
+	"CPUQuotaPerSecUSec": "uint64 1250000", "CPUQuotaPeriodUSec": "uint64 50000", "CPUWeight": "uint64 150",
+	"StartupAllowedCPUs": "[byte 0xff]", "StartupAllowedMemoryNodes": "[byte 0x01]", "StartupCPUWeight": "uint64 20",
+	"DefaultMemoryLow": "uint64 1048576", "DefaultMemoryMin": "uint64 1048576", "ManagedOOMMemoryPressure": "'kill'",
+	"ManagedOOMMemoryPressureLimit": "uint32 2147483648", "ManagedOOMPreference": "'avoid'", "ManagedOOMSwap": "'kill'",
+	"MemoryAccounting": "true", "MemoryHigh": "uint64 1000000", "MemoryLow": "uint64 4096", "MemoryMax": "uint64 536870912",
+	"MemoryMin": "uint64 0", "MemorySwapMax": "uint64 0", "TasksAccounting": "true", "TasksMax": "uint64 512",
+	"IOAccounting": "true", "IODeviceLatencyTargetUSec": "[('/dev/sda', uint64 25000)]", "IODeviceWeight": "[('/dev/sda', uint64 200)]",
+	"IOReadBandwidthMax": "[('/dev/sda', uint64 1000000)]", "IOReadIOPSMax": "[('/dev/sda', uint64 1000)]", "IOWeight": "uint64 200",
+	"IOWriteBandwidthMax": "[('/dev/my disk', uint64 1048576)]", "IOWriteIOPSMax": "[('/dev/sda', uint64 1000)]", "StartupIOWeight": "uint64 300",
+	"BPFProgram": "[('egress', '/sys/fs/bpf/x')]", "DeviceAllow": "[('/dev/fuse', 'rw'), ('char-pts', 'rwm')]", "DevicePolicy": "'closed'",
+	"DisableControllers": "['io']", "IPAccounting": "true", "IPAddressAllow": "[(2, [byte 10,1,2,0], uint32 24)]",
+	"IPAddressDeny":      "[(2, [byte 0,0,0,0], uint32 0), (10, [byte 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0], uint32 0)]",
+	"IPEgressFilterPath": "['/sys/fs/bpf/e']", "IPIngressFilterPath": "['/sys/fs/bpf/i']",
+	"RestrictNetworkInterfaces": "(false, ['eth0', 'eth1'])", "SocketBindAllow": "[(2, 6, uint16 11, uint16 80), (0, 17, uint16 1, uint16 53)]",
+	"SocketBindDeny": "[(0, 0, uint16 0, uint16 0)]",
+}
+
+// TestSystemdReadsLimits has systemd accept every property in its unit file
+// spelling, and understand the numbers.
+func TestSystemdReadsLimits(t *testing.T) {
+	sdtest.Require(t, sdtest.Tool(manager), sdtest.Tool("systemd-analyze"))
+	spec, s := small()
+	s.UnitProperties = map[string]string{}
+	for _, p := range scope.Properties {
+		value, ok := full[p.Name]
+		switch {
+		case value != "":
+			s.UnitProperties[p.Name] = value
+		case !ok && p.Since <= Floor && !strings.HasSuffix(p.Name, "Scale") && !slices.Contains(notByName, p.Name):
+			t.Errorf("%s: no value to try", p.Name)
+		}
+	}
+	text, err := Service(spec, s, Options{Binary: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the manager runs as nobody
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sdc-full.service"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := verify(t, dir, "sdc-full.service"); out != "" {
+		t.Errorf("%s\n%s", out, text)
+	}
+	got := dump(t, dir, "sdc-full.service")["sdc-full.service"]
+	for key, want := range map[string]string{
+		"MemoryMax": "536870912", "MemoryHigh": "1000000", "MemorySwapMax": "0", "TasksMax": "512", "CPUWeight": "150",
+		"CPUQuotaPerSecSec": "1.250000s", "CPUQuotaPeriodSec": "50ms", "AllowedCPUs": "0-3 8", "OOMPolicy": "kill",
+		"DeviceAllow": "/dev/fuse rw", "IODeviceWeight": "/dev/sda 200", "IODeviceLatencyTargetSec": "/dev/sda 25ms",
+		"IPAddressAllow": "10.1.2.0/24", "IOWriteBandwidthMax": "/dev/my disk 1.0M", "RequiresMountsFor": "/srv/two words (origin-file)",
+		"TimeoutStopSec": "5s", "RuntimeMaxSec": "1min", "KillMode": "mixed",
+	} {
+		if !slices.Contains(got[key], want) {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
+	}
+}
+
+// notByName are properties that only the program itself sets.
+var notByName = []string{"AddRef", "Delegate", "DelegateControllers", "DelegateSubgroup", "Group", "PIDs", "Slice", "User"}

@@ -3,7 +3,6 @@
 package rootfs
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -17,9 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
-	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
-	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
 // see runs the world and compares what commands gave.
@@ -261,83 +258,6 @@ func TestIdmappedRoot(t *testing.T) {
 	if err := unix.Stat(filepath.Join(w.root, "x"), &st); err != nil || st.Uid != 0 {
 		t.Errorf("new file has uid %d on the host, %v", st.Uid, err)
 	}
-}
-
-func TestTerminal(t *testing.T) {
-	both(t, func(t *testing.T, w *world) {
-		w.spec.Process.Terminal = true
-		w.spec.Root.Readonly = true
-		v := w.see(map[string]string{"tty": "136:0 session 1", "stat /dev/console": "20620 136:0 0:5", "link /proc/self/fd/0": "/dev/pts/0",
-			"link /proc/self/fd/2": "/dev/pts/0"})
-		if m := v.at("/dev/console"); m.Type != "devpts" {
-			t.Errorf("/dev/console is of %q", m.Type)
-		}
-	})
-}
-
-// TestExecTerminal joins a world that is complete, as exec does.
-func TestExecTerminal(t *testing.T) {
-	both(t, func(t *testing.T, w *world) {
-		var v view
-		w.during = func(pid int) error {
-			return w.join(pid, &v, "tty", "stat /proc/self/fd/0", "link /proc/self/fd/1", "stat /dev/pts/0")
-		}
-		w.see(map[string]string{"cwd": "/"})
-		// What /proc/PID/fd has are links; the terminal itself belongs to the user.
-		want := map[string]string{"tty": "136:0 session 2", "stat /proc/self/fd/0": "120700 0:0 0:0", "link /proc/self/fd/1": "/dev/pts/0",
-			"stat /dev/pts/0": "20620 136:0 1000:5"}
-		if d := cmp.Diff(want, v.Ran); d != "" {
-			t.Error(d)
-		}
-	})
-}
-
-// join runs the commands in a new process of the world, on a terminal.
-func (w *world) join(pid int, v *view, commands ...string) error {
-	h, err := nsexec.Start(nsexec.StartOptions{})
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	target, err := kernel.Pidfd(pid)
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	spawn := nsexec.New("spawn")
-	fd := spawn.Receive("container's init")
-	var flags uint64
-	for _, n := range w.spec.Linux.Namespaces {
-		flags |= cloneFlags[n.Type]
-	}
-	spawn.Setns(fd, "container's namespaces", flags)
-	spawn.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: nsexec.NoReg})
-	spawn.End()
-	init, err := h.Spawn(w.t.Context(), spawn, []*os.File{target})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		_ = unix.PidfdSendSignal(int(init.Pidfd.Fd()), unix.SIGKILL, nil, 0)
-		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
-		init.Pidfd.Close()
-	}()
-	enter := nsexec.Next("enter", spawn)
-	if w.spec.Linux.UIDMappings != nil {
-		BecomeRoot(enter, w.spec.Linux)
-	}
-	ExecTerminal(enter, enter.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY), 1000)
-	enter.Exec("/look", append([]string{"look", "look"}, commands...), nil)
-	var terminal *os.File
-	err = h.Run(w.t.Context(), enter, nil, func(e nsexec.Event) error {
-		terminal = e.File
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	defer terminal.Close()
-	return json.NewDecoder(terminal).Decode(v)
 }
 
 func TestDevices(t *testing.T) {

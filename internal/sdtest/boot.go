@@ -3,61 +3,296 @@
 package sdtest
 
 import (
-	"bytes"
+	"context"
+	_ "embed"
 	"errors"
+	"fmt"
+	"io/fs"
+	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// probeSystemd tells why BootSystemd cannot work here.
-func probeSystemd() error {
-	if InSystemd() {
+// System is a real systemd booted as PID 1 of private namespaces: no virtual
+// machine, the host's kernel, about a second. It has a cgroup2 hierarchy of its own (a sub-directory of
+// ours), its own network, /dev, /run and /tmp, a journal, and D-Bus where the root has it. Writes to its root go to memory.
+// Its cgroups have the controllers the host's have to give: limits may have no effect.
+//
+// In a test, let the test itself run inside (see [Inside]):
+//
+//	func TestScope(t *testing.T) {
+//		if !sdtest.Inside(t) {
+//			return // it ran inside, and its outcome is this test's
+//		}
+//		conn, err := scope.Dial(t.Context()) // PID 1 is the test system's
+//		...
+//	}
+//
+//	func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
+//
+// or run commands:
+//
+//	s := sdtest.BootSystemd(t)
+//	out, code := s.Enter(t, "systemctl", "is-system-running")
+//
+// A program that is no test boots its own:
+//
+//	s, err := sdtest.Boot(ctx, sdtest.BootOptions{Rootfs: dir})
+//	defer s.Close()
+//	cmd := s.Command(ctx, "/run/host/sdtest/bench") // a file put into s.Share
+//	err = cmd.Run()
+type System struct {
+	PID   int    // of the system's PID 1, here
+	Share string // this directory is /run/host/sdtest in there, writable from both sides
+	Took  time.Duration
+
+	dir    string // parent of Share
+	cgroup string
+	enter  *os.File // the cgroup commands are started in
+	init   *exec.Cmd
+	ended  chan struct{} // closed when init has ended
+	leave  chan struct{} // closed to let go of the thread that init is bound to
+}
+
+// ShareInside is where a system sees its Share.
+const ShareInside = "/run/host/sdtest"
+
+// BootOptions says what to boot. The zero value shows the host's own root.
+type BootOptions struct {
+	// Rootfs is a directory with systemd in it, as in an [Image]. It is not written to.
+	Rootfs string
+}
+
+// bootTimeout bounds a boot on a busy machine.
+const bootTimeout = 90 * time.Second
+
+//go:embed boot.sh
+var bootScript string
+
+// Boot boots a systemd and returns when it has started its units. It dies with this process.
+//
+//   - needs root, overlayfs, and systemd in the rootfs
+func Boot(ctx context.Context, o BootOptions) (*System, error) {
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	begin := time.Now()
+	s := &System{leave: make(chan struct{})}
+	err := s.boot(ctx, o)
+	if err != nil {
+		console, _ := os.ReadFile(filepath.Join(s.Share, "console")) // may not have been made yet
+		return nil, errors.Join(fmt.Errorf("boot systemd: %w", err), s.Close(), tail(console))
+	}
+	s.Took = time.Since(begin)
+	return s, nil
+}
+
+// tail is the end of a console as an error, nil if it is empty.
+func tail(console []byte) error {
+	if len(console) == 0 {
 		return nil
 	}
-	if err := probeRoot(); err != nil {
+	return fmt.Errorf("its console:\n%s", console[max(0, len(console)-4096):])
+}
+
+func (s *System) boot(ctx context.Context, o BootOptions) (err error) {
+	if s.dir, err = os.MkdirTemp("", "sdtest-boot-"); err != nil {
 		return err
 	}
-	if _, err := os.Stat(systemdPath); err != nil {
+	s.Share = filepath.Join(s.dir, "share")
+	work := filepath.Join(s.dir, "work")
+	for _, d := range []string{s.Share, work} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.Share, "console"), nil, 0o644); err != nil {
 		return err
 	}
-	_, err := cgroup2Mount()
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(s.Share, "notify"), Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer notify.Close()
+	if err := s.makeCgroup(); err != nil {
+		return err
+	}
+	if err := s.start(o, work); err != nil {
+		return err
+	}
+	return s.waitReady(ctx, notify)
+}
+
+// start runs the script in its namespaces. The child is bound to the thread that
+// makes it: when this process dies, so does the system.
+func (s *System) start(o BootOptions, work string) error {
+	source, err := ModuleRoot()
+	if err != nil {
+		return err
+	}
+	lower := o.Rootfs
+	if lower == "" {
+		lower = "/"
+	}
+	top, err := os.Open(s.cgroup)
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	console, err := os.OpenFile(filepath.Join(s.Share, "console"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer console.Close()
+	// unshare makes the cgroup namespace once it is in the cgroup.
+	s.init = exec.Command("unshare", "--cgroup", "sh", "-c", bootScript)
+	s.init.Env = append(os.Environ(), "LOWER="+lower, "WORK="+work, "SHARE="+s.Share, "SOURCE="+source)
+	s.init.Stdout, s.init.Stderr = console, console
+	s.init.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
+		UseCgroupFD: true,
+		CgroupFD:    int(top.Fd()),
+		Pdeathsig:   unix.SIGKILL,
+		Setsid:      true,
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- s.init.Start()
+		<-s.leave
+	}()
+	if err := <-started; err != nil {
+		s.init = nil
+		return err
+	}
+	s.PID = s.init.Process.Pid
+	return nil
+}
+
+// waitReady reads what PID 1 tells its container manager, until it is ready.
+func (s *System) waitReady(ctx context.Context, notify *net.UnixConn) error {
+	ended := make(chan struct{})
+	go func() {
+		_ = s.init.Wait() // its console says why
+		close(ended)
+		notify.Close()
+	}()
+	s.ended = ended
+	stop := context.AfterFunc(ctx, func() { notify.Close() })
+	defer stop()
+	b := make([]byte, 4096)
+	for {
+		n, err := notify.Read(b)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return errors.New("PID 1 ended")
+		}
+		for line := range strings.Lines(string(b[:n])) {
+			if strings.TrimSpace(line) == "READY=1" {
+				return nil
+			}
+		}
+	}
+}
+
+// Close kills the system and removes what it had outside. Again is harmless.
+func (s *System) Close() error {
+	if s.init != nil {
+		_ = s.init.Process.Kill() // it may have ended
+		<-s.ended
+		s.init = nil
+		close(s.leave)
+	}
+	if s.enter != nil {
+		s.enter.Close()
+		s.enter = nil
+	}
+	var errs []error
+	if s.cgroup != "" {
+		errs = append(errs, removeCgroup(s.cgroup))
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// cgroupPrefix begins the names of our cgroups; what follows is the PID of the test.
+const cgroupPrefix = "sdtest-boot-"
+
+// makeCgroup makes the system's top cgroup below our own, and the one commands enter.
+// It removes those of tests that were killed.
+func (s *System) makeCgroup() error {
+	parent, err := ownCgroup()
+	if err != nil {
+		return err
+	}
+	stale, err := filepath.Glob(filepath.Join(parent, cgroupPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range stale {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), cgroupPrefix), "-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, fs.ErrNotExist) {
+			_ = removeCgroup(path) // somebody else may be at it
+		}
+	}
+	if s.cgroup, err = os.MkdirTemp(parent, fmt.Sprintf("%s%d-", cgroupPrefix, os.Getpid())); err != nil {
+		return err
+	}
+	enter := filepath.Join(s.cgroup, "enter")
+	if err := os.Mkdir(enter, 0o755); err != nil {
+		return err
+	}
+	s.enter, err = os.Open(enter)
 	return err
 }
 
-// systemdPath is the manager's binary, in a rootfs or here.
-const systemdPath = "/usr/lib/systemd/systemd"
-
-// InSystemd tells whether this process runs in a booted test system or a guest:
-// PID 1 is systemd and may be disturbed.
-func InSystemd() bool {
-	if probePID1() != nil {
-		return false
+// ownCgroup is the directory of this process's cgroup.
+func ownCgroup() (string, error) {
+	mount, err := cgroup2Mount()
+	if err != nil {
+		return "", err
 	}
-	env, _ := os.ReadFile("/proc/1/environ") // unreadable: not ours
-	return bytes.Contains(env, []byte(bootMark)) || probeGuest() == nil
-}
-
-// bootMark is in the environment of the PID 1 of a booted test system.
-const bootMark = "SDCONTAINER_BOOTED=1"
-
-// cgroup2Mount is where the machine has its cgroup2 hierarchy.
-func cgroup2Mount() (string, error) {
-	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
-			return dir, nil
-		}
-	}
-	b, err := os.ReadFile("/proc/self/mountinfo")
+	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return "", err
 	}
 	for line := range strings.Lines(string(b)) {
-		if left, right, ok := strings.Cut(line, " - "); ok && strings.HasPrefix(right, "cgroup2 ") {
-			return strings.Fields(left)[4], nil
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return filepath.Join(mount, path), nil
 		}
 	}
-	return "", errors.New("no cgroup2 file system is mounted")
+	return "", errors.New("/proc/self/cgroup: no cgroup2 entry")
+}
+
+// removeCgroup removes a tree of cgroups without processes, deepest first.
+func removeCgroup(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeCgroup(filepath.Join(path, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(path); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "rmdir", Path: path, Err: err}
+	}
+	return nil
 }

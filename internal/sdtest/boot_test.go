@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdtest_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
+
+func TestBootSystemd(t *testing.T) {
+	s := sdtest.BootSystemd(t)
+	t.Logf("booted in %v", s.Took)
+	for _, tt := range []struct {
+		cmd  string
+		out  string
+		code int
+	}{
+		{"cat /proc/1/comm", "systemd\n", 0},
+		{"hostname; exit 3", "sdtest\n", 3},
+		{"cat /proc/self/cgroup", "0::/enter\n", 0},
+		{"systemctl show -P ActiveState sdtest.target", "active\n", 0},
+		{"systemd-run -q --wait --pipe echo from a unit", "from a unit\n", 0},
+	} {
+		out, code := s.Enter(t, "sh", "-c", tt.cmd)
+		if i := strings.LastIndex(out, "0::"); i > 0 {
+			out = out[i:]
+		}
+		if out != tt.out || code != tt.code {
+			t.Errorf("%s: %q, code %d; want %q, code %d", tt.cmd, out, code, tt.out, tt.code)
+		}
+	}
+}
+
+func TestInside(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	b, err := os.ReadFile("/proc/1/comm")
+	if err != nil || string(b) != "systemd\n" {
+		t.Errorf("PID 1 is %q, %v", b, err)
+	}
+}

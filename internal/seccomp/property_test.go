@@ -179,9 +179,10 @@ func randomCall(r *rand.Rand, s *specs.LinuxSeccomp) data {
 	}
 	if len(s.Syscalls) > 0 && r.IntN(10) > 0 {
 		rule := pick(r, s.Syscalls)
-		e, _ := find(pick(r, rule.Names))
-		if nr, ok := m.number(e); ok {
-			d.nr = nr + uint32(pick(r, []int{0, 0, 0, 0, 1, -1}))
+		if e, ok := find(pick(r, rule.Names)); ok {
+			if nr, ok := m.number(e); ok {
+				d.nr = nr + uint32(pick(r, []int{0, 0, 0, 0, 1, -1}))
+			}
 		}
 		for _, a := range rule.Args {
 			d.args[a.Index] = pick(r, []uint64{a.Value, a.ValueTwo, a.ValueTwo | ^a.Value, a.Value | 1<<40}) +

@@ -17,13 +17,16 @@ wrong() {
 check_artefact() {
 	f=bin/nsexec-$1
 	headers=$(readelf -lW "$f")
-	readelf -hW "$f" | grep -q 'Type:.*DYN' || wrong "$f: not position independent"
 	! echo "$headers" | grep -q INTERP || wrong "$f: has a dynamic loader"
 	! echo "$headers" | grep -q ' RWE ' || wrong "$f: a segment is writable and executable"
 	echo "$headers" | grep -q 'GNU_STACK.* RW ' || wrong "$f: executable stack"
-	echo "$headers" | grep -q GNU_RELRO || wrong "$f: no RELRO"
-	readelf -rW "$f" | grep -q 'no relocations' || wrong "$f: has relocations, and nobody to apply them"
-	readelf -dW "$f" | grep -q NEEDED && wrong "$f: needs a library"
+	if readelf -hW "$f" | grep -q 'Type:.*DYN'; then
+		echo "$headers" | grep -q GNU_RELRO || wrong "$f: no RELRO"
+	elif [ "$1" = amd64 ]; then
+		wrong "$f: not position independent"
+	fi
+	readelf -rW "$f" | grep -qi 'no relocations' || wrong "$f: has relocations, and nobody to apply them"
+	! readelf -dW "$f" | grep -q NEEDED || wrong "$f: needs a library"
 	size=$(stat -c %s "$f")
 	[ "$size" -le 32768 ] || wrong "$f: $size bytes, at most 32768"
 	echo "$f: $size bytes"
@@ -62,7 +65,7 @@ check_source() {
 	long=$(awk '/^[a-z_].*\{$/ {name = $0; from = FNR}
 		/^}/ && name {if (FNR - from + 1 > 40) print FILENAME ": " name " " FNR - from + 1; name = ""}' nsexec.c parse.c)
 	[ -z "$long" ] || wrong "longer than 40 lines: $long"
-	! grep -nE '\b(malloc|getenv|environ|printf|alloca|goto|asm)\b' nsexec.c parse.c || wrong "not allowed in the source"
+	! grep -nE '\b(malloc|getenv|environ|printf|alloca|goto)\b' nsexec.c parse.c || wrong "not allowed in the source"
 	wide=$(awk 'length > 132 {print FILENAME ":" FNR}' nsexec.c parse.c nsexec.h sys.h)
 	[ -z "$wide" ] || wrong "lines too wide: $wide"
 }

@@ -32,6 +32,7 @@ type Conn struct {
 	version   int
 
 	mu      sync.Mutex
+	closed  bool
 	bus     *dbus.Conn
 	signals *signals
 }
@@ -59,16 +60,6 @@ func managerAddresses() []address {
 // the system bus; others to their own. Errors: ErrNoManager.
 func Dial(ctx context.Context) (*Conn, error) { return dial(ctx, managerAddresses()) }
 
-// DialPrivate connects to a manager that listens on a socket of its own.
-func DialPrivate(ctx context.Context, path string) (*Conn, error) {
-	return dial(ctx, []address{{path, true}})
-}
-
-// DialBus connects to the manager on the bus that listens on a socket.
-func DialBus(ctx context.Context, path string) (*Conn, error) {
-	return dial(ctx, []address{{path, false}})
-}
-
 func dial(ctx context.Context, addresses []address) (*Conn, error) {
 	c := &Conn{addresses: addresses}
 	if err := c.connect(ctx); err != nil {
@@ -81,6 +72,9 @@ func (c *Conn) connect(ctx context.Context) error {
 	var errs []error
 	for _, a := range c.addresses {
 		s := newSignals()
+		if a.private {
+			s.from(anyone)
+		}
 		bus, err := a.connect(ctx, s)
 		if err == nil {
 			c.bus, c.signals = bus, s
@@ -143,6 +137,7 @@ func greet(ctx context.Context, bus *dbus.Conn, s *signals) error {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closed = true
 	return c.bus.Close()
 }
 
@@ -151,6 +146,9 @@ func (c *Conn) Close() error {
 func (c *Conn) current(ctx context.Context) (*dbus.Conn, *signals, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil, nil, net.ErrClosed
+	}
 	if !c.bus.Connected() {
 		if err := c.connect(ctx); err != nil {
 			return nil, nil, err

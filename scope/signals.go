@@ -35,7 +35,7 @@ func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sig.Sender != s.sender {
+	if s.sender != anyone && sig.Sender != s.sender {
 		return
 	}
 	switch member {
@@ -54,6 +54,10 @@ func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
 		}
 	}
 }
+
+// anyone is the sender on a private connection: there is one peer, which some versions of
+// systemd name in the message and others not.
+const anyone = "*"
 
 // from names the only sender that counts.
 func (s *signals) from(sender string) {
@@ -112,6 +116,13 @@ func (s *signals) job(job dbus.ObjectPath) <-chan string {
 		s.jobs[job] = ch
 	}
 	return ch
+}
+
+// forgetJob ends a wait for a job.
+func (s *signals) forgetJob(job dbus.ObjectPath) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, job)
 }
 
 // onRemoved returns a channel that gets nil when the unit is unloaded, or ErrLost.

@@ -255,11 +255,18 @@ func unescapeMount(s string) string {
 
 func (w *witness) mounts(e *expectation) {
 	top := map[string]mountLine{} // the last one mounted on a point is the visible one
+	roots := 0
 	for _, m := range parseMountinfo(w.read("mountinfo")) {
 		top[m.point] = m
+		if m.point == "/" {
+			roots++ // a second one is the host's, within reach as "/.."
+		}
 		if m.peers && !e.shared {
 			w.differ("propagation of "+m.point, "shared or slave", "private")
 		}
+	}
+	if roots != 1 {
+		w.differ("number of root mounts", roots, 1)
 	}
 	root, ok := top["/"]
 	if !ok || slices.Contains(root.options, "ro") != e.rootRO {

@@ -171,6 +171,9 @@ func (l *launch) compileJoin() (spawn, enter *nsexec.Program, err error) {
 	s.End()
 
 	e := nsexec.Next("enter", s)
+	if flags&unix.CLONE_NEWUSER != 0 {
+		rootfs.BecomeRoot(e, l.spec.Linux)
+	}
 	if group {
 		e.At("join the cgroup namespace", "")
 		e.Setns(target, "cgroup namespace", unix.CLONE_NEWCGROUP)

@@ -33,6 +33,9 @@ type options struct {
 	packages []string
 }
 
+// everything is the packages tested when none is named.
+var everything = []string{"./..."}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	ok, err := run(ctx, os.Args[1:])
@@ -85,7 +88,7 @@ func parse(args []string) (options, error) {
 		}
 	}
 	if o.packages = flags.Args(); len(o.packages) == 0 {
-		o.packages = []string{"./..."}
+		o.packages = everything
 	}
 	return o, nil
 }

@@ -46,6 +46,7 @@ type tally struct {
 type results struct {
 	log      io.Writer
 	verbose  bool
+	told     bool              // the caller says how packages end: events do not
 	counted  map[string]string // what tests asked sdtest.Require for -> the tier they count in
 	fallback string            // where failures of all else count
 	tests    map[string]*outcome
@@ -117,15 +118,21 @@ func (r *results) addTest(e event) {
 }
 
 func (r *results) addPackage(e event) {
-	switch e.Action {
-	case "output":
+	switch {
+	case e.Action == "output":
 		r.packages[e.Package] = append(r.packages[e.Package], e.Output)
+	case !r.told:
+		r.endPackage(e)
+	}
+}
+
+func (r *results) endPackage(e event) {
+	switch e.Action {
 	case "fail":
-		if r.failedTests(e.Package) == 0 {
+		if r.showUnfinished(e.Package); r.failedTests(e.Package) == 0 {
 			r.broken++
 			fmt.Fprintf(r.log, "--- FAIL: %s\n%s%s", e.Package,
 				strings.Join(r.packages[e.FailedBuild], ""), strings.Join(r.packages[e.Package], ""))
-			r.showUnfinished(e.Package)
 		}
 		fmt.Fprintf(r.log, "FAIL %s  %.1f s\n", e.Package, e.Elapsed)
 	case "pass":
@@ -135,7 +142,7 @@ func (r *results) addPackage(e event) {
 
 func (r *results) failedTests(pkg string) (n int) {
 	for name, t := range r.tests {
-		if t.action == "fail" && strings.HasPrefix(name, pkg+" ") {
+		if (t.action == "fail" || t.action == "run") && strings.HasPrefix(name, pkg+" ") {
 			n++
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,14 +20,14 @@ import (
 
 // vmPackages are the packages whose tests also run inside the guests: those
 // that act on a kernel or a systemd.
-var vmPackages = []string{"./test/vm/guest", ".", "./cmd/sdcontainer", "./scope", "./nsexec", "./internal/kernel", "./internal/journal"}
+var vmPackages = []string{"./test/vm/guest", ".", "./caps", "./cmd/sdcontainer", "./internal/journal", "./internal/kernel", "./nsexec", "./rootfs", "./scope"}
 
 // sources is where the guest finds the module: tests read their testdata and
 // the examples from there.
 const sources = "/usr/src/sdcontainer"
 
 // hung is how long one package may take in a guest.
-const hung = 10 * time.Minute
+const hung = 6 * time.Minute
 
 // testBinary is a compiled test package.
 type testBinary struct {
@@ -43,13 +43,15 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 		return err
 	}
 	defer os.RemoveAll(work)
-	binaries, err := compile(ctx, o, work)
-	if err != nil {
-		all[wanted[0]].given = true
-		all[wanted[0]].failed++
-		return err
+	packages := vmPackages
+	if !slices.Equal(o.packages, everything) {
+		packages = o.packages
 	}
-	var errs []error
+	binaries, err := compile(ctx, packages, work)
+	errs := []error{err}
+	if err != nil {
+		all[wanted[0]].failed++
+	}
 	for _, tier := range wanted {
 		start := time.Now()
 		if err := guest(ctx, o, tier, work, binaries, all); err != nil {
@@ -62,10 +64,11 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	return errors.Join(errs...)
 }
 
-// compile builds the test binaries and gathers the sources below work.
-func compile(ctx context.Context, o options, work string) ([]testBinary, error) {
+// compile builds the test binaries below work. A package that does not compile
+// is in the error and does not keep the others from being tested.
+func compile(ctx context.Context, packages []string, work string) ([]testBinary, error) {
 	list, err := goOutput(ctx, append([]string{"list", "-e", "-f",
-		"{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}"}, vmPackages...)...)
+		"{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}"}, packages...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +77,7 @@ func compile(ctx context.Context, o options, work string) ([]testBinary, error) 
 		return nil, err
 	}
 	var binaries []testBinary
+	var errs []error
 	for line := range strings.Lines(list) {
 		f := strings.Fields(line)
 		if len(f) != 2 {
@@ -85,11 +89,12 @@ func compile(ctx context.Context, o options, work string) ([]testBinary, error) 
 		}
 		b := testBinary{pkg: f[0], dir: rel, file: filepath.Join(work, fmt.Sprintf("%d.test", len(binaries)))}
 		if _, err := goOutput(ctx, "test", "-c", "-o", b.file, b.pkg); err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		binaries = append(binaries, b)
 	}
-	return binaries, nil
+	return binaries, errors.Join(errs...)
 }
 
 func goOutput(ctx context.Context, args ...string) (string, error) {
@@ -119,7 +124,7 @@ func guest(ctx context.Context, o options, tier, work string, binaries []testBin
 		return err
 	}
 	r := newResults(os.Stdout, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
-	r.verbose = o.verbose
+	r.verbose, r.told = o.verbose, true
 	defer r.count(all)
 	for _, b := range binaries {
 		if err := runIn(ctx, vm, o, r, b); err != nil {
@@ -185,19 +190,21 @@ func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBina
 	}
 	read := make(chan error, 1)
 	go func() { read <- r.read(out) }()
+	start := time.Now()
 	code, execErr := vm.Exec(ctx, sdtest.Command{
 		Request: wire.Request{
 			Args: args, Dir: path.Join(sources, b.dir),
-			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm",
-				"TMPDIR=/var/tmp", "NO_COLOR=1"},
+			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1"},
 		},
 		Stdout: in, Stderr: in,
 	})
-	if execErr == nil && code != 0 {
-		// The converter only knows about the tests; a panic outside of them ends here.
-		_, _ = io.WriteString(in, "FAIL\n") // the converter's end is seen below
+	err = errors.Join(execErr, in.Close(), <-read, converter.Wait())
+	end := event{Action: "pass", Package: b.pkg, Elapsed: time.Since(start).Seconds()}
+	if code != 0 || err != nil {
+		end.Action = "fail"
 	}
-	return errors.Join(execErr, in.Close(), <-read, converter.Wait())
+	r.endPackage(end)
+	return err
 }
 
 // healthy asks whether the guest itself came through the tests.

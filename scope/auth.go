@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A pipelined connection spends no round trip on authentication. It answers
@@ -42,10 +43,14 @@ func newPipelined(c net.Conn) *pipelined {
 	return &pipelined{Conn: c, in: bufio.NewReader(c)}
 }
 
-// Write takes godbus's part of the conversation, and then messages.
+// Write takes godbus's part of the conversation, and then messages. One that the
+// manager does not read in time ends the connection.
 func (p *pipelined) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.Conn.SetWriteDeadline(time.Now().Add(callTimeout)); err != nil {
+		return 0, err
+	}
 	if !p.greeted {
 		return len(b), p.answer(strings.TrimSuffix(string(b), "\r\n"))
 	}

@@ -20,7 +20,9 @@ import (
 var mounts = []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}
 
 // Mount is the directory of the cgroup2 hierarchy.
-var Mount = sync.OnceValue(func() string {
+func Mount() string { return mount() }
+
+var mount = sync.OnceValue(func() string {
 	for _, dir := range mounts {
 		var st unix.Statfs_t
 		if err := unix.Statfs(dir, &st); err == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {

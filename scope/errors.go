@@ -5,8 +5,10 @@ package scope
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // What callers tell apart. Every error of the bus that has one of these causes
@@ -90,8 +92,10 @@ func callError(call string, err error) error {
 		}
 		return &CallError{Call: call, Name: reply.Name, Text: text}
 	}
-	if errors.Is(err, dbus.ErrClosed) {
-		return fmt.Errorf("%s: %w", call, ErrLost)
+	for _, lost := range []error{dbus.ErrClosed, io.EOF, io.ErrUnexpectedEOF, unix.ECONNRESET, unix.EPIPE} {
+		if errors.Is(err, lost) {
+			return fmt.Errorf("%s: %w", call, ErrLost)
+		}
 	}
 	return fmt.Errorf("%s: %w", call, err)
 }

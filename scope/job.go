@@ -15,6 +15,8 @@ import (
 const (
 	// jobTimeout bounds the wait for a job where the caller's context does not.
 	jobTimeout = 2 * time.Minute
+	// resetTimeout bounds the wait for a failed unit to be unloaded after its reset.
+	resetTimeout = time.Second
 	// askAfter is how long a job may be silent before its unit is asked.
 	askAfter = 3 * time.Second
 	// askAgain is the pause between questions, and between attempts to reach a manager that
@@ -147,42 +149,45 @@ func (j *Job) reduce(ctx context.Context, refused error) error {
 	return nil
 }
 
-// jobEnd waits for the end of a job that is to bring the unit into a state.
+// jobEnd waits for the end of a job that is to bring the unit into a state. A unit whose job is silent
+// is asked from time to time: a signal may get lost with a full queue on a bus.
 func (c *Conn) jobEnd(ctx context.Context, s *signals, unit string, job dbus.ObjectPath, state string) error {
-	silent := time.NewTimer(askAfter)
+	end := s.job(job)
+	defer s.forgetJob(job)
+	silent := time.NewTicker(askAfter)
 	defer silent.Stop()
-	select {
-	case result, ok := <-s.job(job):
-		switch {
-		case !ok:
-			return c.ask(ctx, unit, state)
-		case result == "done":
-			return nil
+	for {
+		select {
+		case result, ok := <-end:
+			switch {
+			case !ok:
+				return c.ask(ctx, unit, state)
+			case result == "done":
+				return nil
+			}
+			return c.jobFailed(ctx, unit, result)
+		case <-silent.C:
+			if ended, err := c.askOnce(ctx, unit, state); ended {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
 		}
-		_ = c.ResetFailed(ctx, unit) // it may have left nothing to reset
-		return &JobError{Unit: unit, Result: result}
-	case <-silent.C:
-		return c.ask(ctx, unit, state)
-	case <-ctx.Done():
-		return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
 	}
 }
 
-// ask finds out from the unit itself how a job ended, when its signal does not come or
-// the connection is gone. It goes on until there is no job any more.
+// jobFailed frees the unit's name.
+func (c *Conn) jobFailed(ctx context.Context, unit, result string) error {
+	_ = c.ResetFailed(ctx, unit) // the job may have left nothing to reset
+	return &JobError{Unit: unit, Result: result}
+}
+
+// ask finds out from the unit itself how a job ended when the connection, and the signal with it,
+// is gone. It goes on until there is no job any more.
 func (c *Conn) ask(ctx context.Context, unit, want string) error {
 	for {
-		p, err := c.Get(ctx, unit, "ActiveState", "Job")
-		switch {
-		case errors.Is(err, ErrLost), errors.Is(err, ErrNoManager), errors.Is(err, ErrTimeout):
-		case err != nil:
+		if ended, err := c.askOnce(ctx, unit, want); ended {
 			return err
-		case hasJob(p["Job"]):
-		case p["ActiveState"] == want, want == "inactive" && p["ActiveState"] == "failed":
-			return nil
-		case p["ActiveState"] != "activating" && p["ActiveState"] != "deactivating":
-			_ = c.ResetFailed(ctx, unit) // it may have left nothing to reset
-			return &JobError{Unit: unit, Result: fmt.Sprint(p["ActiveState"])}
 		}
 		select {
 		case <-time.After(askAgain):
@@ -190,6 +195,23 @@ func (c *Conn) ask(ctx context.Context, unit, want string) error {
 			return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
 		}
 	}
+}
+
+// askOnce tells whether the unit has no job any more, and if so, whether it is in the state that was wanted.
+func (c *Conn) askOnce(ctx context.Context, unit, want string) (ended bool, err error) {
+	p, err := c.Get(ctx, unit, "ActiveState", "Job")
+	state := p["ActiveState"]
+	switch {
+	case errors.Is(err, ErrLost), errors.Is(err, ErrNoManager), errors.Is(err, ErrTimeout):
+		return false, nil
+	case err != nil:
+		return true, err
+	case hasJob(p["Job"]), state == "activating", state == "deactivating":
+		return false, nil
+	case state == want, want == "inactive" && state == "failed":
+		return true, nil
+	}
+	return true, c.jobFailed(ctx, unit, fmt.Sprint(state))
 }
 
 // hasJob reads a unit's Job property, (uo), in which 0 is none.
@@ -219,6 +241,13 @@ func (e *UnitExistsError) Error() string {
 // Is makes ErrUnitExists match.
 func (e *UnitExistsError) Is(target error) bool { return target == ErrUnitExists }
 
+func ignoreGone(err error) error {
+	if errors.Is(err, ErrNoSuchUnit) {
+		return nil
+	}
+	return err
+}
+
 // clear makes room for a unit whose name is taken: a failed leftover is reset, one that
 // is on its way out is waited for. Anything else is somebody's.
 func (c *Conn) clear(ctx context.Context, unit string) error {
@@ -235,8 +264,16 @@ func (c *Conn) clear(ctx context.Context, unit string) error {
 	case p["Transient"] == false && state != "inactive":
 		return &UnitExistsError{Unit: unit, State: state, File: true}
 	case state == "failed":
-		if err := c.ResetFailed(ctx, unit); err != nil && !errors.Is(err, ErrNoSuchUnit) {
-			return err
+		if err := c.ResetFailed(ctx, unit); err != nil {
+			return ignoreGone(err)
+		}
+		// What still refers to the unit keeps it loaded: then the next attempt says so.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, resetTimeout)
+		defer cancel()
+		select {
+		case <-gone:
+		case <-ctx.Done():
 		}
 		return nil
 	case state == "inactive":

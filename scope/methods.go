@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	sdbus "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -97,12 +99,19 @@ func (c *Conn) ControlGroup(ctx context.Context, unit string) (string, error) {
 // Stop stops a unit and waits until it has ended: its processes get the unit's
 // KillSignal, and after TimeoutStopUSec they are killed. A frozen unit is thawed first. Errors: ErrNoSuchUnit.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
-	defer cancel()
-	// Order: thaw before stop: systemd 257 fails the stop job of a frozen unit at once.
-	if p, err := c.Get(ctx, unit, "FreezerState"); err == nil && p["FreezerState"] != "running" {
-		if err := c.Thaw(ctx, unit); err != nil {
-			return err
+	p, err := c.Get(ctx, unit, "FreezerState", "TimeoutStopUSec")
+	if err == nil {
+		limit, _ := p["TimeoutStopUSec"].(uint64)
+		if limit < uint64(math.MaxInt64-int64(jobTimeout))/1000 { // else there is none
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(limit)*time.Microsecond+jobTimeout)
+			defer cancel()
+		}
+		// Order: thaw before stop: systemd 257 fails the stop job of a frozen unit at once.
+		if state := p["FreezerState"]; state != "running" {
+			if err := c.Thaw(ctx, unit); err != nil {
+				return err
+			}
 		}
 	}
 	_, s, err := c.current(ctx)

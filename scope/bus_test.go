@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+)
+
+const testJob = dbus.ObjectPath("/org/freedesktop/systemd1/job/7")
+
+func testUnit(t testing.TB) Unit {
+	t.Helper()
+	u, err := Plan(&specs.Spec{}, configs.Settings{Name: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// done answers a call that makes a job, and ends the job well.
+func done(p *peer, msg *dbus.Message) {
+	p.reply(msg, testJob)
+	p.jobRemoved(testJob, msg.Body[0].(string), "done")
+}
+
+func start(t testing.TB, c *Conn, u Unit) error {
+	t.Helper()
+	job, err := c.Start(t.Context(), u, 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job.Wait(t.Context())
+}
+
+func TestStartSendsEverything(t *testing.T) {
+	m := newFake(t)
+	got := make(chan *dbus.Message, 1)
+	m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) { got <- msg; done(p, msg) })
+	u, err := Plan(&specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{
+		CPU: &specs.LinuxCPU{Cpus: "0"}, Pids: &specs.LinuxPids{Limit: ptr(int64(3))},
+	}}}, configs.Settings{Name: "web", UnitProperties: map[string]string{
+		"IPAddressDeny":             "[(2, [byte 10,0,0,0], uint32 8)]",
+		"SocketBindAllow":           "[(2, 6, uint16 1, uint16 80)]",
+		"RestrictNetworkInterfaces": "(true, ['eth0'])",
+		"NFTSet":                    "[(3, 1, 'filter', 'web')]",
+		"IOReadBandwidthMax":        "[('/dev/sda', uint64 5)]",
+		"After":                     "['a.service']",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t, m.dial(t), u); err != nil {
+		t.Fatal(err)
+	}
+	msg := <-got
+	if sig := msg.Headers[dbus.FieldSignature].Value().(dbus.Signature).String(); sig != "ssa(sv)a(sa(sv))" {
+		t.Errorf("signature is %s", sig)
+	}
+	if msg.Body[0] != "sdc-web.scope" || msg.Body[1] != "fail" {
+		t.Errorf("name and mode are %v", msg.Body[:2])
+	}
+	signatures := map[string]string{}
+	for _, p := range msg.Body[2].([][]any) {
+		signatures[p[0].(string)] = p[1].(dbus.Variant).Signature().String()
+	}
+	if signatures["PIDs"] != "au" {
+		t.Errorf("PIDs has type %q", signatures["PIDs"])
+	}
+	for _, p := range u.Properties {
+		if info, _ := Lookup(p.Name); signatures[p.Name] != info.Sig {
+			t.Errorf("%s was sent with type %q, want %q", p.Name, signatures[p.Name], info.Sig)
+		}
+	}
+	if have := sent(msg)["PIDs"]; !reflect.DeepEqual(have, []uint32{42}) {
+		t.Errorf("PIDs is %v", have)
+	}
+	if m.count("Hello") != 0 || len(m.calls) != 1 {
+		t.Errorf("calls %v, want the one", m.calls)
+	}
+}
+
+// The first write carries authentication and the call: no round trip before it.
+func TestDialIsPipelined(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "private")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := dial(t.Context(), []address{{path, true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Start(t.Context(), testUnit(t), 42); err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	b := make([]byte, 1<<16)
+	n, err := server.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(b, []byte("\x00AUTH EXTERNAL 30\r\nBEGIN\r\nl\x01")) && os.Geteuid() == 0 {
+		t.Errorf("first write is %q", b[:min(n, 64)])
+	}
+	if !bytes.Contains(b[:n], []byte("StartTransientUnit")) {
+		t.Error("the call is not in the first write")
+	}
+}
+
+func TestJobEndsBeforeReply(t *testing.T) {
+	m := newFake(t)
+	m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
+		p.jobRemoved("/org/freedesktop/systemd1/job/6", "other.scope", "failed")
+		p.jobRemoved(testJob, "sdc-web.scope", "done")
+		p.reply(msg, testJob)
+	})
+	if err := start(t, m.dial(t), testUnit(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestJobFails(t *testing.T) {
+	for _, result := range []string{"failed", "canceled", "timeout", "dependency", "frozen"} {
+		t.Run(result, func(t *testing.T) {
+			m := newFake(t)
+			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { p.reply(msg) })
+			m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
+				p.reply(msg, testJob)
+				p.jobRemoved(testJob, "sdc-web.scope", result)
+			})
+			err := start(t, m.dial(t), testUnit(t))
+			var failed *JobError
+			if !errors.As(err, &failed) || failed.Result != result || failed.Unit != "sdc-web.scope" {
+				t.Errorf("error is %v, want a JobError with %q", err, result)
+			}
+			if m.count("ResetFailedUnit") != 1 {
+				t.Error("the failed unit was not reset")
+			}
+		})
+	}
+}
+
+func TestJobNeverEnds(t *testing.T) {
+	m := newFake(t)
+	m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) { p.reply(msg, testJob) })
+	m.set("sdc-web.scope ActiveState", "activating")
+	m.set("sdc-web.scope Job", struct {
+		ID   uint32
+		Path dbus.ObjectPath
+	}{7, testJob})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	job, err := m.dial(t).Start(ctx, testUnit(t), 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Wait(ctx); !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v, want ErrTimeout", err)
+	}
+}
+
+func TestNoReply(t *testing.T) {
+	m := newFake(t)
+	m.on("StartTransientUnit", func(*peer, *dbus.Message) {})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	job, err := m.dial(t).Start(ctx, testUnit(t), 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v, want a deadline", err)
+	}
+}
+
+// daemon-reexec closes the connection before the job's signal: the unit itself says how it went.
+func TestConnectionLost(t *testing.T) {
+	for _, c := range []struct {
+		state string
+		check func(error) bool
+	}{
+		{"active", func(err error) bool { return err == nil }},
+		{"inactive", func(err error) bool { var j *JobError; return errors.As(err, &j) && j.Result == "inactive" }},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			m := newFake(t)
+			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { p.reply(msg) })
+			m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
+				p.reply(msg, testJob)
+				p.conn.Close()
+			})
+			m.set("sdc-web.scope ActiveState", c.state)
+			m.set("sdc-web.scope Job", struct {
+				ID   uint32
+				Path dbus.ObjectPath
+			}{0, "/"})
+			if err := start(t, m.dial(t), testUnit(t)); !c.check(err) {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+}
+
+func TestConnectionLostBeforeReply(t *testing.T) {
+	m := newFake(t)
+	m.on("StartTransientUnit", func(p *peer, _ *dbus.Message) { p.conn.Close() })
+	m.set("sdc-web.scope ActiveState", "active")
+	m.set("sdc-web.scope Job", struct {
+		ID   uint32
+		Path dbus.ObjectPath
+	}{0, "/"})
+	if err := start(t, m.dial(t), testUnit(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAuthRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "private")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := dial(t.Context(), []address{{path, true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go func() {
+		if s, err := l.Accept(); err == nil {
+			_, _ = s.Write([]byte("REJECTED EXTERNAL\r\n")) // the test waits for the effect
+		}
+	}()
+	if err := start(t, c, testUnit(t)); !errors.Is(err, errAuth) || !strings.Contains(err.Error(), "REJECTED") {
+		t.Errorf("error is %v, want a refusal", err)
+	}
+}
+
+func TestNoManager(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nothing")
+	_, err := dial(t.Context(), []address{{path, true}, {path + "2", false}})
+	if !errors.Is(err, ErrNoManager) || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("error is %v, want ErrNoManager that names the socket", err)
+	}
+}
+
+func TestClosedStaysClosed(t *testing.T) {
+	c := newFake(t).dial(t)
+	c.Close()
+	if err := c.Freeze(t.Context(), "sdc-web.scope"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("error is %v, want net.ErrClosed", err)
+	}
+}
+
+func TestManagerAddresses(t *testing.T) {
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/tmp/evil")
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/5")
+	want := []address{{"/run/user/5/systemd/private", true}, {"/run/user/5/bus", false}}
+	if os.Geteuid() == 0 {
+		want = []address{{"/run/systemd/private", true}, {"/run/dbus/system_bus_socket", false}}
+	}
+	if have := managerAddresses(); !reflect.DeepEqual(have, want) {
+		t.Errorf("addresses are %v, want %v", have, want)
+	}
+}
+
+func BenchmarkDialStart(b *testing.B) {
+	m := newFake(b)
+	m.on("StartTransientUnit", done)
+	u := testUnit(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := dial(b.Context(), []address{{m.path, true}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := start(b, c, u); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}

@@ -1,3 +1,175 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/caps"
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
+)
+
+// An Explanation is what Create would do for a Spec: the D-Bus call, the
+// programs, what goes to the payload's cgroup, and the unit file for a service.
+type Explanation struct {
+	Unit       string                       `json:"unit"`
+	Needs      int                          `json:"needsSystemd"`
+	Properties []ExplainedProperty          `json:"properties"`
+	Payload    map[string]string            `json:"payload,omitempty"`
+	Programs   map[string][]nsexec.StepInfo `json:"programs"`
+	Service    string                       `json:"service"`
+	Notes      []string                     `json:"notes,omitempty"`
+	programs   []*nsexec.Program
+}
+
+// An ExplainedProperty is one property of the StartTransientUnit call.
+type ExplainedProperty struct {
+	Name      string `json:"name"`
+	Signature string `json:"signature"`
+	Value     any    `json:"value"`
+	Source    string `json:"source"`
+}
+
+// Explain says what Create would do, without doing any of it. What only the
+// container's own files tell (ids of users by name, the executable in PATH) is read from
+// the rootfs if it is there, and named in the notes if not.
+func Explain(spec *specs.Spec) (*Explanation, error) {
+	if err := configs.Validate(spec); err != nil {
+		return nil, err
+	}
+	settings, err := configs.SettingsOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	x := &Explanation{Programs: map[string][]nsexec.StepInfo{}}
+	// The range depends on what else runs: the first one stands for it.
+	if n := settings.AutoUserns; n > 0 {
+		copied := *spec.Linux
+		spec = &specs.Spec{Version: spec.Version, Process: spec.Process, Root: spec.Root, Hostname: spec.Hostname,
+			Domainname: spec.Domainname, Mounts: spec.Mounts, Hooks: spec.Hooks, Annotations: spec.Annotations, Linux: &copied}
+		maps := []specs.LinuxIDMapping{{HostID: usernsFirst, Size: n}}
+		copied.UIDMappings, copied.GIDMappings = maps, maps
+		x.Notes = append(x.Notes, fmt.Sprintf("the user namespace gets a free range of %d ids; %d stands for its first", n, usernsFirst))
+	}
+	facts, err := findFacts(spec, false)
+	if err != nil {
+		return nil, err
+	}
+	facts.OverlayLowerPlus = true
+	p, err := compile(spec, settings, compileOptions{facts: facts})
+	if err != nil {
+		return nil, err
+	}
+	y, err := x.payload(spec)
+	if err != nil {
+		return nil, err
+	}
+	enter, err := p.enter(y)
+	if err != nil {
+		return nil, err
+	}
+	x.programs = []*nsexec.Program{p.spawn, p.world.Program, enter}
+	for _, prog := range x.programs {
+		x.Programs[prog.Name()] = prog.Explain()
+	}
+	x.unit(p.unit)
+	x.Service, err = unitgen.Service(spec, settings, unitgen.Options{})
+	return x, err
+}
+
+// payload finds user and executable, or stands in for them.
+func (x *Explanation) payload(spec *specs.Spec) (*caps.Payload, error) {
+	root, err := kernel.OpenPath(spec.Root.Path)
+	if err == nil {
+		defer root.Close()
+		var y *caps.Payload
+		if y, err = findPayload(root, spec.Process, spec.Linux); err == nil {
+			return y, nil
+		}
+	}
+	x.Notes = append(x.Notes, fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
+		userText(spec.Process.User), spec.Process.Args[0], plainReason(err)))
+	y, err := caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
+	if err == nil {
+		y.Path = spec.Process.Args[0]
+	}
+	return y, err
+}
+
+func plainReason(err error) error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		err = e
+	}
+	return err
+}
+
+func userText(u specs.User) string {
+	if u.Username != "" {
+		return u.Username
+	}
+	return fmt.Sprintf("%d:%d", u.UID, u.GID)
+}
+
+func (x *Explanation) unit(u scope.Unit) {
+	x.Unit, x.Needs, x.Payload = u.Name, u.Needs(), u.Payload
+	for _, p := range u.Properties {
+		info, _ := scope.Lookup(p.Name)
+		x.Properties = append(x.Properties, ExplainedProperty{p.Name, info.Sig, p.Value, p.Source})
+	}
+}
+
+// WriteText writes the explanation for people.
+func (x *Explanation) WriteText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "D-Bus: StartTransientUnit(%q, \"fail\"), systemd %d or later\n", x.Unit, max(x.Needs, unitgen.Floor))
+	for _, p := range x.Properties {
+		fmt.Fprintf(&b, "  %-24s %-9s %-28s # %s\n", p.Name, p.Signature, valueText(p), p.Source)
+	}
+	fmt.Fprintf(&b, "  %-24s %-9s %-28s # %s\n", "PIDs", "au", "[init]", "the container's first process")
+	if len(x.Payload) > 0 {
+		fmt.Fprintf(&b, "\npayload/: what systemd cannot express\n")
+		for _, file := range slices.Sorted(maps.Keys(x.Payload)) {
+			fmt.Fprintf(&b, "  %-24s %s\n", file, strings.ReplaceAll(x.Payload[file], "\n", "; "))
+		}
+	}
+	for _, p := range x.programs {
+		b.WriteByte('\n')
+		if err := p.Format(&b); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(&b, "\nunit file for a service:\n")
+	for line := range strings.Lines(x.Service) {
+		b.WriteString("  " + line)
+	}
+	for _, n := range x.Notes {
+		fmt.Fprintf(&b, "\nnote: %s\n", n)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func valueText(p ExplainedProperty) string {
+	switch v := p.Value.(type) {
+	case string:
+		return fmt.Sprintf("%q", v)
+	case uint64:
+		if v == scope.Infinity {
+			return "infinity"
+		}
+	case []byte:
+		return fmt.Sprintf("%#x", v)
+	}
+	return fmt.Sprint(p.Value)
+}

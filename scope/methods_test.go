@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	unitExists  = destination + ".UnitExists"
+	noSuchUnit  = destination + ".NoSuchUnit"
+	readOnly    = "org.freedesktop.DBus.Error.PropertyReadOnly"
+	invalidArgs = "org.freedesktop.DBus.Error.InvalidArgs"
+)
+
+// firstThen answers the first call one way and the later ones another.
+func firstThen(first, later func(*peer, *dbus.Message)) func(*peer, *dbus.Message) {
+	n := 0
+	return func(p *peer, msg *dbus.Message) {
+		if n++; n == 1 {
+			first(p, msg)
+			return
+		}
+		later(p, msg)
+	}
+}
+
+func failing(name string) func(*peer, *dbus.Message) {
+	return func(p *peer, msg *dbus.Message) { p.fail(msg, name, "text of "+name) }
+}
+
+func ok(p *peer, msg *dbus.Message) { p.reply(msg) }
+
+func TestUnitExists(t *testing.T) {
+	const unit = "sdc-web.scope"
+	removed := func(p *peer) { p.signal("UnitRemoved", unit, unitPath(unit)) }
+	getUnit := func(p *peer, msg *dbus.Message) { p.reply(msg, unitPath(unit)) }
+	for _, c := range []struct {
+		name, state string
+		getUnit     func(*peer, *dbus.Message)
+		starts      int
+		file        bool
+		want        error
+	}{
+		{"failed leftover", "failed", getUnit, 2, false, nil},
+		{"ends right now", "deactivating", func(p *peer, msg *dbus.Message) { getUnit(p, msg); removed(p) }, 2, false, nil},
+		{"ended meanwhile", "inactive", failing(noSuchUnit), 2, false, nil},
+		{"runs", "active", getUnit, 1, false, ErrUnitExists},
+		{"is a file", "active", getUnit, 1, true, ErrUnitExists},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newFake(t)
+			m.on("StartTransientUnit", firstThen(failing(unitExists), done))
+			m.on("GetUnit", c.getUnit)
+			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { ok(p, msg); removed(p) })
+			m.set(unit+" ActiveState", c.state)
+			m.set(unit+" Transient", !c.file)
+			err := start(t, m.dial(t), testUnit(t))
+			if !errors.Is(err, c.want) {
+				t.Errorf("error is %v, want %v", err, c.want)
+			}
+			if n := m.count("StartTransientUnit"); n != c.starts {
+				t.Errorf("%d attempts, want %d", n, c.starts)
+			}
+			if resets := m.count("ResetFailedUnit"); (resets == 1) != (c.state == "failed") {
+				t.Errorf("%d resets", resets)
+			}
+			var exists *UnitExistsError
+			if c.want != nil && (!errors.As(err, &exists) || exists.State != c.state || exists.File != c.file) {
+				t.Errorf("error is %#v", err)
+			}
+		})
+	}
+}
+
+func TestUnitExistsAgain(t *testing.T) {
+	m := newFake(t)
+	m.on("StartTransientUnit", failing(unitExists))
+	m.on("GetUnit", failing(noSuchUnit))
+	m.set("sdc-web.scope ActiveState", "inactive")
+	m.set("sdc-web.scope Transient", true)
+	if err := start(t, m.dial(t), testUnit(t)); !errors.Is(err, ErrUnitExists) {
+		t.Errorf("error is %v, want ErrUnitExists", err)
+	}
+	if n := m.count("StartTransientUnit"); n != 2 {
+		t.Errorf("%d attempts, want 2", n)
+	}
+}
+
+// An older systemd refuses the whole call for one property it does not know.
+func TestPropertyRefused(t *testing.T) {
+	newer := Property{Name: "MemoryZSwapMax", Value: uint64(1), Since: 253, Source: "here"}
+	for _, strict := range []bool{false, true} {
+		m := newFake(t)
+		m.set("Version", "252 (252.39-1~deb12u1)")
+		last := make(chan map[string]any, 2)
+		m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
+			properties := sent(msg)
+			last <- properties
+			if _, has := properties[newer.Name]; has {
+				p.fail(msg, readOnly, "Cannot set property "+newer.Name+", or unknown property.")
+				return
+			}
+			done(p, msg)
+		})
+		u := testUnit(t)
+		u.Strict = strict
+		u.Properties = append(u.Properties, newer)
+		job, err := m.dial(t).Start(t.Context(), u, 42)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = job.Wait(t.Context())
+		if strict {
+			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "MemoryZSwapMax (here) needs systemd 253, this is 252") {
+				t.Errorf("strict: error is %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(job.Dropped) != 1 || job.Dropped[0].Name != newer.Name || job.Unit().Get(newer.Name) != nil {
+			t.Errorf("dropped %v", job.Dropped)
+		}
+		if <-last; len(<-last) != len(testUnit(t).Properties)+1 {
+			t.Error("more than that one was left out")
+		}
+	}
+}
+
+// A refusal that no version explains is passed on, not tried again for ever.
+func TestPropertyRefusedForOtherReasons(t *testing.T) {
+	m := newFake(t)
+	m.set("Version", "257.4")
+	m.on("StartTransientUnit", failing(readOnly))
+	if err := start(t, m.dial(t), testUnit(t)); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "systemd 257") {
+		t.Errorf("error is %v", err)
+	}
+	if n := m.count("StartTransientUnit"); n != 1 {
+		t.Errorf("%d attempts, want 1", n)
+	}
+}
+
+func TestErrorNames(t *testing.T) {
+	for name, want := range byName {
+		m := newFake(t)
+		m.on("KillUnit", failing(name))
+		err := m.dial(t).Kill(t.Context(), "x.scope", unix.SIGTERM)
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), "text of "+name) || !strings.Contains(err.Error(), "KillUnit x.scope") {
+			t.Errorf("%s: error is %v, want %v", name, err, want)
+		}
+	}
+}
+
+func TestStop(t *testing.T) {
+	for _, c := range []struct {
+		freezer string
+		calls   []string
+	}{
+		{"running", []string{"Get", "Get", "StopUnit"}},
+		{"frozen", []string{"Get", "Get", "ThawUnit", "StopUnit"}},
+	} {
+		t.Run(c.freezer, func(t *testing.T) {
+			m := newFake(t)
+			m.set("sdc-web.scope FreezerState", c.freezer)
+			m.set("sdc-web.scope TimeoutStopUSec", uint64(1000))
+			m.on("ThawUnit", ok)
+			m.on("StopUnit", done)
+			if err := m.dial(t).Stop(t.Context(), "sdc-web.scope"); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.calls, m.calls); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestStopNothing(t *testing.T) {
+	m := newFake(t)
+	m.on("StopUnit", failing(noSuchUnit))
+	if err := m.dial(t).Stop(t.Context(), "sdc-web.scope"); !errors.Is(err, ErrNoSuchUnit) {
+		t.Errorf("error is %v, want ErrNoSuchUnit", err)
+	}
+}
+
+func TestStopLosesManager(t *testing.T) {
+	m := newFake(t)
+	m.on("StopUnit", func(p *peer, _ *dbus.Message) { p.conn.Close() })
+	m.set("sdc-web.scope ActiveState", "inactive")
+	m.set("sdc-web.scope Job", struct {
+		ID   uint32
+		Path dbus.ObjectPath
+	}{0, "/"})
+	if err := m.dial(t).Stop(t.Context(), "sdc-web.scope"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for text, want := range map[string]int{"252": 252, "255.4-1ubuntu8": 255, "v257": 0, "": 0} {
+		m := newFake(t)
+		m.set("Version", text)
+		c := m.dial(t)
+		for range 2 {
+			if n, err := c.Version(t.Context()); n != want || (err == nil) != (want != 0) {
+				t.Errorf("%q: %d, %v; want %d", text, n, err, want)
+			}
+		}
+		if n := m.count("Get"); want != 0 && n != 1 {
+			t.Errorf("asked %d times, want once", n)
+		}
+	}
+}
+
+func TestSetProperties(t *testing.T) {
+	m := newFake(t)
+	var got *dbus.Message
+	m.on("SetUnitProperties", func(p *peer, msg *dbus.Message) { got = msg; ok(p, msg) })
+	c := m.dial(t)
+	if err := c.SetProperties(t.Context(), "x.scope", true, []Property{{Name: "TasksMax", Value: uint64(5)}}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Body[0] != "x.scope" || got.Body[1] != true {
+		t.Errorf("called with %v", got.Body)
+	}
+	if d := cmp.Diff(map[string]any{"TasksMax": uint64(5)}, sent(got)); d != "" {
+		t.Error(d)
+	}
+	m.on("SetUnitProperties", failing(invalidArgs))
+	if err := c.SetProperties(t.Context(), "x.scope", true, nil); !errors.Is(err, ErrInvalid) {
+		t.Errorf("error is %v, want ErrInvalid", err)
+	}
+}
+
+func TestKeeper(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		attach func(*peer, *dbus.Message)
+		start  func(*peer, *dbus.Message)
+		starts int
+	}{
+		{"there is one", ok, failing(unitExists), 0},
+		{"first", failing(noSuchUnit), done, 1},
+		{"ended just now", failing(invalidArgs), done, 1},
+		{"another was first", firstThen(failing(noSuchUnit), ok), failing(unitExists), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newFake(t)
+			m.on("AttachProcessesToUnit", c.attach)
+			m.on("StartTransientUnit", c.start)
+			m.on("GetUnit", func(p *peer, msg *dbus.Message) { p.reply(msg, unitPath(KeepersUnit)) })
+			m.set(KeepersUnit+" ActiveState", "active")
+			m.set(KeepersUnit+" Transient", true)
+			if err := m.dial(t).StartKeeper(t.Context(), 42); err != nil {
+				t.Fatal(err)
+			}
+			if n := m.count("StartTransientUnit"); n != c.starts {
+				t.Errorf("%d starts, want %d", n, c.starts)
+			}
+		})
+	}
+}

@@ -31,6 +31,10 @@ func examples(t *testing.T) []string {
 // units makes both forms of an example as if it were installed.
 func units(t *testing.T, file string, o Options) (name, service, dropIn string) {
 	t.Helper()
+	here, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		t.Fatal(err)
+	}
 	spec, err := configs.Load(file, configs.LoadOptions{Env: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +44,12 @@ func units(t *testing.T, file string, o Options) (name, service, dropIn string) 
 		t.Fatal(err)
 	}
 	s.Source = "/etc/sdcontainer/" + s.Name + ".toml"
+	for i, m := range spec.Mounts {
+		// What lies beside the file was found where the file is now.
+		if rel, err := filepath.Rel(here, m.Source); err == nil && filepath.IsLocal(rel) {
+			spec.Mounts[i].Source = filepath.Join("/etc/sdcontainer", rel)
+		}
+	}
 	if service, err = Service(spec, s, o); err != nil {
 		t.Fatal(err)
 	}

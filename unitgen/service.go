@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -206,8 +207,16 @@ func (f *file) stop(s configs.Settings) error {
 	if s.StopTimeout > 0 {
 		f.line(sectionService, "TimeoutStopSec", timespan(uint64(s.StopTimeout/time.Microsecond)))
 	}
+	switch sig {
+	case unix.SIGKILL, unix.SIGABRT, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGSYS, unix.SIGTRAP:
+		return nil // what these end has failed, whoever sent them
+	}
 	// A shell or reaper reports its child's death by the stop signal as 128+n.
-	f.line(sectionService, "SuccessExitStatus", strconv.Itoa(128+int(sig)))
+	status := strconv.Itoa(128 + int(sig))
+	if sig != unix.SIGTERM { // which systemd takes as success anyway
+		status += " " + name
+	}
+	f.line(sectionService, "SuccessExitStatus", status)
 	return nil
 }
 

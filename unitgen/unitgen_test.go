@@ -334,7 +334,7 @@ func TestOverrides(t *testing.T) {
 		"Service.Slice":             {"a-b.slice"},
 		"Service.Restart":           {"on-failure"},
 		"Service.OOMPolicy":         {"stop"},
-		"Service.SuccessExitStatus": {"165", "3"},
+		"Service.SuccessExitStatus": {"165 SIGRTMIN+3", "3"},
 		"Install.WantedBy":          {"a.target", "b.target"},
 	} {
 		if diff := cmp.Diff(want, got[key]); diff != "" {

@@ -136,13 +136,14 @@ func (p *planner) checkText(what, s string) {
 
 // reserved are properties that the start itself decides.
 var reserved = map[string]string{
-	"PIDs":             "the start knows them",
-	"Delegate":         "it is always on",
-	"DelegateSubgroup": "it has no effect on a scope",
-	"Slice":            "use the slice setting",
-	"User":             "a scope does not change its processes' user",
-	"Group":            "a scope does not change its processes' group",
-	"AddRef":           "nobody stays connected",
+	"PIDs":                "the start knows them",
+	"Delegate":            "it is always on",
+	"DelegateControllers": "it is always on, for all",
+	"DelegateSubgroup":    "it has no effect on a scope",
+	"Slice":               "use the slice setting",
+	"User":                "a scope does not change its processes' user",
+	"Group":               "a scope does not change its processes' group",
+	"AddRef":              "nobody stays connected",
 }
 
 func (p *planner) override(name, text string) {

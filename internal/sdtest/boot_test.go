@@ -45,3 +45,23 @@ func TestInside(t *testing.T) {
 		t.Errorf("PID 1 is %q, %v", b, err)
 	}
 }
+
+// TestBootRootfs: other versions of systemd, from the guests' images where they have been built.
+func TestBootRootfs(t *testing.T) {
+	for _, release := range sdtest.Releases {
+		t.Run(release, func(t *testing.T) {
+			sdtest.Require(t, sdtest.Systemd, sdtest.Built(release))
+			image, _, err := sdtest.FindImage(release)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := sdtest.BootRootfs(t, image.Rootfs())
+			t.Logf("booted in %v", s.Took)
+			out, code := s.Enter(t, "systemctl", "--version")
+			if code != 0 || !strings.HasPrefix(out, "systemd 25") {
+				t.Errorf("%q, code %d", out, code)
+			}
+			s.Run(t, "TestInside")
+		})
+	}
+}

@@ -110,6 +110,20 @@ func Inside(t testing.TB) bool {
 	return false
 }
 
+// InsideAll is Inside with every systemd at hand: the host's, and those of the guests that have been built.
+func InsideAll(t *testing.T) bool {
+	t.Helper()
+	if Inside(t) {
+		return true
+	}
+	for _, release := range Releases {
+		if image, ok, err := FindImage(release); ok && err == nil {
+			BootRootfs(t, image.Rootfs()).Run(t, t.Name())
+		}
+	}
+	return false
+}
+
 // Run runs tests of this binary inside, by their full name, and fails or skips with them.
 func (s *System) Run(t testing.TB, name string) {
 	t.Helper()

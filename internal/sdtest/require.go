@@ -32,6 +32,9 @@ const (
 // Tool is the capability to run a program found in PATH.
 func Tool(name string) Cap { return Cap("tool:" + name) }
 
+// Built is the capability to use the guest of a release: its [Image] is in the cache.
+func Built(release string) Cap { return Cap("image:" + release) }
+
 // mustEnv lists, separated by commas, the capabilities this machine claims to have.
 const mustEnv = "SDCONTAINER_MUST"
 
@@ -94,11 +97,22 @@ func (c Cap) probe() error {
 	if name, ok := strings.CutPrefix(string(c), "tool:"); ok {
 		return probeTool(name)
 	}
+	if release, ok := strings.CutPrefix(string(c), "image:"); ok {
+		return probeImage(release)
+	}
 	return fmt.Errorf("unknown capability %q", string(c))
 }
 
 func probeTool(name string) error {
 	_, err := exec.LookPath(name)
+	return err
+}
+
+func probeImage(release string) error {
+	image, ok, err := FindImage(release)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s has not been built", image.Dir)
+	}
 	return err
 }
 

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func TestLimits(t *testing.T) {
+	page := int64(pageSize)
+	for name, c := range map[string]struct {
+		in   specs.LinuxResources
+		want []Limit
+	}{
+		"none": {specs.LinuxResources{}, nil},
+		"memory": {specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(16*page + 1), Swap: ptr(16*page + 1), Reservation: ptr(int64(-1))}}, []Limit{
+			{"MemoryMax", "memory.max", itoa(16 * page)}, {"MemoryLow", "memory.low", "max"}, {"MemorySwapMax", "memory.swap.max", "0"}}},
+		"cpu": {specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(1024)), Quota: ptr(int64(150000)), Cpus: "0-2,4,6-7"}}, []Limit{
+			{"CPUWeight", "cpu.weight", "100"}, {"AllowedCPUs", "cpuset.cpus", "0-2,4,6-7"}, {"CPUQuotaPerSecUSec", "cpu.max", "150000 100000"}}},
+		"cpu rounded up": {specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(33333)), Period: ptr(uint64(50000))}}, []Limit{
+			{"CPUQuotaPerSecUSec", "cpu.max", "33500 50000"}}},
+		"no quota": {specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(-1)), Period: ptr(uint64(50000))}}, []Limit{
+			{"CPUQuotaPerSecUSec", "cpu.max", "max 50000"}}},
+		"idle":  {specs.LinuxResources{CPU: &specs.LinuxCPU{Idle: ptr(int64(1))}}, []Limit{{"CPUWeight", "cpu.idle", "1"}}},
+		"tasks": {specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(-1))}}, []Limit{{"TasksMax", "pids.max", "max"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d := cmp.Diff(c.want, Limits(planOf(t, &c.in))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func itoa(n int64) string { return fileValue(Info{}, uint64(n)) }
+
+// TestCPUMaxFile: systemd stretches a period in which the quota would be below the
+// kernel's least, one millisecond.
+func TestCPUMaxFile(t *testing.T) {
+	for _, c := range []struct {
+		perSecond, period uint64
+		hasPeriod         bool
+		want              string
+	}{
+		{500000, 0, false, "50000 100000"},
+		{10000, 0, false, "1000 100000"},
+		{10000, 1000, true, "1000 100000"},
+		{500000, 1000, true, "1000 2000"},
+		{4000000, 1000000, true, "4000000 1000000"},
+		{math.MaxUint64, 0, false, "max 100000"},
+		{10000, Infinity, true, "1000 100000"},
+	} {
+		if have := cpuMaxFile(c.perSecond, c.period, c.hasPeriod); have != c.want {
+			t.Errorf("%d of %d: %s, want %s", c.perSecond, c.period, have, c.want)
+		}
+	}
+}
+
+func TestPayloadLimits(t *testing.T) {
+	u := Unit{Payload: map[string]string{"misc.max": "sev 1", "cpu.max.burst": "5", "rdma.max": "mlx hca_handle=1", "io.cost": "a\nb"}}
+	want := []Limit{{"payload", "cpu.max.burst", "5"}, {"payload", "misc.max", "sev 1"}}
+	if d := cmp.Diff(want, PayloadLimits(u)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestFor(t *testing.T) {
+	u := planOf(t, &specs.LinuxResources{Unified: map[string]string{"memory.zswap.max": "5", "memory.zswap.writeback": "0"}})
+	for _, c := range []struct {
+		version int
+		dropped []string
+	}{{252, []string{"MemoryZSwapMax", "MemoryZSwapWriteback"}}, {255, []string{"MemoryZSwapWriteback"}}, {256, nil}} {
+		v, dropped, err := u.For(c.version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, d := range dropped {
+			names = append(names, d.Name)
+		}
+		if d := cmp.Diff(c.dropped, names); d != "" || len(v.Properties)+len(names) != len(u.Properties) {
+			t.Errorf("%d: %s", c.version, d)
+		}
+		if v.Needs() > c.version {
+			t.Errorf("%d: still needs %d", c.version, v.Needs())
+		}
+	}
+	if u.Needs() != 256 {
+		t.Errorf("needs %d, want 256", u.Needs())
+	}
+	u.Strict = true
+	if _, _, err := u.For(252); err == nil || !strings.Contains(err.Error(), "MemoryZSwapWriteback") {
+		t.Errorf("strict: error is %v", err)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	pids := func(n int64) Unit {
+		return planOf(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &n}})
+	}
+	none := planOf(t, nil)
+	changes, err := pids(5).Changes(pids(6))
+	if err != nil || len(changes) != 1 || changes[0].Name != "TasksMax" || changes[0].Value != uint64(6) {
+		t.Errorf("changes %v, %v", changes, err)
+	}
+	if changes, err := pids(5).Changes(pids(5)); err != nil || len(changes) != 0 {
+		t.Errorf("changes %v, %v; want none", changes, err)
+	}
+	other := none
+	other.Properties = append([]Property(nil), none.Properties...)
+	for i, p := range other.Properties {
+		if p.Name == "Slice" {
+			other.Properties[i].Value = "other.slice"
+		}
+	}
+	if _, err := none.Changes(other); err == nil || !strings.Contains(err.Error(), "Slice (slice) cannot change") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := none.Changes(planOf(t, &specs.LinuxResources{Unified: map[string]string{"misc.max": "a 1"}})); err == nil ||
+		!strings.Contains(err.Error(), "misc.max needs a sub-cgroup") {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -26,14 +27,19 @@ func (v *VM) Push(ctx context.Context, files ...Push) error {
 		return nil
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(pack(w, files)) }()
-	defer r.Close()
+	packed := make(chan error, 1)
+	go func() {
+		err := pack(w, files)
+		packed <- err
+		w.CloseWithError(err)
+	}()
 	var complaint bytes.Buffer
 	code, err := v.Exec(ctx, Command{
 		Request: wire.Request{Args: []string{"tar", "-C", "/", "--no-same-owner", "-xf", "-"}},
 		Stdin:   r, Stderr: &complaint,
 	})
-	if err != nil {
+	r.Close() // ends the packer when the guest stopped reading
+	if err := errors.Join(err, <-packed); err != nil {
 		return err
 	}
 	if code != 0 {

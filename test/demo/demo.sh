@@ -64,6 +64,12 @@ unlike() {
 	verdict $? "$1"
 }
 
+# answered asks the server for its page; it may need a moment until it listens.
+answered() {
+	see 'for try in 1 2 3 4 5 6 7 8 9 10; do busybox wget -qO- http://127.0.0.1:8080/ && break; sleep 0.5; done'
+	claim 'the server answers a request' '<html|<h1'
+}
+
 heading 'The machine'
 see 'systemctl --version | head -1; uname -r; stat -fc %T /sys/fs/cgroup; sdcontainer version'
 claim 'systemd manages a unified cgroup hierarchy' '^cgroup2fs$'
@@ -75,7 +81,6 @@ exits 'it ran and its exit code is ours' 0
 claim 'it greeted us' '[Hh]ello'
 
 heading 'A real server: memory, CPU and task limits, read-only root, tmpfs, volume, its own users'
-prepare
 see "cat $dir/web.toml"
 see "sdcontainer check $dir/web.toml"
 exits 'the file has no mistakes' 0
@@ -160,7 +165,7 @@ exits '127 for a program that is not there' 127
 heading 'The same server as a systemd service'
 see "sdcontainer unit install $dir/web.toml"
 exits 'its unit is installed' 0
-service=$(basename "$(ls -d /etc/systemd/system/web.service /etc/systemd/system/sdcontainer@web.service.d 2>/dev/null | head -1)" .d)
+[ -f /etc/systemd/system/web.service ] || service=sdcontainer@web.service
 see "systemctl cat --no-pager $service"
 claim 'its limits are directives of the unit' '^MemoryMax='
 see "systemctl start $service; systemctl status --no-pager $service"

@@ -23,10 +23,10 @@ case ${HOST:-} in
 esac
 
 [ "$(id -u)" -eq 0 ] || { echo "HOST=1 needs root" >&2; exit 1; }
-[ "$(cat /proc/1/comm)" = systemd ] && [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || {
+if [ "$(cat /proc/1/comm)" != systemd ] || [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ]; then
 	echo "HOST=1: this machine does not run systemd with unified cgroups" >&2
 	exit 1
-}
+fi
 for root in busybox debian; do
 	[ -d "/var/lib/machines/$root" ] || {
 		echo "HOST=1: /var/lib/machines/$root is missing; test/vm/image.sh shows how the guest's is made" >&2

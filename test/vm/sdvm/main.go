@@ -93,6 +93,9 @@ func (p *pushes) Set(text string) error {
 	if !ok || src == "" || !strings.HasPrefix(dst, "/") {
 		return fmt.Errorf("%q: want SRC=/ABSOLUTE/DST", text)
 	}
+	if _, err := os.Stat(src); err != nil {
+		return err
+	}
 	*p = append(*p, sdtest.Push{Src: src, Dst: dst})
 	return nil
 }

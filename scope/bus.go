@@ -151,7 +151,7 @@ func (c *Conn) current(ctx context.Context) (*dbus.Conn, *signals, error) {
 	}
 	if !c.bus.Connected() {
 		if err := c.connect(ctx); err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w: %w", ErrLost, err)
 		}
 	}
 	return c.bus, c.signals, nil

@@ -19,6 +19,8 @@ const (
 	resetTimeout = time.Second
 	// askAfter is how long a job may be silent before its unit is asked.
 	askAfter = 3 * time.Second
+	// returnTimeout bounds how long a manager that went away may take to come back.
+	returnTimeout = 10 * time.Second
 	// askAgain is the pause between questions, and between attempts to reach a manager that
 	// re-executes: it announces neither.
 	askAgain = 50 * time.Millisecond

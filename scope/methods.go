@@ -42,15 +42,28 @@ func (c *Conn) Version(ctx context.Context) (int, error) {
 
 // unitIface are the properties every type of unit has; others are the type's.
 var unitIface = []string{
-	"ActiveEnterTimestamp", "ActiveState", "CanFreeze", "Description", "FragmentPath", "FreezerState", "Id",
+	"ActiveEnterTimestamp", "ActiveState", "CanFreeze", "CollectMode", "Description", "FragmentPath", "FreezerState", "Id",
 	"InvocationID", "Job", "LoadState", "NeedDaemonReload", "StateChangeTimestamp", "SubState", "Transient",
 }
 
 // Get reads properties of a unit. A unit that is not loaded has a LoadState of "not-found"
-// and an ActiveState of "inactive".
+// and an ActiveState of "inactive". When the connection is lost meanwhile, as by daemon-reexec, it asks again.
 func (c *Conn) Get(ctx context.Context, unit string, names ...string) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	values, err := c.getOnce(ctx, unit, names)
+	for end := time.Now().Add(returnTimeout); errors.Is(err, ErrLost) && time.Now().Before(end); {
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return nil, err
+		}
+		values, err = c.getOnce(ctx, unit, names)
+	}
+	return values, err
+}
+
+func (c *Conn) getOnce(ctx context.Context, unit string, names []string) (map[string]any, error) {
 	bus, _, err := c.current(ctx)
 	if err != nil {
 		return nil, err
@@ -172,31 +185,4 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, pro
 // it ("/payload", "" for the unit's own). The sub-cgroup must exist. Errors: ErrNoSuchUnit, ErrNoProcess.
 func (c *Conn) Attach(ctx context.Context, unit, subcgroup string, pids ...uint32) error {
 	return c.call(ctx, " "+unit, "AttachProcessesToUnit", nil, unit, subcgroup, pids)
-}
-
-// WatchRemoved returns a channel that gets nil once the unit is unloaded, which may be
-// so already, or ErrLost with the connection.
-func (c *Conn) WatchRemoved(ctx context.Context, unit string) (<-chan error, error) {
-	_, s, err := c.current(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// On a bus only subscribers get the signal. A second subscription is an error that says so.
-	if err := c.call(ctx, "", "Subscribe", nil); err != nil {
-		if reply := (*CallError)(nil); !errors.As(err, &reply) || reply.Name != destination+".AlreadySubscribed" {
-			return nil, err
-		}
-	}
-	ch := s.onRemoved(unit)
-	var path dbus.ObjectPath
-	err = c.call(ctx, " "+unit, "GetUnit", &path, unit)
-	if err != nil {
-		s.forget(unit, ch)
-	}
-	if errors.Is(err, ErrNoSuchUnit) {
-		gone := make(chan error, 1)
-		gone <- nil
-		return gone, nil
-	}
-	return ch, err
 }

@@ -48,8 +48,9 @@ func TestUnitExists(t *testing.T) {
 		file        bool
 		want        error
 	}{
-		{"failed leftover", "failed", getUnit, 2, false, nil},
-		{"ends right now", "deactivating", func(p *peer, msg *dbus.Message) { getUnit(p, msg); removed(p) }, 2, false, nil},
+		{"failed leftover", "failed", firstThen(getUnit, failing(noSuchUnit)), 2, false, nil},
+		{"ends right now", "deactivating", firstThen(func(p *peer, msg *dbus.Message) { getUnit(p, msg); removed(p) },
+			failing(noSuchUnit)), 2, false, nil},
 		{"ended meanwhile", "inactive", failing(noSuchUnit), 2, false, nil},
 		{"runs", "active", getUnit, 1, false, ErrUnitExists},
 		{"is a file", "active", getUnit, 1, true, ErrUnitExists},

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// TestRealStart: the process is in the unit's cgroup when Wait returns, and systemd
+// has every property as it was planned, after a reload too.
+func TestRealStart(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	c := dialTest(t)
+	u, pid := startTest(t, c, "start", &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))},
+		CPU:    &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(33333)), Period: ptr(uint64(100000)), Cpus: "0"},
+		Pids:   &specs.LinuxPids{Limit: ptr(int64(99))},
+		Unified: map[string]string{
+			"memory.high": "50000000", "io.weight": "50",
+		},
+	})
+	defer c.Stop(context.WithoutCancel(t.Context()), u.Name)
+
+	path, err := CgroupOf(int(pid))
+	if want := "/sdcontainer.slice/sdc-start.scope"; err != nil || path != want {
+		t.Errorf("the process is in %s, %v; want %s", path, err, want)
+	}
+	if group, err := c.ControlGroup(t.Context(), u.Name); err != nil || group != path {
+		t.Errorf("ControlGroup is %s, %v; want %s", group, err, path)
+	}
+	compareProperties(t, c, u)
+	if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
+		t.Fatalf("daemon-reload: %v: %s", err, out)
+	}
+	compareProperties(t, c, u)
+}
+
+// compareProperties asks for every property of the unit that the manager shows as it was set.
+func compareProperties(t *testing.T, c *Conn, u Unit) {
+	t.Helper()
+	for _, p := range u.Properties {
+		info, _ := Lookup(p.Name)
+		if info.Sig == "a(ss)" || info.Sig == "a(st)" {
+			continue // come back in another order, or resolved
+		}
+		got, err := c.Get(t.Context(), u.Name, p.Name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if mask, ok := got[p.Name].([]byte); ok {
+			got[p.Name] = bytes.TrimRight(mask, "\x00")
+		}
+		if d := cmp.Diff(p.Value, got[p.Name]); d != "" {
+			t.Errorf("%s: %s", p.Name, d)
+		}
+	}
+}
+
+func TestRealStop(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	for _, frozen := range []bool{false, true} {
+		t.Run(fmt.Sprint("frozen=", frozen), func(t *testing.T) {
+			u, pid := startTest(t, c, "stop", nil)
+			path, err := CgroupOf(int(pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !Populated(path) || Frozen(path) {
+				t.Errorf("populated %v, frozen %v", Populated(path), Frozen(path))
+			}
+			if frozen {
+				if err := c.Freeze(ctx, u.Name); err != nil {
+					t.Fatal(err)
+				}
+				if !Frozen(path) {
+					t.Error("not frozen")
+				}
+			}
+			gone, err := c.WatchRemoved(ctx, u.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Stop(ctx, u.Name); err != nil {
+				t.Fatal(err)
+			}
+			if Populated(path) {
+				t.Error("processes are left")
+			}
+			select {
+			case err := <-gone:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("no word of the unit's removal")
+			}
+			if err := c.Stop(ctx, u.Name); !errors.Is(err, ErrNoSuchUnit) {
+				t.Errorf("second stop: %v", err)
+			}
+		})
+	}
+}
+
+func TestRealKill(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	c := dialTest(t)
+	u, pid := startTest(t, c, "kill", nil)
+	pids, err := Procs("/sdcontainer.slice/" + u.Name)
+	if d := cmp.Diff([]int{int(pid)}, pids); d != "" || err != nil {
+		t.Errorf("processes: %v %s", err, d)
+	}
+	gone, err := c.WatchRemoved(t.Context(), u.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Kill(t.Context(), u.Name, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-gone; err != nil {
+		t.Error(err)
+	}
+	if err := c.Kill(t.Context(), u.Name, unix.SIGKILL); !errors.Is(err, ErrNoSuchUnit) {
+		t.Errorf("kill of nothing: %v", err)
+	}
+}
+
+func TestRealSetProperties(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	u, _ := startTest(t, c, "set", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(10))}})
+	defer c.Stop(context.WithoutCancel(ctx), u.Name)
+	next, err := Plan(&specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(20))}}}},
+		configs.Settings{Name: "set", StopTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := u.Changes(next)
+	if err != nil || len(changes) != 1 || changes[0].Name != "TasksMax" {
+		t.Fatalf("changes %v, %v; want TasksMax alone", changes, err)
+	}
+	if err := c.SetProperties(ctx, u.Name, true, changes); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Get(ctx, u.Name, "TasksMax"); err != nil || p["TasksMax"] != uint64(20) {
+		t.Errorf("TasksMax is %v, %v", p["TasksMax"], err)
+	}
+}
+
+// TestRealUnitExists: a running unit is left alone, a failed one makes room.
+func TestRealUnitExists(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	u, _ := startTest(t, c, "twice", nil)
+	defer c.Stop(context.WithoutCancel(ctx), u.Name)
+	job, err := c.Start(ctx, u, sleeper(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = job.Wait(ctx)
+	var exists *UnitExistsError
+	if !errors.Is(err, ErrUnitExists) || !errors.As(err, &exists) || exists.State != "active" {
+		t.Errorf("second start: %v", err)
+	}
+}
+
+// TestRealFailedLeftover: a failed unit keeps its name and makes room for the next.
+func TestRealFailedLeftover(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	p := &planner{unit: Unit{Name: "sdc-left.scope"}}
+	p.set("test", "CollectMode", "inactive") // keeps a failed unit
+	p.set("test", "RuntimeMaxUSec", uint64(1000))
+	for range 3 {
+		job, err := c.Start(ctx, p.unit, sleeper(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := job.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for state := any("active"); state != "failed"; {
+			got, err := c.Get(ctx, p.unit.Name, "ActiveState")
+			if err != nil {
+				t.Fatal(err)
+			}
+			state = got["ActiveState"]
+		}
+	}
+	if err := c.ResetFailed(ctx, p.unit.Name); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRealKeepers(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	for range 3 {
+		pid := sleeper(t)
+		if err := c.StartKeeper(ctx, pid); err != nil {
+			t.Fatal(err)
+		}
+		if path, err := CgroupOf(int(pid)); err != nil || path != "/sdcontainer.slice/"+KeepersUnit {
+			t.Errorf("keeper is in %s, %v", path, err)
+		}
+	}
+	if err := c.Kill(ctx, KeepersUnit, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	// The scope may be on its way out: the next keeper gets a new one.
+	pid := sleeper(t)
+	if err := c.StartKeeper(ctx, pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(ctx, KeepersUnit); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRealReexec: the manager re-executes itself and takes every connection along.
+func TestRealReexec(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	u, _ := startTest(t, c, "reexec", nil)
+	gone, err := c.WatchRemoved(ctx, u.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("systemctl", "daemon-reexec").CombinedOutput(); err != nil {
+		t.Fatalf("daemon-reexec: %v: %s", err, out)
+	}
+	if _, err := c.ControlGroup(ctx, u.Name); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-gone:
+		t.Errorf("the watch of a living unit ended with %v", err)
+	default:
+	}
+	if err := c.Stop(ctx, u.Name); err != nil {
+		t.Error(err)
+	}
+	if err := <-gone; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRealBus: the same over dbus-daemon.
+func TestRealBus(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	bus := []address{{"/run/dbus/system_bus_socket", false}}
+	c, err := dial(ctx, bus)
+	for errors.Is(err, ErrNoManager) && ctx.Err() == nil { // the first client starts the bus, then PID 1 goes there
+		c, err = dial(ctx, bus)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	u, _ := startTest(t, c, "bus", nil)
+	gone, err := c.WatchRemoved(t.Context(), u.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(t.Context(), u.Name); err != nil {
+		t.Error(err)
+	}
+	if err := <-gone; err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	if !sdtest.Inside(b) {
+		return
+	}
+	for b.Loop() {
+		c, err := Dial(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		u, err := Plan(&specs.Spec{}, configs.Settings{Name: "bench"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		pid := sleeper(b)
+		b.StartTimer()
+		job, err := c.Start(b.Context(), u, pid)
+		if err == nil {
+			err = job.Wait(b.Context())
+		}
+		b.StopTimer()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Stop(b.Context(), u.Name); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+		b.StartTimer()
+	}
+}

@@ -143,10 +143,8 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if err := l.until(ctx, nsexec.Synced, syncReady); err != nil {
 		return err
 	}
-	for _, r := range l.who.Rlimits {
-		if err := kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard); err != nil {
-			return fmt.Errorf("%s: %w", r.Name, err)
-		}
+	if err := l.setRlimits(); err != nil {
+		return err
 	}
 	if err := l.helper.Answer(l.last, nil); err != nil {
 		return err

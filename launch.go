@@ -275,6 +275,9 @@ func (l *launch) spawn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Order: taken back after the init was killed: at the gate it handles no
+	// signal, and systemd would wait for it.
+	l.onFailure(l.stopUnit)
 	l.onFailure(func(context.Context) error { return l.helper.Kill() })
 	files, err := l.spawnFiles()
 	defer closeAll(files)
@@ -353,7 +356,7 @@ func closeAll(files []*os.File) {
 }
 
 // attach writes the id maps and starts the job that makes the container's unit.
-func (l *launch) attach(ctx context.Context) error {
+func (l *launch) attach(ctx context.Context) (err error) {
 	// Order: maps before the init does anything in its user namespace: until
 	// then all its files and devices belong to the overflow id (user_namespaces(7)).
 	if l.plan.made(specs.UserNamespace) {
@@ -375,15 +378,16 @@ func (l *launch) attach(ctx context.Context) error {
 		return d.err
 	}
 	l.bus = d.conn
-	job, err := l.bus.Start(ctx, l.plan.unit, uint32(l.pid))
-	if err != nil {
-		return err
+	l.job, err = l.bus.Start(ctx, l.plan.unit, uint32(l.pid))
+	return err
+}
+
+// stopUnit ends what may be left of the unit.
+func (l *launch) stopUnit(ctx context.Context) error {
+	if l.job == nil {
+		return nil
 	}
-	l.job = job
-	l.onFailure(func(ctx context.Context) error {
-		return ignore(l.bus.Stop(ctx, l.plan.unit.Name), scope.ErrNoSuchUnit)
-	})
-	return nil
+	return ignore(l.bus.Stop(ctx, l.plan.unit.Name), scope.ErrNoSuchUnit)
 }
 
 func ignore(err error, target error) error {
@@ -526,17 +530,37 @@ func findPayload(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Pay
 // attest sets the limits only we may set, and compares the init with what was
 // compiled. It can do nothing more by itself: it waits for our answer.
 func (l *launch) attest(context.Context) error {
-	for _, r := range l.who.Rlimits {
-		// Order: last before exec: the init itself may need more files than the payload.
-		if err := kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard); err != nil {
-			return fmt.Errorf("%s: %w", r.Name, err)
-		}
+	// Order: last before exec: the init itself may need more files than the payload.
+	if err := l.setRlimits(); err != nil {
+		return err
 	}
 	e, err := l.expect()
 	if err != nil {
 		return err
 	}
 	return attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
+}
+
+// setRlimits sets the payload's limits. Where we lack the right to raise one
+// (no CAP_SYS_RESOURCE), strict = false goes on with our own.
+func (l *launch) setRlimits() error {
+	for i, r := range l.who.Rlimits {
+		err := kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard)
+		if errors.Is(err, unix.EPERM) && !l.settings.Strict {
+			var own unix.Rlimit
+			if err := unix.Getrlimit(r.Resource, &own); err != nil {
+				return os.NewSyscallError("getrlimit", err)
+			}
+			r.Soft, r.Hard = min(r.Soft, own.Max), min(r.Hard, own.Max)
+			l.c.rt.warn(fmt.Sprintf("%s: cannot be raised here: %d:%d", r.Name, r.Soft, r.Hard))
+			l.who.Rlimits[i] = r
+			err = kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+	}
+	return nil
 }
 
 // expect says, from the Spec, what must be true of the init now.

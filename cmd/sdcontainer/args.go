@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// arguments checks the number of arguments; most < 0 is any number.
+func arguments(least, most int, want string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usage("want %s", want)
+		case most >= 0 && len(args) > most:
+			return usage("%q is too much: want %s", args[most], want)
+		}
+		return nil
+	}
+}
+
+// names is for verbs that take containers.
+func names(least int) cobra.PositionalArgs { return arguments(least, -1, "the name of a container") }
+
+const noFiles = cobra.ShellCompDirectiveNoFileComp
+
+// containers lists the names there are, from the directory alone: the shell waits.
+func (a *app) containers() []string {
+	entries, err := os.ReadDir(a.rt.Dir)
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			all = append(all, e.Name())
+		}
+	}
+	return all
+}
+
+// completeNames offers the containers that are not on the line yet.
+func (a *app) completeNames(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	left := slices.DeleteFunc(a.containers(), func(n string) bool { return slices.Contains(args, n) })
+	return left, noFiles
+}
+
+// completeFirst offers containers for the first argument and files after it.
+func (a *app) completeFirst(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return a.completeNames(cmd, args, word)
+}
+
+// completeOne offers containers for the only argument.
+func (a *app) completeOne(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	return a.completeNames(cmd, args, word)
+}
+
+// completeConfigs offers the configurations in /etc by name, and files.
+func (a *app) completeConfigs(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return configNames(word), cobra.ShellCompDirectiveDefault
+}
+
+func configNames(word string) []string {
+	if strings.Contains(word, "/") {
+		return nil
+	}
+	files, _ := filepath.Glob(filepath.Join(configDir, "*.toml")) // the pattern is a good one
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(f), ".toml")
+	}
+	return files
+}

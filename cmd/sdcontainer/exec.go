@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer"
+)
+
+type execOptions struct {
+	terminal, interactive bool
+
+	user, cwd string
+	env       []string
+}
+
+func (a *app) exec() *cobra.Command {
+	var o execOptions
+	cmd := &cobra.Command{
+		Use:   "exec [flags] NAME COMMAND [ARG...]",
+		Short: "Run a command in a running container",
+		Long: `Runs a command in all namespaces and the cgroup of a running container, with the
+limits, capabilities and filter its own process has.
+
+The exit status is the command's; 128+n when signal n ended it; 125 when
+sdcontainer itself failed, 126 when the command cannot be executed, 127 when it
+is not there.`,
+		Example: `  sdcontainer exec web nginx -t
+  sdcontainer exec -t web sh
+  sdcontainer exec -u www-data -e LANG=C web id
+  sdcontainer exec -i web sh -c 'cat >/tmp/in' <in`,
+		ValidArgsFunction: a.completeFirst,
+		Args:              arguments(2, -1, "NAME COMMAND [ARG...]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.load(args[0])
+			if err != nil {
+				return err
+			}
+			return a.execIn(cmd.Context(), c, o.process(args[1:]), o)
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.BoolVarP(&o.terminal, "terminal", "t", false, "give the command a terminal, connected to ours")
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "give the command our standard input")
+	f.StringVarP(&o.user, "user", "u", "", "`user[:group]`, by name or number, of the container")
+	f.StringVarP(&o.cwd, "workdir", "w", "", "working `directory`")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` added to the environment; NAME alone takes ours")
+	return cmd
+}
+
+// process is what the flags say; the library fills in the container's own for the rest.
+func (o execOptions) process(args []string) *specs.Process {
+	p := &specs.Process{Args: args, Cwd: o.cwd, Terminal: o.terminal, User: specs.User{Username: o.user}}
+	for _, e := range o.env {
+		if name, _, ok := strings.Cut(e, "="); ok {
+			p.Env = append(p.Env, e)
+		} else if v, ok := os.LookupEnv(name); ok {
+			p.Env = append(p.Env, name+"="+v)
+		}
+	}
+	return p
+}
+
+func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.Process, o execOptions) error {
+	s := &streams{}
+	if !o.terminal {
+		var err error
+		if s, err = a.pipes(o.interactive); err != nil {
+			return err
+		}
+	}
+	defer s.restore()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sigs := catch(func(sig unix.Signal) {
+		if callsOff(sig) {
+			cancel(interrupted{sig})
+		}
+	})
+	defer sigs.stop()
+	p, err := c.Exec(ctx, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
+	s.started()
+	if err != nil {
+		return err
+	}
+	if p.Terminal != nil {
+		if err := a.attach(s, p.Terminal); err != nil {
+			_ = p.Signal(unix.SIGKILL) // nobody can use it
+			return err
+		}
+	}
+	sigs.hand(func(sig unix.Signal) {
+		if !s.handle(sig) {
+			_ = p.Signal(sig) // it may just have ended
+		}
+	})
+	exit, err := p.Wait(context.WithoutCancel(ctx))
+	s.finish()
+	a.code = exit.Code
+	return err
+}

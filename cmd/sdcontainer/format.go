@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"text/template/parse"
+
+	"github.com/spf13/cobra"
+)
+
+// formatFlag adds --format. Its value is one of words or a Go template.
+func formatFlag(cmd *cobra.Command, format *string, words ...string) {
+	def := ""
+	if len(words) > 0 {
+		def = words[0]
+	}
+	cmd.Flags().StringVar(format, "format", def,
+		strings.Join(append(words, "Go `template`, or \"table TEMPLATE\""), ", "))
+	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// must stops on an error that only a mistake in this package can cause.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// writeJSON prints one document.
+func (a *app) writeJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+var templateFuncs = template.FuncMap{
+	"json": func(v any) (string, error) {
+		b, err := json.Marshal(v)
+		return string(b), err
+	},
+	"join":  func(list []string, sep string) string { return strings.Join(list, sep) },
+	"split": strings.Split,
+	"upper": strings.ToUpper,
+	"lower": strings.ToLower,
+	"size":  size,
+	"truncate": func(s string, n int) string {
+		if r := []rune(s); len(r) > n {
+			return string(r[:n])
+		}
+		return s
+	},
+	"pad": func(s string, left, right int) string {
+		return strings.Repeat(" ", left) + s + strings.Repeat(" ", right)
+	},
+}
+
+// tablePrefix asks for columns, with a header made of the field names.
+const tablePrefix = "table "
+
+// writeTemplate prints each item through a Go template, one a line.
+func writeTemplate[T any](a *app, format string, items []T) error {
+	columns := false
+	if rest, ok := strings.CutPrefix(format, tablePrefix); ok {
+		format, columns = rest, true
+	}
+	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
+	tmpl, err := template.New("--format").Funcs(templateFuncs).Parse(format)
+	if err != nil {
+		return usageError{err}
+	}
+	var out []string
+	for _, item := range items {
+		var b strings.Builder
+		if err := tmpl.Execute(&b, item); err != nil {
+			return usageError{err}
+		}
+		out = append(out, b.String())
+	}
+	if columns {
+		return a.columns(tmpl, format, out)
+	}
+	for _, line := range out {
+		if _, err := io.WriteString(a.stdout, a.escapeLines(line)+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// escapeLines escapes what is between the line breaks that a template made.
+func (a *app) escapeLines(s string) string {
+	parts := strings.Split(s, "\n")
+	for i := range parts {
+		parts[i] = a.escape(parts[i])
+	}
+	return strings.Join(parts, "\n")
+}
+
+func (a *app) columns(tmpl *template.Template, format string, lines []string) error {
+	t := a.table(true, headers(tmpl, strings.Count(format, "\t")+1)...)
+	for _, line := range lines {
+		var row []cell
+		for _, field := range strings.SplitN(line, "\t", len(t.header)) {
+			row = append(row, text(field))
+		}
+		t.add(row...)
+	}
+	return t.write(a.stdout)
+}
+
+// headers names n columns after the last field that each one's template prints.
+func headers(tmpl *template.Template, n int) []string {
+	head := make([]string, n)
+	at := 0
+	for _, node := range tmpl.Root.Nodes {
+		switch node := node.(type) {
+		case *parse.TextNode:
+			at = min(at+strings.Count(string(node.Text), "\t"), n-1)
+		case *parse.ActionNode:
+			for _, c := range node.Pipe.Cmds {
+				for _, arg := range c.Args {
+					if f, ok := arg.(*parse.FieldNode); ok && head[at] == "" {
+						head[at] = strings.ToUpper(f.Ident[len(f.Ident)-1])
+					}
+				}
+			}
+		}
+	}
+	return head
+}
+
+// checkFormat refuses words that are neither a known format nor a template.
+func checkFormat(format string, words ...string) error {
+	for _, w := range words {
+		if format == w {
+			return nil
+		}
+	}
+	if strings.Contains(format, "{{") {
+		return nil
+	}
+	return usage("--format %s: want %s or a Go template with {{...}}", format, strings.Join(words, ", "))
+}
+
+// count is "1 thing" or "n things".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/internal/journal"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+type logOptions struct {
+	follow, timestamps bool
+
+	since, until string
+	lines        int
+}
+
+func (a *app) logs() *cobra.Command {
+	var o logOptions
+	cmd := &cobra.Command{
+		Use:   "logs [flags] NAME",
+		Short: "Print a container's output from the journal",
+		Long: `Prints what a container's processes wrote, as the journal has it: lines of their
+standard error, or of a worse level than info, go to standard error. With -f it
+goes on until the container ends.
+
+A container that was removed keeps its lines: its name is enough.
+journalctl -u UNIT shows them too, with what systemd says of the unit.`,
+		Example: `  sdcontainer logs web
+  sdcontainer logs -f -n 20 web
+  sdcontainer logs --since '10 min ago' -t web`,
+		ValidArgsFunction: a.completeOne,
+		Args:              arguments(1, 1, "the name of one container"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.showLogs(cmd.Context(), args[0], o) },
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.follow, "follow", "f", false, "go on until the container ends")
+	f.StringVar(&o.since, "since", "", "from this `time`: \"10 min ago\", \"2026-01-31 12:00\", 10m (default: the container's creation)")
+	f.StringVar(&o.until, "until", "", "to this `time`")
+	f.IntVarP(&o.lines, "lines", "n", -1, "only the last `N` lines")
+	f.BoolVarP(&o.timestamps, "timestamps", "t", false, "print times")
+	must(cmd.RegisterFlagCompletionFunc("lines", cobra.NoFileCompletions))
+	return cmd
+}
+
+func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
+	q := journal.Query{Since: journalTime(o.since), Until: journalTime(o.until), Lines: max(o.lines, 0)}
+	c, err := a.load(name)
+	if err != nil && !errors.Is(err, sdcontainer.ErrNotExist) {
+		return err
+	}
+	running := false
+	if c == nil {
+		// The record is gone, the lines are not.
+		q.Match = []string{"_SYSTEMD_UNIT=" + scope.UnitName(name), "_SYSTEMD_UNIT=" + serviceName(name)}
+	} else {
+		st, err := c.State()
+		if err != nil {
+			return err
+		}
+		running = st.Status != sdcontainer.Stopped
+		q.Match = []string{"_SYSTEMD_UNIT=" + st.Unit}
+		if q.Since == "" && !st.Service {
+			q.Since = fmt.Sprintf("@%d", st.Created.Unix())
+		}
+	}
+	p := printer{a: a, o: o}
+	if o.follow && running {
+		if o.lines == 0 {
+			q.Lines = -1
+		}
+		return p.follow(ctx, c, q)
+	}
+	if o.lines == 0 {
+		return nil
+	}
+	err = p.print(ctx, q)
+	if err == nil && c == nil && !p.any {
+		return noRecord(name)
+	}
+	return err
+}
+
+func noRecord(name string) error {
+	return hinted{fmt.Errorf("%s: %w, and the journal has no line of one", name, sdcontainer.ErrNotExist),
+		"sdcontainer ps -a lists the containers there are"}
+}
+
+// journalTime lets people write 10m as well as what journalctl takes.
+func journalTime(s string) string {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return s
+	}
+	return "-" + strconv.Itoa(int(d.Seconds())) + "s"
+}
+
+// A printer prints entries and remembers where it is.
+type printer struct {
+	a      *app
+	o      logOptions
+	cursor string
+	any    bool
+}
+
+func (p *printer) print(ctx context.Context, q journal.Query) error {
+	for e, err := range journal.Read(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if err := p.entry(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow prints until the container has ended and the journal has its last line.
+func (p *printer) follow(ctx context.Context, c *sdcontainer.Container, q journal.Query) error {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		_, _ = c.Wait(following) // how it ended is for wait and ps to say
+		stop()
+	}()
+	q.Follow = true
+	if err := p.print(following, q); err != nil || ctx.Err() != nil {
+		return err
+	}
+	rest := journal.Query{Match: q.Match, Since: q.Since, Until: q.Until, Cursor: p.cursor}
+	if p.cursor != "" {
+		rest.Since = "" // journalctl takes one or the other
+	}
+	if err := syncJournal(ctx); err != nil {
+		p.a.warn(err.Error() + ": the last lines may be missing")
+	}
+	return p.print(ctx, rest)
+}
+
+// syncJournal makes journald write what it has been sent.
+func syncJournal(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "journalctl", "--sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("journalctl --sync: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// infoLevel is the syslog priority of what is no complaint.
+const infoLevel = 6
+
+func (p *printer) entry(e journal.Entry) error {
+	p.cursor, p.any = e.Cursor, true
+	out := p.a.stdout
+	if e.Priority() < infoLevel {
+		out = p.a.stderr
+	}
+	line := escapeFor(out, e.Message()) + "\n"
+	if p.o.timestamps {
+		line = e.Time.Format(time.RFC3339Nano) + " " + line
+	}
+	_, err := io.WriteString(out, line)
+	return err
+}

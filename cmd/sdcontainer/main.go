@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Sdcontainer runs containers as systemd units.
+//
+// The command is a thin layer over the library at the module root: one file per
+// verb here parses flags, calls the library and prints. Nothing that a library
+// user would need is in this package.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sdcontainer/sdcontainer"
+)
+
+func main() {
+	os.Exit(newApp(os.Stdin, os.Stdout, os.Stderr).main(context.Background(), os.Args[1:]))
+}
+
+// An app is one invocation of the command.
+type app struct {
+	stdin          *os.File
+	stdout, stderr *os.File
+	rt             sdcontainer.Runtime
+	// verb is the one that was called, for messages.
+	verb  string
+	began time.Time
+	// code is the exit status when the verb itself succeeded.
+	code int
+}
+
+func newApp(stdin, stdout, stderr *os.File) *app {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, began: time.Now()}
+	a.rt = sdcontainer.Runtime{Dir: sdcontainer.DefaultDir, Warn: a.warn}
+	return a
+}
+
+// A verb is one subcommand. Only the one that is called is built: help,
+// completion and unknown words build them all.
+type verb struct {
+	name    string
+	aliases []string
+	group   string
+	build   func(*app) *cobra.Command
+}
+
+const (
+	groupRun   = "run"
+	groupLook  = "look"
+	groupUnits = "units"
+	groupOther = "other"
+)
+
+func verbs() []verb {
+	return []verb{
+		{"run", nil, groupRun, (*app).run},
+		{"exec", nil, groupRun, (*app).exec},
+		{"stop", nil, groupRun, (*app).stop},
+		{"kill", nil, groupRun, (*app).kill},
+		{"wait", nil, groupRun, (*app).wait},
+		{"pause", nil, groupRun, (*app).pause},
+		{"resume", []string{"unpause"}, groupRun, (*app).resume},
+		{"update", nil, groupRun, (*app).update},
+		{"rm", []string{"delete"}, groupRun, (*app).rm},
+		{"ps", []string{"ls", "list"}, groupLook, (*app).ps},
+		{"top", nil, groupLook, (*app).top},
+		{"logs", nil, groupLook, (*app).logs},
+		{"stats", nil, groupLook, (*app).stats},
+		{"inspect", nil, groupLook, (*app).inspect},
+		{"version", nil, groupOther, (*app).version},
+	}
+}
+
+// main runs one command line and returns the exit status.
+func (a *app) main(ctx context.Context, args []string) int {
+	if len(args) == 2 && args[0] == "cleanup" {
+		return a.cleanup(ctx, args[1])
+	}
+	root := a.root(args)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return a.code
+	}
+	if a.verb == "" {
+		a.verb = cmd.Name()
+	}
+	return a.fail(cmd, err)
+}
+
+// root is the command with the verb that args call, or with every verb.
+func (a *app) root(args []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:               "sdcontainer",
+		Short:             "Run containers as systemd units",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Args:              cobra.NoArgs,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun:  func(cmd *cobra.Command, _ []string) { a.verb = verbName(cmd) },
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.PersistentFlags().StringVar(&a.rt.Dir, "run-dir", a.rt.Dir, "`directory` of the containers' records")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	if v, ok := called(args); ok {
+		root.CompletionOptions.DisableDefaultCmd = true
+		root.AddCommand(v.build(a))
+		return root
+	}
+	a.addAll(root)
+	return root
+}
+
+// called is the verb that args name first, if they name one.
+func called(args []string) (verb, bool) {
+	for len(args) >= 2 && args[0] == "--run-dir" {
+		args = args[2:]
+	}
+	if len(args) == 0 {
+		return verb{}, false
+	}
+	for _, v := range verbs() {
+		if v.name == args[0] || slices.Contains(v.aliases, args[0]) {
+			return v, true
+		}
+	}
+	return verb{}, false
+}
+
+func (a *app) addAll(root *cobra.Command) {
+	root.Long = rootLong
+	root.AddGroup(
+		&cobra.Group{ID: groupRun, Title: "Run and control:"},
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupUnits, Title: "Configurations and services:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"})
+	for _, v := range verbs() {
+		cmd := v.build(a)
+		cmd.GroupID, cmd.Aliases = v.group, v.aliases
+		root.AddCommand(cmd)
+	}
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+}
+
+const rootLong = `sdcontainer runs containers as systemd units: each is a scope or a service that
+systemctl shows, limits and stops, with its output in the journal.
+
+A container is described by ten lines of TOML:
+
+    version = 1
+    [rootfs]
+    path = "/var/lib/machines/busybox"
+    [process]
+    args = ["/bin/sh", "-c", "echo hello from $HOSTNAME"]
+
+Exit status: the payload's own; 128+n when signal n ended it; 125 when
+sdcontainer itself failed, 126 when the payload's program cannot be executed,
+127 when it is not there.`
+
+// verbName is the command's path below the root: "unit install".
+func verbName(cmd *cobra.Command) string {
+	name := cmd.Name()
+	for p := cmd.Parent(); p != nil && p.HasParent(); p = p.Parent() {
+		name = p.Name() + " " + name
+	}
+	return name
+}
+
+// cleanup is what the keeper and ExecStopPost= execute when a container has
+// ended: no flags, no help, nothing of cobra.
+func (a *app) cleanup(ctx context.Context, id string) int {
+	a.verb = "cleanup"
+	if err := a.rt.Cleanup(ctx, id); err != nil {
+		return a.fail(nil, err)
+	}
+	return 0
+}
+
+// load finds a container by its name or its unit's.
+func (a *app) load(name string) (*sdcontainer.Container, error) {
+	c, err := a.rt.Load(name)
+	if err == nil || !errors.Is(err, sdcontainer.ErrNotExist) {
+		return c, err
+	}
+	list, _ := a.rt.List() // a record that cannot be read is not the one
+	for _, other := range list {
+		if st, err := other.State(); err == nil && st.Unit == name {
+			return other, nil
+		}
+	}
+	return nil, err
+}
+
+// each calls f for every named container and joins the errors, so that one that
+// fails keeps nobody from the rest.
+func (a *app) each(names []string, f func(*sdcontainer.Container) error) error {
+	var errs []error
+	for _, name := range names {
+		c, err := a.load(name)
+		if err == nil {
+			err = f(c)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// println writes a line of data.
+func (a *app) println(s string) error {
+	_, err := io.WriteString(a.stdout, a.escape(s)+"\n")
+	return err
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sdcontainer/sdcontainer"
+)
+
+func (a *app) ps() *cobra.Command {
+	var all, quiet, noTrunc bool
+	var format string
+	cmd := &cobra.Command{
+		Use:   "ps [flags]",
+		Short: "List containers",
+		Long: `Lists the containers that run, or with -a all of them with how they ended.
+
+--format json prints an array of what inspect prints. A Go template is
+executed for each container, with the fields of inspect by their Go names (ID,
+Status, Pid, Unit, Command, Created, Started, Exit ...) and the functions json,
+join, split, upper, lower, size, truncate and pad; "table TEMPLATE" makes columns
+of what tabs separate.`,
+		Example: `  sdcontainer ps -a
+  sdcontainer ps -q | xargs -r sdcontainer stop
+  sdcontainer ps --format json
+  sdcontainer ps -a --format 'table {{.ID}}\t{{.Status}}\t{{join .Command " "}}'`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Args:              arguments(0, 0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			if err := checkFormat(format, "table", "json"); err != nil {
+				return err
+			}
+			states, err := a.states(all)
+			switch {
+			case quiet:
+				return errors.Join(err, a.ids(states))
+			case format == "json":
+				return errors.Join(err, a.writeJSON(states))
+			case format == "table":
+				return errors.Join(err, a.psTable(states, noTrunc))
+			}
+			return errors.Join(err, writeTemplate(a, format, states))
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that have ended")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
+	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "do not cut lines at the terminal's width")
+	formatFlag(cmd, &format, "table", "json")
+	return cmd
+}
+
+// states are those of all containers, or of those that have not ended.
+func (a *app) states(all bool) ([]sdcontainer.State, error) {
+	list, err := a.rt.List()
+	states := []sdcontainer.State{} // in JSON an empty list, not null
+	errs := []error{err}
+	for _, c := range list {
+		st, err := c.State()
+		if errors.Is(err, sdcontainer.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		errs = append(errs, err)
+		if err == nil && (all || st.Status != sdcontainer.Stopped) {
+			states = append(states, st)
+		}
+	}
+	return states, errors.Join(errs...)
+}
+
+func (a *app) ids(states []sdcontainer.State) error {
+	for _, st := range states {
+		if err := a.println(st.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) psTable(states []sdcontainer.State, noTrunc bool) error {
+	t := a.table(noTrunc, "NAME", "STATUS", "PID", "UNIT", "COMMAND")
+	now := time.Now()
+	for _, st := range states {
+		pid := "-"
+		if st.Pid > 0 {
+			pid = strconv.Itoa(st.Pid)
+		}
+		words, colour := status(st, now)
+		t.add(text(st.ID), cell{text: words, colour: colour}, number(pid), text(st.Unit), text(commandLine(st.Command)))
+	}
+	return t.write(a.stdout)
+}
+
+// status is where a container is in its life, in words and a colour.
+func status(st sdcontainer.State, now time.Time) (words, colour string) {
+	switch {
+	case st.Status == sdcontainer.Running && st.Started != nil:
+		return "running " + age(now.Sub(*st.Started)), green
+	case st.Status == sdcontainer.Paused:
+		return "paused", yellow
+	case st.Status != sdcontainer.Stopped:
+		return string(st.Status), ""
+	case st.ExitUnknown:
+		return "ended, exit status unknown", red
+	case st.Exit == nil:
+		return "ending", yellow
+	}
+	what := strconv.Itoa(st.Exit.Code)
+	if st.Exit.OOMKilled {
+		what += ", out of memory"
+	}
+	if st.Exit.Code != 0 {
+		colour = red
+	}
+	return fmt.Sprintf("exited (%s) %s ago", what, age(now.Sub(st.Exit.At))), colour
+}
+
+func (a *app) inspect() *cobra.Command {
+	var format string
+	var spec bool
+	cmd := &cobra.Command{
+		Use:   "inspect [flags] NAME...",
+		Short: "Print all that is known of containers, as JSON",
+		Long: `Prints a JSON array with one object for each container, or with --spec the OCI
+runtime specs they were made from.
+
+A Go template sees the same fields by their Go names (ID, Status, Pid, Exit ...).`,
+		Example: `  sdcontainer inspect web
+  sdcontainer inspect --format '{{.Pid}}' web
+  sdcontainer inspect --spec web`,
+		ValidArgsFunction: a.completeNames,
+		Args:              names(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := checkFormat(format, "json"); err != nil {
+				return err
+			}
+			if spec {
+				return print(a, args, format, (*sdcontainer.Container).Spec)
+			}
+			return print(a, args, format, (*sdcontainer.Container).State)
+		},
+	}
+	cmd.Flags().BoolVar(&spec, "spec", false, "print the OCI runtime specs")
+	formatFlag(cmd, &format, "json")
+	return cmd
+}
+
+// print shows something of each named container, as JSON or through a template.
+func print[T any](a *app, names []string, format string, get func(*sdcontainer.Container) (T, error)) error {
+	items := []T{}
+	err := a.each(names, func(c *sdcontainer.Container) error {
+		item, err := get(c)
+		if err == nil {
+			items = append(items, item)
+		}
+		return err
+	})
+	items = slices.Clip(items)
+	if format == "json" {
+		return errors.Join(err, a.writeJSON(items))
+	}
+	return errors.Join(err, writeTemplate(a, format, items))
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
+)
+
+// configDir is where configurations are found by name.
+const configDir = "/etc/sdcontainer"
+
+type runOptions struct {
+	detach, terminal, interactive, remove, unit bool
+
+	name, rootfs string
+}
+
+func (a *app) run() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [flags] FILE [COMMAND [ARG...]]\n  sdcontainer run [flags] --rootfs DIR -- COMMAND [ARG...]",
+		Short: "Start a container and wait for it",
+		Long: `Starts a container and waits for it, or with -d returns once it runs.
+
+FILE is a TOML configuration; a name without a slash is looked up in
+` + configDir + ` too. COMMAND replaces the configuration's process.args.
+
+In the foreground signals are forwarded to the payload and its exit status
+becomes ours: its own code, 128+n when signal n ended it, 125 when sdcontainer
+itself failed, 126 when the program cannot be executed, 127 when it is not there.`,
+		Example: `  sdcontainer run hello.toml
+  sdcontainer run -d --name web1 web.toml
+  sdcontainer run --rm -t --rootfs /var/lib/machines/debian -- bash
+  echo text | sdcontainer run --rm -i --rootfs /var/lib/machines/busybox -- cat`,
+		ValidArgsFunction: a.completeConfigs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec, err := o.spec(args)
+			if err != nil {
+				return err
+			}
+			return a.runSpec(cmd.Context(), spec, o)
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.BoolVarP(&o.detach, "detach", "d", false, "return once the payload runs; its output goes to the journal")
+	f.BoolVarP(&o.terminal, "terminal", "t", false, "give the payload a terminal, connected to ours")
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "give the payload our standard input")
+	f.BoolVar(&o.remove, "rm", false, "remove the container when it has ended")
+	f.StringVar(&o.name, "name", "", "`name` of the container")
+	f.StringVar(&o.rootfs, "rootfs", "", "run a command in `directory`, without a configuration")
+	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
+	must(cmd.MarkFlagDirname("rootfs"))
+	return cmd
+}
+
+// check refuses combinations that contradict themselves.
+func (o runOptions) check() error {
+	switch {
+	case o.detach && (o.terminal || o.interactive):
+		return usage("-d leaves nobody to use -t or -i")
+	case o.unit && (o.detach || o.terminal || o.interactive):
+		return usage("--unit excludes -d, -t and -i: systemd supervises the payload")
+	}
+	return nil
+}
+
+// spec is what is to run.
+func (o *runOptions) spec(args []string) (*specs.Spec, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	var spec *specs.Spec
+	var err error
+	switch {
+	case o.rootfs != "":
+		if len(args) == 0 {
+			return nil, usage("--rootfs %s: no command: put it after --", o.rootfs)
+		}
+		if o.name == "" {
+			o.name = generatedName(o.rootfs)
+		}
+		spec, err = configs.FromRootfs(o.name, o.rootfs, args)
+	case len(args) == 0:
+		return nil, usage("want a configuration, or --rootfs DIR -- COMMAND")
+	default:
+		spec, err = loadConfig(args[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.rootfs == "" && len(args) > 1 {
+		spec.Process.Args = args[1:]
+	}
+	return spec, o.apply(spec)
+}
+
+// apply lays the flags over a configuration.
+func (o *runOptions) apply(spec *specs.Spec) error {
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		return err
+	}
+	if o.name != "" && o.name != s.Name {
+		if spec.Hostname == s.Name {
+			spec.Hostname = o.name
+		}
+		s.Name = o.name
+		s.Annotate(spec)
+	}
+	o.name = s.Name
+	if o.terminal {
+		spec.Process.Terminal = true
+	}
+	if spec.Process.Terminal && (o.detach || o.unit) {
+		return hinted{errors.New("process.terminal is set, and nobody would hold the terminal"),
+			"run it in the foreground with -t, or take process.terminal out of the configuration"}
+	}
+	return nil
+}
+
+// loadConfig compiles a configuration given by path, or by name in /etc.
+func loadConfig(file string) (*specs.Spec, error) {
+	path := findConfig(file)
+	spec, err := configs.Load(path, configs.LoadOptions{})
+	if err != nil {
+		return nil, hinted{err, configHint(file, path)}
+	}
+	return spec, nil
+}
+
+// findConfig is the path of a configuration given by path or by name.
+func findConfig(file string) string {
+	if _, err := os.Stat(file); err == nil || strings.Contains(file, "/") {
+		return file
+	}
+	for _, name := range []string{file, file + ".toml"} {
+		if path := filepath.Join(configDir, name); fileExists(path) {
+			return path
+		}
+	}
+	return file
+}
+
+func fileExists(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
+}
+
+func configHint(file, path string) string {
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && st.IsDir():
+		return "a directory: --rootfs " + quote(file) + " -- COMMAND runs a command in it"
+	case err != nil:
+		return "looked for " + quote(file) + " here and in " + configDir
+	}
+	return "sdcontainer check " + quote(file) + " repeats this without running anything"
+}
+
+// generatedName makes up a name for a container that has none.
+func generatedName(dir string) string {
+	keep := func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}
+	base := strings.Map(keep, filepath.Base(filepath.Clean(dir)))
+	if base == "" {
+		base = "rootfs"
+	}
+	b := make([]byte, 4)
+	_, _ = rand.Read(b) // never fails
+	return base[:min(len(base), 32)] + "-" + hex.EncodeToString(b)
+}
+
+// runSpec creates, starts and, in the foreground, waits.
+func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error {
+	s := &streams{}
+	foreground := !o.detach && !o.unit
+	if foreground && !spec.Process.Terminal {
+		var err error
+		if s, err = a.pipes(o.interactive); err != nil {
+			return err
+		}
+	}
+	defer s.restore()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sigs := catch(func(sig unix.Signal) {
+		if callsOff(sig) {
+			cancel(interrupted{sig})
+		}
+	})
+	defer sigs.stop()
+	timing := a.timing()
+	c, err := a.start(ctx, spec, s, sdcontainer.CreateOptions{
+		Stdin: s.in, Stdout: s.out, Stderr: s.err,
+		Detach: o.detach, Remove: o.remove, Service: o.unit, Timing: timing.add,
+	}, o.name)
+	timing.print(a.stderr)
+	if err != nil {
+		return err
+	}
+	if !foreground {
+		return a.greet(c, o)
+	}
+	wait := context.WithoutCancel(ctx)
+	sigs.hand(func(sig unix.Signal) {
+		if !s.handle(sig) {
+			_ = c.Signal(wait, sig, false) // it may just have ended
+		}
+	})
+	var late interrupted
+	if errors.As(context.Cause(ctx), &late) { // between the last look at ctx and now
+		_ = c.Signal(wait, late.sig, false)
+	}
+	exit, err := c.Wait(wait)
+	s.finish()
+	a.code = exit.Code
+	return err
+}
+
+// start creates and starts a container and connects its terminal.
+func (a *app) start(ctx context.Context, spec *specs.Spec, s *streams, o sdcontainer.CreateOptions, name string) (*sdcontainer.Container, error) {
+	c, err := a.rt.Create(ctx, name, spec, o)
+	s.started()
+	if err == nil {
+		if master := c.Terminal(); master != nil {
+			err = a.attach(s, master)
+		}
+		if err == nil {
+			err = c.Start(ctx)
+		} else {
+			err = errors.Join(err, c.Destroy(context.WithoutCancel(ctx), true))
+		}
+	}
+	var sig interrupted
+	if err != nil && errors.As(context.Cause(ctx), &sig) {
+		return nil, fmt.Errorf("%s: %w", name, sig)
+	}
+	return c, err
+}
+
+// greet says what a detached container is called and, to people, what to do with it.
+func (a *app) greet(c *sdcontainer.Container, o runOptions) error {
+	if o.unit {
+		return nil
+	}
+	if isTerminal(a.stderr) && isTerminal(a.stdout) {
+		st, err := c.State()
+		if err == nil {
+			fmt.Fprintf(a.stderr, "%s\n", paint(a.stderr, dim, fmt.Sprintf(
+				"%s runs as %s. See: sdcontainer logs -f %s; systemctl status %s", c.ID(), st.Unit, c.ID(), st.Unit)))
+		}
+	}
+	return a.println(c.ID())
+}
+
+// timingEnv asks for the times of a start's phases, as JSON lines on stderr.
+const timingEnv = "SDCONTAINER_TIMING"
+
+// timings collects phases: printing each at once would be part of the next.
+type timings struct {
+	began  time.Time
+	wanted bool
+	phases []phase
+}
+
+type phase struct {
+	Phase string  `json:"phase"`
+	Ms    float64 `json:"ms"` // since the command began
+}
+
+func (a *app) timing() *timings {
+	return &timings{began: a.began, wanted: os.Getenv(timingEnv) == "1"}
+}
+
+func (t *timings) add(name string, at time.Time) {
+	if t.wanted {
+		t.phases = append(t.phases, phase{name, float64(at.Sub(t.began).Microseconds()) / 1000})
+	}
+}
+
+func (t *timings) print(to *os.File) {
+	e := json.NewEncoder(to)
+	for _, p := range t.phases {
+		_ = e.Encode(p) // stderr is the last resort
+	}
+}

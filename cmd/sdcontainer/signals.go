@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// notForwarded are the catchable signals that are about this process, not about
+// the payload: its children, its pipes, its terminal, its job control, its own
+// mistakes, and the one the Go runtime uses.
+var notForwarded = map[unix.Signal]bool{
+	unix.SIGCHLD: true, unix.SIGURG: true, unix.SIGPIPE: true, unix.SIGPROF: true, unix.SIGVTALRM: true,
+	unix.SIGTSTP: true, unix.SIGTTIN: true, unix.SIGTTOU: true, unix.SIGCONT: true, unix.SIGWINCH: true,
+	unix.SIGSEGV: true, unix.SIGBUS: true, unix.SIGFPE: true, unix.SIGILL: true, unix.SIGTRAP: true,
+	unix.SIGABRT: true, unix.SIGSYS: true, unix.SIGSTKFLT: true,
+	unix.SIGKILL: true, unix.SIGSTOP: true,
+}
+
+const (
+	lastSignal    = 64
+	firstReserved = 32 // 32 and 33 belong to the C library
+	lastReserved  = 33
+)
+
+func forwarded() []os.Signal {
+	var all []os.Signal
+	for n := unix.Signal(1); n <= lastSignal; n++ {
+		if !notForwarded[n] && (n < firstReserved || n > lastReserved) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// signals catches what is sent to this process and gives it to whoever is in
+// charge at the moment. The zero value is not usable; see catch.
+type signals struct {
+	ch chan os.Signal
+	mu sync.Mutex
+	to func(unix.Signal)
+}
+
+// catch starts catching; to is called for each signal, one at a time.
+func catch(to func(unix.Signal)) *signals {
+	s := &signals{ch: make(chan os.Signal, lastSignal), to: to}
+	signal.Notify(s.ch, append(forwarded(), unix.SIGWINCH, unix.SIGCONT)...)
+	go func() {
+		for sig := range s.ch {
+			s.mu.Lock()
+			s.to(sig.(unix.Signal))
+			s.mu.Unlock()
+		}
+	}()
+	return s
+}
+
+// hand gives all further signals to somebody else.
+func (s *signals) hand(to func(unix.Signal)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.to = to
+}
+
+func (s *signals) stop() {
+	signal.Stop(s.ch)
+	close(s.ch)
+}
+
+// callsOff says whether a signal during a start means that it is not wanted any more.
+func callsOff(sig unix.Signal) bool {
+	return sig == unix.SIGHUP || sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGTERM
+}

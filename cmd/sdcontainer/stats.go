@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer"
+)
+
+// sample is one reading of one container.
+type sample struct {
+	ID string `json:"id"`
+	sdcontainer.Stats
+	// CPUPercent is the share of one CPU since the reading before, or at first
+	// since the start.
+	CPUPercent float64 `json:"cpuPercent"`
+}
+
+type statsOptions struct {
+	once, all bool
+	format    string
+	interval  span
+}
+
+func (a *app) stats() *cobra.Command {
+	o := statsOptions{interval: span{time.Second}}
+	cmd := &cobra.Command{
+		Use:   "stats [flags] [NAME...]",
+		Short: "Show what containers use",
+		Long: `Shows CPU time, memory, tasks and I/O of the named containers, or of all that
+run, as a table that refreshes itself until interrupted. Where standard output is
+no terminal, or with --no-stream, it is printed once.
+
+CPU is the share of one CPU since the last reading, at first since the start.
+--format json prints an array; with --stream one JSON object a line, for ever.`,
+		Example: `  sdcontainer stats
+  sdcontainer stats --no-stream web
+  sdcontainer stats --no-stream --format '{{.ID}} {{.Memory.Current}}'`,
+		ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFormat(o.format, "table", "json"); err != nil {
+				return err
+			}
+			return a.showStats(cmd, args, o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.once, "no-stream", false, "print once")
+	f.Bool("stream", false, "go on, also where standard output is no terminal")
+	f.VarP(&o.interval, "interval", "i", "how often")
+	formatFlag(cmd, &o.format, "table", "json")
+	cmd.MarkFlagsMutuallyExclusive("stream", "no-stream")
+	return cmd
+}
+
+func (a *app) showStats(cmd *cobra.Command, names []string, o statsOptions) error {
+	stream, _ := cmd.Flags().GetBool("stream") // it is defined
+	m := meter{a: a, names: names, last: map[string]sdcontainer.Stats{}}
+	samples, err := m.read()
+	if err != nil || o.once || !stream && !isTerminal(a.stdout) {
+		return errors.Join(err, a.printStats(samples, o.format))
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	return a.streamStats(ctx, &m, samples, o)
+}
+
+func (a *app) streamStats(ctx context.Context, m *meter, samples []sample, o statsOptions) error {
+	tick := time.NewTicker(max(o.interval.Duration, 100*time.Millisecond))
+	defer tick.Stop()
+	for {
+		if err := a.refresh(samples, o.format); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var err error
+		if samples, err = m.read(); err != nil {
+			return err
+		}
+		if len(m.names) > 0 && len(samples) == 0 {
+			return nil // all have ended
+		}
+	}
+}
+
+// refresh prints a reading over the last one, or after it where that cannot be.
+func (a *app) refresh(samples []sample, format string) error {
+	if format == "json" {
+		e := json.NewEncoder(a.stdout)
+		for _, s := range samples {
+			if err := e.Encode(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if isTerminal(a.stdout) && os.Getenv("TERM") != "dumb" {
+		const home, clear = "\x1b[H", "\x1b[J"
+		if _, err := io.WriteString(a.stdout, home+clear); err != nil {
+			return err
+		}
+	}
+	return a.printStats(samples, format)
+}
+
+func (a *app) printStats(samples []sample, format string) error {
+	switch format {
+	case "json":
+		return a.writeJSON(samples)
+	case "table":
+		return a.statsTable(samples)
+	}
+	return writeTemplate(a, format, samples)
+}
+
+func (a *app) statsTable(samples []sample) error {
+	t := a.table(false, "NAME", "CPU", "TIME", "MEMORY", "OF", "TASKS", "READ", "WRITTEN", "OOM KILLS")
+	for _, s := range samples {
+		of, colour := "-", ""
+		if s.Memory.Max > 0 {
+			share := float64(s.Memory.Current) / float64(s.Memory.Max)
+			of = fmt.Sprintf("%s (%.0f%%)", size(s.Memory.Max), 100*share)
+			colour = heat(share)
+		}
+		taskText := strconv.FormatUint(s.Tasks.Current, 10)
+		if s.Tasks.Max > 0 {
+			taskText += "/" + strconv.FormatUint(s.Tasks.Max, 10)
+		}
+		t.add(text(s.ID), number(fmt.Sprintf("%.1f%%", s.CPUPercent)), number(cpuTime(s.CPU.Usage)),
+			cell{text: size(s.Memory.Current), colour: colour, right: true}, number(of), number(taskText),
+			number(size(s.IO.ReadBytes)), number(size(s.IO.WriteBytes)), number(strconv.FormatUint(s.OOMKills, 10)))
+	}
+	return t.write(a.stdout)
+}
+
+// heat colours a share of a limit.
+func heat(share float64) string {
+	switch {
+	case share > 0.9:
+		return red
+	case share > 0.75:
+		return yellow
+	}
+	return ""
+}
+
+// A meter reads containers again and again.
+type meter struct {
+	a     *app
+	names []string
+	last  map[string]sdcontainer.Stats
+}
+
+// read takes a sample of each container. One that has ended is left out, at the
+// first reading only if it was not asked for by name.
+func (m *meter) read() ([]sample, error) {
+	samples := []sample{}
+	names := m.names
+	if len(names) == 0 {
+		states, err := m.a.states(false)
+		if err != nil {
+			return nil, err
+		}
+		for _, st := range states {
+			names = append(names, st.ID)
+		}
+	}
+	err := m.a.each(names, func(c *sdcontainer.Container) error {
+		s, err := m.sample(c)
+		_, seen := m.last[c.ID()]
+		if errors.Is(err, sdcontainer.ErrNotRunning) && (seen || len(m.names) == 0) {
+			return nil
+		}
+		if err == nil {
+			samples = append(samples, s)
+			m.last[c.ID()] = s.Stats
+		}
+		return err
+	})
+	if errors.Is(err, sdcontainer.ErrNotExist) && len(m.last) > 0 && !strings.Contains(err.Error(), "\n") {
+		err = nil // removed since the last reading
+	}
+	return samples, err
+}
+
+func (m *meter) sample(c *sdcontainer.Container) (sample, error) {
+	now, err := c.Stats()
+	if err != nil {
+		return sample{}, err
+	}
+	s := sample{ID: c.ID(), Stats: now}
+	used, since := now.CPU.Usage, time.Duration(0)
+	if last, ok := m.last[c.ID()]; ok {
+		used, since = used-last.CPU.Usage, now.At.Sub(last.At)
+	} else if st, err := c.State(); err == nil && st.Started != nil {
+		since = now.At.Sub(*st.Started)
+	}
+	if since > 0 {
+		s.CPUPercent = 100 * float64(used) / float64(since)
+	}
+	return s, nil
+}

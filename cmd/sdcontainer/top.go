@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func (a *app) top() *cobra.Command {
+	var noTrunc, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "top [flags] NAME",
+		Short: "List the processes of a container",
+		Long: `Lists the processes in a container's cgroup as the host's /proc has them. PID is
+the host's number, INSIDE the container's own; USER is the id inside the
+container, CPU the share of one CPU over the process's life.`,
+		Example:           "  sdcontainer top web",
+		ValidArgsFunction: a.completeOne,
+		Args:              arguments(1, 1, "the name of one container"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := a.load(args[0])
+			if err != nil {
+				return err
+			}
+			pids, err := c.Processes()
+			if err != nil {
+				return err
+			}
+			procs, err := processes(pids)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.writeJSON(procs)
+			}
+			return a.topTable(procs, noTrunc)
+		},
+	}
+	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "do not cut lines at the terminal's width")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// A process is one line of top.
+type process struct {
+	Pid     int           `json:"pid"`
+	Inside  int           `json:"insidePid"`
+	UID     uint32        `json:"hostUid"`
+	User    string        `json:"user"` // inside; "-" if it has no name there
+	State   string        `json:"state"`
+	CPU     float64       `json:"cpuPercent"`
+	Time    time.Duration `json:"cpuNsec"`
+	Memory  uint64        `json:"residentBytes"`
+	Command []string      `json:"command"`
+}
+
+func (a *app) topTable(procs []process, noTrunc bool) error {
+	t := a.table(noTrunc, "PID", "INSIDE", "USER", "STATE", "CPU", "MEMORY", "TIME", "COMMAND")
+	for _, p := range procs {
+		t.add(number(strconv.Itoa(p.Pid)), number(strconv.Itoa(p.Inside)), text(p.User), text(p.State),
+			number(fmt.Sprintf("%.1f%%", p.CPU)), number(size(p.Memory)), number(cpuTime(p.Time)), text(commandLine(p.Command)))
+	}
+	return t.write(a.stdout)
+}
+
+// cpuTime is minutes:seconds.hundredths.
+func cpuTime(d time.Duration) string {
+	return fmt.Sprintf("%d:%05.2f", d/time.Minute, (d % time.Minute).Seconds())
+}
+
+func processes(pids []int) ([]process, error) {
+	uptime, err := uptime()
+	if err != nil {
+		return nil, err
+	}
+	procs := []process{}
+	for _, pid := range pids {
+		p, err := readProcess(pid, uptime)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // ended meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		procs = append(procs, p)
+	}
+	return procs, nil
+}
+
+func uptime() (time.Duration, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0, os.NewSyscallError("clock_gettime", err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+func procFile(pid int, name string) ([]byte, error) {
+	return os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + name)
+}
+
+func readProcess(pid int, uptime time.Duration) (process, error) {
+	stat, err := procFile(pid, "stat")
+	if err != nil {
+		return process{}, err
+	}
+	status, err := procFile(pid, "status")
+	if err != nil {
+		return process{}, err
+	}
+	args, err := procFile(pid, "cmdline")
+	if err != nil {
+		return process{}, err
+	}
+	ids, err := procFile(pid, "uid_map")
+	if err != nil {
+		return process{}, err
+	}
+	p := process{Pid: pid, Inside: pid}
+	p.parseStat(string(stat), uptime)
+	p.parseStatus(string(status))
+	if args = bytes.TrimRight(args, "\x00"); len(args) > 0 {
+		p.Command = strings.Split(string(args), "\x00")
+	}
+	p.User = inside(p.UID, string(ids))
+	return p, nil
+}
+
+// ticks is USER_HZ, 100 on every architecture Linux has kept.
+const ticks = time.Second / 100
+
+// parseStat reads proc_pid_stat(5). The name may hold anything, parentheses too.
+func (p *process) parseStat(stat string, uptime time.Duration) {
+	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return
+	}
+	p.Command = []string{"[" + stat[open+1:end] + "]"}
+	f := strings.Fields(stat[end+1:]) // f[0] is field 3
+	const state, utime, stime, starttime = 0, 11, 12, 19
+	if len(f) <= starttime {
+		return
+	}
+	p.State = f[state]
+	p.Time = (atoi(f[utime]) + atoi(f[stime])) * ticks
+	if life := uptime - atoi(f[starttime])*ticks; life > 0 {
+		p.CPU = 100 * float64(p.Time) / float64(life)
+	}
+}
+
+// atoi reads a number of the kernel's.
+func atoi(s string) time.Duration {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return time.Duration(n)
+}
+
+func (p *process) parseStatus(status string) {
+	for line := range strings.Lines(status) {
+		name, value, _ := strings.Cut(line, ":")
+		f := strings.Fields(value)
+		if len(f) == 0 {
+			continue
+		}
+		switch name {
+		case "Uid":
+			p.UID = uint32(atoi(f[1])) // effective
+		case "NSpid":
+			p.Inside = int(atoi(f[len(f)-1]))
+		case "VmRSS":
+			p.Memory = uint64(atoi(f[0])) << 10
+		}
+	}
+}
+
+// inside is a host's user id as the user namespace with this map has it.
+func inside(uid uint32, idMap string) string {
+	for line := range strings.Lines(idMap) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		to, from, n := uint64(atoi(f[0])), uint64(atoi(f[1])), uint64(atoi(f[2]))
+		if id := uint64(uid); id >= from && id < from+n {
+			return strconv.FormatUint(to+id-from, 10)
+		}
+	}
+	return "-"
+}

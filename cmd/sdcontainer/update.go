@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// A limit is one flag of update and the property it becomes.
+type limit struct {
+	flag, alias, usage string
+	property           string
+	value              func(string) (property, text string, err error)
+}
+
+func limits() []limit {
+	return []limit{
+		{"memory", "memory-max", "most memory: `size`, share like 50%, infinity", "MemoryMax", sizeProperty("MemoryMax")},
+		{"memory-high", "", "memory above which it is slowed: `size`", "MemoryHigh", sizeProperty("MemoryHigh")},
+		{"memory-low", "", "memory protected if possible: `size`", "MemoryLow", sizeProperty("MemoryLow")},
+		{"memory-min", "", "memory protected in any case: `size`", "MemoryMin", sizeProperty("MemoryMin")},
+		{"swap", "memory-swap-max", "most swap: `size`", "MemorySwapMax", sizeProperty("MemorySwapMax")},
+		{"cpus", "cpu-quota", "CPU time: `share` like 150%, infinity", "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", configs.ParseQuota)},
+		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
+		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", "IOWeight", number64("IOWeight", configs.ParseWeight)},
+		{"tasks", "tasks-max", "most processes and threads: `number`, share, infinity", "TasksMax", tasks},
+	}
+}
+
+func (a *app) update() *cobra.Command {
+	var set []string
+	cmd := &cobra.Command{
+		Use:   "update [flags] NAME...",
+		Short: "Change limits of running containers",
+		Long: `Changes limits of running containers through their units, at once and for as long
+as they live; the configuration file stays as it is. Prints what changed.
+
+--set takes any property of a unit by its systemd name, with its value as in
+GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
+		Example: `  sdcontainer update --memory 512M --tasks 100 web
+  sdcontainer update --cpus 150% web
+  sdcontainer update --set 'MemoryZSwapMax=uint64 0' web`,
+		ValidArgsFunction: a.completeNames,
+		Args:              names(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			props, err := properties(cmd.Flags(), set)
+			if err != nil {
+				return err
+			}
+			return a.each(args, func(c *sdcontainer.Container) error { return a.change(cmd.Context(), c, props) })
+		},
+	}
+	aliases := map[string]string{}
+	for _, l := range limits() {
+		cmd.Flags().String(l.flag, "", l.usage)
+		if l.alias != "" {
+			aliases[l.alias] = l.flag
+		}
+	}
+	cmd.Flags().StringArrayVar(&set, "set", nil, "any property: `PROPERTY=VALUE`")
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if other, ok := aliases[name]; ok {
+			name = other
+		}
+		return pflag.NormalizedName(name)
+	})
+	return cmd
+}
+
+// sizeProperty makes a property of a size, or its Scale variant of a share.
+func sizeProperty(property string) func(string) (string, string, error) {
+	return func(s string) (string, string, error) {
+		n, err := configs.ParseSize(s)
+		return sized(property, n, err)
+	}
+}
+
+func tasks(s string) (string, string, error) {
+	n, err := configs.ParseCount(s)
+	return sized("TasksMax", n, err)
+}
+
+func sized(property string, n configs.Size, err error) (string, string, error) {
+	if n.Percent > 0 {
+		const whole = 1<<32 - 1 // systemd's UINT32_MAX is 100%
+		return property + "Scale", fmt.Sprintf("uint32 %d", uint32(n.Percent/100*whole)), err
+	}
+	return property, fmt.Sprintf("uint64 %d", n.Bytes), err
+}
+
+func number64(property string, parse func(string) (uint64, error)) func(string) (string, string, error) {
+	return func(s string) (string, string, error) {
+		n, err := parse(s)
+		return property, fmt.Sprintf("uint64 %d", n), err
+	}
+}
+
+// properties are those that the flags change, as GVariant text.
+func properties(flags *pflag.FlagSet, set []string) (map[string]string, error) {
+	props := map[string]string{}
+	var errs []error
+	for _, l := range limits() {
+		f := flags.Lookup(l.flag)
+		if !f.Changed {
+			continue
+		}
+		name, value, err := l.value(f.Value.String())
+		if err != nil {
+			errs = append(errs, usage("--%s %w", l.flag, err))
+		}
+		props[name] = value
+	}
+	for _, s := range set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			errs = append(errs, usage("--set %s: want PROPERTY=VALUE", s))
+			continue
+		}
+		if _, err := scope.Parse(name, value); err != nil {
+			errs = append(errs, usage("--set %w", err))
+		}
+		props[name] = value
+	}
+	if len(props) == 0 && len(errs) == 0 {
+		return nil, usage("nothing to change: give a limit, such as --memory 512M")
+	}
+	return props, errors.Join(errs...)
+}
+
+// change updates one container and prints what is different then.
+func (a *app) change(ctx context.Context, c *sdcontainer.Container, props map[string]string) error {
+	before, err := unitProperties(ctx, c, props)
+	if err != nil {
+		return err
+	}
+	if err := c.Update(ctx, nil, props); err != nil {
+		return err
+	}
+	after, err := unitProperties(ctx, c, props)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		line := fmt.Sprintf("%s: %s: %s (unchanged)", c.ID(), name, shown(name, after[name]))
+		if old := shown(name, before[name]); old != shown(name, after[name]) {
+			line = fmt.Sprintf("%s: %s: %s -> %s", c.ID(), name, old, shown(name, after[name]))
+		}
+		if err := a.println(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unitProperties are those of a container's unit that props are about, by the
+// names under which the manager gives them back.
+func unitProperties(ctx context.Context, c *sdcontainer.Container, props map[string]string) (map[string]any, error) {
+	var names []string
+	for name, value := range props {
+		p, err := scope.Parse(name, value)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, strings.TrimSuffix(p.Name, "Scale"))
+	}
+	st, err := c.State()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.Get(ctx, st.Unit, names...)
+}
+
+// shown is a property's value for people.
+func shown(name string, v any) string {
+	n, ok := v.(uint64)
+	switch {
+	case !ok:
+		return fmt.Sprint(v)
+	case n == configs.Infinity && strings.HasSuffix(name, "Weight"):
+		return "default"
+	case n == configs.Infinity:
+		return "infinity"
+	case strings.HasPrefix(name, "Memory"):
+		return size(n)
+	case name == "CPUQuotaPerSecUSec":
+		return fmt.Sprintf("%g%%", float64(n)/10000)
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+)
+
+// buildVersion is set by the linker for releases: -X main.buildVersion=1.0.
+var buildVersion = "devel"
+
+type versionInfo struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	OCI      string `json:"ociRuntimeSpec"`
+}
+
+func (a *app) version() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "version [flags]",
+		Short:             "Print the version",
+		Example:           "  sdcontainer version --json",
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Args:              arguments(0, 0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			v := versionOf()
+			if asJSON {
+				return a.writeJSON(v)
+			}
+			commit := ""
+			if v.Commit != "" {
+				commit = " (" + v.Commit[:min(len(v.Commit), 12)] + ")"
+			}
+			return a.println(fmt.Sprintf("sdcontainer %s%s, %s, %s", v.Version, commit, v.Go, v.Platform))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func versionOf() versionInfo {
+	v := versionInfo{Version: buildVersion, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, OCI: specs.Version}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Commit = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}

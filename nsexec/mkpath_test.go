@@ -156,6 +156,22 @@ func TestMkPathModes(t *testing.T) {
 			t.Errorf("%s: %v %v, want %v", c.path, info.Mode(), err, c.want)
 		}
 	}
+	// The mask of the program itself is what it was.
+	h := startHelper(t, StartOptions{})
+	p := New("mask")
+	r := p.Receive("root")
+	p.Umask(0o027)
+	p.MkPath(r, "/m", Dir, 0o777)
+	p.Mkdir(r, "n", 0o777)
+	p.End()
+	if err := h.Run(testContext(t), p, []*os.File{openPath(t, root)}, noSync); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{"m": 0o777, "n": 0o750} {
+		if info, err := os.Lstat(filepath.Join(root, name)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v %v, want %v", name, info.Mode(), err, want)
+		}
+	}
 	if info, err := os.Lstat(filepath.Join(root, "a")); err != nil || info.Mode() != 0o755|os.ModeDir {
 		t.Errorf("parent: %v %v", info.Mode(), err)
 	}

@@ -36,7 +36,7 @@ static int step_ok(const struct program *p, u32 n) {
 static int header_ok(const struct header *h, size_t len) {
 	return h->magic == MAGIC && h->size == len && h->nsteps >= 1 && h->nsteps <= MAX_STEPS &&
 	       h->nrelocs <= MAX_RELOCS && h->datalen >= 8 && h->datalen <= MAX_DATA && h->firstreg <= CONTROL &&
-	       h->nfds <= MAX_FDS && h->nfds <= CONTROL - h->firstreg &&
+	       h->nfds <= CONTROL - h->firstreg &&
 	       sizeof *h + h->nsteps * sizeof(struct step) + h->nrelocs * sizeof(struct reloc) + h->datalen == len;
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -238,6 +239,63 @@ func TestParserMutations(t *testing.T) {
 		m[n-1] = 1
 		if parser.accepts(t, m) {
 			t.Error("data without a 0 at its end accepted")
+		}
+	}
+}
+
+// grow is a program with more of something than there is room for in the
+// interpreter, but consistent in itself.
+func grow(t *testing.T, p *Program, relocs, data int) []byte {
+	b := encode(t, p)
+	steps := headerSize + int(le.Uint32(b[12:]))*stepSize
+	end := len(b) - int(le.Uint32(b[20:]))
+	b = slices.Concat(b[:steps], make([]byte, relocs*relocSize), b[steps:end], b[end:], make([]byte, data))
+	le.PutUint32(b[8:], uint32(len(b)))
+	le.PutUint32(b[16:], le.Uint32(b[16:])+uint32(relocs))
+	le.PutUint32(b[20:], le.Uint32(b[20:])+uint32(data))
+	return b
+}
+
+func TestParserLimits(t *testing.T) {
+	parser := startParser(t)
+	small := New("small")
+	small.End()
+	have := int(le.Uint32(encode(t, small)[20:]))
+	hook := func(state int) []byte {
+		p := New("hook")
+		p.Spawn("/h", nil, nil, make([]byte, maxState), 0)
+		p.End()
+		b := grow(t, p, 0, 1024)
+		le.PutUint64(b[headerSize+24+8:], uint64(state))
+		return b
+	}
+	steps := func(n int) []byte {
+		p := New("steps")
+		for range MaxSteps - 1 {
+			p.Umask(0)
+		}
+		p.End()
+		b := encode(t, p)
+		b = slices.Concat(b[:headerSize], bytes.Repeat(b[headerSize:headerSize+stepSize], n-MaxSteps), b[headerSize:])
+		le.PutUint32(b[8:], uint32(len(b)))
+		le.PutUint32(b[12:], uint32(n))
+		return b
+	}
+	for name, c := range map[string]struct {
+		program []byte
+		ok      bool
+	}{
+		"all data":     {grow(t, small, 0, MaxData-have), true},
+		"more data":    {grow(t, small, 0, MaxData-have+8), false},
+		"all relocs":   {grow(t, small, maxRelocs, 0), true},
+		"more relocs":  {grow(t, small, maxRelocs+1, 0), false},
+		"whole state":  {hook(maxState), true},
+		"larger state": {hook(maxState + 1), false},
+		"all steps":    {steps(MaxSteps), true},
+		"more steps":   {steps(MaxSteps + 1), false},
+	} {
+		if got := parser.accepts(t, c.program); got != c.ok {
+			t.Errorf("%s: %v, want %v", name, got, c.ok)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -154,6 +155,13 @@ func TestPayloadInheritsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(leak)
+	leakHigh, err := unix.FcntlInt(w.Fd(), unix.F_DUPFD, 150)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(leakHigh)
+	signal.Ignore(unix.SIGWINCH)
+	defer signal.Reset(unix.SIGWINCH)
 	h := startHelper(t, StartOptions{Stdout: w})
 	ctx := testContext(t)
 	spawn := spawnProgram(0, true)
@@ -172,6 +180,7 @@ func TestPayloadInheritsNothing(t *testing.T) {
 	}
 	w.Close()
 	unix.Close(leak)
+	unix.Close(leakHigh)
 	out, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)

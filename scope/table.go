@@ -32,8 +32,7 @@ const (
 	KindPathDuration      // (path, microseconds)
 )
 
-// A Group says what a property is about, and with it whether an untrusted
-// bundle may set it.
+// A Group says what a property is about.
 type Group int
 
 // The groups of properties.
@@ -197,8 +196,3 @@ func Lookup(name string) (Info, bool) {
 	}
 	return Properties[i], true
 }
-
-// Bundle tells whether an untrusted bundle may set the property: its own limits, how it
-// is stopped, and ordering that starts nothing. What reaches beyond the container
-// (SuccessAction=, Conflicts=, DeviceAllow=, Slice=) needs a trusted configuration.
-func (i Info) Bundle() bool { return i.Group != Host }

@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -85,18 +86,33 @@ func Parse(name, text string) (Property, error) {
 	return Property{Name: info.Name, Value: v, Since: info.Since}, nil
 }
 
+// words are examples of properties that take one of a few words, "auto" among them
+// where nothing is said here.
+var words = map[string]string{
+	"CollectMode": "inactive", "Description": "a web server", "DevicePolicy": "closed", "FailureAction": "none",
+	"KillMode": "mixed", "ManagedOOMPreference": "avoid", "OOMPolicy": "kill", "SuccessAction": "none",
+}
+
 // example is a value of the property's type as it may be written.
 func example(i Info) string {
+	switch i.Kind {
+	case KindCount:
+		return "uint64 100"
+	case KindBytes:
+		return "uint64 67108864"
+	case KindScale:
+		return "uint32 2147483648"
+	}
 	switch i.Sig {
 	case "b":
 		return "true"
 	case "s":
-		return "'kill'"
+		return "'" + cmp.Or(words[i.Name], "auto") + "'"
 	case "as":
 		return "['a.service']"
 	case "t":
 		return "uint64 1000000"
-	case "u", "i":
+	case "i":
 		return "15"
 	case "ay":
 		return "[byte 0x0f]"

@@ -69,7 +69,7 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"TasksMax", "'5'", "want t (GVariant text, for example uint64 1000000): at byte 0: want a number of 64 bits"},
+		{"TasksMax", "'5'", "want t (GVariant text, for example uint64 100): at byte 0: want a number of 64 bits"},
 		{"TasksMax", "-1", "a number of 64 bits"},
 		{"TasksMax", "5 6", `at byte 2: want nothing after the value`},
 		{"TasksMax", "", "a number"},

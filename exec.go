@@ -5,7 +5,6 @@ package sdcontainer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"

@@ -3,12 +3,52 @@
 package configs
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
+
+// The profiles: what a container is for decides what it begins with.
+const (
+	ProfileApp    = "app"    // a program
+	ProfileSystem = "system" // a systemd with services of its own
+)
+
+// A Profile is what a container has unless its configuration says otherwise.
+type Profile struct {
+	Capabilities []string // of a payload that is root in the container; others have none
+	Masked       []string // hidden paths
+	ReadOnly     []string // paths that can be read only
+	Rlimits      []specs.POSIXRlimit
+	Mounts       []specs.Mount
+	Tasks        uint64
+	OOMPolicy    string // "" is systemd's own
+}
+
+// Defaults is the profile of that name; ProfileApp for a name there is not.
+func Defaults(name string) Profile {
+	p := Profile{
+		Capabilities: appCapabilities, Masked: maskedPaths, ReadOnly: readonlyPaths, Rlimits: defaultRlimits,
+		Mounts: defaultMounts(), Tasks: 2048, OOMPolicy: "kill",
+	}
+	if name != ProfileSystem {
+		return p
+	}
+	p.Capabilities, p.Tasks, p.OOMPolicy = systemCapabilities, 16384, "continue"
+	// What systemd's container interface asks for: /run and /tmp of its own, and a
+	// cgroup tree it may write.
+	for i, m := range p.Mounts {
+		if m.Destination == "/sys/fs/cgroup" {
+			p.Mounts[i].Options = []string{"nosuid", "noexec", "nodev", "rw"}
+		}
+	}
+	p.Mounts = append(p.Mounts,
+		specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755", "size=20%"}},
+		specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", "size=20%"}})
+	return p
+}
 
 // Capabilities of the payload of profile "app" while it is root in the container.
 var appCapabilities = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
@@ -36,18 +76,17 @@ var maskedPaths = []string{
 // What is shown but cannot be written, whoever the payload is.
 var readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 
-const infinite = ^uint64(0)
-
 // Limits every payload gets, whatever the manager's own are.
 var defaultRlimits = []specs.POSIXRlimit{
-	{Type: "RLIMIT_CORE", Soft: 0, Hard: infinite},
+	{Type: "RLIMIT_CORE", Soft: 0, Hard: Infinity},
 	{Type: "RLIMIT_MEMLOCK", Soft: 8 << 20, Hard: 8 << 20},
 	{Type: "RLIMIT_MSGQUEUE", Soft: 819200, Hard: 819200},
 	{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 524288},
 	{Type: "RLIMIT_RTPRIO", Soft: 0, Hard: 0},
 }
 
-const defaultTasks = 2048
+// defaultUserns is the number of ids of an automatic user namespace range.
+const defaultUserns = 65536
 
 func defaultMounts() []specs.Mount {
 	return []specs.Mount{
@@ -62,49 +101,15 @@ func defaultMounts() []specs.Mount {
 }
 
 // FromRootfs is the Spec of a container that has a root directory, a command,
-// and the defaults of profile "app".
+// and the defaults of profile "app". Nothing in args is expanded.
 func FromRootfs(name, dir string, args []string) (*specs.Spec, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{file: abs, dir: "/", vals: map[string]any{
-		"name": name, "rootfs.path": abs, "process.args": slices.Clone(args),
-	}}
+	c := newCompiler(abs, LoadOptions{})
+	c.source, c.raw = "", true
+	maps.Copy(c.vals, map[string]any{"name": name, "rootfs.path": abs, "process.args": slices.Clone(args)})
 	c.build()
-	if len(c.problems) > 0 {
-		return nil, c.problems[0]
-	}
-	return c.spec, nil
-}
-
-// deviceCgroup is the OCI list of devices: nothing, then what is allowed.
-func deviceCgroup(policy string) []specs.LinuxDeviceCgroup {
-	if policy == "auto" {
-		return []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
-	}
-	list := []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
-	if policy == "strict" {
-		return list
-	}
-	for _, d := range []struct{ major, minor int64 }{
-		{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, // null zero full random urandom tty ptmx
-	} {
-		list = append(list, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &d.major, Minor: &d.minor, Access: "rwm"})
-	}
-	pts := int64(136)
-	return append(list, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &pts, Access: "rwm"})
-}
-
-// deviceOf describes the device node at path.
-func deviceOf(path string) (*specs.LinuxDevice, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return nil, err
-	}
-	kind := map[uint32]string{unix.S_IFCHR: "c", unix.S_IFBLK: "b"}[st.Mode&unix.S_IFMT]
-	if kind == "" {
-		return nil, errNoDevice
-	}
-	return &specs.LinuxDevice{Path: path, Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev))}, nil
+	return c.result()
 }

@@ -50,21 +50,20 @@ func (p Problem) Error() string { return p.String() }
 // Load compiles the TOML file at path, with the drop-ins path.d/*.toml, to a
 // Spec. The error lists every problem; each is a [Problem].
 func Load(path string, o LoadOptions) (*specs.Spec, error) {
-	spec, problems := load(path, o)
-	if len(problems) > 0 {
-		errs := make([]error, len(problems))
-		for i, p := range problems {
-			errs[i] = p
-		}
-		return nil, errors.Join(errs...)
+	c, err := load(path, o)
+	if err != nil {
+		return nil, err
 	}
-	return spec, nil
+	return c.result()
 }
 
 // Check lists everything that is wrong with the configuration at path.
 func Check(path string) []Problem {
-	_, problems := load(path, LoadOptions{})
-	return problems
+	c, err := load(path, LoadOptions{})
+	if err != nil {
+		return []Problem{{File: path, Msg: err.Error()}}
+	}
+	return c.problems
 }
 
 // place is where a value was written.
@@ -76,67 +75,146 @@ type place struct {
 // A compiler turns the keys of a configuration into a Spec.
 type compiler struct {
 	file     string // absolute
+	shown    string // the file as it was named, for messages
+	source   string
 	dir      string
 	o        LoadOptions
+	raw      bool           // no specifiers
 	vals     map[string]any // parsed, by key path with indices
 	places   map[string]place
 	mounts   int // elements of [[mount]]
 	devices  int
 	problems []Problem
+	bad      map[string]bool // keys that have a problem
 	expand   func(string) (string, error)
 
 	spec *specs.Spec
 	set  Settings
 }
 
-func load(path string, o LoadOptions) (*specs.Spec, []Problem) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, []Problem{{File: path, Msg: err.Error()}}
-	}
+func newCompiler(file string, o LoadOptions) *compiler {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	c := &compiler{file: abs, dir: filepath.Dir(abs), o: o, vals: map[string]any{}, places: map[string]place{}}
-	doc := c.read(path)
-	drops, err := filepath.Glob(path + ".d/*.toml")
+	return &compiler{file: file, shown: file, source: file, dir: filepath.Dir(file), o: o,
+		vals: map[string]any{}, places: map[string]place{}, bad: map[string]bool{}}
+}
+
+// result is the Spec, or all problems.
+func (c *compiler) result() (*specs.Spec, error) {
+	if len(c.problems) == 0 {
+		return c.spec, nil
+	}
+	errs := make([]error, len(c.problems))
+	for i, p := range c.problems {
+		errs[i] = p
+	}
+	return nil, errors.Join(errs...)
+}
+
+// load reads and compiles path and its drop-ins.
+func load(path string, o LoadOptions) (*compiler, error) {
+	abs, err := filepath.Abs(path)
 	if err != nil {
-		c.problems = append(c.problems, Problem{File: path + ".d", Msg: err.Error()})
+		return nil, err
+	}
+	c := newCompiler(abs, o)
+	c.shown = path
+	doc, at := c.read(path)
+	c.place("", path, at)
+	drops, err := dropIns(path)
+	if err != nil {
+		c.problems = append(c.problems, Problem{File: path + ".d", Msg: reason(err)})
 	}
 	for _, d := range drops {
-		merge(doc, c.read(d))
+		if more, at := c.read(d); doc != nil {
+			c.merge(doc, more, "", d, at)
+		}
 	}
-	if len(c.problems) == 0 || doc != nil {
+	if doc != nil {
 		c.parse(doc)
 		c.build()
+		c.validate()
 	}
 	slices.SortStableFunc(c.problems, func(a, b Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
 	})
-	return c.spec, c.problems
+	return c, nil
 }
 
-// read decodes one file and remembers where its keys stand.
-func (c *compiler) read(file string) map[string]any {
-	b, err := os.ReadFile(file)
+// dropIns are the files of the directory beside the configuration, in order.
+func dropIns(path string) ([]string, error) {
+	entries, err := os.ReadDir(path + ".d")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var files []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".toml") && !strings.HasPrefix(e.Name(), ".") {
+			files = append(files, filepath.Join(path+".d", e.Name()))
+		}
+	}
+	return files, err
+}
+
+// validate is the last net: what the keys come to must make sense as a Spec, too.
+func (c *compiler) validate() {
+	if len(c.problems) > 0 {
+		return
+	}
+	if err := Validate(c.spec); err != nil {
+		c.problems = append(c.problems, Problem{File: c.shown, Msg: err.Error()})
+	}
+}
+
+// read decodes one file and finds where its keys stand.
+func (c *compiler) read(file string) (map[string]any, map[string]position) {
+	b, err := readFile(file)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: file, Msg: reason(err)})
-		return nil
+		return nil, nil
 	}
-	var doc map[string]any
+	doc := map[string]any{}
 	if _, err := toml.Decode(string(b), &doc); err != nil {
-		p := Problem{File: file, Msg: err.Error()}
+		p := Problem{File: file, Line: 1, Column: 1, Msg: err.Error()}
 		var syntax toml.ParseError
 		if errors.As(err, &syntax) {
 			p.Line, p.Column, p.Key, p.Msg = syntax.Position.Line, max(syntax.Position.Col, 1), syntax.LastKey, syntax.Message
 		}
 		c.problems = append(c.problems, p)
-		return nil
+		return nil, nil
 	}
-	for key, at := range positions(string(b)) {
-		c.places[key] = place{file, at}
+	return doc, positions(string(b))
+}
+
+// place notes where the keys at and below path stand, in the place of what was
+// known of them.
+func (c *compiler) place(path, file string, at map[string]position) {
+	under := func(key string) bool {
+		rest, ok := strings.CutPrefix(key, path)
+		return ok && (path == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 	}
-	return doc
+	maps.DeleteFunc(c.places, func(key string, _ place) bool { return under(key) })
+	for key, p := range at {
+		if under(key) {
+			c.places[key] = place{file, p}
+		}
+	}
+}
+
+// merge lays a drop-in over a document: tables merge, everything else replaces.
+func (c *compiler) merge(into, from map[string]any, path, file string, at map[string]position) {
+	for k, v := range from {
+		below := join(path, k)
+		a, ok1 := into[k].(map[string]any)
+		b, ok2 := v.(map[string]any)
+		if ok1 && ok2 {
+			c.merge(a, b, below, file, at)
+			continue
+		}
+		into[k] = v
+		c.place(below, file, at)
+	}
 }
 
 func reason(err error) string {
@@ -147,22 +225,10 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// merge lays a drop-in over a document: tables merge, everything else replaces.
-func merge(into, from map[string]any) {
-	for k, v := range from {
-		a, ok1 := into[k].(map[string]any)
-		b, ok2 := v.(map[string]any)
-		if ok1 && ok2 {
-			merge(a, b)
-		} else if into != nil {
-			into[k] = v
-		}
-	}
-}
-
 // problem notes that the value at path is wrong.
 func (c *compiler) problem(path, format string, a ...any) {
 	at := c.where(path)
+	c.bad[path] = true
 	c.problems = append(c.problems, Problem{File: at.file, Line: at.at.line, Column: at.at.col, Key: plain(path), Msg: fmt.Sprintf(format, a...)})
 }
 
@@ -178,33 +244,36 @@ func (c *compiler) where(path string) place {
 		}
 		p = p[:i]
 	}
-	return place{file: c.file}
+	return place{c.shown, position{1, 1}}
 }
 
 // plain is a path as people write it: without the numbers of array elements.
 func plain(path string) string {
-	i := strings.IndexByte(path, '[')
-	if i < 0 {
-		return path
+	for _, array := range []string{"mount[", "device["} {
+		if rest, ok := strings.CutPrefix(path, array); ok {
+			_, rest, _ = strings.Cut(rest, "]")
+			path = array[:len(array)-1] + rest
+		}
 	}
-	j := strings.IndexByte(path, ']')
-	return path[:i] + path[j+1:]
+	if i := strings.LastIndexByte(path, '['); i > 0 && strings.HasSuffix(path, "]") {
+		path = path[:i]
+	}
+	return path
 }
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // parse checks every key of the document and keeps what it means.
 func (c *compiler) parse(doc map[string]any) {
-	if doc == nil {
-		return
-	}
-	c.table("", "", doc)
+	c.walk("", "", doc)
 	if _, ok := doc["version"]; !ok {
-		c.problems = append(c.problems, Problem{File: c.file, Line: 1, Column: 1, Key: "version", Msg: "missing: write version = 1"})
+		c.problem("version", "missing: write version = 1")
 	}
 }
 
-// table walks a table. path has array indices, pattern has [] in their place.
-func (c *compiler) table(path, pattern string, t map[string]any) {
-	for _, name := range slices.Sorted(maps.Keys(t)) {
+// walk checks a table. path has array indices, pattern has [] in their place.
+func (c *compiler) walk(path, pattern string, t map[string]any) {
+	for _, name := range sortedKeys(t) {
 		v, at, pat := t[name], join(path, name), join(pattern, name)
 		if k := find(pat); k != nil {
 			c.value(k, at, v)
@@ -226,7 +295,7 @@ func (c *compiler) table(path, pattern string, t map[string]any) {
 		case !isTable:
 			c.problem(at, "want a table: [%s]", pat)
 		default:
-			c.table(at, pat, sub)
+			c.walk(at, pat, sub)
 		}
 	}
 }
@@ -263,7 +332,7 @@ func (c *compiler) elements(path, pattern string, v any) {
 		return
 	}
 	for i, t := range list {
-		c.table(path+"["+strconv.Itoa(i)+"]", pattern+"[]", t)
+		c.walk(index(path, i), pattern+"[]", t)
 	}
 	if pattern == "mount" {
 		c.mounts = len(list)
@@ -272,13 +341,34 @@ func (c *compiler) elements(path, pattern string, v any) {
 	}
 }
 
+// value parses the value of a key; in a table with free names, each of them.
 func (c *compiler) value(k *Key, path string, v any) {
+	if k.Kind.elem == nil {
+		if parsed, ok := c.parsed(&k.Kind, path, v); ok {
+			c.vals[path] = parsed
+		}
+		return
+	}
+	t, ok := v.(map[string]any)
+	if !ok {
+		c.problem(path, "%s: want a %s like { NAME = ... }", show(v), k.Kind.Name)
+		return
+	}
+	out := make(map[string]any, len(t))
+	for _, name := range sortedKeys(t) {
+		if parsed, ok := c.parsed(k.Kind.elem, join(path, name), t[name]); ok {
+			out[name] = parsed
+		}
+	}
+	c.vals[path] = out
+}
+
+func (c *compiler) parsed(k *Kind, path string, v any) (any, bool) {
 	parsed, err := k.parse(v)
 	if err != nil {
 		c.problem(path, "%s: want %s", show(v), err)
-		return
 	}
-	c.vals[path] = parsed
+	return parsed, err == nil
 }
 
 // show prints a value of the document for a message.
@@ -328,4 +418,8 @@ func get[T any](c *compiler, path string, def T) T {
 	return def
 }
 
-func (c *compiler) has(path string) bool { _, ok := c.vals[path]; return ok }
+// has says whether a key is given, rightly or wrongly.
+func (c *compiler) has(path string) bool {
+	_, ok := c.vals[path]
+	return ok || c.bad[path]
+}

@@ -11,15 +11,6 @@ import (
 	"strings"
 )
 
-func parseRange(low, high int64) parser {
-	return func(v any) (any, error) {
-		if n, ok := v.(int64); ok && n >= low && n <= high {
-			return n, nil
-		}
-		return nil, fmt.Errorf("a whole number from %d to %d", low, high)
-	}
-}
-
 func parseIDs(v any) (any, error) {
 	list, ok := v.([]any)
 	var out []uint32
@@ -63,9 +54,30 @@ func modeOrPath(v any, words ...string) (any, error) {
 	return nil, fmt.Errorf(`%s or "path:/FILE"`, strings.Join(quoted, ", "))
 }
 
-func parseNamespace(v any) (any, error) { return modeOrPath(v, "private", "host") }
+func parseUserns(v any) (any, error) {
+	if v == "keep-id" || v == "managed" {
+		return nil, fmt.Errorf(`"auto", "manual", "none" or "path:/FILE": mode %s is not supported yet`, v)
+	}
+	return modeOrPath(v, "auto", "manual", "none")
+}
 
-func parseUserns(v any) (any, error) { return modeOrPath(v, "auto", "manual", "none") }
+// kindMountType and kindProfile also know what is to come.
+var (
+	kindMountType = notYet(words("bind", "tmpfs", "overlay", "raw"), "volume", "image")
+	kindProfile   = notYet(words("app", "system"), "strict", "privileged")
+)
+
+func notYet(k Kind, coming ...string) Kind {
+	now := k.parse
+	k.parse = func(v any) (any, error) {
+		got, err := now(v)
+		if s, ok := v.(string); ok && slices.Contains(coming, s) {
+			err = fmt.Errorf("%w; %q is not supported yet", err, s)
+		}
+		return got, err
+	}
+	return k
+}
 
 func parseNetwork(v any) (any, error) {
 	if s, ok := v.(string); ok {
@@ -88,7 +100,7 @@ func parseAccess(v any) (any, error) {
 
 func parseIOWeight(v any) (any, error) {
 	w, err := parseWeight(v)
-	if err != nil || w == uint64(0) {
+	if err != nil || w == idleWeight {
 		return nil, errors.New("a number from 1 to 10000")
 	}
 	return w, nil

@@ -62,10 +62,18 @@ func specifier(c byte, name string) (string, error) {
 		return either("/var/log", "XDG_STATE_HOME", ".local/state/log"), nil
 	case 'E':
 		return either("/etc", "XDG_CONFIG_HOME", ".config"), nil
+	case 'T':
+		return "/tmp", nil
+	case 'V':
+		return "/var/tmp", nil
 	case 'h':
-		return os.UserHomeDir()
+		return either("/root", "HOME", ""), nil
 	case 'H':
 		return os.Hostname()
+	case 'l':
+		host, err := os.Hostname()
+		host, _, _ = strings.Cut(host, ".")
+		return host, err
 	case 'm':
 		return firstLine("/etc/machine-id")
 	case 'b':
@@ -74,7 +82,7 @@ func specifier(c byte, name string) (string, error) {
 	case 'v':
 		return firstLine("/proc/sys/kernel/osrelease")
 	}
-	return "", fmt.Errorf("unknown specifier %%%c: known are %%n %%t %%S %%C %%L %%E %%h %%H %%m %%b %%v and %%%%", c)
+	return "", fmt.Errorf("unknown specifier %%%c: known are %%n %%i %%t %%S %%C %%L %%E %%T %%V %%h %%H %%l %%m %%b %%v, and %%%% for a percent sign", c)
 }
 
 func firstLine(file string) (string, error) {

@@ -69,6 +69,59 @@ func bytesOf(s string) (uint64, error) {
 	return uint64(n * factor), nil
 }
 
+const wantBytes = `a size like "512M" (K, M, G, T are powers of 1024), a number of bytes or "infinity"`
+
+// parseBytes is a size that cannot be a share.
+func parseBytes(v any) (any, error) {
+	n, err := parseSize(v)
+	if err != nil || n.(Size).Percent > 0 {
+		return nil, errors.New(wantBytes)
+	}
+	return n.(Size).Bytes, nil
+}
+
+// parseRate is bytes a second.
+func parseRate(v any) (any, error) {
+	n, err := parseBytes(v)
+	if err != nil || n == uint64(0) {
+		return nil, errors.New(`bytes a second, like "20M"`)
+	}
+	return n, nil
+}
+
+func parseShare(v any) (any, error) {
+	if s, ok := v.(string); ok {
+		if p, ok := percent(s); ok && p <= 100 {
+			return p, nil
+		}
+	}
+	return nil, errors.New(`a share like "60%"`)
+}
+
+const wantRlimit = `a number, "infinity", or "SOFT:HARD" with SOFT at most HARD`
+
+// parseRlimit gives the soft and the hard limit.
+func parseRlimit(v any) (any, error) {
+	text, ok := scalar(v)
+	soft, hard, two := strings.Cut(text, ":")
+	if !two {
+		hard = soft
+	}
+	s, err1 := rlimit(soft)
+	h, err2 := rlimit(hard)
+	if !ok || err1 != nil || err2 != nil || s > h {
+		return nil, errors.New(wantRlimit)
+	}
+	return [2]uint64{s, h}, nil
+}
+
+func rlimit(s string) (uint64, error) {
+	if s == "infinity" || s == "unlimited" {
+		return Infinity, nil
+	}
+	return strconv.ParseUint(s, 10, 64)
+}
+
 const wantSpan = `a time like "10s", "1min 30s", "500ms", a number of seconds or "infinity"`
 
 var spanUnits = []struct {
@@ -180,6 +233,9 @@ func parseCount(v any) (any, error) {
 	return nil, errors.New(wantCount)
 }
 
+// idleWeight stands for the idle class.
+const idleWeight = uint64(0)
+
 const wantWeight = `a number from 1 to 10000, or "idle" for CPU`
 
 func parseWeight(v any) (any, error) {
@@ -190,7 +246,7 @@ func parseWeight(v any) (any, error) {
 		}
 	case string:
 		if v == "idle" {
-			return uint64(0), nil
+			return idleWeight, nil
 		}
 		if n, err := strconv.ParseUint(v, 10, 16); err == nil && n >= 1 && n <= 10000 {
 			return n, nil
@@ -296,13 +352,6 @@ func parseBool(v any) (any, error) {
 	return nil, errors.New("true or false, without quotes")
 }
 
-func parseInt(v any) (any, error) {
-	if n, ok := v.(int64); ok {
-		return n, nil
-	}
-	return nil, errors.New("a whole number, without quotes")
-}
-
 // scalar is a string, number or boolean as text: what a table of free keys holds.
 func scalar(v any) (string, bool) {
 	switch v := v.(type) {
@@ -318,20 +367,11 @@ func scalar(v any) (string, bool) {
 	return "", false
 }
 
-func parseStringTable(v any) (any, error) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, errors.New(`a table like { NAME = "value" }`)
+func parseText(v any) (any, error) {
+	if s, ok := scalar(v); ok {
+		return s, nil
 	}
-	out := make(map[string]string, len(m))
-	for k, x := range m {
-		s, ok := scalar(x)
-		if !ok {
-			return nil, fmt.Errorf(`a table like { NAME = "value" }; %s is no string or number`, k)
-		}
-		out[k] = s
-	}
-	return out, nil
+	return nil, errors.New("a string, number or boolean, without NUL characters")
 }
 
 func parseListTable(v any) (any, error) {
@@ -352,24 +392,6 @@ func parseListTable(v any) (any, error) {
 		out[k] = list.([]string)
 	}
 	return out, nil
-}
-
-// oneOf is a string among some.
-func oneOf(words ...string) parser {
-	return func(v any) (any, error) {
-		if s, ok := v.(string); ok {
-			for _, w := range words {
-				if s == w {
-					return s, nil
-				}
-			}
-		}
-		quoted := make([]string, len(words))
-		for i, w := range words {
-			quoted[i] = strconv.Quote(w)
-		}
-		return nil, errors.New("one of " + strings.Join(quoted, ", "))
-	}
 }
 
 // nearest is the word most like s, if one is like it at all.

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+var capabilityNames = strings.Fields(`CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_BPF
+	CAP_CHECKPOINT_RESTORE CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_IPC_LOCK CAP_IPC_OWNER
+	CAP_KILL CAP_LEASE CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_MKNOD CAP_NET_ADMIN CAP_NET_BIND_SERVICE
+	CAP_NET_BROADCAST CAP_NET_RAW CAP_PERFMON CAP_SETFCAP CAP_SETGID CAP_SETPCAP CAP_SETUID CAP_SYSLOG CAP_SYS_ADMIN
+	CAP_SYS_BOOT CAP_SYS_CHROOT CAP_SYS_MODULE CAP_SYS_NICE CAP_SYS_PACCT CAP_SYS_PTRACE CAP_SYS_RAWIO CAP_SYS_RESOURCE
+	CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_WAKE_ALARM`)
+
+// The keys that give a set itself.
+var explicitSets = []string{"bounding", "effective", "permitted", "inheritable"}
+
+func (c *compiler) buildCapabilities() {
+	const p = "capabilities."
+	for _, set := range explicitSets {
+		if !c.has(p + set) {
+			continue
+		}
+		for _, k := range []string{"preset", "add", "drop"} {
+			if c.has(p+k) && !c.wrong(p+k) {
+				c.problem(p+k, "does not go with capabilities.%s, which gives the set itself", set)
+			}
+		}
+	}
+	ambient := c.capNames(p + "ambient")
+	list := c.presetCapabilities()
+	list = append(list, c.capNames(p+"add")...)
+	list = append(list, ambient...)
+	drop := c.capNames(p + "drop")
+	list = slices.DeleteFunc(list, func(n string) bool { return slices.Contains(drop, n) })
+	slices.Sort(list)
+	list = slices.Compact(list)
+	sets := &specs.LinuxCapabilities{Bounding: list, Permitted: list, Effective: list, Inheritable: ambient, Ambient: ambient}
+	for _, set := range explicitSets {
+		if c.has(p + set) {
+			*setOf(sets, set) = c.capNames(p + set)
+		}
+	}
+	c.checkSets(sets)
+	c.spec.Process.Capabilities = sets
+}
+
+func setOf(s *specs.LinuxCapabilities, name string) *[]string {
+	return map[string]*[]string{"bounding": &s.Bounding, "effective": &s.Effective, "permitted": &s.Permitted,
+		"inheritable": &s.Inheritable, "ambient": &s.Ambient}[name]
+}
+
+// checkSets applies the kernel's rules (capabilities(7)), and reports what could
+// have no effect.
+func (c *compiler) checkSets(s *specs.LinuxCapabilities) {
+	const p = "capabilities."
+	for _, rule := range []struct{ part, whole string }{
+		{"effective", "permitted"}, {"permitted", "bounding"}, {"ambient", "permitted"}, {"ambient", "inheritable"},
+	} {
+		for _, n := range *setOf(s, rule.part) {
+			if !slices.Contains(*setOf(s, rule.whole), n) && !c.wrong(p+rule.part) {
+				c.problem(p+rule.part, "%s: is not in the %s set", n, rule.whole)
+			}
+		}
+	}
+	// A user that is not root loses all but ambient ones at exec, and with
+	// no_new_privs can never get them back.
+	if c.has(p+"add") && !isRoot(c.spec.Process.User) && c.spec.Process.NoNewPrivileges && !c.wrong(p+"add") {
+		for _, n := range c.capNames(p + "add") {
+			if !slices.Contains(s.Ambient, n) {
+				c.problem(p+"add", "%s: user %q would lose it at exec (use capabilities.ambient)", n, get(c, "process.user", "0"))
+			}
+		}
+	}
+}
+
+func (c *compiler) presetCapabilities() []string {
+	switch preset := get(c, "capabilities.preset", "default"); {
+	case preset == "all":
+		return slices.Clone(capabilityNames)
+	case preset == "none":
+		return nil
+	case !isRoot(c.spec.Process.User):
+		return nil
+	}
+	return slices.Clone(Defaults(c.set.Profile).Capabilities)
+}
+
+func (c *compiler) capNames(at string) []string {
+	var out []string
+	for i, n := range get(c, at, []string(nil)) {
+		full := "CAP_" + strings.TrimPrefix(strings.ToUpper(n), "CAP_")
+		if slices.Contains(capabilityNames, full) {
+			out = append(out, full)
+			continue
+		}
+		hint := ""
+		if near := nearest(full, slices.Clone(capabilityNames)); near != "" {
+			hint = "; did you mean " + near + "?"
+		}
+		if !c.wrong(index(at, i)) {
+			c.problem(index(at, i), "%q: no such capability%s", n, hint)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A parser turns what TOML says into the value a key holds; its error says what
+// the key accepts.
+type parser func(any) (any, error)
+
+// A Kind is what a key accepts.
+type Kind struct {
+	Name   string // for people: string, size, time ...
+	Schema string // the JSON Schema of one value
+	parse  parser
+	elem   *Kind // of a table with free names: of each value
+}
+
+const (
+	schemaString  = `{"type": "string"}`
+	schemaStrings = `{"type": "array", "items": {"type": "string"}}`
+	schemaScalar  = `{"type": ["string", "number", "boolean"]}`
+	schemaTexts   = `{"type": "object", "additionalProperties": ` + schemaScalar + `}`
+	schemaFree    = `{"type": "object", "additionalProperties": {"anyOf": [` + schemaScalar + `, ` + schemaStrings + `]}}`
+	schemaSize    = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?([KMGTPkmgtp]([iI]?[bB])?|[bB])?|[0-9]+(\\.[0-9]+)?%|infinity)$"}]}`
+	schemaBytes   = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?([KMGTPkmgtp]([iI]?[bB])?|[bB])?|infinity)$"}]}`
+	schemaCount   = `{"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^([0-9]+|[0-9]+(\\.[0-9]+)?%|infinity)$"}]}`
+	schemaSpan    = `{"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^( *[0-9]+(\\.[0-9]+)? *[a-z]*)+ *$|^infinity$"}]}`
+	schemaQuota   = `{"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?%|infinity)$"}`
+	schemaWeight  = `{"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10000}, {"type": "string", "pattern": "^([0-9]{1,5}|idle)$"}]}`
+	schemaIO      = `{"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10000}, {"type": "string", "pattern": "^[0-9]{1,5}$"}]}`
+	schemaCPUs    = `{"type": "string", "pattern": "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"}`
+	schemaMode    = `{"type": "string", "pattern": "^[0-7]{1,4}$"}`
+	schemaSignal  = `{"type": "string", "pattern": "^((SIG|sig)?[A-Za-z]+[0-9]*([+-][0-9]+)?|[0-9]+)$"}`
+	schemaOrPath  = `{"type": "string", "pattern": "^(WORDS|path:/.*)$"}`
+	schemaRlimit  = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+|infinity)(:([0-9]+|infinity))?$"}]}`
+)
+
+var (
+	kindVersion    = Kind{"int", `{"const": 1}`, parseVersion, nil}
+	kindString     = Kind{"string", schemaString, parseString, nil}
+	kindBool       = Kind{"bool", `{"type": "boolean"}`, parseBool, nil}
+	kindStrings    = Kind{"strings", schemaStrings, parseStrings, nil}
+	kindIDs        = Kind{"ids", `{"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 4294967294}}`, parseIDs, nil}
+	kindMode       = Kind{"mode", schemaMode, parseMode, nil}
+	kindText       = Kind{"text", schemaScalar, parseText, nil}
+	kindTexts      = Kind{"table of text", schemaTexts, nil, &kindText}
+	kindDirectives = Kind{"table", schemaFree, parseListTable, nil}
+	kindProperties = Kind{"table", schemaFree, parseScope, nil}
+	kindSignal     = Kind{"signal", schemaSignal, parseSignalName, nil}
+	kindNamespace  = orPath("private", "host")
+	kindUserns     = Kind{"string", orPath("auto", "manual", "none").Schema, parseUserns, nil}
+	kindNetwork    = Kind{"string", orPath("none", "host").Schema, parseNetwork, nil}
+	kindSize       = Kind{"size", schemaSize, parseSize, nil}
+	kindBytes      = Kind{"size", schemaBytes, parseBytes, nil}
+	kindCount      = Kind{"count", schemaCount, parseCount, nil}
+	kindSpan       = Kind{"time", schemaSpan, parseSpan, nil}
+	kindQuota      = Kind{"cpu", schemaQuota, parseQuota, nil}
+	kindWeight     = Kind{"weight", schemaWeight, parseWeight, nil}
+	kindIOWeight   = Kind{"weight", schemaIO, parseIOWeight, nil}
+	kindCPUs       = Kind{"cpus", schemaCPUs, parseCPUs, nil}
+	kindAddresses  = Kind{"networks", schemaStrings, parseAddresses, nil}
+	kindAccess     = Kind{"string", `{"type": "string", "pattern": "^[rwm]+$"}`, parseAccess, nil}
+	kindLevel      = Kind{"string", words(levels...).Schema, parseLevel, nil}
+	kindRlimit     = Kind{"limit", schemaRlimit, parseRlimit, nil}
+	kindRate       = Kind{"size", schemaBytes, parseRate, nil}
+	kindShare      = Kind{"percent", `{"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?%$"}`, parseShare, nil}
+)
+
+// tableOf is a table with free names.
+func tableOf(elem Kind) Kind {
+	return Kind{"table of " + elem.Name, `{"type": "object", "additionalProperties": ` + elem.Schema + `}`, nil, &elem}
+}
+
+// words is one of some words.
+func words(list ...string) Kind {
+	quoted := make([]string, len(list))
+	for i, w := range list {
+		quoted[i] = strconv.Quote(w)
+	}
+	all := strings.Join(quoted, ", ")
+	return Kind{"string", `{"enum": [` + all + `]}`, func(v any) (any, error) {
+		if s, ok := v.(string); ok {
+			for _, w := range list {
+				if s == w {
+					return s, nil
+				}
+			}
+		}
+		return nil, fmt.Errorf("one of %s", all)
+	}, nil}
+}
+
+// between is a whole number in a range.
+func between(low, high int64) Kind {
+	schema := fmt.Sprintf(`{"type": "integer", "minimum": %d, "maximum": %d}`, low, high)
+	return Kind{"int", schema, func(v any) (any, error) {
+		if n, ok := v.(int64); ok && n >= low && n <= high {
+			return n, nil
+		}
+		return nil, fmt.Errorf("a whole number from %d to %d", low, high)
+	}, nil}
+}
+
+// orPath is one of some words, or the path of a namespace.
+func orPath(list ...string) Kind {
+	return Kind{"string", strings.Replace(schemaOrPath, "WORDS", strings.Join(list, "|"), 1), func(v any) (any, error) {
+		return modeOrPath(v, list...)
+	}, nil}
+}

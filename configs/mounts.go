@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func (c *compiler) buildMounts() {
+	c.spec.Mounts = Defaults(c.set.Profile).Mounts
+	seen := map[string]bool{}
+	for i := range c.mounts {
+		at := index("mount", i) + "."
+		m, ok := c.mount(at)
+		if !ok {
+			continue
+		}
+		if seen[m.Destination] {
+			c.problem(at+"target", "%q: is the target of another [[mount]] already", m.Destination)
+		}
+		seen[m.Destination] = true
+		// In the place of a default one.
+		c.spec.Mounts = slices.DeleteFunc(c.spec.Mounts, func(d specs.Mount) bool { return d.Destination == m.Destination })
+		c.spec.Mounts = append(c.spec.Mounts, m)
+	}
+}
+
+var mountKeys = []string{"source", "read_only", "recursive", "idmap", "optional", "create", "propagation",
+	"size", "mode", "lower", "upper", "work", "fstype"}
+
+// only reports the keys of a mount that do not go with its type.
+func (c *compiler) only(at, typ string, allowed ...string) {
+	for _, k := range mountKeys {
+		if !slices.Contains(allowed, k) && c.has(at+k) && !c.wrong(at+k) {
+			c.problem(at+k, "does not go with type %q", typ)
+		}
+	}
+}
+
+func (c *compiler) mount(at string) (specs.Mount, bool) {
+	typ := get(c, at+"type", "bind")
+	m := specs.Mount{Options: []string{"nosuid", "nodev"}}
+	if !c.has(at + "target") {
+		c.missing(at+"target", "where to mount it in the container")
+	} else {
+		m.Destination = path.Clean(c.inside(at+"target", c.text(at+"target")))
+		c.checkTarget(at+"target", m.Destination, typ)
+	}
+	switch typ {
+	case "bind":
+		c.only(at, typ, "source", "recursive", "idmap", "optional", "create", "propagation", "read_only")
+		c.bind(at, &m)
+	case "tmpfs":
+		c.only(at, typ, "size", "mode", "read_only")
+		m.Type, m.Source = "tmpfs", "tmpfs"
+		m.Options = append(m.Options, c.tmpfs(at)...)
+	case "overlay":
+		c.only(at, typ, "lower", "upper", "work", "read_only")
+		m.Type, m.Source = "overlay", "overlay"
+		m.Options = append(m.Options, c.overlay(at)...)
+	case "raw":
+		c.only(at, typ, "source", "fstype", "read_only")
+		if m.Type = get(c, at+"fstype", ""); m.Type == "" {
+			c.missing(at+"fstype", "the name of the filesystem")
+		}
+		if m.Source = c.text(at + "source"); m.Source == "" {
+			m.Source = m.Type
+		}
+	}
+	if get(c, at+"read_only", false) && typ != "bind" {
+		m.Options = append(m.Options, "ro")
+	}
+	m.Options = append(m.Options, c.options(at)...)
+	return m, m.Destination != "" && !c.wrong(at+"target")
+}
+
+// checkTarget refuses places that would replace the root or hide what the kernel says.
+func (c *compiler) checkTarget(at, target, typ string) {
+	under := func(dir string) bool { return strings.HasPrefix(target+"/", dir+"/") }
+	switch {
+	case c.wrong(at):
+	case target == "/":
+		c.problem(at, `"/": is the root itself (see rootfs)`)
+	case typ != "raw" && typ != "bind" && (under("/proc") || under("/sys")):
+		c.problem(at, "%q: would hide a part of %s", target, target[:min(5, len(target))])
+	}
+}
+
+// options are those written out; a comma would be two of them.
+func (c *compiler) options(at string) []string {
+	list := c.list(at + "options")
+	for i, o := range list {
+		if o == "" || strings.ContainsAny(o, ", \n") && !strings.Contains(o, "=") {
+			c.problem(index(at+"options", i), `%q: want one option in each string, like ["noexec", "noatime"]`, o)
+		}
+	}
+	return list
+}
+
+func (c *compiler) bind(at string, m *specs.Mount) {
+	m.Type, m.Source = "bind", path.Clean(c.path(at+"source"))
+	if get(c, at+"source", "") == "" {
+		c.missing(at+"source", "what to mount")
+	}
+	recursive := get(c, at+"recursive", true)
+	either := func(one, all string) string {
+		if recursive {
+			return all
+		}
+		return one
+	}
+	m.Options = append(m.Options, either("bind", "rbind"), get(c, at+"propagation", "rprivate"))
+	if get(c, at+"read_only", false) {
+		m.Options = append(m.Options, either("ro", "rro"))
+	}
+	if get(c, at+"idmap", false) {
+		if get(c, "userns.mode", "auto") == "none" {
+			c.problem(at+"idmap", `needs a user namespace, and userns.mode is "none"`)
+		}
+		m.Options = append(m.Options, either("idmap", "ridmap"))
+	}
+	if get(c, at+"optional", false) {
+		c.also(at+"create", "optional = false: a missing source is either made or left out")
+		m.Options = append(m.Options, "x-sdc.optional")
+	}
+	if create := get(c, at+"create", ""); create != "" {
+		m.Options = append(m.Options, "x-sdc.create="+c.create(at+"create", create))
+	}
+}
+
+// create is KIND:MODE:UID:GID with its defaults filled in.
+func (c *compiler) create(at, text string) string {
+	f := strings.Split(text, ":")
+	defaults := map[string][]string{"dir": {"dir", "0755", "0", "0"}, "file": {"file", "0644", "0", "0"}}[f[0]]
+	ok := defaults != nil && len(f) <= 4
+	for i := 1; ok && i < len(f); i++ {
+		bits, base, highest := 32, 10, uint64(1<<32-2)
+		if i == 1 {
+			bits, base, highest = 16, 8, 0o7777
+		}
+		n, err := strconv.ParseUint(f[i], base, bits)
+		ok = err == nil && n <= highest
+	}
+	if !ok {
+		c.problem(at, `%q: want "dir" or "file", or one with ":MODE" or ":MODE:UID:GID"`, text)
+		return text
+	}
+	return strings.Join(append(f, defaults[len(f):]...), ":")
+}
+
+func (c *compiler) tmpfs(at string) []string {
+	opts := []string{fmt.Sprintf("mode=%04o", get(c, at+"mode", uint32(0o1777)))}
+	switch size := get(c, at+"size", Size{Percent: 10}); {
+	case size.Percent > 0:
+		opts = append(opts, fmt.Sprintf("size=%g%%", size.Percent))
+	case size.Bytes == Infinity || size.Bytes == 0:
+		c.problem(at+"size", "want a limit, like \"64M\"")
+	default:
+		opts = append(opts, fmt.Sprintf("size=%d", size.Bytes))
+	}
+	return opts
+}
+
+var lowerEscapes = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+
+func (c *compiler) overlay(at string) []string {
+	lower := c.list(at + "lower")
+	for i, dir := range lower {
+		if dir == "" {
+			c.problem(index(at+"lower", i), "want a directory")
+		}
+		lower[i] = lowerEscapes.Replace(c.absolute(dir))
+	}
+	upper, work := c.path(at+"upper"), c.path(at+"work")
+	switch {
+	case (upper == "") != (work == ""):
+		c.problem(at+"upper", "upper and work go together")
+	case len(lower) == 0:
+		c.missing(at+"lower", "the lower directories, topmost first")
+	case upper == "" && len(lower) == 1 && !c.wrong(at+"lower"):
+		c.problem(at+"lower", "one directory alone: want a second one, or upper and work")
+	}
+	opts := []string{"lowerdir=" + strings.Join(lower, ":")}
+	if upper != "" {
+		opts = append(opts, "upperdir="+upper, "workdir="+work)
+	}
+	return opts
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func (c *compiler) buildNamespaces() {
+	c.namespace(specs.MountNamespace, "private")
+	c.namespace(specs.PIDNamespace, get(c, "namespaces.pid", "private"))
+	c.namespace(specs.IPCNamespace, get(c, "namespaces.ipc", "private"))
+	c.namespace(specs.UTSNamespace, get(c, "namespaces.uts", "private"))
+	c.namespace(specs.CgroupNamespace, get(c, "namespaces.cgroup", "private"))
+	c.namespace(specs.TimeNamespace, get(c, "namespaces.time", "host"))
+	c.namespace(specs.NetworkNamespace, get(c, "network.mode", "none"))
+	if c.set.Init && get(c, "namespaces.pid", "private") != "private" {
+		c.problem("process.init", `goes with namespaces.pid = "private": there it is pid 1`)
+	}
+	c.buildUserns()
+}
+
+// namespace adds one that is new or joined; the host's is not listed.
+func (c *compiler) namespace(typ specs.LinuxNamespaceType, mode string) {
+	if mode == "host" {
+		return
+	}
+	file, _ := joined(mode)
+	c.spec.Linux.Namespaces = append(c.spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: file})
+}
+
+func (c *compiler) buildUserns() {
+	mode := get(c, "userns.mode", "auto")
+	if mode == "none" && c.set.Profile == ProfileSystem {
+		c.problem("userns.mode", `"none": profile "system" gives CAP_SYS_ADMIN, which only a user namespace confines`)
+	}
+	for _, k := range []string{"userns.uid_map", "userns.gid_map"} {
+		switch {
+		case mode != "manual":
+			c.also(k, `userns.mode = "manual"`)
+		case !c.has(k):
+			c.missing(k, `ranges like ["0:100000:65536"]`)
+		}
+	}
+	if mode != "auto" {
+		c.also("userns.size", `userns.mode = "auto"`)
+	}
+	if mode == "none" {
+		if get(c, "rootfs.idmap", false) {
+			c.problem("rootfs.idmap", `needs a user namespace, and userns.mode is "none"`)
+		}
+		return
+	}
+	c.namespace(specs.UserNamespace, mode)
+	c.set.IdmapRootfs = get(c, "rootfs.idmap", true)
+	switch mode {
+	case "auto":
+		c.set.AutoUserns = uint32(get(c, "userns.size", int64(defaultUserns)))
+	case "manual":
+		c.spec.Linux.UIDMappings = c.idMap("userns.uid_map")
+		c.spec.Linux.GIDMappings = c.idMap("userns.gid_map")
+	}
+	c.mapped()
+}
+
+// mapped reports a user that is a number and has none in the user namespace.
+func (c *compiler) mapped() {
+	u := c.spec.Process.User
+	if u.Username != "" {
+		return
+	}
+	in := func(id uint32, maps []specs.LinuxIDMapping) bool {
+		if c.set.AutoUserns > 0 {
+			return id < c.set.AutoUserns
+		}
+		for _, m := range maps {
+			if id >= m.ContainerID && id-m.ContainerID < m.Size {
+				return true
+			}
+		}
+		return len(maps) == 0
+	}
+	if !in(u.UID, c.spec.Linux.UIDMappings) || !in(u.GID, c.spec.Linux.GIDMappings) {
+		c.problem("process.user", "%d:%d: is not among the ids of the user namespace", u.UID, u.GID)
+	}
+}
+
+func (c *compiler) idMap(at string) []specs.LinuxIDMapping {
+	var maps []specs.LinuxIDMapping
+	for i, text := range get(c, at, []string(nil)) {
+		m, ok := parseIDMap(text)
+		if !ok {
+			c.problem(index(at, i), `%q: want "CONTAINER:HOST:COUNT"`, text)
+			continue
+		}
+		for _, o := range maps {
+			if overlap(m, o) {
+				c.problem(index(at, i), "%q overlaps %d:%d:%d", text, o.ContainerID, o.HostID, o.Size)
+			}
+		}
+		maps = append(maps, m)
+	}
+	return maps
+}
+
+func parseIDMap(text string) (specs.LinuxIDMapping, bool) {
+	f := strings.Split(text, ":")
+	if len(f) != 3 {
+		return specs.LinuxIDMapping{}, false
+	}
+	var n [3]uint64
+	for i := range f {
+		var err error
+		if n[i], err = strconv.ParseUint(f[i], 10, 32); err != nil {
+			return specs.LinuxIDMapping{}, false
+		}
+	}
+	m := specs.LinuxIDMapping{ContainerID: uint32(n[0]), HostID: uint32(n[1]), Size: uint32(n[2])}
+	return m, validMap(m)
+}
+
+// validMap says whether a range is not empty and ends below the id that means none.
+func validMap(m specs.LinuxIDMapping) bool {
+	const end = 1<<32 - 1
+	return m.Size > 0 && uint64(m.ContainerID)+uint64(m.Size) <= end && uint64(m.HostID)+uint64(m.Size) <= end
+}
+
+func overlap(a, b specs.LinuxIDMapping) bool {
+	meet := func(x, y uint32) bool {
+		return uint64(x) < uint64(y)+uint64(b.Size) && uint64(y) < uint64(x)+uint64(a.Size)
+	}
+	return meet(a.ContainerID, b.ContainerID) || meet(a.HostID, b.HostID)
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func (c *compiler) buildProcess() {
+	p := c.spec.Process
+	p.Args = c.list("process.args")
+	if len(p.Args) == 0 || p.Args[0] == "" {
+		c.missing("process.args", `the command, like ["/bin/sh"]`)
+	}
+	p.Cwd = "/"
+	if c.has("process.cwd") {
+		p.Cwd = c.inside("process.cwd", c.text("process.cwd"))
+	}
+	p.User = c.user()
+	umask := get(c, "process.umask", uint32(0o022))
+	if umask > 0o777 {
+		c.problem("process.umask", "%#o: want at most 0777", umask)
+	}
+	p.User.Umask = &umask
+	p.User.AdditionalGids = get(c, "process.groups", []uint32(nil))
+	p.Terminal = get(c, "process.terminal", false)
+	p.NoNewPrivileges = get(c, "process.no_new_privileges", true)
+	if c.has("process.oom_score_adj") {
+		n := int(get(c, "process.oom_score_adj", int64(0)))
+		p.OOMScoreAdj = &n
+	}
+	if cpus := get(c, "process.exec_cpus", ""); cpus != "" {
+		p.ExecCPUAffinity = &specs.CPUAffinity{Final: cpus}
+	}
+	p.Env = c.environment()
+	p.Rlimits = c.rlimits()
+	c.scheduler(p)
+	c.ioClass(p)
+	c.set.Init = get(c, "process.init", false)
+	c.set.ParentDeathSignal = get(c, "process.parent_death_signal", "")
+	c.set.StopSignal = get(c, "process.stop_signal", "")
+	if c.set.StopSignal == "" && c.set.Profile == ProfileSystem {
+		c.set.StopSignal = "SIGRTMIN+3"
+	}
+}
+
+// user understands numbers; names wait for the container's files.
+func (c *compiler) user() specs.User {
+	text := get(c, "process.user", "0")
+	name, group, hasGroup := strings.Cut(text, ":")
+	if name == "" || hasGroup && group == "" || strings.ContainsAny(group, ":") || strings.ContainsAny(text, " \t\n/\x00") {
+		c.problem("process.user", `%q: want NAME, UID, NAME:GROUP or UID:GID`, text)
+		return specs.User{}
+	}
+	uid, isUID := c.id(name)
+	gid, isGID := c.id(group)
+	switch {
+	case text == "0":
+		return specs.User{}
+	case isUID && isGID:
+		return specs.User{UID: uid, GID: gid}
+	}
+	return specs.User{Username: text}
+}
+
+// id is a user or group that is a number. 2^32-1 means none to the kernel.
+func (c *compiler) id(s string) (uint32, bool) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 1<<32-1 {
+		c.problem("process.user", "%s: want ids up to 4294967294", s)
+	}
+	return uint32(n), true
+}
+
+// isRoot says whether the payload begins as root in the container.
+func isRoot(u specs.User) bool {
+	if u.Username == "" {
+		return u.UID == 0
+	}
+	name, _, _ := strings.Cut(u.Username, ":")
+	return name == "root" || strings.Trim(name, "0") == ""
+}
+
+// environment takes files first, then what is passed on, then env: later ones win.
+func (c *compiler) environment() []string {
+	env := map[string]string{}
+	if c.set.Profile == ProfileSystem {
+		env["container"] = "sdcontainer" // systemd asks it where it runs
+	}
+	for i, f := range c.list("process.env_files") {
+		c.envFile(index("process.env_files", i), f, env)
+	}
+	for _, name := range get(c, "process.env_pass", []string(nil)) {
+		if v, ok := c.o.Env(name); ok {
+			env[name] = v
+		}
+	}
+	for _, k := range sortedKeys(c.table("process.env")) {
+		at := join("process.env", k)
+		if k == "" || strings.ContainsAny(k, "=\x00") {
+			c.problem(at, "%q: want a name without '='", k)
+			continue
+		}
+		env[k] = c.expanded(at, c.table("process.env")[k].(string))
+	}
+	var list []string
+	for _, k := range sortedKeys(env) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}
+
+func (c *compiler) envFile(at, name string, env map[string]string) {
+	name, optional := strings.CutPrefix(name, "-")
+	name = c.absolute(name)
+	b, err := readFile(name)
+	if optional && errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		c.problem(at, "%s: %s (a leading - makes a missing file no mistake)", name, reason(err))
+		return
+	}
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		k, v, ok := strings.Cut(line, "=")
+		if !ok || k == "" || strings.ContainsRune(line, 0) {
+			c.problem(at, "%s:%d: want NAME=VALUE", name, n)
+			continue
+		}
+		if len(v) > 1 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
+			v = v[1 : len(v)-1]
+		}
+		env[k] = v
+	}
+}
+
+func (c *compiler) rlimits() []specs.POSIXRlimit {
+	list := map[string]specs.POSIXRlimit{}
+	for _, r := range defaultRlimits {
+		list[r.Type] = r
+	}
+	for name, v := range c.table("process.rlimits") {
+		typ := "RLIMIT_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(name), "rlimit_"))
+		if !slices.Contains(rlimitNames, typ) {
+			c.problem(join("process.rlimits", name), "unknown limit: want one of %s",
+				strings.ToLower(strings.ReplaceAll(strings.Join(rlimitNames, ", "), "RLIMIT_", "")))
+			continue
+		}
+		r := v.([2]uint64)
+		list[typ] = specs.POSIXRlimit{Type: typ, Soft: r[0], Hard: r[1]}
+	}
+	return slices.SortedFunc(maps.Values(list), func(a, b specs.POSIXRlimit) int { return strings.Compare(a.Type, b.Type) })
+}
+
+var rlimitNames = []string{"RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS",
+	"RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_RSS", "RLIMIT_RTPRIO",
+	"RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK"}
+
+func (c *compiler) scheduler(p *specs.Process) {
+	if !c.has("process.scheduler") && !c.has("process.nice") {
+		return
+	}
+	text := get(c, "process.scheduler", "other")
+	policy, prio, hasPrio := strings.Cut(text, ":")
+	realtime := policy == "fifo" || policy == "rr"
+	n, err := strconv.ParseInt(prio, 10, 32)
+	if !slices.Contains([]string{"other", "batch", "idle", "fifo", "rr"}, policy) || realtime != hasPrio || realtime && (err != nil || n < 1 || n > 99) {
+		c.problem("process.scheduler", `%q: want "other", "batch", "idle", or "fifo:N", "rr:N" with N from 1 to 99`, text)
+		return
+	}
+	if realtime {
+		c.also("process.nice", `the schedulers "other", "batch" and "idle"`)
+	}
+	p.Scheduler = &specs.Scheduler{Policy: specs.LinuxSchedulerPolicy("SCHED_" + strings.ToUpper(policy)),
+		Nice: int32(get(c, "process.nice", int64(0))), Priority: int32(n)}
+}
+
+var ioClasses = map[string]specs.IOPriorityClass{"be": specs.IOPRIO_CLASS_BE, "rt": specs.IOPRIO_CLASS_RT, "idle": specs.IOPRIO_CLASS_IDLE}
+
+func (c *compiler) ioClass(p *specs.Process) {
+	if !c.has("process.io_class") {
+		return
+	}
+	text := get(c, "process.io_class", "")
+	class, level, hasLevel := strings.Cut(text, ":")
+	n, err := strconv.Atoi(level)
+	if ioClasses[class] == "" || (class == "idle") == hasLevel || hasLevel && (err != nil || n < 0 || n > 7) {
+		c.problem("process.io_class", `%q: want "idle", or "be:N", "rt:N" with N from 0 to 7`, text)
+		return
+	}
+	p.IOPriority = &specs.LinuxIOPriority{Class: ioClasses[class], Priority: n}
+}
+
+// maxFile is what a file named in a configuration may be at most.
+const maxFile = 1 << 20
+
+// readFile reads a regular file of bounded size: a device or a pipe named by
+// mistake would never end.
+func readFile(name string) ([]byte, error) {
+	st, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
+	case st.Size() > maxFile:
+		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("larger than 1 MiB")}
+	}
+	return os.ReadFile(filepath.Clean(name))
+}

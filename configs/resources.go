@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func (c *compiler) buildResources() {
+	r := c.spec.Linux.Resources
+	c.buildTasks(r)
+	c.buildMemory(r)
+	c.buildManagedOOM()
+	c.buildCPU(r)
+	c.buildIO()
+	for _, k := range []struct{ key, property string }{{"network.allow", "IPAddressAllow"}, {"network.deny", "IPAddressDeny"}} {
+		if nets := get(c, k.key, []netip.Prefix(nil)); len(nets) > 0 {
+			c.property(k.key, k.property, addressVariant(nets))
+		}
+	}
+	for _, size := range sortedKeys(c.table("resources.hugepages")) {
+		if n, err := bytesOf(size); err != nil || n == 0 {
+			c.problem(join("resources.hugepages", size), `want the size of a huge page for a name, like "2MB"`)
+		}
+		limit := c.table("resources.hugepages")[size].(uint64)
+		r.HugepageLimits = append(r.HugepageLimits, specs.LinuxHugepageLimit{Pagesize: size, Limit: limit})
+	}
+	for _, file := range sortedKeys(c.table("resources.unified")) {
+		at := join("resources.unified", file)
+		if _, twice := r.Unified[file]; twice {
+			c.problem(at, "is set by another key of resources already")
+		}
+		controller, _, ok := strings.Cut(file, ".")
+		if !ok || controller == "cgroup" || strings.ContainsAny(file, "/ \n\x00") {
+			c.problem(at, "want a file of a cgroup v2 controller, like memory.high")
+		}
+		unified(r, file, c.table("resources.unified")[file].(string))
+	}
+}
+
+// unified sets a limit for which OCI has no field of its own, by its cgroup v2 file.
+func unified(r *specs.LinuxResources, file, value string) {
+	if r.Unified == nil {
+		r.Unified = map[string]string{}
+	}
+	r.Unified[file] = value
+}
+
+// addressVariant writes networks as systemd's a(iayu): family, bytes, prefix length.
+func addressVariant(nets []netip.Prefix) string {
+	items := make([]string, len(nets))
+	for i, n := range nets {
+		family := 2
+		if n.Addr().Is6() {
+			family = 10
+		}
+		bytes := make([]string, 0, 16)
+		for _, b := range n.Addr().AsSlice() {
+			bytes = append(bytes, fmt.Sprintf("0x%02x", b))
+		}
+		items[i] = fmt.Sprintf("(%d, [%s], %d)", family, strings.Join(bytes, ", "), n.Bits())
+	}
+	return "[" + strings.Join(items, ", ") + "]"
+}
+
+// scaled is a share as systemd's ...Scale properties have it.
+func scaled(p float64) string { return fmt.Sprintf("uint32 %d", uint32(p/100*(1<<32-1))) }
+
+func (c *compiler) buildTasks(r *specs.LinuxResources) {
+	n := get(c, "resources.tasks", Size{Bytes: Defaults(c.set.Profile).Tasks})
+	if n.Percent > 0 {
+		c.property("resources.tasks", "TasksMaxScale", scaled(n.Percent))
+		return
+	}
+	limit := int64(n.Bytes)
+	if n.Bytes == Infinity {
+		limit = -1
+	}
+	r.Pids = &specs.LinuxPids{Limit: &limit}
+}
+
+func (c *compiler) buildMemory(r *specs.LinuxResources) {
+	const p = "resources.memory."
+	for _, m := range []struct{ key, file, property string }{
+		{"max", "memory.max", "MemoryMax"}, {"high", "memory.high", "MemoryHigh"}, {"low", "memory.low", "MemoryLow"},
+		{"min", "memory.min", "MemoryMin"}, {"swap_max", "memory.swap.max", "MemorySwapMax"},
+	} {
+		size := get(c, p+m.key, Size{})
+		switch {
+		case !c.has(p + m.key):
+		case size.Percent > 0:
+			c.property(p+m.key, m.property+"Scale", scaled(size.Percent))
+		case m.key == "max" && size.Bytes == 0:
+			c.problem(p+m.key, "0: no process can run without memory")
+		case m.key == "max" && size.Bytes != Infinity:
+			limit := int64(size.Bytes)
+			r.Memory = &specs.LinuxMemory{Limit: &limit}
+		default:
+			unified(r, m.file, limitText(size.Bytes))
+		}
+	}
+	if c.has(p + "zswap_max") {
+		unified(r, "memory.zswap.max", limitText(get(c, p+"zswap_max", uint64(0))))
+	}
+	c.ordered(p, "high", "max", "it would never take effect")
+	c.ordered(p, "low", "max", "it could never be used up")
+	c.ordered(p, "min", "max", "it could never be used up")
+	policy := get(c, p+"oom_policy", Defaults(c.set.Profile).OOMPolicy)
+	if policy != "" {
+		c.property(p+"oom_policy", "OOMPolicy", variantString(policy))
+	}
+}
+
+// ordered reports a limit above another one, when both are of the same kind.
+func (c *compiler) ordered(p, low, high, why string) {
+	a, b := get(c, p+low, Size{}), get(c, p+high, Size{})
+	sameKind := (a.Percent > 0) == (b.Percent > 0)
+	if c.has(p+low) && c.has(p+high) && sameKind && (a.Percent > b.Percent || a.Bytes > b.Bytes && a.Bytes != Infinity) {
+		c.problem(p+low, "is above %s: %s", p+high, why)
+	}
+}
+
+func (c *compiler) buildManagedOOM() {
+	const p = "resources.memory.managed_oom_"
+	for _, m := range []struct{ key, property string }{
+		{"pressure", "ManagedOOMMemoryPressure"}, {"swap", "ManagedOOMSwap"}, {"preference", "ManagedOOMPreference"},
+	} {
+		if v := get(c, p+m.key, ""); v != "" {
+			c.property(p+m.key, m.property, variantString(v))
+		}
+	}
+	if c.has(p + "pressure_limit") {
+		c.property(p+"pressure_limit", "ManagedOOMMemoryPressureLimit", scaled(get(c, p+"pressure_limit", 0.0)))
+		if get(c, p+"pressure", "") != "kill" {
+			c.problem(p+"pressure_limit", `goes with managed_oom_pressure = "kill"`)
+		}
+	}
+}
+
+// limitText is a limit as cgroup files have it.
+func limitText(n uint64) string {
+	if n == Infinity {
+		return "max"
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+func (c *compiler) buildCPU(r *specs.LinuxResources) {
+	const p = "resources.cpu."
+	cpu := specs.LinuxCPU{Cpus: get(c, p+"cpus", ""), Mems: get(c, p+"mems", "")}
+	c.quota(&cpu)
+	switch weight := get(c, p+"weight", uint64(0)); {
+	case !c.has(p + "weight"):
+	case weight == idleWeight:
+		one := int64(1)
+		cpu.Idle = &one
+	default:
+		unified(r, "cpu.weight", strconv.FormatUint(weight, 10))
+	}
+	if cpu != (specs.LinuxCPU{}) {
+		r.CPU = &cpu
+	}
+}
+
+const defaultPeriod = 100 * time.Millisecond
+
+func (c *compiler) quota(cpu *specs.LinuxCPU) {
+	const p = "resources.cpu."
+	perSec := get(c, p+"quota", uint64(Infinity))
+	if perSec == Infinity {
+		c.also(p+"period", "a resources.cpu.quota")
+		c.also(p+"burst", "a resources.cpu.quota")
+		return
+	}
+	d := get(c, p+"period", defaultPeriod)
+	if d < time.Millisecond || d > time.Second {
+		c.problem(p+"period", "want 1ms to 1s")
+		return
+	}
+	period := uint64(d.Microseconds())
+	quota := int64(perSec * period / 1e6)
+	cpu.Quota, cpu.Period = &quota, &period
+	if quota < 1000 {
+		c.problem(p+"quota", "comes to %d µs in %v: the kernel wants at least 1000 (use a longer resources.cpu.period)", quota, d)
+	}
+	if burst := get(c, p+"burst", time.Duration(0)); burst > 0 {
+		us := uint64(burst.Microseconds())
+		if us > uint64(quota) {
+			c.problem(p+"burst", "want at most the quota of one period, %v", time.Duration(quota)*time.Microsecond)
+		}
+		cpu.Burst = &us
+	}
+}
+
+func (c *compiler) buildIO() {
+	const p = "resources.io."
+	if c.has(p + "weight") {
+		unified(c.spec.Linux.Resources, "io.weight", fmt.Sprintf("default %d", get(c, p+"weight", uint64(0))))
+	}
+	for _, k := range []struct{ key, property string }{
+		{"read_bps", "IOReadBandwidthMax"}, {"write_bps", "IOWriteBandwidthMax"}, {"read_iops", "IOReadIOPSMax"},
+		{"write_iops", "IOWriteIOPSMax"}, {"latency", "IODeviceLatencyTargetUSec"},
+	} {
+		var items []string
+		for _, dev := range sortedKeys(c.table(p + k.key)) {
+			at := join(p+k.key, dev)
+			if !path.IsAbs(dev) {
+				c.problem(at, `want the absolute path of a device, or of a file on it: { "/dev/sda" = ... }`)
+			}
+			items = append(items, fmt.Sprintf("(%s, %d)", variantString(dev), c.ioLimit(at, c.table(p + k.key)[dev])))
+		}
+		if items != nil {
+			c.property(p+k.key, k.property, "["+strings.Join(items, ", ")+"]")
+		}
+	}
+}
+
+// ioLimit is a parsed limit as the properties have it.
+func (c *compiler) ioLimit(at string, v any) uint64 {
+	switch v := v.(type) {
+	case time.Duration:
+		if v == maxSpan || v <= 0 {
+			c.problem(at, `want a time like "25ms"`)
+		}
+		return uint64(v.Microseconds())
+	case int64:
+		return uint64(v)
+	}
+	n, _ := v.(uint64) // tables of rates hold nothing else
+	return n
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func (c *compiler) buildDevices() {
+	r := c.spec.Linux.Resources
+	policy := get(c, "security.device_policy", "closed")
+	// Nothing but what is listed; the standard devices are in every container.
+	r.Devices = []specs.LinuxDeviceCgroup{{Allow: policy == "auto", Access: "rwm"}}
+	var allowed []string
+	for i := range c.devices {
+		at := index("device", i) + "."
+		d, ok := c.device(at)
+		if !ok {
+			continue
+		}
+		access := get(c, at+"access", "rw")
+		r.Devices = append(r.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: d.Type, Major: &d.Major, Minor: &d.Minor, Access: access})
+		node := fmt.Sprintf("/dev/%s/%d:%d", map[string]string{"c": "char", "b": "block"}[d.Type], d.Major, d.Minor)
+		allowed = append(allowed, fmt.Sprintf("(%s, %s)", variantString(node), variantString(access)))
+		c.spec.Linux.Devices = append(c.spec.Linux.Devices, d)
+	}
+	if policy != "strict" {
+		return
+	}
+	if c.spec.Process.Terminal {
+		c.problem("security.device_policy", `"strict": a terminal needs devices (use "closed")`)
+	}
+	c.property("security.device_policy", "DevicePolicy", variantString("strict"))
+	c.property("security.device_policy", "DeviceAllow", "@a(ss) ["+strings.Join(allowed, ", ")+"]")
+}
+
+// device looks at the node on this host unless its numbers are given.
+func (c *compiler) device(at string) (specs.LinuxDevice, bool) {
+	file := c.text(at + "path")
+	if file == "" {
+		c.missing(at+"path", "the device's path on the host")
+		return specs.LinuxDevice{}, false
+	}
+	d := specs.LinuxDevice{Path: path.Clean(c.inside(at+"path", file))}
+	given := 0
+	for _, k := range []string{"type", "major", "minor"} {
+		if c.has(at + k) {
+			given++
+		}
+	}
+	switch given {
+	case 3:
+		d.Type, d.Major, d.Minor = get(c, at+"type", ""), get(c, at+"major", int64(0)), get(c, at+"minor", int64(0))
+	case 0:
+		if err := lookAt(&d); err != nil && !c.wrong(at+"path") {
+			c.problem(at+"path", "%q: %v (with type, major and minor it need not be here yet)", file, err)
+		}
+	default:
+		c.problem(at+"path", "%q: type, major and minor go together", file)
+	}
+	if c.has(at + "target") {
+		target := path.Clean(c.inside(at+"target", c.text(at+"target")))
+		if target != d.Path && get(c, "userns.mode", "auto") != "none" && !c.wrong(at+"target") {
+			c.problem(at+"target", `%q: in a user namespace a device keeps its path (or set userns.mode = "none")`, target)
+		}
+		d.Path = target
+	}
+	return d, !c.wrong(at+"path") && !c.wrong(at+"target")
+}
+
+var errNoDevice = errors.New("is no device")
+
+// lookAt fills in the type and numbers of a device node.
+func lookAt(d *specs.LinuxDevice) error {
+	var st unix.Stat_t
+	if err := unix.Stat(d.Path, &st); err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		d.Type = "c"
+	case unix.S_IFBLK:
+		d.Type = "b"
+	default:
+		return errNoDevice
+	}
+	d.Major, d.Minor = int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
+	return nil
+}
+
+func (c *compiler) buildSecurity() {
+	l := c.spec.Linux
+	d := Defaults(c.set.Profile)
+	shown := c.containerPaths("security.unmask")
+	for i, p := range shown {
+		if !slices.Contains(d.Masked, p) && !slices.Contains(d.ReadOnly, p) && !c.wrong(index("security.unmask", i)) {
+			c.problem(index("security.unmask", i), "%q: is neither hidden nor protected by default", p)
+		}
+	}
+	without := func(list, more []string) []string {
+		out := slices.DeleteFunc(slices.Concat(list, more), func(p string) bool { return slices.Contains(shown, p) })
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	l.MaskedPaths = without(d.Masked, c.containerPaths("security.mask"))
+	l.ReadonlyPaths = without(d.ReadOnly, c.containerPaths("security.read_only_paths"))
+	c.buildSysctl()
+	c.buildSeccomp()
+	if p := get(c, "security.personality", ""); p != "" {
+		l.Personality = &specs.LinuxPersonality{Domain: specs.LinuxPersonalityDomain(p)}
+	}
+}
+
+func (c *compiler) containerPaths(at string) []string {
+	list := c.list(at)
+	for i, p := range list {
+		if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
+			c.problem(index(at, i), "%q: want an absolute path without . and ..", p)
+		}
+	}
+	return list
+}
+
+// The sysctls of kernel.* that the IPC namespace has.
+var ipcSysctls = []string{"kernel.msg", "kernel.sem", "kernel.shm", "kernel.auto_msgmni", "fs.mqueue."}
+
+// buildSysctl takes the settings of namespaces the container has: others would be
+// changed for the host.
+func (c *compiler) buildSysctl() {
+	for _, k := range sortedKeys(c.table("security.sysctl")) {
+		at := join("security.sysctl", k)
+		name := k
+		if i := strings.IndexAny(k, "./"); i >= 0 && k[i] == '/' {
+			name = strings.NewReplacer("/", ".", ".", "/").Replace(k)
+		}
+		switch {
+		case strings.HasPrefix(name, "net.") && get(c, "network.mode", "none") == "host":
+			c.problem(at, `would change the host's setting: network.mode is "host"`)
+		case strings.HasPrefix(name, "net."):
+		case strings.HasPrefix(name, "user.") && get(c, "userns.mode", "auto") == "none":
+			c.problem(at, `would change the host's setting: userns.mode is "none"`)
+		case strings.HasPrefix(name, "user."):
+		case slices.ContainsFunc(ipcSysctls, func(p string) bool { return strings.HasPrefix(name, p) }):
+			if get(c, "namespaces.ipc", "private") == "host" {
+				c.problem(at, `would change the host's setting: namespaces.ipc is "host"`)
+			}
+		case name == "kernel.hostname" || name == "kernel.domainname":
+			c.problem(at, "use network.%s", name[len("kernel."):])
+		default:
+			c.problem(at, "belongs to no namespace: want net.*, user.*, fs.mqueue.* or kernel.msg*, sem, shm*")
+		}
+		if c.spec.Linux.Sysctl == nil {
+			c.spec.Linux.Sysctl = map[string]string{}
+		}
+		c.spec.Linux.Sysctl[k] = c.expanded(at, c.table("security.sysctl")[k].(string))
+	}
+}
+
+func (c *compiler) buildSeccomp() {
+	c.set.Seccomp = get(c, "security.seccomp", "default")
+	if c.set.Seccomp == "default" || c.set.Seccomp == "unconfined" {
+		return
+	}
+	file := c.path("security.seccomp")
+	c.set.Seccomp = ""
+	b, err := readFile(file)
+	if err == nil {
+		c.spec.Linux.Seccomp = &specs.LinuxSeccomp{}
+		err = json.Unmarshal(b, c.spec.Linux.Seccomp)
+	}
+	if err == nil && c.spec.Linux.Seccomp.DefaultAction == "" {
+		err = errors.New("has no defaultAction")
+	}
+	if err != nil {
+		c.problem("security.seccomp", `%q: %s (want "default", "unconfined" or a file with an OCI seccomp profile)`, file, reason(err))
+	}
+}

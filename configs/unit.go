@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// lists are the keys that are directives of a unit file with a list of units.
+var lists = []struct{ key, section, directive string }{
+	{"systemd.after", "unit", "After"}, {"systemd.before", "unit", "Before"}, {"systemd.wants", "unit", "Wants"},
+	{"systemd.requires", "unit", "Requires"}, {"systemd.binds_to", "unit", "BindsTo"},
+	{"systemd.part_of", "unit", "PartOf"}, {"systemd.conflicts", "unit", "Conflicts"},
+	{"systemd.wanted_by", "install", "WantedBy"},
+}
+
+func (c *compiler) buildUnit() {
+	s := &c.set
+	s.Slice = c.text("systemd.slice")
+	if s.Slice != "" && (!strings.HasSuffix(s.Slice, ".slice") || strings.HasPrefix(s.Slice, "-") || strings.ContainsAny(s.Slice, "/ \n")) {
+		c.problem("systemd.slice", `%q: want a name like "web.slice"`, s.Slice)
+	}
+	s.Strict = get(c, "systemd.strict", true)
+	s.Notify = get(c, "systemd.notify", "started")
+	s.StopTimeout = get(c, "systemd.stop_timeout", DefaultStopTimeout)
+	sections := map[string]*map[string][]string{"unit": &s.Unit, "service": &s.Service, "install": &s.Install}
+	for _, name := range sortedKeys(sections) {
+		*sections[name] = maps.Clone(get(c, "systemd."+name, map[string][]string(nil)))
+	}
+	for _, l := range lists {
+		if v := c.list(l.key); len(v) > 0 {
+			c.directive(sections[l.section], l.key, l.directive, v...)
+		}
+	}
+	if v := get(c, "systemd.restart", ""); v != "" {
+		c.directive(&s.Service, "systemd.restart", "Restart", v)
+	}
+	for _, k := range []struct{ key, directive string }{{"systemd.restart_delay", "RestartSec"}, {"systemd.start_timeout", "TimeoutStartSec"}} {
+		if c.has(k.key) {
+			c.directive(&s.Service, k.key, k.directive, spanText(get(c, k.key, time.Duration(0))))
+		}
+	}
+	c.startLimit()
+	properties := get(c, "systemd.scope", map[string]string(nil))
+	for _, name := range sortedKeys(properties) {
+		c.property(join("systemd.scope", name), name, properties[name])
+	}
+	if d := get(c, "systemd.runtime_max", maxSpan); d != maxSpan {
+		c.property("systemd.runtime_max", "RuntimeMaxUSec", fmt.Sprintf("uint64 %d", d.Microseconds()))
+	}
+}
+
+// startLimit understands "5/10s": starts in a time.
+func (c *compiler) startLimit() {
+	if !c.has("systemd.start_limit") {
+		return
+	}
+	text := get(c, "systemd.start_limit", "")
+	burst, interval, ok := strings.Cut(text, "/")
+	n, err := strconv.ParseUint(burst, 10, 31)
+	d, isSpan := spanOf(interval)
+	if !ok || err != nil || !isSpan || n == 0 {
+		c.problem("systemd.start_limit", `%q: want starts in a time, like "5/10s"`, text)
+		return
+	}
+	c.directive(&c.set.Unit, "systemd.start_limit", "StartLimitBurst", burst)
+	c.directive(&c.set.Unit, "systemd.start_limit", "StartLimitIntervalSec", spanText(d))
+}
+
+// spanText is a time as unit files have it.
+func spanText(d time.Duration) string {
+	if d == maxSpan {
+		return "infinity"
+	}
+	return fmt.Sprintf("%dus", d.Microseconds())
+}
+
+// directive sets a directive of the unit file; the tables for any directive must not
+// say the same again.
+func (c *compiler) directive(section *map[string][]string, at, name string, values ...string) {
+	if _, twice := (*section)[name]; twice {
+		c.problem(at, "%s is among the directives below systemd as well", name)
+	}
+	if *section == nil {
+		*section = map[string][]string{}
+	}
+	(*section)[name] = slices.Clone(values)
+}
+
+// property sets a unit property that the Spec has no field for. Values are
+// GVariant text.
+func (c *compiler) property(at, name, value string) {
+	if !propertyName(name) {
+		c.problem(at, "%q: want the name of a property, like MemoryHigh", name)
+		return
+	}
+	if old, twice := c.set.UnitProperties[name]; twice && old != value && c.has("systemd.scope") && !c.defaulted(name) {
+		c.problem(at, "%s is set by another key as well", name)
+	}
+	if c.set.UnitProperties == nil {
+		c.set.UnitProperties = map[string]string{}
+	}
+	c.set.UnitProperties[name] = value
+}
+
+// defaulted says whether the value of a property so far is a default.
+func (c *compiler) defaulted(name string) bool {
+	return name == "OOMPolicy" && !c.has("resources.memory.oom_policy")
+}
+
+func propertyName(s string) bool {
+	return len(s) > 2 && len(s) < 64 && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	})
+}

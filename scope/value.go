@@ -3,7 +3,6 @@
 package scope
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -86,15 +85,20 @@ func Parse(name, text string) (Property, error) {
 	return Property{Name: info.Name, Value: v, Since: info.Since}, nil
 }
 
-// words are examples of properties that take one of a few words, "auto" among them
-// where nothing is said here.
-var words = map[string]string{
-	"CollectMode": "inactive", "Description": "a web server", "DevicePolicy": "closed", "FailureAction": "none",
-	"KillMode": "mixed", "ManagedOOMPreference": "avoid", "OOMPolicy": "kill", "SuccessAction": "none",
+// examples are values of properties for which one of the type will not do.
+var examples = map[string]string{
+	"BPFProgram": "[('device', '/sys/fs/bpf/program')]", "CollectMode": "'inactive'", "Description": "'a web server'",
+	"DevicePolicy": "'closed'", "DisableControllers": "['cpu']", "Documentation": "['https://example.org/']",
+	"FailureAction": "'none'", "IPEgressFilterPath": "['/sys/fs/bpf/egress']", "IPIngressFilterPath": "['/sys/fs/bpf/ingress']",
+	"KillMode": "'mixed'", "ManagedOOMPreference": "'avoid'", "OOMPolicy": "'kill'", "RequiresMountsFor": "['/srv']",
+	"SuccessAction": "'none'", "WantsMountsFor": "['/srv']",
 }
 
 // example is a value of the property's type as it may be written.
 func example(i Info) string {
+	if e, ok := examples[i.Name]; ok {
+		return e
+	}
 	switch i.Kind {
 	case KindCount:
 		return "uint64 100"
@@ -107,7 +111,7 @@ func example(i Info) string {
 	case "b":
 		return "true"
 	case "s":
-		return "'" + cmp.Or(words[i.Name], "auto") + "'"
+		return "'auto'"
 	case "as":
 		return "['a.service']"
 	case "t":

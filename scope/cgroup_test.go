@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fakeTree makes the hierarchy a directory of the test's. Keys are files below it.
+func fakeTree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := mount
+	mount = func() string { return root }
+	t.Cleanup(func() { mount = before })
+	return root
+}
+
+func TestEvents(t *testing.T) {
+	fakeTree(t, map[string]string{
+		"a/cgroup.events": "populated 1\nfrozen 0\n",
+		"b/cgroup.events": "populated 0\nfrozen 1\n",
+	})
+	for path, want := range map[string][2]bool{"/a": {true, false}, "/b": {false, true}, "/gone": {}, "/../../a": {true, false}} {
+		if have := [2]bool{Populated(path), Frozen(path)}; have != want {
+			t.Errorf("%s: populated, frozen are %v, want %v", path, have, want)
+		}
+	}
+}
+
+func TestProcs(t *testing.T) {
+	fakeTree(t, map[string]string{
+		"a/cgroup.procs": "30\n4\n", "a/b/cgroup.procs": "5\n0\n", "a/b/c/cgroup.procs": "", "other/cgroup.procs": "6\n",
+		"bad/cgroup.procs": "x\n",
+	})
+	have, err := Procs("/a")
+	if d := cmp.Diff([]int{4, 5, 30}, have); d != "" || err != nil {
+		t.Errorf("%v %s", err, d)
+	}
+	if _, err := Procs("/gone"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want fs.ErrNotExist", err)
+	}
+	if _, err := Procs("/bad"); err == nil || !strings.Contains(err.Error(), "bad/cgroup.procs") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestCgroupOf(t *testing.T) {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, unified := strings.Cut("\n"+string(b), "\n0::")
+	have, err := CgroupOf(os.Getpid())
+	if have != strings.TrimSuffix(want, "\n") || (err == nil) != unified {
+		t.Errorf("%q, %v; want %q", have, err, want)
+	}
+	if _, err := CgroupOf(1 << 30); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestOOMKills(t *testing.T) {
+	root := fakeTree(t, map[string]string{"a/memory.events": "low 0\noom 5\noom_kill 3\noom_group_kill 1\n"})
+	f, err := OpenEvents("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 2 { // it can be read again
+		if n, ok := OOMKills(f); n != 3 || !ok {
+			t.Errorf("%d, %v; want 3", n, ok)
+		}
+	}
+	if err := os.Truncate(filepath.Join(root, "a/memory.events"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := OOMKills(f); n != 0 || ok {
+		t.Errorf("%d, %v; want unknown", n, ok)
+	}
+	if _, err := OpenEvents("/b"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestReadStats(t *testing.T) {
+	fakeTree(t, map[string]string{
+		"a/cpu.stat":       "usage_usec 7\nuser_usec 4\nsystem_usec 3\nnr_periods 9\nnr_throttled 2\nthrottled_usec 100\n",
+		"a/memory.current": "100\n", "a/memory.peak": "200\n", "a/memory.max": "max\n", "a/memory.high": "400\n",
+		"a/memory.swap.current": "5\n", "a/memory.swap.max": "0\n", "a/memory.events": "oom_kill 2\n",
+		"a/pids.current": "3\n", "a/pids.max": "12\n",
+		"a/io.stat":      "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n8:16 rbytes=10 wbytes=20 rios=30 wios=40 dbytes=50 dios=60\n253:0\n",
+		"small/cpu.stat": "usage_usec 1\n",
+	})
+	s, err := ReadStats("/a")
+	if err != nil || time.Since(s.At) > time.Minute {
+		t.Fatal(s.At, err)
+	}
+	want := Stats{
+		At:     s.At,
+		CPU:    CPUStats{Usage: 7 * time.Microsecond, User: 4 * time.Microsecond, System: 3 * time.Microsecond, Periods: 9, Throttled: 2},
+		Memory: MemStats{Current: 100, Peak: 200, High: 400, Swap: 5},
+		Tasks:  TaskStats{Current: 3, Max: 12},
+		IO:     IOStats{11, 22, 33, 44}, OOMKills: 2,
+	}
+	if d := cmp.Diff(want, s); d != "" {
+		t.Error(d)
+	}
+	if s, err := ReadStats("/small"); err != nil || s.CPU.Usage != time.Microsecond || s.Memory != (MemStats{}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := ReadStats("/gone"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want fs.ErrNotExist", err)
+	}
+	b, err := json.Marshal(want.Tasks)
+	if string(b) != `{"current":3,"peak":0,"max":12}` || err != nil {
+		t.Errorf("JSON is %s, %v", b, err)
+	}
+}
+
+func TestMakePayload(t *testing.T) {
+	all := "cpu io memory pids hugetlb\n"
+	tree := func() string {
+		return fakeTree(t, map[string]string{
+			"cgroup.controllers": all, "cgroup.subtree_control": "",
+			"s/cgroup.controllers": all, "s/cgroup.subtree_control": "",
+			"s/u/cgroup.controllers": all, "s/u/cgroup.subtree_control": "",
+			"s/u/payload/cgroup.procs": "", "s/u/payload/hugetlb.2MB.max": "", "s/u/payload/cpu.max.burst": "", "s/u/payload/cpu.max": "",
+		})
+	}
+	root := tree()
+	path, err := MakePayload("/s/u", map[string]string{"hugetlb.2MB.max": "4"}, 42)
+	if err != nil || path != "/s/u/payload" {
+		t.Fatal(path, err)
+	}
+	for file, want := range map[string]string{
+		"s/u/payload/cgroup.procs": "42", "s/u/payload/hugetlb.2MB.max": "4",
+		// systemd does not know the controller: it is handed down from the root
+		"cgroup.subtree_control": "+hugetlb", "s/cgroup.subtree_control": "+hugetlb", "s/u/cgroup.subtree_control": "+hugetlb",
+	} {
+		if b, err := os.ReadFile(filepath.Join(root, file)); string(b) != want || err != nil {
+			t.Errorf("%s is %q, %v; want %q", file, b, err, want)
+		}
+	}
+
+	root = tree()
+	if _, err := MakePayload("/s/u", map[string]string{"cpu.max": "1 2", "cpu.max.burst": "1"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"s/u/payload/cgroup.procs": "", "s/u/payload/cpu.max": "1 2", "s/u/payload/cpu.max.burst": "1",
+		"cgroup.subtree_control": "", "s/cgroup.subtree_control": "", "s/u/cgroup.subtree_control": "+cpu",
+	} {
+		if b, err := os.ReadFile(filepath.Join(root, file)); string(b) != want || err != nil {
+			t.Errorf("%s is %q, %v; want %q", file, b, err, want)
+		}
+	}
+
+	if _, err := MakePayload("/s/u", map[string]string{"rdma.max": "a hca_handle=1"}, 0); err == nil || !strings.Contains(err.Error(), "no controller rdma") {
+		t.Errorf("error is %v", err)
+	}
+	if err := WritePayload("/s/u/payload", map[string]string{"hugetlb.1GB.max": "1"}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want fs.ErrNotExist", err)
+	}
+	if err := WritePayload("/s/u", map[string]string{"cpu.max": "1"}); err == nil {
+		t.Error("a file of systemd's own was written")
+	}
+}

@@ -36,12 +36,18 @@ type pipelined struct {
 	begun   bool         // our own conversation is on the wire
 	answers bytes.Buffer // what godbus has not read yet
 
-	agreed bool // the server's OK has been read; only the reader uses it
+	agreed bool          // the server's OK has been read; only the reader uses it
+	heard  chan struct{} // closed when the server has answered, or will not any more
 }
 
 func newPipelined(c net.Conn) *pipelined {
-	return &pipelined{Conn: c, in: bufio.NewReader(c)}
+	return &pipelined{Conn: c, in: bufio.NewReader(c), heard: make(chan struct{})}
 }
+
+// pipelineMin is how big a first message must be to go together with the authentication. systemd
+// reads 256 bytes for a start, and what of a message is among them stays unseen until
+// more can be read: a small one would wait for ever.
+const pipelineMin = 512
 
 // Write takes godbus's part of the conversation, and then messages. One that the
 // manager does not read in time ends the connection.
@@ -59,11 +65,30 @@ func (p *pipelined) Write(b []byte) (int, error) {
 	}
 	p.begun = true
 	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
-	first := append([]byte("\x00AUTH EXTERNAL "+uid+"\r\nBEGIN\r\n"), b...)
-	if _, err := p.Conn.Write(first); err != nil {
+	hello := []byte("\x00AUTH EXTERNAL " + uid + "\r\nBEGIN\r\n")
+	if len(b) < pipelineMin {
+		return p.writeAfter(hello, b)
+	}
+	if _, err := p.Conn.Write(append(hello, b...)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// writeAfter waits for the answer to hello before it writes b. godbus writes one message
+// at a time, so nothing overtakes it.
+func (p *pipelined) writeAfter(hello, b []byte) (int, error) {
+	if _, err := p.Conn.Write(hello); err != nil {
+		return 0, err
+	}
+	p.mu.Unlock() // the reader needs it
+	defer p.mu.Lock()
+	select {
+	case <-p.heard:
+		return p.Conn.Write(b)
+	case <-time.After(callTimeout):
+		return 0, os.ErrDeadlineExceeded
+	}
 }
 
 func (p *pipelined) answer(line string) error {
@@ -98,6 +123,7 @@ func (p *pipelined) Read(b []byte) (int, error) {
 }
 
 func (p *pipelined) agree() error {
+	defer close(p.heard)
 	line, err := p.in.ReadSlice('\n')
 	if err != nil {
 		return err

@@ -310,6 +310,25 @@ func TestRealBus(t *testing.T) {
 	}
 }
 
+// TestRealSmallCalls: systemd does not look at a small message that it reads together with
+// the authentication.
+func TestRealSmallCalls(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), callTimeout/2)
+	defer cancel()
+	for range 20 {
+		c := dialTest(t)
+		if _, err := c.Version(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.StartKeeper(ctx, sleeper(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkStart(b *testing.B) {
 	if !sdtest.Inside(b) {
 		return

@@ -84,3 +84,8 @@ func configNames(word string) []string {
 	}
 	return files
 }
+
+// completeFiles offers configurations for every argument.
+func (a *app) completeFiles(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	return configNames(word), cobra.ShellCompDirectiveDefault
+}

@@ -74,6 +74,10 @@ func verbs() []verb {
 		{"logs", nil, groupLook, (*app).logs},
 		{"stats", nil, groupLook, (*app).stats},
 		{"inspect", nil, groupLook, (*app).inspect},
+		{"check", nil, groupUnits, (*app).check},
+		{"explain", nil, groupUnits, (*app).explain},
+		{"unit", nil, groupUnits, (*app).unit},
+		{"doctor", nil, groupOther, (*app).doctor},
 		{"version", nil, groupOther, (*app).version},
 	}
 }

@@ -2,5 +2,345 @@
 
 package main
 
-// serviceName is the unit of a container that runs as an instance of the template.
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
+)
+
+const (
+	unitDir = "/etc/systemd/system"
+	// templateUnit is the unit that packages ship for containers as services.
+	templateUnit = "sdcontainer@.service"
+	dropInName   = "50-sdcontainer.conf"
+	madeByUs     = "# Made by sdcontainer "
+)
+
+// templateDirs are where systemd finds shipped units.
+var templateDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+
+// serviceName is the unit of a container that runs as a service.
 func serviceName(name string) string { return "sdcontainer@" + name + ".service" }
+
+func (a *app) unit() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "unit",
+		Short: "Run containers as systemd services",
+		Long: `Makes the systemd service of a configuration: sdcontainer@NAME.service. Its main
+process is the payload itself; its limits are directives of the unit.
+
+A configuration in ` + configDir + ` needs nothing but a drop-in for the shipped template;
+one elsewhere gets a unit file of its own, under the same name.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("%q: want generate, install or rm", args[0])
+			}
+			return usage("want generate, install or rm")
+		},
+		RunE: func(*cobra.Command, []string) error { return nil },
+	}
+	cmd.AddCommand(a.unitGenerate(), a.unitInstall(), a.unitRemove())
+	return cmd
+}
+
+func (a *app) unitGenerate() *cobra.Command {
+	var dropIn bool
+	var version int
+	cmd := &cobra.Command{
+		Use:   "generate [flags] FILE",
+		Short: "Print the unit file of a configuration",
+		Example: `  sdcontainer unit generate web.toml
+  sdcontainer unit generate --systemd 257 web.toml >web.service`,
+		ValidArgsFunction: a.completeFiles,
+		Args:              arguments(1, 1, "one configuration"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			g, err := loadUnit(cmd.Context(), args[0], version)
+			if err != nil {
+				return err
+			}
+			text, err := g.text(dropIn)
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.WriteString(a.escapeLines(text))
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&dropIn, "drop-in", false, "print the drop-in for the instance of "+templateUnit)
+	cmd.Flags().IntVar(&version, "systemd", 0, "for this `version` of systemd (default: the running one)")
+	return cmd
+}
+
+// A generated unit is one in the making.
+type generated struct {
+	spec     *specs.Spec
+	settings configs.Settings
+	options  unitgen.Options
+}
+
+func loadUnit(ctx context.Context, file string, version int) (*generated, error) {
+	spec, err := loadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if version == 0 {
+		version = runningSystemd(ctx)
+	}
+	return &generated{spec, s, unitgen.Options{Binary: self, Version: version}}, nil
+}
+
+// askTime bounds questions whose answer is not needed.
+const askTime = 2 * time.Second
+
+// runningSystemd is the manager's version, or 0 where there is none: a unit may be made
+// for another machine.
+func runningSystemd(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	version, err := conn.Version(ctx)
+	if err != nil || version < unitgen.Floor {
+		return 0
+	}
+	return version
+}
+
+func (g *generated) text(dropIn bool) (string, error) {
+	if dropIn {
+		return unitgen.DropIn(g.spec, g.settings, g.options)
+	}
+	return unitgen.Service(g.spec, g.settings, g.options)
+}
+
+type installOptions struct {
+	enable, now bool
+
+	dir string
+}
+
+func (a *app) unitInstall() *cobra.Command {
+	var o installOptions
+	cmd := &cobra.Command{
+		Use:   "install [flags] FILE",
+		Short: "Write the unit file of a configuration",
+		Long: `Writes the unit file of a configuration and has systemd read it. With --enable
+it starts at boot; with --now it starts at once.
+
+What is installed is a snapshot: run it again after a change of the configuration.`,
+		Example: `  sdcontainer unit install /etc/sdcontainer/web.toml
+  sdcontainer unit install --enable --now web`,
+		ValidArgsFunction: a.completeConfigs,
+		Args:              arguments(1, 1, "one configuration"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.install(cmd.Context(), args[0], o) },
+	}
+	cmd.Flags().BoolVar(&o.enable, "enable", false, "start it at boot")
+	cmd.Flags().BoolVar(&o.now, "now", false, "start it at once")
+	cmd.Flags().StringVar(&o.dir, "dir", unitDir, "`directory` to write to; another one is not made known to systemd")
+	must(cmd.MarkFlagDirname("dir"))
+	return cmd
+}
+
+func (a *app) install(ctx context.Context, file string, o installOptions) error {
+	g, err := loadUnit(ctx, file, 0)
+	if err != nil {
+		return err
+	}
+	name := g.settings.Name
+	dropIn := g.settings.Source == filepath.Join(configDir, name+".toml") && templateInstalled()
+	text, err := g.text(dropIn)
+	if err != nil {
+		return err
+	}
+	path, other := unitPaths(o.dir, name)
+	if dropIn {
+		path, other = other, path
+	}
+	if err := writeUnit(path, text); err != nil {
+		return err
+	}
+	if err := removeUnit(other); err != nil { // the configuration has moved
+		return err
+	}
+	if err := a.println(path); err != nil || o.dir != unitDir {
+		return err
+	}
+	return a.activate(ctx, serviceName(name), o)
+}
+
+// unitPaths are where a container's unit and its drop-in are.
+func unitPaths(dir, name string) (unit, dropIn string) {
+	return filepath.Join(dir, serviceName(name)), filepath.Join(dir, serviceName(name)+".d", dropInName)
+}
+
+func templateInstalled() bool {
+	for _, dir := range templateDirs {
+		if fileExists(filepath.Join(dir, templateUnit)) {
+			return true
+		}
+	}
+	return false
+}
+
+// activate has systemd read the unit and do with it what the flags say.
+func (a *app) activate(ctx context.Context, unit string, o installOptions) error {
+	if err := systemctl(ctx, "daemon-reload"); err != nil {
+		return err
+	}
+	var todo []string
+	for _, step := range []struct {
+		wanted bool
+		verb   string
+	}{{o.enable, "enable"}, {o.now, "start"}} {
+		if !step.wanted {
+			todo = append(todo, step.verb)
+			continue
+		}
+		if err := systemctl(ctx, step.verb, unit); err != nil {
+			return err
+		}
+	}
+	if len(todo) > 0 && isTerminal(a.stderr) {
+		fmt.Fprintf(a.stderr, "%s\n", paint(a.stderr, dim, "next: systemctl "+strings.Join(todo, "|")+" "+unit))
+	}
+	return nil
+}
+
+func systemctl(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	text := strings.TrimSpace(string(out))
+	if text == "" {
+		text = err.Error()
+	}
+	return fmt.Errorf("systemctl %s: %s", strings.Join(args, " "), text)
+}
+
+// writeUnit puts a file there whole or not at all, and never over one that is not ours.
+func writeUnit(path, text string) error {
+	if err := checkOurs(path); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".sdcontainer-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// checkOurs refuses a file that somebody else wrote.
+func checkOurs(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.HasPrefix(string(b), madeByUs) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return hinted{fmt.Errorf("%s: not made by sdcontainer", path), "move it away first"}
+}
+
+// removeUnit removes a file of ours, and its directory if that is empty then.
+func removeUnit(path string) error {
+	if err := checkOurs(path); err != nil {
+		return err
+	}
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && filepath.Base(path) == dropInName {
+		_ = os.Remove(filepath.Dir(path)) // others may have drop-ins in it
+	}
+	return err
+}
+
+func (a *app) unitRemove() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "rm [flags] NAME...",
+		Short: "Stop services and remove their unit files",
+		Long: `Stops and disables the services of the named containers and removes the unit
+files that install wrote. The configurations stay.`,
+		Example:           "  sdcontainer unit rm web",
+		ValidArgsFunction: completeInstalled,
+		Args:              names(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var errs []error
+			for _, name := range args {
+				errs = append(errs, a.uninstall(cmd.Context(), name, dir))
+			}
+			return errors.Join(errs...)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", unitDir, "`directory` to remove from; another one is not made known to systemd")
+	must(cmd.MarkFlagDirname("dir"))
+	return cmd
+}
+
+func (a *app) uninstall(ctx context.Context, name, dir string) error {
+	name = strings.TrimSuffix(strings.TrimPrefix(name, "sdcontainer@"), ".service")
+	unit, dropIn := unitPaths(dir, name)
+	if strings.Contains(name, "/") || !fileExists(unit) && !fileExists(dropIn) {
+		return hinted{fmt.Errorf("%s: no unit file of it in %s", name, dir), "sdcontainer unit install makes one"}
+	}
+	if dir == unitDir {
+		if err := systemctl(ctx, "disable", "--now", serviceName(name)); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{unit, dropIn} {
+		if err := removeUnit(path); err != nil {
+			return err
+		}
+	}
+	if dir != unitDir {
+		return nil
+	}
+	_ = systemctl(ctx, "reset-failed", serviceName(name)) // it need not have failed
+	return systemctl(ctx, "daemon-reload")
+}
+
+func completeInstalled(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	found, _ := filepath.Glob(filepath.Join(unitDir, "sdcontainer@?*.service*")) // the pattern is a good one
+	var all []string
+	for _, path := range found {
+		name, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), "sdcontainer@"), ".service")
+		all = append(all, name)
+	}
+	return all, noFiles
+}

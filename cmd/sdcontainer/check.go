@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
+)
+
+func (a *app) check() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check [flags] FILE...",
+		Short: "Find every problem of configurations",
+		Long: `Prints every problem of each configuration as FILE:LINE:COLUMN: KEY: what is
+wrong and what is accepted. Nothing is started. A configuration without problems is
+compiled too, down to the calls a start would make.
+
+The exit status is 1 when there is a problem. --json prints an array for editors.`,
+		Example: `  sdcontainer check web.toml
+  sdcontainer check --json *.toml`,
+		ValidArgsFunction: a.completeFiles,
+		Args:              arguments(1, -1, "a configuration"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			problems := []configs.Problem{}
+			for _, file := range args {
+				found := checkFile(findConfig(file))
+				problems = append(problems, found...)
+				if len(found) == 0 && !asJSON {
+					if err := a.println(file + ": ok"); err != nil {
+						return err
+					}
+				}
+			}
+			return a.report(problems, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// checkFile is everything wrong with a configuration. What only compiling it to
+// programs and unit shows has no place in the file.
+func checkFile(path string) []configs.Problem {
+	problems := configs.Check(path)
+	if len(problems) > 0 {
+		return problems
+	}
+	spec, err := configs.Load(path, configs.LoadOptions{})
+	if err == nil {
+		_, err = sdcontainer.Explain(spec)
+	}
+	if err == nil {
+		return nil
+	}
+	for _, e := range lines(err) {
+		problems = append(problems, configs.Problem{File: path, Msg: e.Error()})
+	}
+	return problems
+}
+
+func (a *app) report(problems []configs.Problem, asJSON bool) error {
+	if len(problems) > 0 {
+		a.code = exitFailure
+	}
+	if asJSON {
+		return a.writeJSON(problems)
+	}
+	for _, p := range problems {
+		if err := a.println(p.String()); err != nil {
+			return err
+		}
+	}
+	if len(problems) > 1 {
+		fmt.Fprintln(a.stderr, count(len(problems), "problem"))
+	}
+	return nil
+}
+
+func (a *app) explain() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain [flags] FILE",
+		Short: "Show what run would do, without doing it",
+		Long: `Prints what a start from a configuration amounts to: the D-Bus call with every
+property and where it comes from, the programs of kernel calls that build the
+container, one line a step, and the unit file it would be as a service.`,
+		Example: `  sdcontainer explain web.toml
+  sdcontainer explain --json web.toml | jq .properties`,
+		ValidArgsFunction: a.completeFiles,
+		Args:              arguments(1, 1, "one configuration"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			spec, err := loadConfig(args[0])
+			if err != nil {
+				return err
+			}
+			x, err := sdcontainer.Explain(spec)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.writeJSON(x)
+			}
+			var b bytes.Buffer
+			if err := x.WriteText(&b); err != nil {
+				return err
+			}
+			_, err = a.stdout.WriteString(a.escapeLines(b.String()))
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
+)
+
+func checkUser(context.Context, *app) finding {
+	if uid := os.Geteuid(); uid != 0 {
+		return bad(broken, "sudo sdcontainer ...", "user id %d: containers are made by root", uid)
+	}
+	return good("root")
+}
+
+func checkSystemd(ctx context.Context, _ *app) finding {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return bad(broken, "boot this machine with systemd as PID 1", "systemd does not run here")
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return bad(broken, "systemctl is-system-running", "systemd does not answer: %v", err)
+	}
+	defer conn.Close()
+	version, err := conn.Version(ctx)
+	switch {
+	case err != nil:
+		return bad(broken, "systemctl is-system-running", "systemd does not answer: %v", err)
+	case version < unitgen.Floor:
+		return bad(broken, fmt.Sprintf("upgrade to a release with systemd %d: Debian 12, RHEL 9, Ubuntu 24.04", unitgen.Floor),
+			"systemd %d: want at least %d", version, unitgen.Floor)
+	}
+	return good("systemd %d answers", version)
+}
+
+// checkProperties names what a newer systemd would understand.
+func checkProperties(ctx context.Context, _ *app) finding {
+	version := runningSystemd(ctx)
+	if version == 0 {
+		return bad(lacking, "see systemd above", "not known without systemd")
+	}
+	missing := map[int][]string{}
+	for _, p := range scope.Properties {
+		if p.Since > version && (p.Group == scope.Resource || p.Group == scope.Life) {
+			missing[p.Since] = append(missing[p.Since], p.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return good("systemd %d has every property of the table", version)
+	}
+	var words []string
+	for since, names := range missing {
+		words = append(words, fmt.Sprintf("%s (%d)", strings.Join(names, ", "), since))
+	}
+	slices.Sort(words)
+	return bad(lacking, "only configurations that use them are affected; strict = false goes without",
+		"newer systemd has %s", strings.Join(words, "; "))
+}
+
+func checkCgroups(context.Context, *app) finding {
+	mount := scope.Mount()
+	var st unix.Statfs_t
+	if err := unix.Statfs("/sys/fs/cgroup", &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return bad(broken, "boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line",
+			"/sys/fs/cgroup is not the unified hierarchy")
+	}
+	b, err := os.ReadFile(filepath.Join(mount, "cgroup.controllers"))
+	if err != nil {
+		return bad(broken, "mount cgroup2 on /sys/fs/cgroup", "%v", err)
+	}
+	have := strings.Fields(string(b))
+	var missing []string
+	for _, c := range []string{"cpu", "cpuset", "io", "memory", "pids"} {
+		if !slices.Contains(have, c) {
+			missing = append(missing, c)
+		}
+	}
+	if len(missing) > 0 {
+		return bad(lacking, "take cgroup_disable= off the kernel command line, or boot with cgroup_enable=memory",
+			"unified, without %s: their limits have no effect", strings.Join(missing, ", "))
+	}
+	return good("unified, with %s", strings.Join(have, ", "))
+}
+
+func checkJournal(context.Context, *app) finding {
+	const socket = "/run/systemd/journal/stdout"
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return bad(lacking, "systemctl start systemd-journald.socket systemd-journald.service",
+			"journald does not listen: %v: detached containers cannot log", err)
+	}
+	_ = conn.Close()
+	return good("journald listens")
+}
+
+func checkRecords(_ context.Context, a *app) finding {
+	st, err := os.Stat(a.rt.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return good("%s will be made by the first container", a.rt.Dir)
+	case err != nil:
+		return bad(broken, "ls -ld "+quote(a.rt.Dir), "%v", err)
+	case !st.IsDir():
+		return bad(broken, "rm "+quote(a.rt.Dir), "%s is not a directory", a.rt.Dir)
+	case st.Mode().Perm()&0o022 != 0:
+		return bad(broken, "chmod 0700 "+quote(a.rt.Dir), "%s has mode %04o: others could change records", a.rt.Dir, st.Mode().Perm())
+	}
+	list, err := a.rt.List()
+	if err != nil {
+		return bad(lacking, "sdcontainer rm -f NAME", "%v", err)
+	}
+	return good("%s: %s", a.rt.Dir, count(len(list), "container"))
+}
+
+func checkUnits(context.Context, *app) finding {
+	if !templateInstalled() {
+		return bad(lacking, "make install, or a package", "%s is not installed: unit install writes whole units", templateUnit)
+	}
+	return good("%s is installed", templateUnit)
+}

@@ -8,3 +8,5 @@
 // at any Spec. The package reads files it is asked to and makes no other system call; it
 // knows nothing of programs, units or running containers.
 package configs
+
+//go:generate go run ./gen ..

@@ -17,6 +17,9 @@ type Key struct {
 // Keys is every key there is, in the order of the reference page.
 func Keys() []Key { return keys }
 
+// Later is every key a coming version will know, with what to use until then.
+func Later() map[string]string { return later }
+
 var keys = []Key{
 	{"version", kindVersion, "", "–", "Version of this format: 1. Required."},
 	{"name", kindString, "file name", "container ID", "Name of the container and part of its unit's."},

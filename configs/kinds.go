@@ -112,3 +112,12 @@ func orPath(list ...string) Kind {
 		return modeOrPath(v, list...)
 	}, nil}
 }
+
+// Accepts says in words what a value of the kind may be.
+func (k Kind) Accepts() string {
+	if k.elem != nil {
+		return "a table; each value " + k.elem.Accepts()
+	}
+	_, err := k.parse(nil)
+	return err.Error()
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+)
+
+var update = flag.Bool("update", false, "write the generated files")
+
+const root = "../.."
+
+func TestGenerated(t *testing.T) {
+	for _, p := range pages {
+		file := filepath.Join(root, p.file)
+		if *update {
+			if err := os.WriteFile(file, p.make(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		have, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(have), string(p.make())); diff != "" {
+			t.Errorf("%s is not current (run make docs):\n%s", p.file, diff)
+		}
+	}
+}
+
+// Every key has a place in the page, and each says what it is for.
+func TestEveryKeyIsExplained(t *testing.T) {
+	page := string(reference())
+	seen := map[string]bool{}
+	for _, k := range configs.Keys() {
+		if k.Doc == "" || k.Maps == "" || seen[k.Path] {
+			t.Errorf("key %s: no text, nothing it becomes, or twice", k.Path)
+		}
+		seen[k.Path] = true
+		if _, name := split(k.Path); !strings.Contains(page, "| `"+name+"` |") {
+			t.Errorf("key %s is not in the page", k.Path)
+		}
+	}
+}
+
+// The schema and the loader agree: it accepts the examples, and refuses what
+// the loader refuses for its type.
+func TestSchemaAgreesWithLoader(t *testing.T) {
+	var s map[string]any
+	if err := json.Unmarshal(schema(), &s); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(root + "/configs/examples/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		var doc map[string]any
+		if _, err := toml.DecodeFile(f, &doc); err != nil {
+			t.Fatal(err)
+		}
+		if problems := validate(s, plain(doc), ""); len(problems) > 0 {
+			t.Errorf("%s: the schema says %v", f, problems)
+		}
+	}
+	for _, bad := range []string{
+		`version = 2`, `nmae = "x"`, `rootfs = 1`, `rootfs.path = 1`, `process.args = "x"`, `process.umask = 22`,
+		`process.umask = "0888"`, `process.oom_score_adj = 2000`, `process.rlimits.nofile = "9,3"`, `process.env.A = []`,
+		`mount = {}`, `[[mount]]` + "\n" + `type = "volume"`, `[[device]]` + "\n" + `access = "x"`, `network.mode = "bridge"`, `resources.memory.max = "5X"`,
+		`resources.cpu.quota = "1.5"`, `resources.cpu.weight = 0`, `resources.tasks = 0`, `userns.mode = "path:x"`, `systemd.stop_timeout = "10 parsecs!"`,
+	} {
+		var doc map[string]any
+		if _, err := toml.Decode(bad, &doc); err != nil {
+			t.Fatalf("%s: %v", bad, err)
+		}
+		doc["version"] = cmp0(doc["version"], int64(1))
+		if problems := validate(s, plain(doc), ""); len(problems) == 0 {
+			t.Errorf("%s: the schema accepts it", bad)
+		}
+		if !loaderRefuses(t, bad) {
+			t.Errorf("%s: the loader accepts it", bad)
+		}
+	}
+}
+
+func cmp0(v, def any) any {
+	if v == nil {
+		return def
+	}
+	return v
+}
+
+// loaderRefuses says whether more than the missing keys is wrong with a text.
+func loaderRefuses(t *testing.T, text string) bool {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.toml")
+	if err := os.WriteFile(file, []byte(text+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(configs.Check(file), func(p configs.Problem) bool { return !strings.HasPrefix(p.Msg, "missing") })
+}
+
+// plain turns a decoded TOML into what a JSON decoder would give.
+func plain(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	var out any
+	if err := json.Unmarshal(b, &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// validate knows as much of JSON Schema as the generated one uses.
+func validate(s map[string]any, v any, at string) (problems []string) {
+	bad := func(format string, a ...any) { problems = append(problems, at+": "+fmt.Sprintf(format, a...)) }
+	for word, want := range s {
+		switch word {
+		case "type":
+			if !isType(want, v) {
+				bad("%v is no %v", v, want)
+			}
+		case "enum":
+			if !slices.Contains(want.([]any), v) {
+				bad("%v is none of %v", v, want)
+			}
+		case "const":
+			if v != want {
+				bad("%v is not %v", v, want)
+			}
+		case "pattern":
+			if text, ok := v.(string); ok && !regexp.MustCompile(want.(string)).MatchString(text) {
+				bad("%q does not match %s", text, want)
+			}
+		case "minimum":
+			if n, ok := v.(float64); ok && n < want.(float64) {
+				bad("%v is below %v", n, want)
+			}
+		case "maximum":
+			if n, ok := v.(float64); ok && n > want.(float64) {
+				bad("%v is above %v", n, want)
+			}
+		case "anyOf":
+			if !slices.ContainsFunc(want.([]any), func(o any) bool { return len(validate(o.(map[string]any), v, at)) == 0 }) {
+				bad("%v fits none", v)
+			}
+		case "items":
+			list, _ := v.([]any)
+			for i, e := range list {
+				problems = append(problems, validate(want.(map[string]any), e, fmt.Sprintf("%s[%d]", at, i))...)
+			}
+		case "properties", "additionalProperties":
+			// Together, below.
+		case "required":
+			for _, k := range want.([]any) {
+				if m, ok := v.(map[string]any); ok && m[k.(string)] == nil {
+					bad("%s is missing", k)
+				}
+			}
+		case "description", "title", "$schema":
+		default:
+			bad("the validator does not know %q", word)
+		}
+	}
+	return append(problems, members(s, v, at)...)
+}
+
+func members(s map[string]any, v any, at string) (problems []string) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil
+	}
+	known, _ := s["properties"].(map[string]any)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		switch more := s["additionalProperties"].(type) {
+		case map[string]any:
+			problems = append(problems, validate(more, m[k], at+"."+k)...)
+		case bool:
+			if p, ok := known[k].(map[string]any); ok {
+				problems = append(problems, validate(p, m[k], at+"."+k)...)
+			} else {
+				problems = append(problems, at+"."+k+": unknown")
+			}
+		}
+	}
+	return problems
+}
+
+func isType(want, v any) bool {
+	if list, ok := want.([]any); ok {
+		return slices.ContainsFunc(list, func(w any) bool { return isType(w, v) })
+	}
+	switch v := v.(type) {
+	case string:
+		return want == "string"
+	case bool:
+		return want == "boolean"
+	case float64:
+		return want == "number" || want == "integer" && v == float64(int64(v))
+	case []any:
+		return want == "array"
+	case map[string]any:
+		return want == "object"
+	}
+	return false
+}

@@ -50,7 +50,7 @@ func keeping(t *testing.T, payload, events string) (h *Helper, init Init, record
 	ev := spawn.SyncReceive(Control, 1)
 	spawn.At("keep", "")
 	spawn.Keep(Keeper{Child: child, Record: rec, Events: ev, Cleanup: clean,
-		Argv: []string{"sh", "-c", "echo gone $X > " + cleaned}, Env: []string{"X=y"}})
+		Argv: []string{"sh", "-c", "echo gone $X $(grep SigIgn /proc/self/status) > " + cleaned}, Env: []string{"X=y", "PATH=/bin:/usr/bin"}})
 	if init, err = h.Spawn(ctx, spawn, []*os.File{recordFile, shell}); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
-			if b, err := os.ReadFile(cleaned); err != nil || string(b) != "gone y\n" {
+			if b, err := os.ReadFile(cleaned); err != nil || string(b) != "gone y SigIgn: 0000000000000000\n" {
 				t.Errorf("cleanup: %q %v", b, err)
 			}
 		})

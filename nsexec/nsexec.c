@@ -332,7 +332,12 @@ static void prepare(void) {
 	struct rlimit core;
 	u64 none = 0;
 
-	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY), F_GET_SEALS) & SEALS) == SEALS, EPERM);
+	control = SYS(dup3, 3, HIGH, O_CLOEXEC); /* 3 and up belong to the payload */
+	keeper = SYS(dup3, 4, HIGH + 1, O_CLOEXEC); /* before anything else can become 4 */
+	SYS(close_range, 3, HIGH - 1, 0);
+	SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0);
+	need(control == HIGH, EMFILE);
+	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC), F_GET_SEALS) & SEALS) == SEALS, EPERM);
 	need(SYS(prctl, PR_SET_DUMPABLE, 0) == 0 && SYS(prctl, PR_SET_PDEATHSIG, SIGKILL) == 0, EPERM);
 	SYS(prlimit64, 0, RLIMIT_CORE, 0, &core);
 	need(SYS(prlimit64, 0, RLIMIT_CORE, &(struct rlimit){.rlim_max = core.rlim_max}, 0) == 0, EPERM);
@@ -340,12 +345,7 @@ static void prepare(void) {
 	dispose(1, 64, (u64)SIG_DFL);
 	SYS(rt_sigprocmask, SIG_SETMASK, &none, 0, 8);
 	memset(regs, 0xff, sizeof regs);
-	s64 high = SYS(fcntl, 3, F_DUPFD_CLOEXEC, HIGH); /* 3 and up belong to the payload */
-	need(high > 0, EMFILE);
-	regs[CONTROL] = control = high;
-	keeper = SYS(fcntl, 4, F_DUPFD_CLOEXEC, HIGH);
-	SYS(close_range, 3, HIGH - 1, 0);
-	SYS(close_range, (keeper < 0 ? high : keeper) + 1, ~0U, 0);
+	regs[CONTROL] = control;
 }
 
 /* begin is the first C there is: no stack protector before its secret is read. */

@@ -197,6 +197,39 @@ func TestPayloadInheritsNothing(t *testing.T) {
 func TestHelperExits(t *testing.T) {
 	h, _, _ := inNamespaces(t, 0)
 	waitDead(t, h.pidfd, 5*time.Second)
+	if got := deathOf(h.Pid); got != "exit status 0" {
+		t.Error(got)
+	}
+}
+
+// Nobody may trace or dump the interpreter. The answer also takes the way of a
+// result through a register into the data.
+func TestNotDumpable(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	h := startHelper(t, StartOptions{})
+	p := New("look")
+	out := p.Receive("pipe")
+	for i, set := range []bool{false, true, false} {
+		if i > 0 {
+			p.Dumpable(set)
+		}
+		answer := p.Words(^uint64(0))
+		p.store(p.keep(p.call(unix.SYS_PRCTL, "", Imm(unix.PR_GET_DUMPABLE))), answer, 8)
+		p.call(unix.SYS_WRITE, "", out, answer, Imm(1))
+	}
+	p.End()
+	if err := h.Run(testContext(t), p, []*os.File{w}, noSync); err != nil {
+		t.Fatal(err)
+	}
+	var b [3]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil || b != [3]byte{0, 1, 0} {
+		t.Errorf("%v %v", b, err)
+	}
 }
 
 func TestStartNeedsInterpreter(t *testing.T) {
@@ -220,6 +253,21 @@ func TestUnsealedInterpreterRefuses(t *testing.T) {
 	if err := os.WriteFile(exe, b, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := runsNot(t, exe); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "refuses to run here") {
+		t.Error(err)
+	}
+	// With another user's rights it does not even look at its socket.
+	if err := errors.Join(os.Chown(exe, 65534, 65534), unix.Chmod(exe, 0o6755)); err != nil {
+		t.Fatal(err)
+	}
+	if err := runsNot(t, exe); errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "connection closed") {
+		t.Error(err)
+	}
+}
+
+// runsNot executes an interpreter that must refuse, and returns what it says.
+func runsNot(t *testing.T, exe string) error {
+	t.Helper()
 	near, far, err := socketpair("nsexec")
 	if err != nil {
 		t.Fatal(err)
@@ -234,10 +282,10 @@ func TestUnsealedInterpreterRefuses(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 125 {
 		t.Errorf("%v, want exit status 125", err)
 	}
+	farFile.Close()
 	c := &Conn{f: near, sent: &sentPrograms{}, who: "helper"}
-	if _, err := c.Next(testContext(t)); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "refuses to run here") {
-		t.Error(err)
-	}
+	_, err = c.Next(testContext(t))
+	return err
 }
 
 // BenchmarkStart measures from nothing to a forked child, without namespaces.

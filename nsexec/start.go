@@ -125,10 +125,8 @@ func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
 		}
 		files = append(files, f.Fd())
 	}
-	files = append(files, uintptr(control))
-	if keeper >= 0 {
-		files = append(files, uintptr(keeper))
-	}
+	// Without a keeper the 4 is -1, which closes what we may have inherited there.
+	files = append(files, uintptr(control), uintptr(keeper))
 	pidfd := -1
 	attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
 	var err error

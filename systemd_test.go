@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// The test binary is the keepers' cleanup command, too.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "cleanup" {
+		r := &Runtime{Dir: os.Args[2]}
+		if err := r.Cleanup(context.Background(), os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(sdtest.Main(m))
+}
+
+// A world is a Runtime of its own and a busybox root on a filesystem that can be
+// idmapped.
+type world struct {
+	*Runtime
+	root string
+	t    *testing.T
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Runtime: &Runtime{Dir: filepath.Join(t.TempDir(), "run")}, root: filepath.Join(t.TempDir(), "root"), t: t}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatalf("%v (install busybox-static)", err)
+	}
+	bin := filepath.Join(w.root, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", busybox, bin+"/busybox").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, a := range []string{"sh", "sleep", "cat", "true", "id", "hostname", "kill", "echo"} {
+		if err := os.Symlink("busybox", filepath.Join(bin, a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The directories of a test lead through 0700: the payload's root needs none of them.
+	if err := os.Chmod(w.root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) spec(id string, args ...string) *specs.Spec {
+	w.t.Helper()
+	spec, err := configs.FromRootfs(id, w.root, args)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s.Strict = false // the private hierarchy has no controllers
+	s.Log.Driver = "none"
+	s.StopTimeout = 5 * time.Second
+	s.Annotate(spec)
+	return spec
+}
+
+func (w *world) options(o CreateOptions) CreateOptions {
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o.Cleanup = []string{self, "cleanup", w.Dir}
+	return o
+}
+
+func (w *world) start(id string, o CreateOptions, args ...string) (*Container, error) {
+	w.t.Helper()
+	c, err := w.Create(w.t.Context(), id, w.spec(id, args...), w.options(o))
+	if err != nil {
+		return nil, err
+	}
+	w.t.Cleanup(func() {
+		if err := c.Destroy(context.Background(), true); err != nil && !errors.Is(err, ErrNotExist) {
+			w.t.Errorf("destroy %s: %v", id, err)
+		}
+	})
+	return c, c.Start(w.t.Context())
+}
+
+func (w *world) mustStart(id string, o CreateOptions, args ...string) *Container {
+	w.t.Helper()
+	c, err := w.start(id, o, args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// output runs a container in the foreground and returns what it printed.
+func (w *world) output(id string, args ...string) (string, Exit) {
+	w.t.Helper()
+	r, out := pipe(w.t)
+	c, err := w.start(id, CreateOptions{Stdout: out, Stderr: out}, args...)
+	out.Close()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e, err := c.Wait(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b), e
+}
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r, w
+}
+
+// nothingLeft fails when the unit or the record of a container is still there.
+func (w *world) nothingLeft(id string) {
+	w.t.Helper()
+	if _, err := w.Load(id); !errors.Is(err, ErrNotExist) {
+		w.t.Errorf("record of %s: %v", id, err)
+	}
+	conn, err := scope.Dial(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close()
+	if p, err := conn.Get(w.t.Context(), scope.UnitName(id), "ActiveState"); err == nil && p["ActiveState"] == "active" {
+		w.t.Errorf("unit of %s: %v", id, p)
+	}
+	if claims, _ := os.ReadDir(w.path(usernsDir)); len(claims) != 0 {
+		w.t.Errorf("ranges still claimed: %v", claims)
+	}
+}
+
+func TestRunForeground(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	out, e := w.output("fg", "/bin/sh", "-c", "echo $$ $(hostname) $(id -u); echo $container; exit 7")
+	if want := "1 fg 0\nsdcontainer\n"; out != want || e.Code != 7 || e.Signal != 0 {
+		t.Errorf("%q, %+v; want %q and code 7", out, e, want)
+	}
+	c, err := w.Load("fg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.State()
+	if err != nil || s.Status != Stopped || s.Exit == nil || s.Exit.Code != 7 {
+		t.Errorf("afterwards: %+v, %v", s, err)
+	}
+	if err := c.Destroy(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("fg")
+}
+
+func TestRunErrors(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	if err := os.WriteFile(filepath.Join(w.root, "bin/plain"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.root, "bin/noloader"), []byte("#!/no/such/interpreter\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]error{
+		"nothing": ErrNotFound, "/bin/plain": ErrNotExecutable, "/bin/noloader": ErrNotFound, "/bin": ErrNotExecutable,
+	} {
+		_, err := w.start("bad", CreateOptions{}, arg)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v; want %v", arg, err, want)
+		}
+		w.nothingLeft("bad")
+	}
+}
+
+func TestOneNameOneWinner(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	const n = 8
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		wg.Go(func() { _, errs[i] = w.start("one", CreateOptions{Detach: true}, "/bin/sleep", "60") })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if !errors.Is(err, ErrExist) {
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d starts of one name succeeded", won, n)
+	}
+}
+
+func TestDetachedIsRecorded(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, end := range []struct {
+		name string
+		do   func(c *Container) error
+		want Exit
+	}{
+		{"exit", func(c *Container) error { return c.Signal(t.Context(), unix.SIGUSR1, false) }, Exit{Code: 9}},
+		{"stop", func(c *Container) error { return c.Stop(t.Context(), -1) }, Exit{Code: 3}},
+		{"kill", func(c *Container) error { return c.Signal(t.Context(), unix.SIGKILL, false) }, Exit{Code: 137, Signal: 9}},
+		{"systemctl", func(c *Container) error {
+			return exec.Command("systemctl", "stop", scope.UnitName(c.ID())).Run()
+		}, Exit{Code: 3}},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			r, out := pipe(t)
+			c := w.mustStart(end.name, CreateOptions{Detach: true, Stdout: out},
+				"/bin/sh", "-c", "trap 'exit 3' TERM; trap 'exit 9' USR1; echo up; while :; do sleep 60 & wait; done")
+			out.Close()
+			if _, err := r.Read(make([]byte, 3)); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := c.State(); err != nil || s.Status != Running || s.KeeperPid == 0 {
+				t.Fatalf("before: %+v, %v", s, err)
+			}
+			if err := end.do(c); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			e, err := c.Wait(ctx)
+			if err != nil || e.Code != end.want.Code || e.Signal != end.want.Signal {
+				t.Errorf("%+v, %v; want %+v", e, err, end.want)
+			}
+			if err := c.Destroy(ctx, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestKilledKeeperMeansUnknown(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("orphan", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(s.KeeperPid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Wait(t.Context()); !errors.Is(err, ErrExitUnknown) {
+		t.Errorf("wait: %v", err)
+	}
+	if s, err := c.State(); err != nil || !s.ExitUnknown {
+		t.Errorf("state: %+v, %v", s, err)
+	}
+	if err := c.Destroy(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("orphan")
+}
+
+func TestExec(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("ex", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	r, out := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "hostname; id -u; cat /proc/1/comm; cat /proc/self/cgroup; exit 5"},
+		Env: []string{"X=1"}}, ProcessOptions{Stdout: out, Stderr: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := scope.CgroupOf(p.Pid)
+	if s, err2 := c.State(); err != nil || err2 != nil || host != s.Cgroup {
+		t.Errorf("cgroup on the host: %q, %v; want %q", host, errors.Join(err, err2), s.Cgroup)
+	}
+	out.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 4 || lines[0] != "ex" || lines[1] != "0" || lines[2] != "sleep" || !bytes.Contains(b, []byte("0::/\n")) {
+		t.Errorf("inside: %q", b)
+	}
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 5 {
+		t.Errorf("%+v, %v; want code 5", e, err)
+	}
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nothing"}}, ProcessOptions{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("exec of nothing: %v", err)
+	}
+	term, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "test -t 0 && echo tty"}}, ProcessOptions{Terminal: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.Terminal.Close()
+	b = make([]byte, 5)
+	if _, err := io.ReadFull(term.Terminal, b); err != nil || string(b) != "tty\r\n" {
+		t.Errorf("terminal: %q, %v", b, err)
+	}
+	if e, err := term.Wait(t.Context()); err != nil || e.Code != 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+func TestPauseUpdateStats(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("p", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if err := c.Resume(t.Context()); !errors.Is(err, ErrNotPaused) {
+		t.Errorf("resume of a running one: %v", err)
+	}
+	if err := c.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.State(); err != nil || s.Status != Paused {
+		t.Errorf("paused: %+v, %v", s, err)
+	}
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{}); !errors.Is(err, ErrPaused) {
+		t.Errorf("exec while paused: %v", err)
+	}
+	limit := int64(64)
+	if err := c.Update(t.Context(), &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, nil); err != nil {
+		t.Error(err)
+	}
+	conn, err := scope.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if p, err := conn.Get(t.Context(), scope.UnitName("p"), "TasksMax"); err != nil || p["TasksMax"] != uint64(64) {
+		t.Errorf("TasksMax: %v, %v", p, err)
+	}
+	pids, err := c.Processes()
+	if err != nil || len(pids) != 1 {
+		t.Errorf("processes: %v, %v", pids, err)
+	}
+	if _, err := c.Stats(); err != nil {
+		t.Error(err)
+	}
+	if err := c.Destroy(t.Context(), false); !errors.Is(err, ErrRunning) {
+		t.Errorf("rm of a paused one: %v", err)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil { // thaws first
+		t.Fatal(err)
+	}
+	if s, err := c.State(); err != nil || s.Status != Stopped {
+		t.Errorf("stopped: %+v, %v", s, err)
+	}
+}
+
+// A payload that must not start: what is attested differs from what is expected.
+func TestAttestKills(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("lie", "/bin/true")
+	l := &launch{c: &Container{rt: w.Runtime, id: "lie"}, spec: spec, o: w.options(CreateOptions{})}
+	for _, step := range []func(context.Context) error{l.check, l.reserve, l.makePlan, l.spawn, l.attach, l.build, l.settle, l.enter} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.attest(t.Context()); err != nil {
+		t.Fatalf("the truth: %v", err)
+	}
+	spec.Root.Readonly = true // what was compiled is a writable root
+	if err := l.attest(t.Context()); !errors.Is(err, ErrAttest) || !strings.Contains(err.Error(), "root mount") {
+		t.Errorf("a lie: %v", err)
+	}
+	if err := l.takeBack(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("lie")
+}

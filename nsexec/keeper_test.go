@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,22 @@ func readRecord(t *testing.T, path string) ExitRecord {
 	return r
 }
 
+// residentKiB is the memory of a process that no other has a part in.
+func residentKiB(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	var kib int
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("keeper: %d KiB", kib)
+	return kib
+}
+
 func TestKeeperRecordsTheEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		payload, events string
@@ -110,6 +127,9 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, init, record, cleaned := keeping(t, c.payload, c.events)
 			tellKeeper(t, h)
+			if rss := residentKiB(t, h.Pid); rss > 300 {
+				t.Errorf("the keeper takes %d KiB, more than 300", rss)
+			}
 			// The keeper must survive what a terminal or a shutdown sends.
 			for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
 				if err := unix.Kill(h.Pid, sig); err != nil {

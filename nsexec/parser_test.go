@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,9 +33,31 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	parserBinary = filepath.Join(dir, "parser")
+	before := openFiles()
 	code := m.Run()
+	for link, n := range openFiles() {
+		if n > before[link] && code == 0 {
+			os.Stderr.WriteString("leaked descriptor: " + link + "\n")
+			code = 1
+		}
+	}
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// openFiles counts this process's sockets, memory files and process descriptors.
+func openFiles() map[string]int {
+	open := make(map[string]int)
+	fds, _ := os.ReadDir("/proc/self/fd") // none: nothing is counted
+	for _, fd := range fds {
+		link, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+		for _, kind := range []string{"socket:", "memfd:", "pidfd"} {
+			if strings.Contains(link, kind) {
+				open[link]++
+			}
+		}
+	}
+	return open
 }
 
 // buildParser compiles the interpreter's own parser, with sanitizers if there are any.

@@ -59,7 +59,7 @@ func (d Data) Sub(n int) Data { return Data{d.off + uint32(n), d.len - uint32(n)
 // Op tells the interpreter what kind of step it has before it.
 type Op uint8
 
-// The kinds of step. All but OpCall are described in nsexec.h.
+// The kinds of step. Each is one function of nsexec.c.
 const (
 	OpCall   Op = iota // one system call
 	OpStore            // write a register into the data section

@@ -158,14 +158,16 @@ func (h *Helper) Keeper() *Conn { return h.keeper }
 // Kill kills K. Its child, if it is not a sibling, dies with it.
 func (h *Helper) Kill() error {
 	err := unix.PidfdSendSignal(int(h.pidfd.Fd()), unix.SIGKILL, nil, 0)
-	if err == unix.ESRCH {
+	if err == unix.ESRCH || err == unix.EBADF { // ended, or closed
 		return nil
 	}
 	return os.NewSyscallError("pidfd_send_signal", err)
 }
 
 // Close ends the conversation. Processes that still wait for a program end. K
-// is reaped: at once, or if it was told to keep, when it has ended.
+// is reaped: at once, or if it was told to keep, when it has ended. One that waits to
+// be told kills its child and runs the cleanup command: who wants neither calls
+// Kill first.
 func (h *Helper) Close() error {
 	var err error
 	h.closed.Do(func() {

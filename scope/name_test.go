@@ -42,6 +42,10 @@ func TestLongUnitName(t *testing.T) {
 			t.Errorf("%d bytes: %s", len(n), n)
 		}
 	}
+	plain := UnitName(strings.Repeat("a", 600))
+	if id := strings.TrimSuffix(strings.TrimPrefix(plain, unitPrefix), scopeSuffix); UnitName(id) == plain {
+		t.Errorf("%q has the unit of a longer id", id)
+	}
 	for n := 200; n < 260; n++ {
 		if have := UnitName(strings.Repeat("a", n)); len(have) >= maxUnitName {
 			t.Errorf("id of %d bytes: name of %d", n, len(have))

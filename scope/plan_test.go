@@ -146,6 +146,7 @@ func TestPlanOthers(t *testing.T) {
 			ThrottleReadBpsDevice: []specs.LinuxThrottleDevice{device(1)}, ThrottleWriteIOPSDevice: []specs.LinuxThrottleDevice{device(2)},
 		}}, map[string]any{"IOReadBandwidthMax": []PathValue{{"/dev/block/8:16", 1}}, "IOWriteIOPSMax": []PathValue{{"/dev/block/8:16", 2}}}},
 		"weight": {r{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(500))}}, map[string]any{"IOWeight": uint64(4500)}},
+		"least":  {r{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(10))}}, map[string]any{"IOWeight": uint64(10)}},
 		"normal": {r{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(100))}}, map[string]any{"IOWeight": uint64(100)}},
 		"huge":   {r{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 4}}}, map[string]any{"file hugetlb.2MB.max": "4"}},
 		"rdma":   {r{Rdma: map[string]specs.LinuxRdma{"mlx5_1": {HcaHandles: ptr(uint32(3)), HcaObjects: ptr(uint32(4))}}}, map[string]any{"file rdma.max": "mlx5_1 hca_handle=3 hca_object=4"}},

@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -117,8 +116,25 @@ func boot(ctx context.Context, image Image, accel string, limit time.Duration) (
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("boot Debian %s with %s: %w%s", v.Release, accel, err, v.Console()), v.Close())
 	}
+	if err := v.settle(ctx); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
 	v.Booted = time.Since(start)
 	return v, nil
+}
+
+// settle waits until the guest's systemd has nothing left to start. A guest
+// in which something failed is no place for tests.
+func (v *VM) settle(ctx context.Context) error {
+	var said bytes.Buffer
+	code, err := v.Exec(ctx, Command{
+		Request: wire.Request{Args: []string{"sh", "-c", "systemctl is-system-running --wait || { systemctl --failed; exit 1; }"}},
+		Stdout:  &said, Stderr: &said,
+	})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("boot Debian %s: %s", v.Release, said.String())
+	}
+	return err
 }
 
 // start runs QEMU with one end of a socket pair as its virtio-serial port.
@@ -185,7 +201,7 @@ func (v *VM) arguments(image Image) []string {
 		"systemd.show_status=0 systemd.unified_cgroup_hierarchy=1 random.trust_cpu=1 no_timer_check"
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35,hpet=off,usb=off", "-accel", accel, "-cpu", cpu, "-smp", "2", "-m", "2048",
+		"-machine", "q35,hpet=off,usb=off,sata=off,smbus=off,i8042=off,vmport=off", "-accel", accel, "-cpu", cpu, "-smp", "2", "-m", "2048",
 		"-kernel", filepath.Join(image.Dir, "vmlinuz"), "-initrd", filepath.Join(v.dir, "initrd"), "-append", kernel,
 		"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" + filepath.Join(image.Dir, "disk.ext4"),
 		"-device", "virtio-blk-pci,drive=root",
@@ -335,66 +351,4 @@ func (v *VM) Close() error {
 func (v *VM) kill() {
 	_ = v.qemu.Process.Kill() // it may have ended by itself
 	<-v.gone
-}
-
-// trouble is what the kernel says when it is broken, not when a container is.
-var trouble = regexp.MustCompile(`(?m)^.*(BUG: |Oops|Kernel panic|general protection fault|WARNING: CPU|` +
-	`kernel BUG|hung_task|blocked for more than|UBSAN|KASAN|refcount_t:|list_(add|del) corruption).*$`)
-
-func (v *VM) kernelTrouble() error {
-	text, err := os.ReadFile(v.consolePath())
-	if err != nil {
-		return err
-	}
-	found := trouble.Find(text)
-	if found == nil || v.Accel == "tcg" && strings.Contains(string(found), "soft lockup") {
-		return nil // an emulated CPU may stand still for long on a busy host
-	}
-	return fmt.Errorf("the kernel of Debian %s: %s%s", v.Release, strings.TrimSpace(string(found)), v.Console())
-}
-
-// Console is the end of what the guest and QEMU wrote, to be shown when something went wrong.
-func (v *VM) Console() string {
-	const lines = 40
-	var b strings.Builder
-	console, _ := os.ReadFile(v.consolePath()) // QEMU may have ended before making it
-	for what, text := range map[string]string{"console": string(console), "QEMU": v.complaints.String()} {
-		if text == "" {
-			continue
-		}
-		all := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r", ""), "\n"), "\n")
-		all = all[max(0, len(all)-lines):]
-		fmt.Fprintf(&b, "\n--- %s of Debian %s\n%s", what, v.Release, strings.Join(all, "\n"))
-	}
-	return b.String()
-}
-
-// complaints keeps what QEMU says on its standard error, and ends QEMU when
-// that is the end of the guest: it would stay stopped for ever.
-type complaints struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	end  func()
-}
-
-func (c *complaints) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.text.Write(p)
-	if bytes.Contains(c.text.Bytes(), []byte("KVM internal error")) && c.end != nil {
-		c.end()
-	}
-	return len(p), nil
-}
-
-func (c *complaints) onEnd(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end = f
-}
-
-func (c *complaints) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.text.String()
 }

@@ -33,7 +33,9 @@ func fakeQEMU(t *testing.T, script string) Image {
 	return Image{Release: "13", Dir: dir}
 }
 
-const hello = `printf '\001\000\000\000\000' >&3; `
+// hello is the agent's greeting and its answer to the first command, which
+// settles the boot: {} is a Result without an error.
+const hello = `printf '\001\000\000\000\000\011\000\000\000\002{}' >&3; `
 
 func TestHungBootIsKilledAndItsConsoleShown(t *testing.T) {
 	image := fakeQEMU(t, `echo "last words" >$console; exec sleep 1000`)

@@ -38,7 +38,10 @@ func parseSignalName(v any) (any, error) {
 // joined splits "path:/FILE".
 func joined(v string) (file string, ok bool) {
 	file, ok = strings.CutPrefix(v, "path:")
-	return file, ok && path.IsAbs(file)
+	if !ok || !path.IsAbs(file) {
+		return "", false
+	}
+	return file, true
 }
 
 func modeOrPath(v any, words ...string) (any, error) {

@@ -113,19 +113,23 @@ func message(verb string, err error) string {
 	return verb + ": " + text
 }
 
-// hints say what to do about an error, first match first.
-var hints = []struct {
+type known struct {
 	is   error
 	hint string
-}{
-	{sdcontainer.ErrExist, "sdcontainer rm -f NAME removes it; --name gives the new one another name"},
-	{sdcontainer.ErrNotExist, "sdcontainer ps -a lists the containers there are"},
-	{sdcontainer.ErrRunning, "sdcontainer stop NAME stops it first; rm -f kills it"},
-	{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
-	{sdcontainer.ErrNotFound, "the path is one inside the container's rootfs"},
-	{sdcontainer.ErrNotExecutable, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"},
-	{sdcontainer.ErrUnsupported, "sdcontainer doctor says what this machine has and lacks"},
-	{context.DeadlineExceeded, "systemctl status and journalctl -b say what systemd is waiting for"},
+}
+
+// hints say what to do about an error, first match first.
+func hints() []known {
+	return []known{
+		{sdcontainer.ErrExist, "sdcontainer rm -f NAME removes it; --name gives the new one another name"},
+		{sdcontainer.ErrNotExist, "sdcontainer ps -a lists the containers there are"},
+		{sdcontainer.ErrRunning, "sdcontainer stop NAME stops it first; rm -f kills it"},
+		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
+		{sdcontainer.ErrNotFound, "the path is one inside the container's rootfs"},
+		{sdcontainer.ErrNotExecutable, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"},
+		{sdcontainer.ErrUnsupported, "sdcontainer doctor says what this machine has and lacks"},
+		{context.DeadlineExceeded, "systemctl status and journalctl -b say what systemd is waiting for"},
+	}
 }
 
 func hint(cmd *cobra.Command, err error) string {
@@ -136,7 +140,7 @@ func hint(cmd *cobra.Command, err error) string {
 	case errors.As(err, new(usageError)) && cmd != nil:
 		return cmd.CommandPath() + " --help shows what it takes"
 	}
-	for _, known := range hints {
+	for _, known := range hints() {
 		if errors.Is(err, known.is) {
 			return known.hint
 		}

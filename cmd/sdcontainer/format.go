@@ -39,25 +39,27 @@ func (a *app) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
-var templateFuncs = template.FuncMap{
-	"json": func(v any) (string, error) {
-		b, err := json.Marshal(v)
-		return string(b), err
-	},
-	"join":  func(list []string, sep string) string { return strings.Join(list, sep) },
-	"split": strings.Split,
-	"upper": strings.ToUpper,
-	"lower": strings.ToLower,
-	"size":  size,
-	"truncate": func(s string, n int) string {
-		if r := []rune(s); len(r) > n {
-			return string(r[:n])
-		}
-		return s
-	},
-	"pad": func(s string, left, right int) string {
-		return strings.Repeat(" ", left) + s + strings.Repeat(" ", right)
-	},
+func templateFuncs() template.FuncMap {
+	return template.FuncMap{
+		"json": func(v any) (string, error) {
+			b, err := json.Marshal(v)
+			return string(b), err
+		},
+		"join":  func(list []string, sep string) string { return strings.Join(list, sep) },
+		"split": strings.Split,
+		"upper": strings.ToUpper,
+		"lower": strings.ToLower,
+		"size":  size,
+		"truncate": func(s string, n int) string {
+			if r := []rune(s); len(r) > n {
+				return string(r[:n])
+			}
+			return s
+		},
+		"pad": func(s string, left, right int) string {
+			return strings.Repeat(" ", left) + s + strings.Repeat(" ", right)
+		},
+	}
 }
 
 // tablePrefix asks for columns, with a header made of the field names.
@@ -70,7 +72,7 @@ func writeTemplate[T any](a *app, format string, items []T) error {
 		format, columns = rest, true
 	}
 	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
-	tmpl, err := template.New("--format").Funcs(templateFuncs).Parse(format)
+	tmpl, err := template.New("--format").Funcs(templateFuncs()).Parse(format)
 	if err != nil {
 		return usageError{err}
 	}

@@ -4,11 +4,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,9 +185,7 @@ func generatedName(dir string) string {
 	if base == "" {
 		base = "rootfs"
 	}
-	b := make([]byte, 4)
-	_, _ = rand.Read(b) // never fails
-	return base[:min(len(base), 32)] + "-" + hex.EncodeToString(b)
+	return fmt.Sprintf("%s-%08x", base[:min(len(base), 32)], rand.Uint32())
 }
 
 // runSpec creates, starts and, in the foreground, waits.

@@ -10,15 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notForwarded are the catchable signals that are about this process, not about
-// the payload: its children, its pipes, its terminal, its job control, its own
-// mistakes, and the one the Go runtime uses.
-var notForwarded = map[unix.Signal]bool{
-	unix.SIGCHLD: true, unix.SIGURG: true, unix.SIGPIPE: true, unix.SIGPROF: true, unix.SIGVTALRM: true,
-	unix.SIGTSTP: true, unix.SIGTTIN: true, unix.SIGTTOU: true, unix.SIGCONT: true, unix.SIGWINCH: true,
-	unix.SIGSEGV: true, unix.SIGBUS: true, unix.SIGFPE: true, unix.SIGILL: true, unix.SIGTRAP: true,
-	unix.SIGABRT: true, unix.SIGSYS: true, unix.SIGSTKFLT: true,
-	unix.SIGKILL: true, unix.SIGSTOP: true,
+// notForwarded says whether a signal is about this process, not about the
+// payload: its children, its pipes, its terminal, its job control, its own
+// mistakes, what cannot be caught and what the Go runtime uses.
+func notForwarded(sig unix.Signal) bool {
+	switch sig {
+	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGPROF, unix.SIGVTALRM,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGCONT, unix.SIGWINCH,
+		unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGSYS, unix.SIGSTKFLT,
+		unix.SIGKILL, unix.SIGSTOP:
+		return true
+	}
+	return sig >= firstReserved && sig <= lastReserved
 }
 
 const (
@@ -30,7 +33,7 @@ const (
 func forwarded() []os.Signal {
 	var all []os.Signal
 	for n := unix.Signal(1); n <= lastSignal; n++ {
-		if !notForwarded[n] && (n < firstReserved || n > lastReserved) {
+		if !notForwarded(n) {
 			all = append(all, n)
 		}
 	}
@@ -38,7 +41,7 @@ func forwarded() []os.Signal {
 }
 
 // signals catches what is sent to this process and gives it to whoever is in
-// charge at the moment. The zero value is not usable; see catch.
+// charge at the moment. See catch.
 type signals struct {
 	ch chan os.Signal
 	mu sync.Mutex

@@ -102,7 +102,10 @@ func tail(console []byte) error {
 }
 
 func (s *System) boot(ctx context.Context, o BootOptions) (err error) {
-	if s.dir, err = os.MkdirTemp("", "sdtest-boot-"); err != nil {
+	if err := removeStale(os.TempDir(), os.RemoveAll); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", ownPrefix()); err != nil {
 		return err
 	}
 	s.Share = filepath.Join(s.dir, "share")
@@ -226,27 +229,36 @@ func (s *System) Close() error {
 	return errors.Join(errs...)
 }
 
-// cgroupPrefix begins the names of our cgroups; what follows is the PID of the test.
-const cgroupPrefix = "sdtest-boot-"
+// bootPrefix begins the names of our directories and cgroups; what follows is the PID of the test.
+const bootPrefix = "sdtest-boot-"
+
+func ownPrefix() string { return fmt.Sprintf("%s%d-", bootPrefix, os.Getpid()) }
+
+// removeStale removes what tests left behind that were killed.
+func removeStale(parent string, remove func(string) error) error {
+	all, err := filepath.Glob(filepath.Join(parent, bootPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range all {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), bootPrefix), "-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, fs.ErrNotExist) {
+			_ = remove(path) // somebody else may be at it
+		}
+	}
+	return nil
+}
 
 // makeCgroup makes the system's top cgroup below our own, and the one commands enter.
-// It removes those of tests that were killed.
 func (s *System) makeCgroup() error {
 	parent, err := ownCgroup()
 	if err != nil {
 		return err
 	}
-	stale, err := filepath.Glob(filepath.Join(parent, cgroupPrefix+"*"))
-	if err != nil {
+	if err := removeStale(parent, removeCgroup); err != nil {
 		return err
 	}
-	for _, path := range stale {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), cgroupPrefix), "-")
-		if _, err := os.Stat("/proc/" + pid); errors.Is(err, fs.ErrNotExist) {
-			_ = removeCgroup(path) // somebody else may be at it
-		}
-	}
-	if s.cgroup, err = os.MkdirTemp(parent, fmt.Sprintf("%s%d-", cgroupPrefix, os.Getpid())); err != nil {
+	if s.cgroup, err = os.MkdirTemp(parent, ownPrefix()); err != nil {
 		return err
 	}
 	enter := filepath.Join(s.cgroup, "enter")

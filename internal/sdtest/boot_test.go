@@ -3,10 +3,17 @@
 package sdtest_test
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
@@ -33,6 +40,50 @@ func TestBootSystemd(t *testing.T) {
 		if out != tt.out || code != tt.code {
 			t.Errorf("%s: %q, code %d; want %q, code %d", tt.cmd, out, code, tt.out, tt.code)
 		}
+	}
+}
+
+// TestKilled: the system dies with a test that is killed, and the next one removes what
+// is left on the disk.
+func TestKilled(t *testing.T) {
+	sdtest.Require(t, sdtest.Systemd)
+	if os.Getenv("SDTEST_DIE") != "" {
+		s, err := sdtest.Boot(t.Context(), sdtest.BootOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("\nbooted", s.PID, filepath.Dir(s.Share))
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilled$")
+	cmd.Env = append(os.Environ(), "SDTEST_DIE=1")
+	out, err := cmd.Output()
+	if err == nil {
+		t.Fatalf("it lives: %s", out)
+	}
+	var pid int
+	var dir string
+	_, report, _ := strings.Cut(string(out), "\nbooted ")
+	if _, err := fmt.Sscan(report, &pid, &dir); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if f, err := kernel.Pidfd(pid); err == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := kernel.WaitReadable(ctx, f); err != nil {
+			t.Errorf("the system lives on: %v", err)
+		}
+		f.Close()
+	}
+	s, err := sdtest.Boot(t.Context(), sdtest.BootOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", dir, err)
 	}
 }
 

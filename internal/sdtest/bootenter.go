@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,7 +136,7 @@ func (s *System) Run(t testing.TB, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pattern := "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
+	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
 	args := []string{self, "-test.v", "-test.run=" + pattern}
 	if _, ok := t.(*testing.B); ok {
 		args = []string{self, "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -307,7 +308,7 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	if c.st.Service && c.status() != Stopped {
 		errs = append(errs, c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) }))
 	}
-	errs = append(errs, c.kill(ctx), c.settle(ctx))
+	errs = append(errs, c.kill(ctx), c.settle(ctx), c.endUnit(ctx))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -320,6 +321,21 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	}
 	defer unlock()
 	return c.removeRecord()
+}
+
+// endUnit stops the container's scope and waits until it is gone: the same name
+// can start again at once. An empty scope would end by itself a moment later.
+func (c *Container) endUnit(ctx context.Context) error {
+	if c.st.Service || c.st.Unit == "" {
+		return nil
+	}
+	if c.st.Cgroup != "" {
+		unit := strings.TrimSuffix(c.st.Cgroup, "/payload")
+		if _, err := os.Stat(filepath.Join(scope.Mount(), unit)); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	return c.withBus(ctx, func(conn *scope.Conn) error { return ignore(conn.Stop(ctx, c.st.Unit), scope.ErrNoSuchUnit) })
 }
 
 // removeRecord removes the directory: the last thing a container has. The

@@ -157,11 +157,7 @@ func (c *Container) cleanup(ctx context.Context) error {
 		c.st.Logged = true
 		errs = append(errs, c.write())
 	}
-	if c.st.Cgroup != "" && !c.st.Service && scope.Populated(c.st.Cgroup) {
-		errs = append(errs, c.withBus(ctx, func(conn *scope.Conn) error {
-			return ignore(conn.Stop(ctx, c.st.Unit), scope.ErrNoSuchUnit)
-		}))
-	}
+	errs = append(errs, c.endUnit(ctx))
 	if c.st.Remove {
 		errs = append(errs, c.removeRecord())
 	}

@@ -24,7 +24,7 @@ import (
 //	ID/                 mode 0700; flock on it serialises the verbs that change the container
 //	ID/state.json       record; replaced by rename
 //	ID/config.json      the Spec, with automatic ranges filled in; never changed
-//	ID/exit             64 bytes, nsexec.ExitRecord, written once at the end; empty before
+//	ID/exit             nsexec.ExitRecord, written once at the end; empty before
 //
 // The directory exists before any resource of the container does and is removed
 // after the last one. docs/on-disk.md describes the fields.

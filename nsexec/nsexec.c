@@ -268,7 +268,7 @@ static s64 op_keep(const s64 *a) {
 static s64 op_reap(void) {
 	struct clone_args c = {.exit_signal = SIGCHLD};
 	u64 all = ~0ULL, none = 0;
-	s32 status = 0;
+	s32 status = 0, info[32] = {0}; /* siginfo_t: info[2] is si_code */
 
 	SYS(rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
 	s64 child = SYS(clone3, &c, sizeof c);
@@ -278,8 +278,8 @@ static s64 op_reap(void) {
 	}
 	SYS(close_range, 0, ~0U, 0);
 	for (s64 sig, pid;;) {
-		sig = SYS(rt_sigtimedwait, &all, 0, 0, 8);
-		if (sig > 0 && sig != SIGCHLD)
+		sig = SYS(rt_sigtimedwait, &all, info, 0, 8);
+		if (sig > 0 && sig != SIGCHLD && info[2] != SI_KERNEL) /* a terminal's reach the child too */
 			SYS(kill, child, sig);
 		while (sig == SIGCHLD && (pid = SYS(wait4, -1, &status, WNOHANG, 0)) > 0)
 			if (pid == child)

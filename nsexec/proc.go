@@ -128,9 +128,11 @@ func (p *Program) Keep(k Keeper) {
 // Reap turns this process into a pid 1 that reaps orphans and forwards signals;
 // the payload goes on as its child.
 //
-// Order: before Setsid and the terminal, so that a terminal's signals reach the
-// payload once, not also through the reaper; before seccomp, whose filter need not
-// allow what a reaper calls.
+// Signals that a terminal sends to the whole foreground group are not forwarded:
+// the payload gets its own.
+//
+// Order: after the payload's ids, capabilities and filter: pid 1 has no more rights
+// than the payload. A filter of the Spec must allow rt_sigtimedwait, wait4 and kill.
 func (p *Program) Reap() { p.add(Step{Op: OpReap, Object: "init"}) }
 
 // Spawn runs a hook: path with argv and envp, state (at most 64 KiB) on its

@@ -7,6 +7,6 @@
 // changes, freezes, kills and stops it. The rest reads the unit's cgroup, and makes
 // the payload's sub-cgroup for what systemd cannot express.
 //
-// It never writes a file of a cgroup that systemd made. The module root and
-// unitgen (the property table) call it.
+// Of a cgroup that systemd made it writes only cgroup.subtree_control, to hand controllers
+// down to the payload's. The module root and unitgen (the property table) call it.
 package scope

@@ -35,7 +35,7 @@ func text(key string, field func(*Settings) *string) annotation {
 		func(s *Settings, v string) error { *field(s) = v; return nil }, "text"}
 }
 
-func flag(key string, field func(*Settings) *bool, def bool) annotation {
+func boolean(key string, field func(*Settings) *bool, def bool) annotation {
 	return annotation{key,
 		func(s *Settings) string {
 			if *field(s) == def {
@@ -80,7 +80,7 @@ var annotations = []annotation{
 	text("description", func(s *Settings) *string { return &s.Description }),
 	text("source", func(s *Settings) *string { return &s.Source }),
 	text("profile", func(s *Settings) *string { return &s.Profile }),
-	flag("strict", func(s *Settings) *bool { return &s.Strict }, true),
+	boolean("strict", func(s *Settings) *bool { return &s.Strict }, true),
 	text("slice", func(s *Settings) *string { return &s.Slice }),
 	text("seccomp", func(s *Settings) *string { return &s.Seccomp }),
 	{"userns-auto",
@@ -95,8 +95,8 @@ var annotations = []annotation{
 			s.AutoUserns = uint32(n)
 			return err
 		}, "a number of ids"},
-	flag("idmap-rootfs", func(s *Settings) *bool { return &s.IdmapRootfs }, false),
-	flag("init", func(s *Settings) *bool { return &s.Init }, false),
+	boolean("idmap-rootfs", func(s *Settings) *bool { return &s.IdmapRootfs }, false),
+	boolean("init", func(s *Settings) *bool { return &s.Init }, false),
 	text("stop-signal", func(s *Settings) *string { return &s.StopSignal }),
 	{"stop-timeout",
 		func(s *Settings) string {

@@ -248,7 +248,11 @@ func TestAuthRefused(t *testing.T) {
 	}
 	defer c.Close()
 	go func() {
-		if s, err := l.Accept(); err == nil {
+		s, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if _, err := s.Read(make([]byte, 1<<16)); err == nil {
 			_, _ = s.Write([]byte("REJECTED EXTERNAL\r\n")) // the test waits for the effect
 		}
 	}()

@@ -39,6 +39,7 @@ type peer struct {
 
 func newFake(t testing.TB) *fakeManager {
 	t.Helper()
+	t.Attr("tier", "bus")
 	m := &fakeManager{
 		path: filepath.Join(t.TempDir(), "private"), answer: map[string]func(*peer, *dbus.Message){}, props: map[string]any{},
 	}

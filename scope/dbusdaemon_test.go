@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+const busConfig = `<busconfig>
+<listen>unix:path=%s</listen>
+<auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
+</busconfig>
+`
+
+// newBus starts a dbus-daemon and returns the path of its socket.
+func newBus(t *testing.T) string {
+	t.Helper()
+	sdtest.Require(t, sdtest.Bus)
+	dir := t.TempDir()
+	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "config")
+	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, socket), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("dbus-daemon", "--nofork", "--print-address", "--config-file="+config)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it has nothing to finish
+		_ = cmd.Wait()
+	})
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it listens
+		t.Fatal(err)
+	}
+	return socket
+}
+
+// busPeer connects to the bus.
+func busPeer(t *testing.T, socket string) *dbus.Conn {
+	t.Helper()
+	conn, err := dbus.Connect("unix:path=" + socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// busManager is a peer that owns systemd's name and answers StartTransientUnit.
+func busManager(t *testing.T, socket string, start func(client dbus.Sender, unit string)) *dbus.Conn {
+	t.Helper()
+	conn := busPeer(t, socket)
+	methods := map[string]any{
+		"StartTransientUnit": func(client dbus.Sender, unit, mode string, properties []struct {
+			Name  string
+			Value dbus.Variant
+		}, aux []dbus.Variant) (dbus.ObjectPath, *dbus.Error) {
+			start(client, unit)
+			return testJob, nil
+		},
+		"ResetFailedUnit": func(string) *dbus.Error { return nil },
+	}
+	if err := conn.ExportMethodTable(methods, managerPath, managerIface); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.RequestName(destination, 0); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func emitJobRemoved(t *testing.T, conn *dbus.Conn, unit, result string) {
+	t.Helper()
+	if err := conn.Emit(managerPath, managerIface+".JobRemoved", uint32(7), testJob, unit, result); err != nil {
+		t.Error(err)
+	}
+}
+
+func dialBus(t *testing.T, socket string) *Conn {
+	t.Helper()
+	c, err := dial(t.Context(), []address{{socket, false}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestBusStart(t *testing.T) {
+	socket := newBus(t)
+	var manager *dbus.Conn
+	manager = busManager(t, socket, func(_ dbus.Sender, unit string) { emitJobRemoved(t, manager, unit, "done") })
+	if err := start(t, dialBus(t, socket), testUnit(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBusForgedSignal: a signal that somebody else addresses to us passes every match,
+// and must not count.
+func TestBusForgedSignal(t *testing.T) {
+	socket := newBus(t)
+	stranger := busPeer(t, socket)
+	var manager *dbus.Conn
+	manager = busManager(t, socket, func(client dbus.Sender, unit string) {
+		forged := &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldDestination: dbus.MakeVariant(string(client)),
+			dbus.FieldPath:        dbus.MakeVariant(managerPath),
+			dbus.FieldInterface:   dbus.MakeVariant(managerIface),
+			dbus.FieldMember:      dbus.MakeVariant("JobRemoved"),
+			dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(uint32(7), testJob, unit, "done")),
+		}, Body: []any{uint32(7), testJob, unit, "done"}}
+		stranger.Send(forged, make(chan *dbus.Call, 1))
+		// The bus has passed it on when it answers what was sent after it.
+		if err := stranger.BusObject().Call("org.freedesktop.DBus.GetId", 0).Err; err != nil {
+			t.Error(err)
+		}
+		emitJobRemoved(t, manager, unit, "failed")
+	})
+	err := start(t, dialBus(t, socket), testUnit(t))
+	var failed *JobError
+	if !errors.As(err, &failed) || failed.Result != "failed" {
+		t.Errorf("error is %v, want the real signal's", err)
+	}
+}
+
+func TestBusWithoutManager(t *testing.T) {
+	socket := newBus(t)
+	if c, err := dial(t.Context(), []address{{socket, false}}); !errors.Is(err, ErrNoManager) {
+		t.Errorf("a bus that systemd is not on: %v, %v", c, err)
+	}
+	manager := busManager(t, socket, nil)
+	c := dialBus(t, socket)
+	if _, err := manager.ReleaseName(destination); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Freeze(t.Context(), "a.scope"); !errors.Is(err, ErrNoManager) {
+		t.Errorf("systemd has left the bus: %v", err)
+	}
+}

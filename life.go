@@ -50,7 +50,7 @@ func (c *Container) wait(ctx context.Context) (Exit, error) {
 		return Exit{}, err
 	}
 	b := make([]byte, 4096)
-	n, err := f.ReadAt(b, 0)
+	n, _ := f.ReadAt(b, 0) // short: the record is smaller
 	if n == 0 {
 		return Exit{}, ErrExitUnknown
 	}

@@ -41,7 +41,7 @@ var keys = []Key{
 	{"process.terminal", kindBool, "false", "process.terminal", "Gives the payload a terminal of its own."},
 	{"process.init", kindBool, "false", "–", "Runs the payload under a pid 1 that reaps orphans and forwards signals."},
 	{"process.no_new_privileges", kindBool, "true", "process.noNewPrivileges", "No program can give more rights than the payload began with."},
-	{"process.oom_score_adj", between(-1000, 1000), "", "process.oomScoreAdj", "-1000 (never) to 1000 (first) when memory runs out."},
+	{"process.oom_score_adj", between(-1000, 1000), "0", "process.oomScoreAdj", "-1000 (never) to 1000 (first) when memory runs out."},
 	{"process.rlimits", tableOf(kindRlimit), "see docs", "process.rlimits", `Limits by name: nofile = "1024:4096" (soft:hard).`},
 	{"process.nice", between(-20, 19), "", "process.scheduler.nice", "-20 to 19."},
 	{"process.scheduler", kindString, "", "process.scheduler.policy", "other, batch, idle, or fifo:PRIORITY, rr:PRIORITY."},

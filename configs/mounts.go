@@ -25,8 +25,11 @@ func (c *compiler) buildMounts() {
 			c.problem(at+"target", "%q: is the target of another [[mount]] already", m.Destination)
 		}
 		seen[m.Destination] = true
-		// In the place of a default one.
-		c.spec.Mounts = slices.DeleteFunc(c.spec.Mounts, func(d specs.Mount) bool { return d.Destination == m.Destination })
+		// In the place of a default one: what lies below that stays on top of it.
+		if i := slices.IndexFunc(c.spec.Mounts, func(d specs.Mount) bool { return d.Destination == m.Destination }); i >= 0 {
+			c.spec.Mounts[i] = m
+			continue
+		}
 		c.spec.Mounts = append(c.spec.Mounts, m)
 	}
 }

@@ -33,10 +33,10 @@ func (c *compiler) buildProcess() {
 	p.User.AdditionalGids = get(c, "process.groups", []uint32(nil))
 	p.Terminal = get(c, "process.terminal", false)
 	p.NoNewPrivileges = get(c, "process.no_new_privileges", true)
-	if c.has("process.oom_score_adj") {
-		n := int(get(c, "process.oom_score_adj", int64(0)))
-		p.OOMScoreAdj = &n
-	}
+	// Without it the caller's would count, and a daemon's -1000 makes a memory limit
+	// one that nothing is killed for.
+	oom := int(get(c, "process.oom_score_adj", int64(0)))
+	p.OOMScoreAdj = &oom
 	if cpus := get(c, "process.exec_cpus", ""); cpus != "" {
 		p.ExecCPUAffinity = &specs.CPUAffinity{Final: cpus}
 	}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// compiled is the Spec of a minimal configuration with more in it.
+func compiled(t testing.TB, more string) *specs.Spec {
+	t.Helper()
+	spec, err := Load(filepath.Join(write(t, "c.toml", minimal+more), "c.toml"), LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+func targets(spec *specs.Spec) (list []string) {
+	for _, m := range spec.Mounts {
+		list = append(list, m.Destination)
+	}
+	return list
+}
+
+// A mount in the place of a default one must not cover the defaults below it.
+func TestMountReplacesDefaultInItsPlace(t *testing.T) {
+	want := targets(compiled(t, ""))
+	for _, target := range want {
+		spec := compiled(t, "[[mount]]\ntarget = \""+target+"/.\"\nsource = \"/mine\"\n")
+		if diff := cmp.Diff(want, targets(spec)); diff != "" {
+			t.Errorf("%s: %s", target, diff)
+		}
+		i := slices.Index(want, target)
+		if m := spec.Mounts[i]; m.Source != "/mine" || m.Type != "bind" {
+			t.Errorf("%s: %+v", target, m)
+		}
+	}
+	spec := compiled(t, "[[mount]]\ntarget = \"/data\"\nsource = \"/mine\"\n")
+	if diff := cmp.Diff(append(slices.Clone(want), "/data"), targets(spec)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whoever starts a container, the kernel may kill it: a negative score would be inherited.
+func TestOOMScoreIsAlwaysSet(t *testing.T) {
+	for more, want := range map[string]int{"": 0, "process.oom_score_adj = -7\n": -7} {
+		if got := compiled(t, more).Process.OOMScoreAdj; got == nil || *got != want {
+			t.Errorf("%q: %v, want %d", more, got, want)
+		}
+	}
+}

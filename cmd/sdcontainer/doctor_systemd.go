@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -61,15 +62,15 @@ func checkProperties(ctx context.Context, _ *app) finding {
 		}
 	}
 	if len(missing) == 0 {
-		return good("systemd %d has every property of the table", version)
+		return good("systemd %d has all there are", version)
 	}
 	var words []string
-	for since, names := range missing {
-		words = append(words, fmt.Sprintf("%s (%d)", strings.Join(names, ", "), since))
+	for _, since := range slices.Sorted(maps.Keys(missing)) {
+		words = append(words, fmt.Sprintf("%d: %s", since, strings.Join(missing[since], ", ")))
 	}
-	slices.Sort(words)
-	return bad(lacking, "only configurations that use them are affected; strict = false goes without",
-		"newer systemd has %s", strings.Join(words, "; "))
+	f := good("newer systemd has more: %s", strings.Join(words, "; "))
+	f.Fix = "nothing, unless a configuration needs one; strict = false goes without"
+	return f
 }
 
 func checkCgroups(context.Context, *app) finding {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,23 +94,21 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if err == nil {
 		return a.code
 	}
-	if a.verb == "" {
-		a.verb = cmd.Name()
-	}
+	a.verb = verbName(cmd)
 	return a.fail(cmd, err)
 }
 
 // root is the command with the verb that args call, or with every verb.
 func (a *app) root(args []string) *cobra.Command {
 	root := &cobra.Command{
-		Use:               "sdcontainer",
-		Short:             "Run containers as systemd units",
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
-		Args:              cobra.NoArgs,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun:  func(cmd *cobra.Command, _ []string) { a.verb = verbName(cmd) },
+		Use:                        "sdcontainer",
+		Short:                      "Run containers as systemd units",
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableAutoGenTag:          true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       unknownVerb,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -122,6 +121,18 @@ func (a *app) root(args []string) *cobra.Command {
 	}
 	a.addAll(root)
 	return root
+}
+
+// unknownVerb refuses a word that is no verb.
+func unknownVerb(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usage("unknown verb %q", args[0])
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		return hinted{err, "did you mean " + strings.Join(near, " or ") + "?"}
+	}
+	return err
 }
 
 // called is the verb that args name first, if they name one.
@@ -173,10 +184,7 @@ sdcontainer itself failed, 126 when the payload's program cannot be executed,
 
 // verbName is the command's path below the root: "unit install".
 func verbName(cmd *cobra.Command) string {
-	name := cmd.Name()
-	for p := cmd.Parent(); p != nil && p.HasParent(); p = p.Parent() {
-		name = p.Name() + " " + name
-	}
+	_, name, _ := strings.Cut(cmd.CommandPath(), " ")
 	return name
 }
 

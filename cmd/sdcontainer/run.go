@@ -25,7 +25,7 @@ import (
 const configDir = "/etc/sdcontainer"
 
 type runOptions struct {
-	detach, terminal, interactive, remove, unit bool
+	detach, terminal, interactive, remove, unit, lenient bool
 
 	name, rootfs string
 }
@@ -65,6 +65,7 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
 	f.StringVar(&o.name, "name", "", "`name` of the container")
 	f.StringVar(&o.rootfs, "rootfs", "", "run a command in `directory`, without a configuration")
 	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
+	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as strict = false does")
 	must(cmd.MarkFlagDirname("rootfs"))
 	return cmd
 }
@@ -121,9 +122,10 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 			spec.Hostname = o.name
 		}
 		s.Name = o.name
-		s.Annotate(spec)
 	}
 	o.name = s.Name
+	s.Strict = s.Strict && !o.lenient
+	s.Annotate(spec)
 	if o.terminal {
 		spec.Process.Terminal = true
 	}
@@ -167,8 +169,10 @@ func configHint(file, path string) string {
 	switch {
 	case err == nil && st.IsDir():
 		return "a directory: --rootfs " + quote(file) + " -- COMMAND runs a command in it"
-	case err != nil:
+	case err != nil && !strings.Contains(file, "/"):
 		return "looked for " + quote(file) + " here and in " + configDir
+	case err != nil:
+		return ""
 	}
 	return "sdcontainer check " + quote(file) + " repeats this without running anything"
 }
@@ -220,8 +224,13 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 		return a.greet(c, o)
 	}
 	wait := context.WithoutCancel(ctx)
+	var p patience
 	sigs.hand(func(sig unix.Signal) {
-		if !s.handle(sig) {
+		switch {
+		case s.handle(sig):
+		case sig == unix.SIGINT && p.over(a, c.ID()):
+			_ = c.Stop(wait, 0) // Wait tells how it ended
+		default:
 			_ = c.Signal(wait, sig, false) // it may just have ended
 		}
 	})

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,4 +79,31 @@ func (s *signals) stop() {
 // callsOff says whether a signal during a start means that it is not wanted any more.
 func callsOff(sig unix.Signal) bool {
 	return sig == unix.SIGHUP || sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGTERM
+}
+
+// patience is a person's, at a terminal, with a payload that does not hear ^C: the
+// first process of a PID namespace ignores signals it has no handler for.
+type patience struct {
+	presses int
+	first   time.Time
+}
+
+const (
+	enough     = 3
+	patienceOf = 5 * time.Second
+)
+
+// over counts one more ^C and says whether to kill now.
+func (p *patience) over(a *app, name string) bool {
+	if !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+		return false
+	}
+	if now := time.Now(); p.presses == 0 || now.Sub(p.first) > patienceOf {
+		p.presses, p.first = 0, now
+	}
+	p.presses++
+	if p.presses == enough-1 {
+		fmt.Fprintf(a.stderr, "sdcontainer: %s does not end by itself: ^C once more kills it\n", name)
+	}
+	return p.presses >= enough
 }

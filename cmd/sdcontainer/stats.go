@@ -139,12 +139,17 @@ func (a *app) statsTable(samples []sample) error {
 			of = fmt.Sprintf("%s (%.0f%%)", size(s.Memory.Max), 100*share)
 			colour = heat(share)
 		}
-		taskText := strconv.FormatUint(s.Tasks.Current, 10)
-		if s.Tasks.Max > 0 {
+		memory, taskText := size(s.Memory.Current), strconv.FormatUint(s.Tasks.Current, 10)
+		if s.Memory.Current == 0 { // no process lives without memory: the controller is missing
+			memory = "-"
+		}
+		if s.Tasks.Current == 0 {
+			taskText = "-"
+		} else if s.Tasks.Max > 0 {
 			taskText += "/" + strconv.FormatUint(s.Tasks.Max, 10)
 		}
 		t.add(text(s.ID), number(fmt.Sprintf("%.1f%%", s.CPUPercent)), number(cpuTime(s.CPU.Usage)),
-			cell{text: size(s.Memory.Current), colour: colour, right: true}, number(of), number(taskText),
+			cell{text: memory, colour: colour, right: true}, number(of), number(taskText),
 			number(size(s.IO.ReadBytes)), number(size(s.IO.WriteBytes)), number(strconv.FormatUint(s.OOMKills, 10)))
 	}
 	return t.write(a.stdout)

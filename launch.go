@@ -444,6 +444,10 @@ func (l *launch) settle(ctx context.Context) error {
 		if err := l.job.Wait(ctx); err != nil {
 			return err
 		}
+		l.plan.unit = l.job.Unit() // without what this systemd lacks and strict = false gives up
+		for _, d := range l.job.Dropped {
+			l.c.rt.warn("not supported: " + d.String())
+		}
 		l.timing("job")
 	}
 	path, err := scope.CgroupOf(l.pid)

@@ -3,15 +3,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -52,16 +55,34 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if err != nil {
 		all[wanted[0]].failed++
 	}
-	for _, tier := range wanted {
-		start := time.Now()
-		if err := guest(ctx, o, tier, work, binaries, all); err != nil {
-			all[tier].given = true
-			all[tier].failed++
-			errs = append(errs, err)
-		}
-		all[tier].took = time.Since(start)
+	// The guests run at the same time, each on a processor of ours; the first one's
+	// output is shown as it comes, the others' when it is done.
+	logs := make([]bytes.Buffer, len(wanted))
+	failed := make([]error, len(wanted))
+	var rest sync.WaitGroup
+	for i, tier := range wanted[1:] {
+		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, binaries, all[tier]) })
 	}
-	return errors.Join(errs...)
+	failed[0] = timed(ctx, os.Stdout, o, wanted[0], binaries, all[wanted[0]])
+	rest.Wait()
+	for i := range wanted[1:] {
+		_, _ = logs[i+1].WriteTo(os.Stdout) // the summary would fail too
+	}
+	return errors.Join(append(errs, failed...)...)
+}
+
+// timed runs one guest and adds what happened in it to its tally.
+func timed(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, into *tally) error {
+	start := time.Now()
+	r := newResults(log, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
+	r.verbose, r.told = o.verbose, true
+	err := guest(ctx, log, o, tier, binaries, r)
+	r.count(map[string]*tally{tier: into})
+	if err != nil {
+		into.failed++
+	}
+	into.took = time.Since(start)
+	return err
 }
 
 // compile builds the test binaries below work. A package that does not compile
@@ -111,21 +132,18 @@ func goOutput(ctx context.Context, args ...string) (string, error) {
 
 // guest boots one guest, runs every binary in it, and fails when the guest or
 // its kernel did.
-func guest(ctx context.Context, o options, tier, work string, binaries []testBinary, all map[string]*tally) (err error) {
+func guest(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, r *results) (err error) {
 	release := strings.TrimPrefix(tier, "vm")
-	fmt.Printf("\n== %s\n", tier)
-	vm, err := sdtest.BootVM(ctx, release, os.Stdout)
+	fmt.Fprintf(log, "\n== %s\n", tier)
+	vm, err := sdtest.BootVM(ctx, release, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, vm.Close()) }()
-	fmt.Printf("Debian %s booted in %.1f s (%s)\n", release, vm.Booted.Seconds(), vm.Accel)
+	fmt.Fprintf(log, "Debian %s booted in %.1f s (%s)\n", release, vm.Booted.Seconds(), vm.Accel)
 	if err := fill(ctx, vm, o, binaries); err != nil {
 		return err
 	}
-	r := newResults(os.Stdout, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
-	r.verbose, r.told = o.verbose, true
-	defer r.count(all)
 	for _, b := range binaries {
 		if err := runIn(ctx, vm, o, r, b); err != nil {
 			return err

@@ -45,8 +45,19 @@ func (c *compiler) buildCapabilities() {
 			*setOf(sets, set) = c.capNames(p + set)
 		}
 	}
+	if !c.has(p + "permitted") {
+		sets.Permitted = within(sets.Permitted, sets.Bounding)
+	}
+	if !c.has(p + "effective") {
+		sets.Effective = within(sets.Effective, sets.Permitted)
+	}
 	c.checkSets(sets)
 	c.spec.Process.Capabilities = sets
+}
+
+// within is what of a set is in another, too.
+func within(set, whole []string) []string {
+	return slices.DeleteFunc(slices.Clone(set), func(n string) bool { return !slices.Contains(whole, n) })
 }
 
 func setOf(s *specs.LinuxCapabilities, name string) *[]string {

@@ -132,14 +132,25 @@ func load(path string, o LoadOptions) (*compiler, error) {
 		}
 	}
 	if doc != nil {
-		c.parse(doc)
-		c.build()
-		c.validate()
+		c.compile(doc)
 	}
 	slices.SortStableFunc(c.problems, func(a, b Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
 	})
 	return c, nil
+}
+
+// compile makes the Spec of a document and checks it.
+func (c *compiler) compile(doc map[string]any) {
+	c.parse(doc)
+	c.build()
+	if len(c.problems) > 0 {
+		return
+	}
+	// The last net: what the keys come to must make sense as a Spec, too.
+	if err := Validate(c.spec); err != nil {
+		c.problems = append(c.problems, Problem{File: c.shown, Msg: err.Error()})
+	}
 }
 
 // dropIns are the files of the directory beside the configuration, in order.
@@ -157,16 +168,6 @@ func dropIns(path string) ([]string, error) {
 	return files, err
 }
 
-// validate is the last net: what the keys come to must make sense as a Spec, too.
-func (c *compiler) validate() {
-	if len(c.problems) > 0 {
-		return
-	}
-	if err := Validate(c.spec); err != nil {
-		c.problems = append(c.problems, Problem{File: c.shown, Msg: err.Error()})
-	}
-}
-
 // read decodes one file and finds where its keys stand.
 func (c *compiler) read(file string) (map[string]any, map[string]position) {
 	b, err := readFile(file)
@@ -174,17 +175,25 @@ func (c *compiler) read(file string) (map[string]any, map[string]position) {
 		c.problems = append(c.problems, Problem{File: file, Msg: reason(err)})
 		return nil, nil
 	}
+	doc, at, problem := decode(file, b)
+	if problem != nil {
+		c.problems = append(c.problems, *problem)
+	}
+	return doc, at
+}
+
+// decode reads a document: its tree, and where its keys stand.
+func decode(file string, text []byte) (map[string]any, map[string]position, *Problem) {
 	doc := map[string]any{}
-	if _, err := toml.Decode(string(b), &doc); err != nil {
+	if _, err := toml.Decode(string(text), &doc); err != nil {
 		p := Problem{File: file, Line: 1, Column: 1, Msg: err.Error()}
 		var syntax toml.ParseError
 		if errors.As(err, &syntax) {
 			p.Line, p.Column, p.Key, p.Msg = syntax.Position.Line, max(syntax.Position.Col, 1), syntax.LastKey, syntax.Message
 		}
-		c.problems = append(c.problems, p)
-		return nil, nil
+		return nil, nil, &p
 	}
-	return doc, positions(string(b))
+	return doc, positions(string(text)), nil
 }
 
 // place notes where the keys at and below path stand, in the place of what was
@@ -249,6 +258,9 @@ func (c *compiler) where(path string) place {
 
 // plain is a path as people write it: without the numbers of array elements.
 func plain(path string) string {
+	if path == "" {
+		return `""` // a key may be that
+	}
 	for _, array := range []string{"mount[", "device["} {
 		if rest, ok := strings.CutPrefix(path, array); ok {
 			_, rest, _ = strings.Cut(rest, "]")

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // write makes files in a new directory: name, content, name, content ...
@@ -103,4 +104,236 @@ quota = 1.5
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// Each line below is wrong in one way beside the minimal file, and is told so.
+func TestContradictions(t *testing.T) {
+	for _, tt := range []struct{ more, want string }{
+		{`name = "-x"`, `4:1: name: "-x": want 1 to 63 letters`},
+		{`rootfs.propagation = "sideways"`, `4:8: rootfs.propagation: "sideways": want one of "private"`},
+		{`process.cwd = "tmp"`, `4:9: process.cwd: "tmp": want an absolute path`},
+		{`process.user = "a b"`, `4:9: process.user: "a b": want NAME, UID`},
+		{`process.user = "4294967295"`, `4:9: process.user: 4294967295: want ids up to`},
+		{`process.user = "70000:70000"`, `4:9: process.user: 70000:70000: is not among the ids of the user namespace`},
+		{`process.scheduler = "fifo"`, `4:9: process.scheduler: "fifo": want "other"`},
+		{`process = { args = ["x"], scheduler = "rr:5", nice = 1 }`, `Key 'process.args' has already been defined`},
+		{`process.io_class = "be:9"`, `4:9: process.io_class: "be:9": want "idle"`},
+		{`process.env_files = ["none"]`, `4:22: process.env_files: none: no such file or directory (a leading - makes a missing file no mistake)`},
+		{`process.env_files = ["/dev/zero"]`, `/dev/zero: not a regular file`},
+		{`process.stop_signal = "SIGFOO"`, `4:9: process.stop_signal: "SIGFOO": want a signal`},
+		{`process.terminal = true` + "\n" + `log.driver = "journald"`, `5:5: log.driver: goes with process.terminal = false`},
+		{`log.driver = "none"` + "\n" + `log.identifier = "x"`, `5:5: log.identifier: goes with log.driver = "journald"`},
+		{`log.fields = { lower = "x" }`, `4:16: log.fields.lower: "lower": want a name of capital letters`},
+		{`capabilities.add = ["CHOWNN"]`, `4:21: capabilities.add: "CHOWNN": no such capability; did you mean CAP_CHOWN?`},
+		{`capabilities = { drop = ["CHOWN"], bounding = [] }`, `4:18: capabilities.drop: does not go with capabilities.bounding`},
+		{`capabilities = { effective = ["CHOWN"], permitted = [] }`, `4:18: capabilities.effective: CAP_CHOWN: is not in the permitted set`},
+		{`capabilities.add = ["NET_RAW"]` + "\n" + `process.user = "app"`, `4:14: capabilities.add: CAP_NET_RAW: user "app" would lose it at exec (use capabilities.ambient)`},
+		{`namespaces.pid = "container:x"`, `4:12: namespaces.pid: "container:x": want "private", "host" or "path:/FILE"`},
+		{`namespaces.pid = "host"` + "\n" + `process.init = true`, `5:9: process.init: goes with namespaces.pid = "private"`},
+		{`namespaces.uts = "host"` + "\n" + `network.hostname = "x"`, `5:9: network.hostname: needs namespaces.uts = "private"`},
+		{`userns.mode = "manual"`, `userns.gid_map: missing: ranges like`},
+		{`userns = { mode = "manual", uid_map = ["0:1:5", "4:100:2"], gid_map = ["0:1:5"] }`, `4:49: userns.uid_map: "4:100:2" overlaps 0:1:5`},
+		{`userns = { mode = "manual", uid_map = ["0:1:0"], gid_map = ["0:1"] }`, `4:40: userns.uid_map: "0:1:0": want "CONTAINER:HOST:COUNT"`},
+		{`userns = { mode = "none", size = 5 }`, `4:27: userns.size: goes with userns.mode = "auto"`},
+		{`userns.mode = "none"` + "\n" + `rootfs.idmap = true`, `5:8: rootfs.idmap: needs a user namespace`},
+		{`userns.mode = "none"` + "\n" + `security.profile = "system"`, `4:8: userns.mode: "none": profile "system" gives CAP_SYS_ADMIN`},
+		{"[[mount]]\nsource = '/a'", `4:1: mount.target: missing: where to mount it`},
+		{"[[mount]]\ntarget = '/a'", `4:1: mount.source: missing: what to mount`},
+		{"[[mount]]\nsource = '/a'\ntarget = '/x/..'", `6:1: mount.target: "/": is the root itself`},
+		{"[[mount]]\ntype = 'tmpfs'\ntarget = '/proc/x'", `6:1: mount.target: "/proc/x": would hide a part of /proc`},
+		{"[[mount]]\nsource = '/a'\ntarget = '/x'\n[[mount]]\ntype = 'tmpfs'\ntarget = '/x/'", `9:1: mount.target: "/x": is the target of another [[mount]] already`},
+		{"[[mount]]\nsource = '/a'\ntarget = '/x'\noptional = true\ncreate = 'dir'", `8:1: mount.create: goes with optional = false`},
+		{"[[mount]]\nsource = '/a'\ntarget = '/x'\ncreate = 'dir:999'", `7:1: mount.create: "dir:999": want "dir" or "file"`},
+		{"[[mount]]\nsource = '/a'\ntarget = '/x'\noptions = ['ro,noexec']", `7:12: mount.options: "ro,noexec": want one option in each string`},
+		{"[[mount]]\ntype = 'overlay'\ntarget = '/x'\nlower = ['/a']", `7:1: mount.lower: one directory alone`},
+		{"[[mount]]\ntype = 'overlay'\ntarget = '/x'\nlower = ['/a']\nupper = '/b'", `8:1: mount.upper: upper and work go together`},
+		{"[[mount]]\ntype = 'volume'\ntarget = '/x'", `5:1: mount.type: "volume": want one of "bind", "tmpfs", "overlay", "raw"; "volume" is not supported yet`},
+		{"[[device]]\npath = '/etc/passwd'", `5:1: device.path: "/etc/passwd": is no device`},
+		{"[[device]]\npath = '/dev/x'\ntype = 'c'", `5:1: device.path: "/dev/x": type, major and minor go together`},
+		{"[[device]]\npath = '/dev/null'\ntarget = '/dev/nul'", `6:1: device.target: "/dev/nul": in a user namespace a device keeps its path`},
+		{`security.device_policy = "strict"` + "\n" + `process.terminal = true`, `4:10: security.device_policy: "strict": a terminal needs devices`},
+		{`security.sysctl = { "kernel.panic" = 1 }`, `4:21: security.sysctl.kernel.panic: belongs to no namespace`},
+		{`security.sysctl = { "net/ipv4/ip_forward" = 1 }` + "\n" + `network.mode = "host"`, `4:21: security.sysctl.net/ipv4/ip_forward: would change the host's setting`},
+		{`security.seccomp = "/dev/null"`, `4:10: security.seccomp: "/dev/null": not a regular file`},
+		{`security.unmask = ["/proc/nothing"]`, `4:20: security.unmask: "/proc/nothing": is neither hidden nor protected`},
+		{`security.mask = ["/a/../b"]`, `4:18: security.mask: "/a/../b": want an absolute path`},
+		{`resources.memory = { low = "2G", max = "1G" }`, `4:22: resources.memory.low: is above resources.memory.max`},
+		{`resources.memory.max = 0`, `4:18: resources.memory.max: 0: no process can run without memory`},
+		{`resources.cpu = { quota = "1%", period = "2ms" }`, `4:19: resources.cpu.quota: comes to 20 µs in 2ms`},
+		{`resources.cpu.period = "10ms"`, `4:15: resources.cpu.period: goes with a resources.cpu.quota`},
+		{`resources.cpu = { quota = "10%", burst = "1s" }`, `4:34: resources.cpu.burst: want at most the quota of one period, 10ms`},
+		{`resources.io.read_bps = { sda = "1M" }`, `4:27: resources.io.read_bps.sda: want the absolute path of a device`},
+		{`resources.unified = { "cgroup.freeze" = 1 }`, `4:23: resources.unified.cgroup.freeze: want a file of a cgroup v2 controller`},
+		{`resources = { memory.high = 5, unified = { "memory.high" = 6 } }`, `4:44: resources.unified.memory.high: is set by another key`},
+		{`resources.hugepages = { big = "1M" }`, `4:25: resources.hugepages.big: want the size of a huge page`},
+		{`systemd.slice = "web"`, `4:9: systemd.slice: "web": want a name like "web.slice"`},
+		{`systemd.start_limit = "5"`, `4:9: systemd.start_limit: "5": want starts in a time`},
+		{`systemd = { restart = "always", service = { Restart = "no" } }`, `4:13: systemd.restart: Restart is among the directives below systemd as well`},
+		{`systemd = { runtime_max = 5, scope = { RuntimeMaxUSec = 6 } }`, `4:13: systemd.runtime_max: RuntimeMaxUSec is set by another key`},
+		{`systemd.scope = { "a b" = 1 }`, `4:19: systemd.scope.a b: "a b": want the name of a property`},
+		{`rootfs.read_only = true` + "\n" + `rootfs.path = "/x"`, `Key 'rootfs.path' has already been defined`},
+		{`process.oom_score_adj = "5"`, `4:9: process.oom_score_adj: "5": want a whole number from -1000 to 1000`},
+		{`log = 5`, `4:1: log: want a table: [log]`},
+		{`mount = 5`, `4:1: mount: want tables: [[mount]]`},
+		{`network.publish = ["80:80"]`, `4:9: network.publish: not supported yet (use network.mode "host"`},
+		{`health.cmd = ["x"]`, `4:1: health: not supported yet`},
+		{`description = "%Q"`, `4:1: description: "%Q": unknown specifier %Q`},
+		{`description = "50%"`, `4:1: description: "50%" ends in %: write %% for a percent sign`},
+	} {
+		t.Run(tt.more, func(t *testing.T) {
+			got := problemsOf(t, "x.toml", minimal+tt.more+"\n")
+			if len(got) == 0 || !strings.Contains(strings.Join(got, "\n"), tt.want) {
+				t.Errorf("got %q\nwant %q", got, tt.want)
+			}
+			if len(got) > 1 && !strings.Contains(tt.more, "manual") {
+				t.Errorf("more than one problem: %q", got)
+			}
+		})
+	}
+}
+
+func load1(t testing.TB, files ...string) *specs.Spec {
+	t.Helper()
+	dir := write(t, files...)
+	spec, err := Load(filepath.Join(dir, files[0]), LoadOptions{Env: func(string) (string, bool) { return "", false }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+func TestDropIns(t *testing.T) {
+	spec := load1(t, "web.toml", minimal+"process.env = { A = '1', B = '2' }\n[[mount]]\nsource='/a'\ntarget='/a'\n[[mount]]\nsource='/b'\ntarget='/b'\n",
+		"web.toml.d/20-last.toml", "process.env.B = '4'\n",
+		"web.toml.d/10-first.toml", "process.env = { B = '3', C = '5' }\nprocess.args = ['/bin/false']\n[[mount]]\nsource='/c'\ntarget='/c'\n",
+		"web.toml.d/not-this.conf", "nonsense",
+		"web.toml.d/.hidden.toml", "nonsense")
+	if diff := cmp.Diff([]string{"A=1", "B=4", "C=5"}, spec.Process.Env); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"/bin/false"}, spec.Process.Args); diff != "" {
+		t.Error(diff)
+	}
+	if last := spec.Mounts[len(spec.Mounts)-1]; last.Source != "/c" || len(spec.Mounts) != len(defaultMounts())+1 {
+		t.Errorf("the list of mounts was not replaced: %v", spec.Mounts)
+	}
+}
+
+// A problem of a drop-in is shown there, one of the file there; what a drop-in
+// replaced leaves no place behind.
+func TestDropInPlaces(t *testing.T) {
+	got := problemsOf(t, "web.toml", minimal+"nonsense = 1\nprocess.umask = 1\n[[mount]]\nsource = '/a'\ntarget = '/a'\n",
+		"web.toml.d/a.toml", "# comment\nprocess.umask = 2\n\n[[mount]]\nsource = '/b'\n", "web.toml.d/b.toml", "process.cwd = \n")
+	want := []string{
+		`web.toml:4:1: nonsense: unknown key; accepted here: `,
+		`web.toml.d/a.toml:2:9: process.umask: 2: want an octal mode`,
+		`web.toml.d/a.toml:4:1: mount.target: missing`,
+		`web.toml.d/b.toml:1:`,
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%q", got)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("%q: want %q", got[i], want[i])
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	got := problemsOf(t, "empty.toml", "")
+	want := []string{
+		"empty.toml:1:1: version: missing: write version = 1",
+		"empty.toml:1:1: rootfs.path: missing: the directory with the container's files",
+		`empty.toml:1:1: process.args: missing: the command, like ["/bin/sh"]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := Check("/nonexistent/x.toml"); len(got) != 1 || got[0].String() != "/nonexistent/x.toml: no such file or directory" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestEnvironmentOrder(t *testing.T) {
+	dir := write(t, "x.toml", `version = 1
+rootfs.path = "root"
+[process]
+args = ["%%n"]
+env_files = ["vars", "-missing"]
+env_pass = ["B", "UNSET"]
+env = { C = "env %n", N = 5, T = true }
+`, "vars", "# comment\n\nA=file\nB=\"quo ted\"\nC=file\n")
+	spec, err := Load(filepath.Join(dir, "x.toml"), LoadOptions{Env: func(k string) (string, bool) { return "caller", k == "B" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"A=file", "B=caller", "C=env x", "N=5", "T=true"}, spec.Process.Env); diff != "" {
+		t.Error(diff)
+	}
+	if spec.Root.Path != filepath.Join(dir, "root") || spec.Process.Args[0] != "%n" {
+		t.Errorf("root %q, args %q", spec.Root.Path, spec.Process.Args)
+	}
+}
+
+func TestFromRootfs(t *testing.T) {
+	args := []string{"printf", "%s 100%", "%n"}
+	spec, err := FromRootfs("one", "some%dir", args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(args, spec.Process.Args); diff != "" {
+		t.Errorf("arguments of a command line are as they are: %s", diff)
+	}
+	if err := Validate(spec); err != nil || filepath.Base(spec.Root.Path) != "some%dir" || spec.Hostname != "one" {
+		t.Errorf("%v, root %q, hostname %q", err, spec.Root.Path, spec.Hostname)
+	}
+	for _, bad := range []struct {
+		name, dir string
+		args      []string
+	}{{"../x", "/r", args}, {"x", "/r", nil}, {"x", "/", args}} {
+		if _, err := FromRootfs(bad.name, bad.dir, bad.args); err == nil {
+			t.Errorf("%v: accepted", bad)
+		}
+	}
+}
+
+// What Load accepts is a valid Spec; nothing makes it panic.
+func FuzzLoad(f *testing.F) {
+	f.Add(minimal)
+	examples, err := filepath.Glob("examples/*.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, e := range examples {
+		b, err := os.ReadFile(e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	file := filepath.Join(f.TempDir(), "x.toml")
+	f.Fuzz(func(t *testing.T, doc string) {
+		c := newCompiler(file, LoadOptions{Env: func(string) (string, bool) { return "", false }})
+		tree, at, problem := decode(file, []byte(doc))
+		if problem != nil {
+			return
+		}
+		c.place("", file, at)
+		c.compile(tree)
+		if len(c.problems) == 0 {
+			if err := Validate(c.spec); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, p := range c.problems {
+			if p.Line < 1 || p.Column < 1 || p.Msg == "" {
+				t.Errorf("%q: problem without a place: %+v", doc, p)
+			}
+			if strings.HasPrefix(p.Msg, "annotation") || p.Key == "" {
+				t.Errorf("%q: only Validate found: %v", doc, p)
+			}
+		}
+	})
 }

@@ -55,19 +55,20 @@ func (c *compiler) mount(at string) (specs.Mount, bool) {
 		m.Destination = path.Clean(c.inside(at+"target", c.text(at+"target")))
 		c.checkTarget(at+"target", m.Destination, typ)
 	}
-	switch typ {
-	case "bind":
+	switch {
+	case c.wrong(at + "type"): // then nobody knows what goes with it
+	case typ == "bind":
 		c.only(at, typ, "source", "recursive", "idmap", "optional", "create", "propagation", "read_only")
 		c.bind(at, &m)
-	case "tmpfs":
+	case typ == "tmpfs":
 		c.only(at, typ, "size", "mode", "read_only")
 		m.Type, m.Source = "tmpfs", "tmpfs"
 		m.Options = append(m.Options, c.tmpfs(at)...)
-	case "overlay":
+	case typ == "overlay":
 		c.only(at, typ, "lower", "upper", "work", "read_only")
 		m.Type, m.Source = "overlay", "overlay"
 		m.Options = append(m.Options, c.overlay(at)...)
-	case "raw":
+	case typ == "raw":
 		c.only(at, typ, "source", "fstype", "read_only")
 		if m.Type = get(c, at+"fstype", ""); m.Type == "" {
 			c.missing(at+"fstype", "the name of the filesystem")

@@ -45,7 +45,9 @@ func (s *scanner) next() {
 	if s.peek() == '\n' {
 		s.line, s.start = s.line+1, s.at+1
 	}
-	s.at++
+	if !s.end() {
+		s.at++
+	}
 }
 
 func (s *scanner) here() position { return position{s.line, s.at - s.start + 1} }
@@ -103,12 +105,12 @@ func (s *scanner) header() {
 	s.table = ""
 	for i, k := range keys {
 		s.table = join(s.table, k)
+		s.mark(s.table, at)
 		last := i == len(keys)-1
 		switch {
 		case last && array:
 			n := s.count[s.table]
 			s.count[s.table]++
-			s.mark(s.table, at)
 			s.table += "[" + strconv.Itoa(n) + "]"
 		case s.count[s.table] > 0: // a table inside the last element of an array
 			s.table += "[" + strconv.Itoa(s.count[s.table]-1) + "]"

@@ -209,7 +209,7 @@ func (c *compiler) ioClass(p *specs.Process) {
 }
 
 // maxFile is what a file named in a configuration may be at most.
-const maxFile = 1 << 20
+const maxFile = 4 << 20
 
 // readFile reads a regular file of bounded size: a device or a pipe named by
 // mistake would never end.
@@ -221,7 +221,7 @@ func readFile(name string) ([]byte, error) {
 	case !st.Mode().IsRegular():
 		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
 	case st.Size() > maxFile:
-		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("larger than 1 MiB")}
+		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("larger than 4 MiB")}
 	}
 	return os.ReadFile(filepath.Clean(name))
 }

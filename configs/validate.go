@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -15,63 +14,173 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// A checker collects what is wrong with a Spec.
+type checker struct {
+	spec *specs.Spec
+	set  Settings
+	ns   map[specs.LinuxNamespaceType]*specs.LinuxNamespace
+	errs []error
+}
+
+func (k *checker) bad(format string, a ...any) { k.errs = append(k.errs, fmt.Errorf(format, a...)) }
+
 // Validate looks at what no single planner sees: that the parts a container
-// needs are there, and what contradicts what. It returns all problems at once.
+// needs are there, and what contradicts what. It returns all problems at once, joined.
 func Validate(spec *specs.Spec) error {
-	var errs []error
-	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if spec.Linux == nil || spec.Process == nil || spec.Root == nil {
-		return errors.New("want root, process and linux")
+	if spec == nil || spec.Linux == nil || spec.Process == nil || spec.Root == nil {
+		return errors.New("the Spec needs root, process and linux")
 	}
-	if !path.IsAbs(spec.Root.Path) {
-		bad("root.path %q: want an absolute path", spec.Root.Path)
+	k := &checker{spec: spec, ns: map[specs.LinuxNamespaceType]*specs.LinuxNamespace{}}
+	var err error
+	if k.set, err = SettingsOf(spec); err != nil {
+		k.errs = append(k.errs, err)
 	}
-	if len(spec.Process.Args) == 0 || spec.Process.Args[0] == "" {
-		bad("process.args: want a command")
+	k.basics()
+	k.namespaces()
+	k.mappings()
+	k.settings()
+	k.unsupported()
+	return errors.Join(k.errs...)
+}
+
+func (k *checker) absolute(what, p string) {
+	if !path.IsAbs(p) || strings.ContainsRune(p, 0) {
+		k.bad("%s %q: want an absolute path", what, p)
 	}
-	for _, s := range slices.Concat(spec.Process.Args, spec.Process.Env) {
+}
+
+func (k *checker) basics() {
+	p := k.spec.Process
+	k.absolute("root.path", k.spec.Root.Path)
+	if path.IsAbs(k.spec.Root.Path) && path.Clean(k.spec.Root.Path) == "/" {
+		k.bad("root.path %q: want a directory of its own", k.spec.Root.Path)
+	}
+	if p.Cwd != "" {
+		k.absolute("process.cwd", p.Cwd)
+	}
+	if len(p.Args) == 0 || p.Args[0] == "" {
+		k.bad("process.args: want a command")
+	}
+	for _, s := range slices.Concat(p.Args, p.Env) {
 		if strings.ContainsRune(s, 0) {
-			bad("process: NUL character in %q", s)
+			k.bad("process: NUL character in %q", s)
 		}
 	}
-	seen := map[specs.LinuxNamespaceType]bool{}
-	for _, n := range spec.Linux.Namespaces {
-		if seen[n.Type] {
-			bad("linux.namespaces: %s twice", n.Type)
+	for i, m := range k.spec.Mounts {
+		k.absolute(fmt.Sprintf("mounts[%d].destination", i), m.Destination)
+	}
+	for _, m := range k.spec.Linux.MaskedPaths {
+		k.absolute("linux.maskedPaths", m)
+	}
+	for _, m := range k.spec.Linux.ReadonlyPaths {
+		k.absolute("linux.readonlyPaths", m)
+	}
+}
+
+func (k *checker) namespaces() {
+	for i, n := range k.spec.Linux.Namespaces {
+		if k.ns[n.Type] != nil {
+			k.bad("linux.namespaces: %s twice", n.Type)
 		}
-		seen[n.Type] = true
-		if n.Path != "" && !path.IsAbs(n.Path) {
-			bad("linux.namespaces: %s path %q: want an absolute path", n.Type, n.Path)
+		k.ns[n.Type] = &k.spec.Linux.Namespaces[i]
+		if n.Path != "" {
+			k.absolute(fmt.Sprintf("linux.namespaces: %s: path", n.Type), n.Path)
 		}
 	}
-	s, err := SettingsOf(spec)
-	if err != nil {
-		errs = append(errs, err)
+	if k.ns[specs.UTSNamespace] == nil && (k.spec.Hostname != "" || k.spec.Domainname != "") {
+		k.bad("hostname %q, domainname %q: without a uts namespace they would be the host's", k.spec.Hostname, k.spec.Domainname)
 	}
-	if maps := len(spec.Linux.UIDMappings) + len(spec.Linux.GIDMappings); maps > 0 && !seen[specs.UserNamespace] {
-		bad("linux.uidMappings: there is no user namespace they could be for")
-	} else if s.AutoUserns > 0 && maps > 0 {
-		bad("linux.uidMappings: an automatic range is asked for as well")
+	if n := k.ns[specs.TimeNamespace]; len(k.spec.Linux.TimeOffsets) > 0 && (n == nil || n.Path != "") {
+		k.bad("linux.timeOffsets: want a new time namespace")
 	}
-	if l := spec.Linux; l.IntelRdt != nil {
-		bad("linux.intelRdt: not supported")
+	if n := k.ns[specs.PIDNamespace]; k.set.Init && (n == nil || n.Path != "") {
+		k.bad("annotation %sinit: want a new pid namespace", prefix)
 	}
-	if spec.VM != nil || spec.Windows != nil || spec.Solaris != nil || spec.ZOS != nil {
-		bad("vm, windows, solaris, zos: this is Linux")
+}
+
+func (k *checker) mappings() {
+	l := k.spec.Linux
+	user := k.ns[specs.UserNamespace]
+	maps := len(l.UIDMappings) + len(l.GIDMappings)
+	switch {
+	case user == nil && maps > 0:
+		k.bad("linux.uidMappings, gidMappings: there is no user namespace they could be for")
+	case user == nil && (k.set.AutoUserns > 0 || k.set.IdmapRootfs):
+		k.bad("annotations %suserns-auto, %sidmap-rootfs: want a user namespace", prefix, prefix)
+	case user == nil || user.Path != "":
+	case k.set.AutoUserns > 0 && maps > 0:
+		k.bad("linux.uidMappings, gidMappings: an automatic range is asked for as well")
+	case k.set.AutoUserns == 0 && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0):
+		k.bad("linux.uidMappings, gidMappings: a new user namespace needs both")
 	}
-	if spec.Process.ApparmorProfile != "" || spec.Process.SelinuxLabel != "" || spec.Linux.MountLabel != "" {
-		bad("process.apparmorProfile, selinuxLabel, linux.mountLabel: not supported yet")
+	k.ranges("linux.uidMappings", l.UIDMappings)
+	k.ranges("linux.gidMappings", l.GIDMappings)
+}
+
+func (k *checker) ranges(what string, list []specs.LinuxIDMapping) {
+	for i, m := range list {
+		if !validMap(m) {
+			k.bad("%s[%d]: want a size above 0 and ids below 4294967295", what, i)
+		}
+		for j, o := range list[:i] {
+			if overlap(m, o) {
+				k.bad("%s[%d]: overlaps [%d]", what, i, j)
+			}
+		}
 	}
-	if len(spec.Linux.NetDevices) > 0 {
-		bad("linux.netDevices: not supported yet")
+}
+
+func (k *checker) settings() {
+	s := k.set
+	for _, w := range []struct {
+		key, value string
+		want       []string
+	}{
+		{"profile", s.Profile, []string{ProfileApp, ProfileSystem}},
+		{"seccomp", s.Seccomp, []string{"", "default", "unconfined"}},
+		{"notify", s.Notify, []string{"started", "container"}},
+		{"log.driver", s.Log.Driver, []string{"journald", "passthrough", "none"}},
+	} {
+		if !slices.Contains(w.want, w.value) {
+			k.bad("annotation %s%s: %q: want one of %s", prefix, w.key, w.value, strings.TrimSpace(strings.Join(w.want, " ")))
+		}
 	}
-	return errors.Join(errs...)
+	if s.Seccomp != "" && k.spec.Linux.Seccomp != nil {
+		k.bad("annotation %sseccomp: %q: linux.seccomp says something else", prefix, s.Seccomp)
+	}
+	if s.Name != "" && !validName(s.Name) {
+		k.bad("annotation %sname: %q: want 1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit", prefix, s.Name)
+	}
+	for _, signal := range []string{s.StopSignal, s.ParentDeathSignal} {
+		if _, err := ParseSignal(signal); err != nil && signal != "" {
+			k.errs = append(k.errs, err)
+		}
+	}
+	if s.StopTimeout < 0 {
+		k.bad("annotation %sstop-timeout: %v: want a positive time", prefix, s.StopTimeout)
+	}
+}
+
+func (k *checker) unsupported() {
+	p, l := k.spec.Process, k.spec.Linux
+	if k.spec.VM != nil || k.spec.Windows != nil || k.spec.Solaris != nil || k.spec.ZOS != nil || k.spec.FreeBSD != nil {
+		k.bad("vm, windows, solaris, zos, freebsd: this is Linux")
+	}
+	if l.IntelRdt != nil {
+		k.bad("linux.intelRdt: not supported")
+	}
+	if p.ApparmorProfile != "" || p.SelinuxLabel != "" || l.MountLabel != "" {
+		k.bad("process.apparmorProfile, selinuxLabel, linux.mountLabel: not supported yet")
+	}
+	if len(l.NetDevices) > 0 {
+		k.bad("linux.netDevices: not supported yet")
+	}
 }
 
 // LoadBundle reads an OCI bundle's config.json. A relative root starts at the bundle.
 func LoadBundle(dir string) (*specs.Spec, error) {
 	file := filepath.Join(dir, "config.json")
-	b, err := os.ReadFile(file)
+	b, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -53,20 +53,28 @@ func percent(s string) (float64, bool) {
 	return f, err == nil && f >= 0 && !math.IsInf(f, 0)
 }
 
-var sizeUnits = map[string]float64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+// sizeUnits are powers of 1024.
+const sizeUnits = "KMGTP"
 
 func bytesOf(s string) (uint64, error) {
 	i := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 	if i < 0 {
 		i = len(s)
 	}
-	unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(s[i:]), "B"), "I")
-	factor, ok := sizeUnits[unit]
-	n, err := strconv.ParseFloat(s[:i], 64)
-	if !ok || err != nil || n*factor >= 1<<63 {
+	number, unit := s[:i], strings.ToUpper(s[i:])
+	if n, err := strconv.ParseUint(number, 10, 63); err == nil && (unit == "" || unit == "B") {
+		return n, nil
+	}
+	power := 0
+	if unit != "" {
+		power = strings.IndexByte(sizeUnits, unit[0]) + 1
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	n = math.Ldexp(n, 10*power)
+	if err != nil || power == 0 || unit[1:] != "" && unit[1:] != "B" && unit[1:] != "IB" || n >= 1<<63 {
 		return 0, errors.New(wantSize)
 	}
-	return uint64(n * factor), nil
+	return uint64(n), nil
 }
 
 const wantBytes = `a size like "512M" (K, M, G, T are powers of 1024), a number of bytes or "infinity"`

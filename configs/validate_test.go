@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func plainSpec() *specs.Spec {
+	return &specs.Spec{
+		Version: specs.Version, Root: &specs.Root{Path: "/srv/root"},
+		Process: &specs.Process{Args: []string{"/bin/true"}, Cwd: "/"},
+		Linux:   &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}}},
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := Validate(plainSpec()); err != nil {
+		t.Fatal(err)
+	}
+	one := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 10}}
+	user := specs.LinuxNamespace{Type: specs.UserNamespace}
+	for _, tt := range []struct {
+		want   string
+		change func(*specs.Spec)
+	}{
+		{"root.path", func(s *specs.Spec) { s.Root.Path = "root" }},
+		{"directory of its own", func(s *specs.Spec) { s.Root.Path = "//" }},
+		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "x" }},
+		{"want a command", func(s *specs.Spec) { s.Process.Args = nil }},
+		{"NUL", func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} }},
+		{"mounts[0].destination", func(s *specs.Spec) { s.Mounts = []specs.Mount{{}} }},
+		{"linux.maskedPaths", func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} }},
+		{"linux.readonlyPaths", func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{""} }},
+		{"pid twice", func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[1]) }},
+		{"pid: path", func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "ns/pid" }},
+		{"without a uts namespace", func(s *specs.Spec) { s.Hostname = "x" }},
+		{"linux.timeOffsets", func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {}} }},
+		{"no user namespace", func(s *specs.Spec) { s.Linux.UIDMappings = one }},
+		{"needs both", func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, user) }},
+		{"automatic range", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, user)
+			s.Linux.UIDMappings, s.Linux.GIDMappings = one, one
+			Settings{AutoUserns: 5}.Annotate(s)
+		}},
+		{"want a user namespace", func(s *specs.Spec) { Settings{IdmapRootfs: true}.Annotate(s) }},
+		{"uidMappings[1]: overlaps [0]", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, user)
+			s.Linux.UIDMappings, s.Linux.GIDMappings = append(one, one...), one
+		}},
+		{"gidMappings[0]: want a size", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, user)
+			s.Linux.UIDMappings, s.Linux.GIDMappings = one, []specs.LinuxIDMapping{{}}
+		}},
+		{"init: want a new pid namespace", func(s *specs.Spec) {
+			s.Linux.Namespaces = s.Linux.Namespaces[:1]
+			Settings{Init: true}.Annotate(s)
+		}},
+		{"profile", func(s *specs.Spec) { Settings{Profile: "x"}.Annotate(s) }},
+		{"seccomp: \"x\"", func(s *specs.Spec) { Settings{Seccomp: "x"}.Annotate(s) }},
+		{"linux.seccomp says", func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{}
+			Settings{Seccomp: "default"}.Annotate(s)
+		}},
+		{"log.driver", func(s *specs.Spec) { Settings{Log: LogSettings{Driver: "x"}}.Annotate(s) }},
+		{"notify", func(s *specs.Spec) { Settings{Notify: "x"}.Annotate(s) }},
+		{"name: \"a/b\"", func(s *specs.Spec) { Settings{Name: "a/b"}.Annotate(s) }},
+		{"SIGX", func(s *specs.Spec) { Settings{StopSignal: "SIGX"}.Annotate(s) }},
+		{"stop-timeout", func(s *specs.Spec) { Settings{StopTimeout: -1}.Annotate(s) }},
+		{"io.sdcontainer.x: unknown", func(s *specs.Spec) { s.Annotations = map[string]string{"io.sdcontainer.x": ""} }},
+		{"this is Linux", func(s *specs.Spec) { s.Windows = &specs.Windows{} }},
+		{"intelRdt", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},
+		{"apparmorProfile", func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }},
+		{"netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
+	} {
+		s := plainSpec()
+		tt.change(s)
+		err := Validate(s)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, want only %q", err, tt.want)
+		}
+	}
+	for _, s := range []*specs.Spec{nil, {}} {
+		if Validate(s) == nil {
+			t.Errorf("%v is accepted", s)
+		}
+	}
+	s := plainSpec()
+	s.Root.Path, s.Process.Args, s.Hostname = "x", nil, "x"
+	if err := Validate(s); strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("want three problems at once: %v", err)
+	}
+}
+
+// What a configuration compiles to can be written as config.json and read again.
+func TestBundleRoundTrip(t *testing.T) {
+	spec := load1(t, "x.toml", minimal+"rootfs.read_only = true\nresources.memory.high = '1M'\n")
+	b, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := write(t, "config.json", string(b))
+	got, err := LoadBundle(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(b) != string(again) {
+		t.Errorf("%s\n%s", b, again)
+	}
+}
+
+func TestLoadBundle(t *testing.T) {
+	dir := write(t, "config.json", `{"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "process": {"args": ["x"], "cwd": "/"}, "linux": {}}`)
+	spec, err := LoadBundle(dir)
+	if err != nil || spec.Root.Path != filepath.Join(dir, "rootfs") {
+		t.Errorf("%v, %v", spec, err)
+	}
+	for _, bad := range []string{"{", `{"linux": {}}`, `{"root": {"path": "rootfs"}, "process": {}, "linux": {}}`} {
+		dir := write(t, "config.json", bad)
+		if _, err := LoadBundle(dir); err == nil || !strings.Contains(err.Error(), "config.json") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := LoadBundle(t.TempDir()); !os.IsNotExist(err) {
+		t.Errorf("%v", err)
+	}
+}

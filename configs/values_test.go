@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+)
+
+// refused stands for an error.
+type refused struct{}
+
+func TestParsers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		parse parser
+		in    any
+		want  any
+	}{
+		{"size", parseSize, "512M", Size{Bytes: 512 << 20}},
+		{"size", parseSize, "1.5G", Size{Bytes: 3 << 29}},
+		{"size", parseSize, "2KiB", Size{Bytes: 2048}},
+		{"size", parseSize, "2kb", Size{Bytes: 2048}},
+		{"size", parseSize, "7", Size{Bytes: 7}},
+		{"size", parseSize, "7B", Size{Bytes: 7}},
+		{"size", parseSize, int64(0), Size{}},
+		{"size", parseSize, "50%", Size{Percent: 50}},
+		{"size", parseSize, "infinity", Size{Bytes: Infinity}},
+		{"size", parseSize, "101%", refused{}},
+		{"size", parseSize, "-1", refused{}},
+		{"size", parseSize, int64(-1), refused{}},
+		{"size", parseSize, "1..5G", refused{}},
+		{"size", parseSize, "9000P", refused{}},
+		{"size", parseSize, "M", refused{}},
+		{"size", parseSize, "5 M", refused{}},
+		{"size", parseSize, "5IB", refused{}},
+		{"size", parseSize, 1.5, refused{}},
+		{"bytes", parseBytes, "50%", refused{}},
+		{"bytes", parseBytes, "1K", uint64(1024)},
+		{"rate", parseRate, "0", refused{}},
+		{"rate", parseRate, "20M", uint64(20 << 20)},
+		{"span", parseSpan, "1min 30s", 90 * time.Second},
+		{"span", parseSpan, "1h2m3s", time.Hour + 2*time.Minute + 3*time.Second},
+		{"span", parseSpan, "500ms", 500 * time.Millisecond},
+		{"span", parseSpan, "250us", 250 * time.Microsecond},
+		{"span", parseSpan, "1.5 s", 1500 * time.Millisecond},
+		{"span", parseSpan, int64(5), 5 * time.Second},
+		{"span", parseSpan, 0.5, 500 * time.Millisecond},
+		{"span", parseSpan, "2 weeks", 14 * 24 * time.Hour},
+		{"span", parseSpan, "5", 5 * time.Second},
+		{"span", parseSpan, "infinity", maxSpan},
+		{"span", parseSpan, "10 parsecs", refused{}},
+		{"span", parseSpan, "", refused{}},
+		{"span", parseSpan, "s", refused{}},
+		{"span", parseSpan, int64(-1), refused{}},
+		{"span", parseSpan, "-1s", refused{}},
+		{"span", parseSpan, "999999 weeks", refused{}},
+		{"quota", parseQuota, "150%", uint64(1500000)},
+		{"quota", parseQuota, "1%", uint64(10000)},
+		{"quota", parseQuota, "infinity", uint64(Infinity)},
+		{"quota", parseQuota, "0%", refused{}},
+		{"quota", parseQuota, "1.5", refused{}},
+		{"quota", parseQuota, int64(2), refused{}},
+		{"count", parseCount, int64(5), Size{Bytes: 5}},
+		{"count", parseCount, "5", Size{Bytes: 5}},
+		{"count", parseCount, "15%", Size{Percent: 15}},
+		{"count", parseCount, "infinity", Size{Bytes: Infinity}},
+		{"count", parseCount, int64(0), refused{}},
+		{"count", parseCount, "5K", refused{}},
+		{"weight", parseWeight, int64(10000), uint64(10000)},
+		{"weight", parseWeight, "200", uint64(200)},
+		{"weight", parseWeight, "idle", idleWeight},
+		{"weight", parseWeight, int64(10001), refused{}},
+		{"weight", parseWeight, int64(0), refused{}},
+		{"io weight", parseIOWeight, "idle", refused{}},
+		{"cpus", parseCPUs, "0-3,8", "0-3,8"},
+		{"cpus", parseCPUs, "3-0", refused{}},
+		{"cpus", parseCPUs, "", refused{}},
+		{"cpus", parseCPUs, "1,", refused{}},
+		{"mode", parseMode, "0755", uint32(0o755)},
+		{"mode", parseMode, "0855", refused{}},
+		{"mode", parseMode, int64(755), refused{}},
+		{"share", parseShare, "60%", 60.0},
+		{"share", parseShare, "60", refused{}},
+		{"rlimit", parseRlimit, int64(5), [2]uint64{5, 5}},
+		{"rlimit", parseRlimit, "5:infinity", [2]uint64{5, Infinity}},
+		{"rlimit", parseRlimit, "6:5", refused{}},
+		{"rlimit", parseRlimit, "infinity:5", refused{}},
+		{"rlimit", parseRlimit, []any{}, refused{}},
+		{"networks", parseAddresses, []any{"10.1.2.3/8", "::1"}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		{"networks", parseAddresses, []any{"localhost"}, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		{"networks", parseAddresses, []any{"example.org"}, refused{}},
+		{"networks", parseAddresses, []any{"fe80::1%eth0"}, refused{}},
+		{"networks", parseAddresses, "any", refused{}},
+		{"ids", parseIDs, []any{int64(0), int64(10)}, []uint32{0, 10}},
+		{"ids", parseIDs, []any{int64(1<<32 - 1)}, refused{}},
+		{"ids", parseIDs, "10", refused{}},
+		{"namespace", kindNamespace.parse, "path:/proc/1/ns/net", "path:/proc/1/ns/net"},
+		{"namespace", kindNamespace.parse, "path:relative", refused{}},
+		{"access", parseAccess, "rwm", "rwm"},
+		{"access", parseAccess, "x", refused{}},
+		{"level", parseLevel, "warning", 4},
+		{"level", parseLevel, "loud", refused{}},
+		{"properties", parseScope, map[string]any{"A": int64(5), "B": "word's", "C": "uint64 7", "D": []any{"x", "y"}, "E": true, "F": "[('/dev/sda', 5)]"},
+			map[string]string{"A": "5", "B": `'word\'s'`, "C": "uint64 7", "D": "['x', 'y']", "E": "true", "F": "[('/dev/sda', 5)]"}},
+		{"properties", parseScope, map[string]any{"A": map[string]any{}}, refused{}},
+		{"directives", parseListTable, map[string]any{"A": "x", "B": []any{"y", "z"}, "C": int64(1)}, map[string][]string{"A": {"x"}, "B": {"y", "z"}, "C": {"1"}}},
+		{"string", parseString, "a\x00b", refused{}},
+		{"strings", parseStrings, []any{"a", int64(1)}, refused{}},
+	} {
+		got, err := tt.parse(tt.in)
+		if err != nil {
+			got = refused{}
+		}
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+			t.Errorf("%s %#v:\n%s", tt.name, tt.in, diff)
+		}
+	}
+}
+
+func TestParseSignal(t *testing.T) {
+	for in, want := range map[string]unix.Signal{
+		"SIGTERM": 15, "term": 15, "15": 15, "SIGRTMIN+3": 37, "RTMIN": 34, "SIGRTMAX-1": 63, "SIGRTMAX": 64,
+		"SIGNOTHING": 0, "0": 0, "65": 0, "SIGRTMIN-1": 0, "SIGRTMAX+1": 0, "SIGRTMIN+x": 0, "": 0,
+	} {
+		got, err := ParseSignal(in)
+		if got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	words := []string{"memory", "max", "swap_max", "high"}
+	for in, want := range map[string]string{"memroy": "memory", "mx": "max", "swapmax": "swap_max", "something": "", "hihg": "high"} {
+		if got := nearest(in, words); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSpecifiers(t *testing.T) {
+	expand := specifiers("web")
+	for in, want := range map[string]string{"plain": "plain", "%n-%N-%p-%i": "web-web-web-web", "100%%": "100%", "%%n": "%n", "%T/x": "/tmp/x"} {
+		if got, err := expand(in); got != want || err != nil {
+			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, bad := range []string{"%", "a%", "%Q", "% n"} {
+		if got, err := expand(bad); err == nil {
+			t.Errorf("%q: %q", bad, got)
+		}
+	}
+}
+
+// No text makes a parser panic, and what one accepts it accepts again from the
+// same text.
+func FuzzParsers(f *testing.F) {
+	for _, s := range []string{"512M", "50%", "1min 30s", "0-3,8", "SIGRTMIN+3", "10.0.0.0/8", "path:/x", "5:6", "0:100000:65536", "dir:0755:0:0", "%n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, k := range Keys() {
+			kind := &k.Kind
+			if kind.elem != nil {
+				kind = kind.elem
+			}
+			for _, v := range []any{s, []any{s}, map[string]any{s: s}} {
+				got, err := kind.parse(v)
+				if (got == nil) == (err == nil) {
+					t.Fatalf("%s %q: %v, %v", k.Path, s, got, err)
+				}
+			}
+		}
+		if d, ok := spanOf(s); ok && d < 0 {
+			t.Fatalf("%q is %v", s, d)
+		}
+		if n, err := bytesOf(s); err == nil && n > 1<<63 {
+			t.Fatalf("%q is %d", s, n)
+		}
+		if m, ok := parseIDMap(s); ok && !validMap(m) {
+			t.Fatalf("%q is %v", s, m)
+		}
+		_, _ = specifiers("x")(s)
+	})
+}

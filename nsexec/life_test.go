@@ -5,6 +5,7 @@ package nsexec
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,21 @@ func waitDead(t *testing.T, pidfd *os.File, within time.Duration) {
 	if err := kernel.WaitReadable(ctx, pidfd); err != nil {
 		t.Fatalf("still alive after %v: %v", within, err)
 	}
+}
+
+// noClone3 is a filter that refuses clone3, whose flags no filter can see.
+func noClone3() (filter []byte) {
+	for _, i := range []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_CLONE3, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	} {
+		filter = binary.NativeEndian.AppendUint16(filter, i.Code)
+		filter = append(filter, i.Jt, i.Jf)
+		filter = binary.NativeEndian.AppendUint32(filter, i.K)
+	}
+	return filter
 }
 
 func TestReap(t *testing.T) {
@@ -62,6 +78,7 @@ func TestReap(t *testing.T) {
 			fs := p.Fsopen("proc")
 			mnt := p.Fsmount(fs, "proc", 0)
 			p.MoveMount(mnt, p.OpenHere("/proc", unix.O_PATH), "/proc")
+			p.Seccomp(noClone3(), 0)
 			p.Reap()
 			p.Exec("/bin/sh", []string{"sh", "-c", c.script}, []string{"PATH=/bin:/usr/bin"})
 			if err := h.Run(ctx, p, nil, noSync); err != nil {

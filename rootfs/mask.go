@@ -107,9 +107,11 @@ func (b *builder) readOnlyPath(path string) {
 func (b *builder) maskPath(path string) {
 	place := b.OpenInRoot(b.root, path, unix.O_PATH)
 	test := len(b.Steps())
-	probe := b.OpenInRoot(place, ".", unix.O_PATH|unix.O_DIRECTORY)
-	b.Close(probe)
-	b.putMask(maskDir, place, path)
+	// By its path, not by "." in it: /sys/fs/bpf is mode 0700, and as soon as a user
+	// namespace does not map its owner nobody may look into it.
+	dir := b.OpenInRoot(b.root, path, unix.O_PATH|unix.O_DIRECTORY)
+	b.putMask(maskDir, dir, path)
+	b.Close(dir)
 	done := len(b.Steps())
 	b.Jump(0)
 	b.skipFrom(test, unix.ENOTDIR)

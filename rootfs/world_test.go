@@ -382,3 +382,18 @@ func TestNothingLeftOpen(t *testing.T) {
 	w.spec.Process.Terminal = true
 	w.see(map[string]string{"files": "/dev/pts/0 /dev/pts/0 /dev/pts/0"})
 }
+
+// A directory of the host's root that the container's root may not look into, as
+// /sys/fs/bpf where the host's network namespace is shared, is hidden all the same.
+func TestMaskOfAnInaccessibleDirectory(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		if err := os.MkdirAll(filepath.Join(w.root, "locked/in"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(w.root, "locked"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.spec.Linux.MaskedPaths = append(w.spec.Linux.MaskedPaths, "/locked")
+		w.see(map[string]string{"ls /locked": "", "stat /locked": "40555 0:0 0:0", "mkdir /locked/x": "EROFS"})
+	})
+}

@@ -235,12 +235,9 @@ func (c *Container) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Flock(int(d.Fd()), unix.LOCK_EX)
-	}
-	if err != nil {
+	if err := flock(d); err != nil {
 		d.Close()
-		return nil, &os.PathError{Op: "flock", Path: c.path(), Err: err}
+		return nil, err
 	}
 	// The directory may have been removed, and made anew, while we waited.
 	have, err1 := d.Stat()
@@ -250,6 +247,18 @@ func (c *Container) lock() (unlock func(), err error) {
 		return nil, ErrNotExist
 	}
 	return func() { d.Close() }, nil
+}
+
+// flock waits for the exclusive lock on f, which ends with f.
+func flock(f *os.File) error {
+	err := error(unix.EINTR)
+	for err == unix.EINTR {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // locked runs f under the container's lock, on a fresh reading of its record.

@@ -25,7 +25,7 @@ const (
 
 // claimUserns finds a free range of size ids and claims it for id. The search
 // begins at a place derived from the name, so that a container usually gets the
-// range it had before. A claim is a symlink: made atomically, readable by ls,
+// range it had before. A claim is a symlink: readable by ls,
 // void when the container it names is gone.
 func (r *Runtime) claimUserns(id string, size uint32) (first uint32, err error) {
 	blocks := (int(size) + usernsBlock - 1) / usernsBlock
@@ -36,9 +36,17 @@ func (r *Runtime) claimUserns(id string, size uint32) (first uint32, err error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err
 	}
-	h := fnv.New32a()
-	h.Write([]byte(id))
-	at := int(h.Sum32() % usernsCount)
+	// Order: under a lock: between looking at a void claim and removing it, somebody
+	// else may have made it his.
+	lock, err := os.Open(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	if err := flock(lock); err != nil {
+		return 0, err
+	}
+	at := usernsStart(id)
 	for range usernsCount {
 		if at+blocks > usernsCount {
 			at = 0
@@ -53,6 +61,13 @@ func (r *Runtime) claimUserns(id string, size uint32) (first uint32, err error) 
 		at++
 	}
 	return 0, errors.New("every automatic user namespace range is taken (set uid_map and gid_map by hand)")
+}
+
+// usernsStart is the block where the search for a container's range begins.
+func usernsStart(id string) int {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return int(h.Sum32() % usernsCount)
 }
 
 func (r *Runtime) claimBlocks(dir, id string, at, n int) (bool, error) {

@@ -100,3 +100,42 @@ func TestMapOne(t *testing.T) {
 		t.Errorf("without a map: %d, %v", got, err)
 	}
 }
+
+// colliding returns names of which each begins its search for a range at the same place.
+func colliding(n int) []string {
+	by := map[int][]string{}
+	for i := 0; ; i++ {
+		id := fmt.Sprintf("c%d", i)
+		at := usernsStart(id)
+		if by[at] = append(by[at], id); len(by[at]) == n {
+			return by[at]
+		}
+	}
+}
+
+// A claim whose container is gone is taken over by one of those that want it.
+func TestClaimUsernsTakesOverOnce(t *testing.T) {
+	ids := colliding(4)
+	gone, ids := ids[0], ids[1:]
+	for range 300 {
+		r := &Runtime{Dir: t.TempDir()}
+		if _, err := r.claimUserns(gone, 1); err != nil { // it has no record: the claim is void
+			t.Fatal(err)
+		}
+		first := make([]uint32, len(ids))
+		var wg sync.WaitGroup
+		for i, id := range ids {
+			r.fakeRecord(t, id)
+			wg.Go(func() {
+				var err error
+				if first[i], err = r.claimUserns(id, 1); err != nil {
+					t.Errorf("claim %s: %v", id, err)
+				}
+			})
+		}
+		wg.Wait()
+		if first[0] == first[1] || first[1] == first[2] || first[0] == first[2] {
+			t.Fatalf("%v got the ranges %v", ids, first)
+		}
+	}
+}

@@ -157,7 +157,10 @@ func (c *Container) cleanup(ctx context.Context) error {
 		c.st.Logged = true
 		errs = append(errs, c.write())
 	}
-	errs = append(errs, c.endUnit(ctx))
+	// An empty scope ends by itself: systemd needs no asking, and a start that comes too soon for the name waits.
+	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {
+		errs = append(errs, c.endUnit(ctx))
+	}
 	if c.st.Remove {
 		errs = append(errs, c.removeRecord())
 	}

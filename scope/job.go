@@ -251,17 +251,21 @@ func ignoreGone(err error) error {
 }
 
 // clear makes room for a unit whose name is taken: a failed leftover is reset, one that
-// is on its way out is waited for. Anything else is somebody's.
+// is on its way out, or empty and so about to be, is waited for. Anything else is somebody's.
 func (c *Conn) clear(ctx context.Context, unit string) error {
 	gone, err := c.WatchRemoved(ctx, unit)
 	if err != nil {
 		return err
 	}
-	p, err := c.Get(ctx, unit, "ActiveState", "Transient")
+	p, err := c.Get(ctx, unit, "ActiveState", "Transient", "ControlGroup")
 	if err != nil {
 		return err
 	}
 	state, _ := p["ActiveState"].(string)
+	cgroup, _ := p["ControlGroup"].(string)
+	if state == "active" && p["Transient"] == true && cgroup != "" && !Populated(cgroup) {
+		state = "deactivating" // systemd has not heard yet that it is empty
+	}
 	switch {
 	case p["Transient"] == false && state != "inactive":
 		return &UnitExistsError{Unit: unit, State: state, File: true}

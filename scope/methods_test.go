@@ -41,19 +41,26 @@ func TestUnitExists(t *testing.T) {
 	const unit = "sdc-web.scope"
 	removed := func(p *peer) { p.signal("UnitRemoved", unit, unitPath(unit)) }
 	getUnit := func(p *peer, msg *dbus.Message) { p.reply(msg, unitPath(unit)) }
+	fakeTree(t, map[string]string{
+		"web/cgroup.events": "populated 1\n", "empty/cgroup.events": "populated 0\n",
+	})
+	endsNow := func() func(*peer, *dbus.Message) {
+		return firstThen(func(p *peer, msg *dbus.Message) { getUnit(p, msg); removed(p) }, failing(noSuchUnit))
+	}
 	for _, c := range []struct {
 		name, state string
+		cgroup      string
 		getUnit     func(*peer, *dbus.Message)
 		starts      int
 		file        bool
 		want        error
 	}{
-		{"failed leftover", "failed", firstThen(getUnit, failing(noSuchUnit)), 2, false, nil},
-		{"ends right now", "deactivating", firstThen(func(p *peer, msg *dbus.Message) { getUnit(p, msg); removed(p) },
-			failing(noSuchUnit)), 2, false, nil},
-		{"ended meanwhile", "inactive", failing(noSuchUnit), 2, false, nil},
-		{"runs", "active", getUnit, 1, false, ErrUnitExists},
-		{"is a file", "active", getUnit, 1, true, ErrUnitExists},
+		{"failed leftover", "failed", "", firstThen(getUnit, failing(noSuchUnit)), 2, false, nil},
+		{"ends right now", "deactivating", "/web", endsNow(), 2, false, nil},
+		{"is empty", "active", "/empty", endsNow(), 2, false, nil},
+		{"ended meanwhile", "inactive", "", failing(noSuchUnit), 2, false, nil},
+		{"runs", "active", "/web", getUnit, 1, false, ErrUnitExists},
+		{"is a file", "active", "/empty", getUnit, 1, true, ErrUnitExists},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newFake(t)
@@ -62,6 +69,7 @@ func TestUnitExists(t *testing.T) {
 			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { ok(p, msg); removed(p) })
 			m.set(unit+" ActiveState", c.state)
 			m.set(unit+" Transient", !c.file)
+			m.set(unit+" ControlGroup", c.cgroup)
 			err := start(t, m.dial(t), testUnit(t))
 			if !errors.Is(err, c.want) {
 				t.Errorf("error is %v, want %v", err, c.want)
@@ -86,6 +94,7 @@ func TestUnitExistsAgain(t *testing.T) {
 	m.on("GetUnit", failing(noSuchUnit))
 	m.set("sdc-web.scope ActiveState", "inactive")
 	m.set("sdc-web.scope Transient", true)
+	m.set("sdc-web.scope ControlGroup", "")
 	if err := start(t, m.dial(t), testUnit(t)); !errors.Is(err, ErrUnitExists) {
 		t.Errorf("error is %v, want ErrUnitExists", err)
 	}
@@ -260,6 +269,7 @@ func TestKeeper(t *testing.T) {
 			m.on("GetUnit", func(p *peer, msg *dbus.Message) { p.reply(msg, unitPath(KeepersUnit)) })
 			m.set(KeepersUnit+" ActiveState", "active")
 			m.set(KeepersUnit+" Transient", true)
+			m.set(KeepersUnit+" ControlGroup", "")
 			if err := m.dial(t).StartKeeper(t.Context(), 42); err != nil {
 				t.Fatal(err)
 			}

@@ -99,7 +99,7 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 		return ErrNotRunning
 	}
 	defer target.Close()
-	group, err := os.Open(filepath.Join(scope.Mount(), l.c.st.Cgroup))
+	group, err := os.Open(filepath.Join(scope.Mount(), l.c.leaf()))
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,7 @@ func (l *launch) takeBack(ctx context.Context) error {
 	}
 	l.undo = nil
 	l.close()
+	closeAll([]*os.File{l.events, l.terminal})
 	return errors.Join(errs...)
 }
 
@@ -350,9 +351,10 @@ func (l *launch) killInit(ctx context.Context) error {
 	return l.pidfd.Close()
 }
 
+// closeAll closes files; a nil one is none.
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close()
+		_ = f.Close() // nothing was written, or its writer has seen to it
 	}
 }
 
@@ -467,8 +469,8 @@ func (l *launch) settle(ctx context.Context) error {
 		return err
 	}
 	l.c.st.Cgroup = path
-	if uid, gid, ok := l.cgroupOwner(); ok {
-		if err := scope.Hand(path, uid, gid); err != nil {
+	if uid, gid, ok := cgroupOwner(l.spec); ok {
+		if err := scope.Hand(path, int(uid), int(gid)); err != nil {
 			return err
 		}
 	}
@@ -476,30 +478,6 @@ func (l *launch) settle(ctx context.Context) error {
 		return nil // no memory controller: nobody will know of OOM kills
 	}
 	return err
-}
-
-// cgroupOwner is who on the host owns the cgroups below the container's: its root,
-// when it has a writable view of them in namespaces of its own, as a systemd in it needs.
-func (l *launch) cgroupOwner() (uid, gid int, ok bool) {
-	writable := slices.ContainsFunc(l.spec.Mounts, func(m specs.Mount) bool {
-		return m.Type == "cgroup2" && !slices.Contains(m.Options, "ro")
-	})
-	if !writable || !l.plan.made(specs.CgroupNamespace) || !l.plan.made(specs.UserNamespace) {
-		return 0, 0, false
-	}
-	uid, isUID := hostID(0, l.spec.Linux.UIDMappings)
-	gid, isGID := hostID(0, l.spec.Linux.GIDMappings)
-	return uid, gid, isUID && isGID
-}
-
-// hostID is what an id of the container is on the host.
-func hostID(id uint32, maps []specs.LinuxIDMapping) (int, bool) {
-	for _, m := range maps {
-		if id >= m.ContainerID && id-m.ContainerID < m.Size {
-			return int(m.HostID) + int(id-m.ContainerID), true
-		}
-	}
-	return 0, false
 }
 
 // enter finds in the container's own files who the payload is, and has the init

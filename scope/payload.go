@@ -49,6 +49,20 @@ func WritePayload(path string, files map[string]string) error {
 	return writeFiles(dir(path), files)
 }
 
+// handed are the files of a cgroup that let its owner make cgroups below it and move
+// processes between them. Its limits stay ours (cgroups(7), "delegation").
+var handed = []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+
+// Hand gives the structure below a delegated cgroup to a user: the root of a user namespace
+// that is to have cgroups of its own there.
+func Hand(path string, uid, gid int) error {
+	var errs []error
+	for _, file := range handed {
+		errs = append(errs, os.Lchown(filepath.Join(dir(path), file), uid, gid))
+	}
+	return errors.Join(errs...)
+}
+
 // foreign are controllers systemd does not know. It neither gives nor takes them, so
 // nobody but us hands them down to its slices.
 var foreign = map[string]bool{"hugetlb": true, "rdma": true, "misc": true, "dmem": true}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // Exit statuses of our own, as shells and other engines have them.
@@ -90,6 +91,9 @@ type silent struct{ error }
 
 // lines takes joined errors apart: each is a line of its own.
 func lines(err error) []error {
+	if h, ok := err.(hinted); ok {
+		err = h.error
+	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {
 		var all []error
 		for _, e := range joined.Unwrap() {
@@ -128,6 +132,7 @@ func hints() []known {
 		{sdcontainer.ErrNotFound, "the path is one inside the container's rootfs"},
 		{sdcontainer.ErrNotExecutable, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"},
 		{sdcontainer.ErrUnsupported, "sdcontainer doctor says what this machine has and lacks"},
+		{scope.ErrNoManager, "sdcontainer doctor says what this machine has and lacks"},
 		{context.DeadlineExceeded, "systemctl status and journalctl -b say what systemd is waiting for"},
 	}
 }

@@ -47,8 +47,8 @@ func templateFuncs() template.FuncMap {
 		},
 		"join":  func(list []string, sep string) string { return strings.Join(list, sep) },
 		"split": strings.Split,
-		"upper": strings.ToUpper,
-		"lower": strings.ToLower,
+		"upper": func(v any) string { return strings.ToUpper(fmt.Sprint(v)) },
+		"lower": func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
 		"size":  size,
 		"truncate": func(s string, n int) string {
 			if r := []rune(s); len(r) > n {
@@ -125,16 +125,29 @@ func headers(tmpl *template.Template, n int) []string {
 		case *parse.TextNode:
 			at = min(at+strings.Count(string(node.Text), "\t"), n-1)
 		case *parse.ActionNode:
-			for _, c := range node.Pipe.Cmds {
-				for _, arg := range c.Args {
-					if f, ok := arg.(*parse.FieldNode); ok && head[at] == "" {
-						head[at] = strings.ToUpper(f.Ident[len(f.Ident)-1])
-					}
-				}
+			if head[at] == "" {
+				head[at] = strings.ToUpper(lastField(node.Pipe))
 			}
 		}
 	}
 	return head
+}
+
+// lastField is the field that a pipeline begins with, without what it is in.
+func lastField(pipe *parse.PipeNode) string {
+	for _, c := range pipe.Cmds {
+		for _, arg := range c.Args {
+			switch arg := arg.(type) {
+			case *parse.FieldNode:
+				return arg.Ident[len(arg.Ident)-1]
+			case *parse.PipeNode:
+				if name := lastField(arg); name != "" {
+					return name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // checkFormat refuses words that are neither a known format nor a template.

@@ -55,7 +55,7 @@ journalctl -u UNIT shows them too, with what systemd says of the unit.`,
 }
 
 func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
-	q := journal.Query{Since: journalTime(o.since), Until: journalTime(o.until), Lines: max(o.lines, 0)}
+	q := journal.Query{Since: journalTime(o.since), Until: journalTime(o.until)}
 	c, err := a.load(name)
 	if err != nil && !errors.Is(err, sdcontainer.ErrNotExist) {
 		return err
@@ -76,20 +76,16 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 		}
 	}
 	p := printer{a: a, o: o}
+	if err := p.last(ctx, q); err != nil {
+		return err
+	}
 	if o.follow && running {
-		if o.lines == 0 {
-			q.Lines = -1
-		}
 		return p.follow(ctx, c, q)
 	}
-	if o.lines == 0 {
-		return nil
-	}
-	err = p.print(ctx, q)
-	if err == nil && c == nil && !p.any {
+	if c == nil && !p.any && o.lines != 0 {
 		return noRecord(name)
 	}
-	return err
+	return nil
 }
 
 func noRecord(name string) error {
@@ -126,7 +122,32 @@ func (p *printer) print(ctx context.Context, q journal.Query) error {
 	return nil
 }
 
-// follow prints until the container has ended and the journal has its last line.
+// last prints the last lines there are, or all. journalctl's --lines are the first ones
+// when there is a --since.
+func (p *printer) last(ctx context.Context, q journal.Query) error {
+	if p.o.lines < 0 {
+		return p.print(ctx, q)
+	}
+	var tail []journal.Entry
+	for e, err := range journal.Read(ctx, q) {
+		if err != nil {
+			return err
+		}
+		tail = append(tail, e)
+		if over := len(tail) - p.o.lines; over > 0 {
+			tail = tail[over:]
+		}
+		p.cursor = e.Cursor
+	}
+	for _, e := range tail {
+		if err := p.entry(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow prints what comes until the container has ended and the journal has its last line.
 func (p *printer) follow(ctx context.Context, c *sdcontainer.Container, q journal.Query) error {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
@@ -134,18 +155,23 @@ func (p *printer) follow(ctx context.Context, c *sdcontainer.Container, q journa
 		_, _ = c.Wait(following) // how it ended is for wait and ps to say
 		stop()
 	}()
-	q.Follow = true
-	if err := p.print(following, q); err != nil || ctx.Err() != nil {
+	more := p.after(q)
+	more.Follow = true
+	if err := p.print(following, more); err != nil || ctx.Err() != nil {
 		return err
-	}
-	rest := journal.Query{Match: q.Match, Since: q.Since, Until: q.Until, Cursor: p.cursor}
-	if p.cursor != "" {
-		rest.Since = "" // journalctl takes one or the other
 	}
 	if err := syncJournal(ctx); err != nil {
 		p.a.warn(err.Error() + ": the last lines may be missing")
 	}
-	return p.print(ctx, rest)
+	return p.print(ctx, p.after(q))
+}
+
+// after is what follows the entry printed last.
+func (p *printer) after(q journal.Query) journal.Query {
+	if p.cursor != "" {
+		q.Since, q.Cursor = "", p.cursor // journalctl takes one or the other
+	}
+	return q
 }
 
 // syncJournal makes journald write what it has been sent.

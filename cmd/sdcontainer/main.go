@@ -52,6 +52,12 @@ type verb struct {
 	build   func(*app) *cobra.Command
 }
 
+func (v verb) command(a *app) *cobra.Command {
+	cmd := v.build(a)
+	cmd.Aliases = v.aliases
+	return cmd
+}
+
 const (
 	groupRun   = "run"
 	groupLook  = "look"
@@ -116,7 +122,7 @@ func (a *app) root(args []string) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	if v, ok := called(args); ok {
 		root.CompletionOptions.DisableDefaultCmd = true
-		root.AddCommand(v.build(a))
+		root.AddCommand(v.command(a))
 		return root
 	}
 	a.addAll(root)
@@ -159,8 +165,8 @@ func (a *app) addAll(root *cobra.Command) {
 		&cobra.Group{ID: groupUnits, Title: "Configurations and services:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"})
 	for _, v := range verbs() {
-		cmd := v.build(a)
-		cmd.GroupID, cmd.Aliases = v.group, v.aliases
+		cmd := v.command(a)
+		cmd.GroupID = v.group
 		root.AddCommand(cmd)
 	}
 	root.SetHelpCommandGroupID(groupOther)

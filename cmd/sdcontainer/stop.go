@@ -30,7 +30,11 @@ the signal would never hear it: it is killed at once.`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.together(args, func(c *sdcontainer.Container) error {
+			return a.together(args, func(name string) error {
+				c, err := a.load(name)
+				if err != nil {
+					return err
+				}
 				return c.Stop(cmd.Context(), timeout.Duration)
 			})
 		},
@@ -58,17 +62,11 @@ func (s *span) Set(text string) (err error) {
 
 // together calls f for all named containers at the same time and prints the
 // names of those for which it succeeded, in the order given.
-func (a *app) together(names []string, f func(*sdcontainer.Container) error) error {
+func (a *app) together(names []string, f func(name string) error) error {
 	results := make([]chan error, len(names))
 	for i, name := range names {
 		results[i] = make(chan error, 1)
-		go func() {
-			c, err := a.load(name)
-			if err == nil {
-				err = f(c)
-			}
-			results[i] <- err
-		}()
+		go func() { results[i] <- f(name) }()
 	}
 	var errs []error
 	for i, name := range names {
@@ -201,7 +199,7 @@ A running one is refused, or with -f killed first.`,
 			case len(args) == 0:
 				return usage("want the name of a container, or --all")
 			}
-			return a.together(args, func(c *sdcontainer.Container) error { return c.Destroy(cmd.Context(), force) })
+			return a.together(args, func(name string) error { return a.remove(cmd.Context(), name, force) })
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "kill running containers; no complaint about missing ones")
@@ -209,16 +207,35 @@ A running one is refused, or with -f killed first.`,
 	return cmd
 }
 
+// remove removes a container. By force a record that cannot be read is no
+// obstacle, and one that is not there no failure.
+func (a *app) remove(ctx context.Context, name string, force bool) error {
+	c, err := a.load(name)
+	switch {
+	case err == nil:
+		return c.Destroy(ctx, force)
+	case !force:
+		return err
+	case errors.Is(err, sdcontainer.ErrNotExist):
+		return nil
+	}
+	return a.rt.Remove(ctx, name, force)
+}
+
 func (a *app) removeAll(ctx context.Context, force bool) error {
+	if force { // also those that cannot be read
+		names := a.containers()
+		return a.together(names, func(name string) error { return a.remove(ctx, name, force) })
+	}
 	list, err := a.rt.List()
 	if err != nil {
 		return err
 	}
 	var names []string
 	for _, c := range list {
-		if st, err := c.State(); force || err == nil && st.Status == sdcontainer.Stopped {
+		if st, err := c.State(); err == nil && st.Status == sdcontainer.Stopped {
 			names = append(names, c.ID())
 		}
 	}
-	return a.together(names, func(c *sdcontainer.Container) error { return c.Destroy(ctx, force) })
+	return a.together(names, func(name string) error { return a.remove(ctx, name, force) })
 }

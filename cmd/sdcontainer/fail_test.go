@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer"
+)
+
+func TestExitCode(t *testing.T) {
+	inside := func(err error) error {
+		return &sdcontainer.Error{Op: "create", ID: "web", Err: fmt.Errorf("x: %w", err)}
+	}
+	tests := []struct {
+		verb string
+		err  error
+		want int
+	}{
+		{"run", nil, 0},
+		{"run", errors.New("no bus"), 125},
+		{"run", usage("what"), 125},
+		{"run", inside(sdcontainer.ErrNotFound), 127},
+		{"run", inside(sdcontainer.ErrNotExecutable), 126},
+		{"run", inside(interrupted{unix.SIGINT}), 130},
+		{"run", interrupted{unix.SIGTERM}, 143},
+		{"exec", inside(sdcontainer.ErrNotExist), 125},
+		{"exec", inside(sdcontainer.ErrNotFound), 127},
+		{"wait", inside(sdcontainer.ErrExitUnknown), 125},
+		{"ps", errors.New("x"), 1},
+		{"ps", usage("what"), 2},
+		{"ps", fmt.Errorf("wrapped: %w", usage("what")), 2},
+		{"stop", errors.Join(nil, usage("what")), 2},
+		{"check", inside(sdcontainer.ErrNotFound), 1},
+		{"", usage("unknown verb"), 2},
+	}
+	for _, tt := range tests {
+		if got := exitCode(tt.verb, tt.err); got != tt.want {
+			t.Errorf("exitCode(%q, %v) = %d, want %d", tt.verb, tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestMessage(t *testing.T) {
+	cause := errors.New("cause")
+	tests := []struct {
+		verb string
+		err  error
+		want string
+	}{
+		{"", cause, "cause"},
+		{"run", cause, "run: cause"},
+		{"run", &sdcontainer.Error{Op: "create", ID: "web", Err: cause}, "run web: cause"},
+		{"stop", &sdcontainer.Error{Op: "stop", ID: "web", Err: cause}, "stop web: cause"},
+		{"stop", &sdcontainer.Error{Op: "load", ID: "web", Err: cause}, "stop web: cause"},
+		{"unit rm", fmt.Errorf("x: %w", &sdcontainer.Error{Op: "stop", ID: "web", Err: cause}), "unit rm: x: stop web: cause"},
+	}
+	for _, tt := range tests {
+		if got := message(tt.verb, tt.err); got != tt.want {
+			t.Errorf("message(%q, %v) = %q, want %q", tt.verb, tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	for _, tt := range []struct {
+		err  error
+		want []string
+	}{
+		{a, []string{"a"}},
+		{errors.Join(a, nil), []string{"a"}},
+		{errors.Join(a, errors.Join(b, c)), []string{"a", "b", "c"}},
+		{fmt.Errorf("%w: %w", a, b), []string{"a: b"}},
+		{hinted{errors.Join(a, b), "do"}, []string{"a", "b"}},
+	} {
+		var got []string
+		for _, e := range lines(tt.err) {
+			got = append(got, e.Error())
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%v: %s", tt.err, diff)
+		}
+	}
+}
+
+func TestHint(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("x"), ""},
+		{hinted{errors.New("x"), "do this"}, "do this"},
+		{&sdcontainer.Error{Op: "rm", ID: "web", Err: sdcontainer.ErrRunning}, "sdcontainer stop NAME stops it first; rm -f kills it"},
+	} {
+		if got := hint(nil, tt.err); got != tt.want {
+			t.Errorf("hint(%v) = %q, want %q", tt.err, got, tt.want)
+		}
+	}
+	for _, h := range hints() {
+		if h.hint == "" || h.is == nil {
+			t.Errorf("%v: no hint", h.is)
+		}
+	}
+	if got := hint(nil, &fs.PathError{Op: "open", Path: "/x", Err: unix.ENOENT}); got != "" {
+		t.Errorf("a missing file has the hint %q", got)
+	}
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// runner ends what the tests have booted before testscript exits.
+type runner struct{ *testing.M }
+
+func (r runner) Run() int { return sdtest.Main(r.M) }
+
+func TestMain(m *testing.M) {
+	testscript.Main(runner{m}, map[string]func(){"sdcontainer": main})
+}
+
+// TestScripts are the behaviours that need nothing but the command.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: setup, RequireUniqueNames: true})
+}
+
+// TestSystemdScripts run containers, as root, where PID 1 is a systemd.
+func TestSystemdScripts(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/systemd",
+		RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			if err := busyboxRoot(filepath.Join(e.WorkDir, "rootfs")); err != nil {
+				return err
+			}
+			return setup(e)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
+	})
+}
+
+// setup gives each script records of its own and names that no other script has.
+func setup(e *testscript.Env) error {
+	run := filepath.Join(e.WorkDir, "run")
+	e.Setenv("RUN", run)
+	e.Setenv("N", strings.TrimPrefix(filepath.Base(e.WorkDir), "script-"))
+	e.Defer(func() {
+		// A script that failed half way leaves containers.
+		cmd := exec.Command("sdcontainer", "--run-dir", run, "rm", "-f", "--all")
+		cmd.Env = e.Vars
+		_ = cmd.Run()
+	})
+	return nil
+}
+
+// busyboxRoot makes a rootfs with a static busybox.
+func busyboxRoot(dir string) error {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return err
+	}
+	for _, d := range []string{"bin", "proc", "sys", "dev", "etc", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), b, 0o755); err != nil {
+		return err
+	}
+	for _, applet := range []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hostname", "stty", "tty"} {
+		if err := os.Symlink("busybox", filepath.Join(dir, "bin", applet)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventually PATTERN COMMAND... repeats a command until its output matches. It is for
+// what nobody can wait for, such as another process's view.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually TEXT COMMAND...")
+	}
+	var out []byte
+	for range 200 {
+		cmd := exec.Command("sh", "-c", `"$@" 2>&1 || :; exec sleep 0.05`, "sh")
+		cmd.Args = append(cmd.Args, args[1:]...)
+		cmd.Dir, cmd.Env = ts.MkAbs("."), append(os.Environ(), "PATH="+ts.Getenv("PATH"))
+		out, _ = cmd.CombinedOutput() // what it printed counts
+		if strings.Contains(string(out), args[0]) {
+			return
+		}
+	}
+	ts.Fatalf("%s", fmt.Sprintf("never printed %q, but:\n%s", args[0], out))
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer"
+)
+
+func newRoot() *cobra.Command { return newApp(os.Stdin, os.Stdout, os.Stderr).root(nil) }
+
+// commands are all that people can call, with their names.
+func commands(root *cobra.Command) map[string]*cobra.Command {
+	all := map[string]*cobra.Command{}
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			all[verbName(sub)] = sub
+			walk(sub)
+		}
+	}
+	walk(root)
+	return all
+}
+
+func TestEveryVerbIsDocumented(t *testing.T) {
+	for name, cmd := range commands(newRoot()) {
+		if !cmd.HasSubCommands() && cmd.Example == "" {
+			t.Errorf("%s has no example", name)
+		}
+		for line := range strings.Lines(cmd.Example) {
+			if !strings.Contains(line, "sdcontainer ") {
+				t.Errorf("%s: example %q does not call sdcontainer", name, line)
+			}
+		}
+		if s := cmd.Short; s == "" || strings.HasSuffix(s, ".") {
+			t.Errorf("%s: short description %q: want one without a full stop", name, s)
+		}
+		if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil {
+			t.Errorf("%s completes its arguments with files by accident", name)
+		}
+	}
+}
+
+// TestOnlyTheCalledVerbIsBuilt guards the time of a start.
+func TestOnlyTheCalledVerbIsBuilt(t *testing.T) {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	for _, args := range [][]string{{"run", "x"}, {"--run-dir", "/x", "run"}} {
+		if n := len(a.root(args).Commands()); n != 1 {
+			t.Errorf("%v builds %d verbs", args, n)
+		}
+	}
+	if n := len(a.root([]string{"help"}).Commands()); n != len(verbs()) {
+		t.Errorf("help has %d of %d verbs", n, len(verbs()))
+	}
+}
+
+func TestForwardedSignals(t *testing.T) {
+	got := map[os.Signal]bool{}
+	for _, s := range forwarded() {
+		got[s] = true
+	}
+	for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGIO, 34, 64} {
+		if !got[s] {
+			t.Errorf("%v is not forwarded", s)
+		}
+	}
+	for _, s := range []unix.Signal{unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGWINCH, unix.SIGCONT,
+		unix.SIGKILL, unix.SIGSTOP, unix.SIGSEGV, 32, 33} {
+		if got[s] {
+			t.Errorf("%v is forwarded", s)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	began := now.Add(-90 * time.Second)
+	exit := func(e sdcontainer.Exit) sdcontainer.State {
+		e.At = began
+		return sdcontainer.State{Status: sdcontainer.Stopped, Exit: &e}
+	}
+	for want, st := range map[string]sdcontainer.State{
+		"running 1m30s":                         {Status: sdcontainer.Running, Started: &began},
+		"paused":                                {Status: sdcontainer.Paused, Started: &began},
+		"creating":                              {Status: sdcontainer.Creating},
+		"ended, exit status unknown":            {Status: sdcontainer.Stopped, ExitUnknown: true},
+		"ending":                                {Status: sdcontainer.Stopped},
+		"exited (0) 1m30s ago":                  exit(sdcontainer.Exit{}),
+		"exited (137, out of memory) 1m30s ago": exit(sdcontainer.Exit{Code: 137, Signal: 9, OOMKilled: true}),
+	} {
+		if got, _ := status(st, now); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestProperties(t *testing.T) {
+	tests := []struct {
+		args string
+		want map[string]string
+		err  string
+	}{
+		{"--memory 512M --cpus 150% --tasks 10%", map[string]string{
+			"MemoryMax": "uint64 536870912", "CPUQuotaPerSecUSec": "uint64 1500000", "TasksMaxScale": "uint32 429496729"}, ""},
+		{"--memory-max infinity", map[string]string{"MemoryMax": "uint64 18446744073709551615"}, ""},
+		{"--cpu-quota 5% --cpu-weight idle", map[string]string{"CPUQuotaPerSecUSec": "uint64 50000", "CPUWeight": "uint64 0"}, ""},
+		{"--set IOWeight=uint64_5 --io-weight 7", nil, "IOWeight"},
+		{"--memory 1X", nil, `--memory "1X": want a size`},
+		{"", nil, "nothing to change"},
+	}
+	for _, tt := range tests {
+		cmd := newApp(os.Stdin, os.Stdout, os.Stderr).update()
+		if err := cmd.ParseFlags(strings.Fields(tt.args)); err != nil {
+			t.Fatalf("%s: %v", tt.args, err)
+		}
+		set, err := cmd.Flags().GetStringArray("set")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := properties(cmd.Flags(), set)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: %v, want %s", tt.args, err, tt.err)
+			}
+			continue
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", tt.args, err, diff)
+		}
+	}
+}
+
+func TestParseProcess(t *testing.T) {
+	var p process
+	p.parseStat("42 (evil) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1000 0 0", 20*time.Second)
+	p.parseStatus("Name:\tx\nUid:\t1\t524288\t3\t4\nNSpid:\t42\t7\nVmRSS:\t    100 kB\n")
+	want := process{UID: 524288, Inside: 7, State: "S", CPU: 30, Time: 3 * time.Second, Memory: 102400, Command: []string{"[evil) name]"}}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Error(diff)
+	}
+	var torn process
+	torn.parseStat("42 (x", time.Second)
+	torn.parseStat("42 (x) S 1", time.Second)
+}
+
+func TestInside(t *testing.T) {
+	const idMap = "         0     524288      65536\n     70000     100        1\n"
+	for uid, want := range map[uint32]string{524288: "0", 524321: "33", 100: "70000", 0: "-", 524288 + 65536: "-"} {
+		if got := inside(uid, idMap); got != want {
+			t.Errorf("inside(%d) = %s, want %s", uid, got, want)
+		}
+	}
+}
+
+func TestCPUTime(t *testing.T) {
+	if got := cpuTime(2*time.Minute + 3*time.Second + 45*time.Millisecond); got != "2:03.04" && got != "2:03.05" {
+		t.Error(got)
+	}
+}
+
+func TestJournalTime(t *testing.T) {
+	for in, want := range map[string]string{"10m": "-600s", "1h30m": "-5400s", "10 min ago": "10 min ago", "yesterday": "yesterday", "": ""} {
+		if got := journalTime(in); got != want {
+			t.Errorf("journalTime(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestGeneratedName(t *testing.T) {
+	for dir, prefix := range map[string]string{"/var/lib/machines/debian": "debian-", "/srv/my root/": "myroot-", "/": "rootfs-", "..": "rootfs-"} {
+		got := generatedName(dir)
+		if !strings.HasPrefix(got, prefix) || len(got) != len(prefix)+8 {
+			t.Errorf("generatedName(%q) = %q", dir, got)
+		}
+	}
+}
+
+func TestTemplateFuncs(t *testing.T) {
+	item := struct {
+		Name string
+		List []string
+		Size uint64
+	}{"web", []string{"a", "b"}, 2048}
+	for in, want := range map[string]string{
+		"{{upper .Name}} {{lower \"X\"}}":   "WEB x",
+		"{{join .List \",\"}}":              "a,b",
+		"{{json .List}}":                    `["a","b"]`,
+		"{{size .Size}}":                    "2.0K",
+		"{{truncate .Name 2}}":              "we",
+		"{{index (split \"a/b\" \"/\") 1}}": "b",
+		"[{{pad .Name 1 2}}]":               "[ web  ]",
+	} {
+		var b strings.Builder
+		if err := template.Must(template.New("").Funcs(templateFuncs()).Parse(in)).Execute(&b, item); err != nil || b.String() != want {
+			t.Errorf("%s: %q, %v, want %q", in, b.String(), err, want)
+		}
+	}
+}
+
+func TestExecProcess(t *testing.T) {
+	t.Setenv("MINE", "caller")
+	p := execOptions{user: "www-data:5", cwd: "/x", env: []string{"A=b=c", "MINE", "NOT_SET_ANYWHERE"}, terminal: true}.process([]string{"id"})
+	if diff := cmp.Diff([]string{"A=b=c", "MINE=caller"}, p.Env); diff != "" {
+		t.Error(diff)
+	}
+	if p.User.Username != "www-data:5" || p.Cwd != "/x" || !p.Terminal {
+		t.Errorf("%+v", p)
+	}
+}

@@ -121,6 +121,7 @@ func (l *launch) takeBack(ctx context.Context) error {
 	}
 	l.undo = nil
 	l.close()
+	closeAll([]*os.File{l.events, l.terminal})
 	return errors.Join(errs...)
 }
 
@@ -350,9 +351,10 @@ func (l *launch) killInit(ctx context.Context) error {
 	return l.pidfd.Close()
 }
 
+// closeAll closes files; a nil one is none.
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close()
+		_ = f.Close() // nothing was written, or its writer has seen to it
 	}
 }
 
@@ -467,6 +469,11 @@ func (l *launch) settle(ctx context.Context) error {
 		return err
 	}
 	l.c.st.Cgroup = path
+	if uid, gid, ok := cgroupOwner(l.spec); ok {
+		if err := scope.Hand(path, int(uid), int(gid)); err != nil {
+			return err
+		}
+	}
 	if l.events, err = scope.OpenEvents(path); errors.Is(err, fs.ErrNotExist) {
 		return nil // no memory controller: nobody will know of OOM kills
 	}

@@ -289,6 +289,14 @@ func (c *Container) Destroy(ctx context.Context, force bool) error {
 }
 
 func (c *Container) destroy(ctx context.Context, force bool) error {
+	if l := c.start; l != nil && len(l.undo) > 0 {
+		if !force {
+			return ErrRunning
+		}
+		// Created by us and not started: the lock is ours, and all that is there is known.
+		c.start = nil
+		return l.takeBack(ctx)
+	}
 	err := c.locked(func() error {
 		if c.status() != Stopped && !force {
 			return ErrRunning

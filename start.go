@@ -66,6 +66,7 @@ func (l *launch) release(ctx context.Context) error {
 	l.close()
 	if !l.c.st.Foreground {
 		l.c.start = nil
+		closeAll([]*os.File{l.pidfd, l.events}) // Wait of a foreground run needs them
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 	}
 	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}
 	l.c.start = nil
-	_ = l.pidfd.Close()
+	closeAll([]*os.File{l.pidfd, l.events})
 	if err := os.WriteFile(l.c.path(exitFile), rec.Encode(), 0o600); err != nil {
 		return Exit{}, err
 	}

@@ -18,7 +18,7 @@ func anySettings(r *rand.Rand) Settings {
 	text := func() string {
 		b := []rune("x")
 		for range r.IntN(9) {
-			b = append(b, []rune(`aZ09 '"\={},;:%/ü`+"\n\t")[r.IntN(19)])
+			b = append(b, []rune(`aZ09 '"\={},;:%/ü` + "\n\t")[r.IntN(19)])
 		}
 		return string(b)
 	}

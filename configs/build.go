@@ -134,7 +134,7 @@ func (c *compiler) missing(at, what string) {
 
 // wrong says whether a problem with that key is known already: nothing is
 // reported twice.
-func (c *compiler) wrong(at string) bool { return c.bad[at] }
+func (c *compiler) wrong(at string) bool { _, ok := c.bad[at]; return ok }
 
 // also reports that a key makes no sense beside the value of another.
 func (c *compiler) also(at, needs string) {

@@ -164,3 +164,45 @@ func isVariant(s string) bool {
 func variantString(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`).Replace(s) + "'"
 }
+
+// scalar is a string, number or boolean as text: what a table of free keys holds.
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, !strings.ContainsRune(v, 0)
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case bool:
+		return strconv.FormatBool(v), true
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), true
+	}
+	return "", false
+}
+
+func parseText(v any) (any, error) {
+	if s, ok := scalar(v); ok {
+		return s, nil
+	}
+	return nil, errors.New("a string, number or boolean, without NUL characters")
+}
+
+func parseListTable(v any) (any, error) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New(`a table like { Key = "value", Other = ["a", "b"] }`)
+	}
+	out := make(map[string][]string, len(m))
+	for k, x := range m {
+		if s, ok := scalar(x); ok {
+			out[k] = []string{s}
+			continue
+		}
+		list, err := parseStrings(x)
+		if err != nil {
+			return nil, fmt.Errorf(`a table like { Key = "value", Other = ["a", "b"] }; %s is neither`, k)
+		}
+		out[k] = list.([]string)
+	}
+	return out, nil
+}

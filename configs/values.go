@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -358,78 +357,4 @@ func parseBool(v any) (any, error) {
 		return b, nil
 	}
 	return nil, errors.New("true or false, without quotes")
-}
-
-// scalar is a string, number or boolean as text: what a table of free keys holds.
-func scalar(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, !strings.ContainsRune(v, 0)
-	case int64:
-		return strconv.FormatInt(v, 10), true
-	case bool:
-		return strconv.FormatBool(v), true
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64), true
-	}
-	return "", false
-}
-
-func parseText(v any) (any, error) {
-	if s, ok := scalar(v); ok {
-		return s, nil
-	}
-	return nil, errors.New("a string, number or boolean, without NUL characters")
-}
-
-func parseListTable(v any) (any, error) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, errors.New(`a table like { Key = "value", Other = ["a", "b"] }`)
-	}
-	out := make(map[string][]string, len(m))
-	for k, x := range m {
-		if s, ok := scalar(x); ok {
-			out[k] = []string{s}
-			continue
-		}
-		list, err := parseStrings(x)
-		if err != nil {
-			return nil, fmt.Errorf(`a table like { Key = "value", Other = ["a", "b"] }; %s is neither`, k)
-		}
-		out[k] = list.([]string)
-	}
-	return out, nil
-}
-
-// nearest is the word most like s, if one is like it at all.
-func nearest(s string, words []string) string {
-	best, at := len(s)/3+2, ""
-	sort.Strings(words)
-	for _, w := range words {
-		if d := distance(s, w); d < best {
-			best, at = d, w
-		}
-	}
-	return at
-}
-
-// distance is the number of edits between two words (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost = 1 + min(last, row[j], row[j+1])
-			}
-			last, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

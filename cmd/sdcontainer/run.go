@@ -214,7 +214,8 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	timing := a.timing()
 	c, err := a.start(ctx, spec, s, sdcontainer.CreateOptions{
 		Stdin: s.in, Stdout: s.out, Stderr: s.err,
-		Detach: o.detach, Remove: o.remove, Service: o.unit, Timing: timing.add,
+		Detach: o.detach, Service: o.unit, Timing: timing.add,
+		Remove: o.remove || o.unit, // systemd keeps how a service ended
 	}, o.name)
 	timing.print(a.stderr)
 	if err != nil {

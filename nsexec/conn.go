@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -182,7 +184,7 @@ func (c *Conn) Next(ctx context.Context) (Event, error) {
 		return Event{}, err
 	}
 	if r == nil {
-		if c.running != nil && execs(c.running.steps[len(c.running.steps)-1]) {
+		if c.running != nil && execs(c.running.steps[len(c.running.steps)-1]) && !c.diedBeforeExec() {
 			return Event{Kind: Executed}, nil
 		}
 		return Event{}, c.explainEOF(errors.New("connection closed"))
@@ -207,6 +209,23 @@ func (c *Conn) Next(ctx context.Context) (Event, error) {
 		_ = file.Close() // of a message nobody can use
 	}
 	return Event{}, fmt.Errorf("%s: unexpected report %+v", c.who, *r)
+}
+
+// diedBeforeExec tells a process that was killed on its way to execve (by its own
+// seccomp filter, say) from one whose socket execve closed. As long as nobody has
+// reaped it, the kernel knows. With a reaper, the process we know never executes anything.
+func (c *Conn) diedBeforeExec() bool {
+	reaps := func(s Step) bool { return s.Op == OpReap }
+	if c.pid <= 0 || slices.ContainsFunc(c.running.steps, reaps) {
+		return false
+	}
+	f := statFields(c.pid)
+	const flagsField, forkNoExec = 6, 0x40 // PF_FORKNOEXEC
+	if len(f) <= flagsField {
+		return false
+	}
+	flags, err := strconv.ParseUint(f[flagsField], 10, 64)
+	return err == nil && flags&forkNoExec != 0
 }
 
 // read takes one report; nil is the end of the connection.

@@ -3,10 +3,12 @@
 package nsexec
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,8 +150,8 @@ func (c *Conn) explainEOF(err error) error {
 	return fmt.Errorf("%s ended unexpectedly: %w", what, err)
 }
 
-// deathOf says how a child ended, and leaves it to be reaped. It is "" for a
-// process that is not our child, or does not end within a second.
+// deathOf says how a process ended, and leaves it to be reaped. It is "" for one
+// that has been reaped, or does not end within a second.
 func deathOf(pid int) string {
 	if pid <= 0 {
 		return ""
@@ -160,18 +162,27 @@ func deathOf(pid int) string {
 	}
 	defer unix.Close(fd)
 	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Second/time.Millisecond))
-	var si unix.Siginfo
-	if err := unix.Waitid(unix.P_PID, pid, &si, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil); err != nil || si.Signo == 0 {
+	f := statFields(pid)
+	const state, exitCode = 0, 49
+	if len(f) <= exitCode || f[state] != "Z" {
 		return ""
 	}
-	// si_status lies behind signo, errno, code, padding, pid and uid.
-	status := *(*int32)(unsafe.Add(unsafe.Pointer(&si), 24))
-	ws, err := waitStatus(si.Code, status)
+	n, err := strconv.ParseUint(f[exitCode], 10, 32)
 	if err != nil {
 		return ""
 	}
+	ws := unix.WaitStatus(n)
 	if ws.Signaled() {
 		return "killed by " + unix.SignalName(ws.Signal())
 	}
 	return fmt.Sprintf("exit status %d", ws.ExitStatus())
+}
+
+// statFields are the fields of /proc/PID/stat behind the name, nil without a process.
+func statFields(pid int) []string {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }

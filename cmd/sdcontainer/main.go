@@ -7,6 +7,8 @@
 // user would need is in this package.
 package main
 
+//go:generate go test -count=1 -run=^TestManPages$ -update .
+
 import (
 	"context"
 	"errors"

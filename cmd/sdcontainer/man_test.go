@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// update writes the manual pages. They are written by a test because only one links
+// everything at hand and costs the shipped command nothing.
+var update = flag.Bool("update", false, "write generated files")
+
+const manDir = "../../docs/man"
+
+func TestManPages(t *testing.T) {
+	want := manPages(newRoot())
+	if *update {
+		if err := errors.Join(os.RemoveAll(manDir), os.MkdirAll(manDir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, text := range want {
+		path := filepath.Join(manDir, file)
+		if *update {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(text, string(got)); diff != "" {
+			t.Errorf("%s (run make docs):\n%s", path, diff)
+		}
+	}
+	have, err := filepath.Glob(filepath.Join(manDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range have {
+		if _, ok := want[filepath.Base(path)]; !ok {
+			t.Errorf("%s: no verb has this page", path)
+		}
+	}
+}
+
+// manPages are all pages by file name.
+func manPages(root *cobra.Command) map[string]string {
+	pages := map[string]string{"sdcontainer.1": rootPage(root)}
+	for name, cmd := range commands(root) {
+		if cmd.HasParent() && !cmd.HasSubCommands() {
+			page := "sdcontainer-" + strings.ReplaceAll(name, " ", "-")
+			pages[page+".1"] = verbPage(page, cmd)
+		}
+	}
+	return pages
+}
+
+// A roff is a manual page in the making.
+type roff struct{ strings.Builder }
+
+func (r *roff) line(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
+
+// roffText escapes text for the body of a page.
+func roffText(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
+	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
+		s = `\&` + s
+	}
+	return s
+}
+
+func (r *roff) head(page, short string) {
+	r.line(`.\" Generated from the command's help: change that, not this.`)
+	r.line(`.TH %s 1 "" "sdcontainer" "User Commands"`, strings.ToUpper(page))
+	r.line(".SH NAME\n%s \\- %s", roffText(page), roffText(strings.ToLower(short[:1])+short[1:]))
+}
+
+// text writes paragraphs; what is indented stays as it is.
+func (r *roff) text(s string) {
+	literal := false
+	for line := range strings.SplitSeq(strings.TrimSpace(s), "\n") {
+		indented := strings.HasPrefix(line, "  ")
+		switch {
+		case indented && !literal:
+			r.line(".PP\n.nf\n.RS 4")
+		case !indented && literal:
+			r.line(".RE\n.fi")
+		}
+		literal = indented
+		if line == "" {
+			r.line(".PP")
+			continue
+		}
+		r.line("%s", roffText(strings.TrimSpace(line)))
+	}
+	if literal {
+		r.line(".RE\n.fi")
+	}
+}
+
+func (r *roff) flags(flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		arg, usage := pflag.UnquoteUsage(f)
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		if arg != "" {
+			arg = ` \fI` + roffText(arg) + `\fR`
+		}
+		r.line(".TP\n\\fB%s\\fR%s\n%s", roffText(name), arg, roffText(usage))
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "-1" && f.DefValue != "0" {
+			r.line("(default: %s)", roffText(f.DefValue))
+		}
+	})
+}
+
+func (r *roff) examples(cmd *cobra.Command) {
+	if cmd.Example == "" {
+		return
+	}
+	r.line(".SH EXAMPLES\n.nf\n.RS 4")
+	for line := range strings.SplitSeq(cmd.Example, "\n") {
+		r.line("%s", roffText(strings.TrimPrefix(line, "  ")))
+	}
+	r.line(".RE\n.fi")
+}
+
+func verbPage(page string, cmd *cobra.Command) string {
+	var r roff
+	r.head(page, cmd.Short)
+	r.line(".SH SYNOPSIS\n.nf")
+	for i, line := range strings.Split(cmd.Use, "\n") {
+		if i == 0 {
+			line = cmd.Parent().CommandPath() + " " + line
+		}
+		r.line("\\fB%s\\fR", roffText(strings.TrimSpace(line)))
+	}
+	r.line(".fi\n.SH DESCRIPTION")
+	long := cmd.Long
+	if long == "" {
+		long = cmd.Short + "."
+	}
+	r.text(long)
+	if len(cmd.Aliases) > 0 {
+		r.line(".PP\nAlso called %s.", roffText(strings.Join(cmd.Aliases, ", ")))
+	}
+	if cmd.HasAvailableLocalFlags() {
+		r.line(".SH OPTIONS")
+		r.flags(cmd.LocalFlags())
+	}
+	r.examples(cmd)
+	r.line(".SH SEE ALSO\n\\fBsdcontainer\\fR(1)")
+	return r.String()
+}
+
+func rootPage(root *cobra.Command) string {
+	var r roff
+	r.head("sdcontainer", root.Short)
+	r.line(".SH SYNOPSIS\n\\fBsdcontainer\\fR [\\-\\-run\\-dir \\fIdirectory\\fR] \\fIverb\\fR [...]")
+	r.line(".SH DESCRIPTION")
+	r.text(root.Long)
+	all := commands(root)
+	for _, g := range root.Groups() {
+		r.line(".SH %s", strings.ToUpper(strings.TrimSuffix(g.Title, ":")))
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			cmd := all[name]
+			top, _, _ := strings.Cut(name, " ")
+			if all[top].GroupID != g.ID || cmd.HasSubCommands() {
+				continue
+			}
+			r.line(".TP\n\\fBsdcontainer\\-%s\\fR(1)\n%s", roffText(strings.ReplaceAll(name, " ", "-")), roffText(cmd.Short))
+		}
+	}
+	r.line(".SH OPTIONS")
+	r.flags(root.PersistentFlags())
+	r.line(".SH EXIT STATUS")
+	r.text(`Of run, exec and wait: that of the payload, 128+n when signal n ended it, 125 when sdcontainer failed, 126 when the
+program cannot be executed, 127 when it is not there. Of other verbs: 0, 1 after a failure, 2 for a command line
+that makes no sense.`)
+	r.line(".SH FILES")
+	for _, f := range [][2]string{
+		{configDir + "/NAME.toml", "configurations that run and unit install find by name"},
+		{"/run/sdcontainer/NAME/", "the record of a container"},
+		{unitDir + "/sdcontainer@NAME.service", "what unit install writes"},
+	} {
+		r.line(".TP\n\\fI%s\\fR\n%s", roffText(f[0]), roffText(f[1]))
+	}
+	r.line(".SH ENVIRONMENT")
+	for _, e := range [][2]string{
+		{"NO_COLOR", "anything: no colours"},
+		{timingEnv, "1: run prints the times of its phases as JSON lines on standard error"},
+	} {
+		r.line(".TP\n\\fB%s\\fR\n%s", e[0], roffText(e[1]))
+	}
+	r.line(".SH SEE ALSO\n\\fBsystemctl\\fR(1), \\fBjournalctl\\fR(1), \\fBsystemd.scope\\fR(5), \\fBsystemd.resource\\-control\\fR(5)")
+	return r.String()
+}

@@ -98,13 +98,15 @@ func (l *launch) handOver(ctx context.Context) error {
 // reap waits for the payload of a foreground run, whose parent we are, and
 // writes down how it ended.
 func (l *launch) reap(ctx context.Context) (Exit, error) {
-	if err := kernel.WaitReadable(ctx, l.pidfd); err != nil {
+	watch, err := watchOOM(l.events)
+	if err != nil {
 		return Exit{}, err
 	}
+	err = kernel.WaitReadable(ctx, l.pidfd)
 	// Before the zombie is reaped: systemd removes the cgroup soon after.
-	oom, known := uint64(0), false
-	if l.events != nil {
-		oom, known = scope.OOMKills(l.events)
+	oom, known := watch.end()
+	if err != nil {
+		return Exit{}, err
 	}
 	var ws unix.WaitStatus
 	for {
@@ -162,7 +164,8 @@ func (c *Container) cleanup(ctx context.Context) error {
 	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {
 		errs = append(errs, c.endUnit(ctx))
 	}
-	if c.st.Remove {
+	// Of a service systemd itself knows how it ended.
+	if c.st.Remove || c.st.Service {
 		errs = append(errs, c.removeRecord())
 	}
 	return errors.Join(errs...)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 const module = "github.com/sdcontainer/sdcontainer"
@@ -48,6 +50,7 @@ var onlyIn = map[string][]string{
 }
 
 func TestImportRule(t *testing.T) {
+	sdtest.Require(t, sdtest.Tool("go")) // there are no sources where there is no compiler
 	seen := map[string]bool{}
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil {

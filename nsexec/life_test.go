@@ -138,7 +138,7 @@ func orphanMain() {
 		}
 	}
 	fmt.Println(init.Pid)
-	select {}
+	_ = unix.Pause() // not select: with nothing else to do, Go would call it a deadlock
 }
 
 // Whoever waits or runs dies with the parent, unless a program said otherwise.

@@ -213,7 +213,7 @@ func TestBindPropagation(t *testing.T) {
 }
 
 func TestRootPropagation(t *testing.T) {
-	for p, want := range map[string][2]string{"": {"", ""}, "private": {"", ""}, "rslave": {"", ""}, "shared": {"shared", ""},
+	for p, want := range map[string][2]string{"": {"", ""}, "private": {"", ""}, "shared": {"shared", ""},
 		"rshared": {"shared", "shared"}, "unbindable": {"unbindable", ""}} {
 		w := newWorld(t)
 		w.spec.Linux.RootfsPropagation = p
@@ -223,6 +223,15 @@ func TestRootPropagation(t *testing.T) {
 		if d := cmp.Diff(want, [2]string{root, proc}); d != "" {
 			t.Errorf("%q: %s", p, d)
 		}
+	}
+}
+
+// A root that is a slave hears of the host's mounts only where the host shares them.
+func TestRootSlaveIsNeverShared(t *testing.T) {
+	w := newWorld(t)
+	w.spec.Linux.RootfsPropagation = "rslave"
+	if root, _, _ := strings.Cut(w.see(map[string]string{"cwd": "/"}).at("/").Tags, ":"); root != "" && root != "master" {
+		t.Errorf("root is %q", root)
 	}
 }
 

@@ -212,7 +212,7 @@ func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBina
 	code, execErr := vm.Exec(ctx, sdtest.Command{
 		Request: wire.Request{
 			Args: args, Dir: path.Join(sources, b.dir),
-			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1"},
+			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1", "TMPDIR=/var/tmp"},
 		},
 		Stdout: in, Stderr: in,
 	})

@@ -103,7 +103,7 @@ func dump(t *testing.T, dir, unit string) map[string]map[string][]string {
 // configuration would write it.
 var full = map[string]string{
 	"CollectMode": "'inactive-or-failed'", "DefaultDependencies": "true", "Description": "'all'",
-	"Documentation": "['man:sdcontainer(1)']", "FailureAction": "'none'", "FinalKillSignal": "9", "IgnoreOnIsolate": "true",
+	"Documentation": "['https://github.com/sdcontainer/sdcontainer']", "FailureAction": "'none'", "FinalKillSignal": "9", "IgnoreOnIsolate": "true",
 	"KillMode": "'mixed'", "KillSignal": "15", "OOMPolicy": "'kill'", "RestartKillSignal": "15", "RuntimeMaxUSec": "uint64 60000000",
 	"RuntimeRandomizedExtraUSec": "uint64 1500000", "SendSIGHUP": "true", "SendSIGKILL": "false", "SuccessAction": "'none'",
 	"TimeoutStopUSec": "uint64 5000000", "WatchdogSignal": "6",

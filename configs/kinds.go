@@ -52,9 +52,6 @@ var (
 	kindDirectives = Kind{"table", schemaFree, parseListTable, nil}
 	kindProperties = Kind{"table", schemaFree, parseScope, nil}
 	kindSignal     = Kind{"signal", schemaSignal, parseSignalName, nil}
-	kindNamespace  = orPath("private", "host")
-	kindUserns     = Kind{"string", orPath("auto", "manual", "none").Schema, parseUserns, nil}
-	kindNetwork    = Kind{"string", orPath("none", "host").Schema, parseNetwork, nil}
 	kindSize       = Kind{"size", schemaSize, parseSize, nil}
 	kindBytes      = Kind{"size", schemaBytes, parseBytes, nil}
 	kindCount      = Kind{"count", schemaCount, parseCount, nil}
@@ -65,7 +62,6 @@ var (
 	kindCPUs       = Kind{"cpus", schemaCPUs, parseCPUs, nil}
 	kindAddresses  = Kind{"networks", schemaStrings, parseAddresses, nil}
 	kindAccess     = Kind{"string", `{"type": "string", "pattern": "^[rwm]+$"}`, parseAccess, nil}
-	kindLevel      = Kind{"string", words(levels...).Schema, parseLevel, nil}
 	kindRlimit     = Kind{"limit", schemaRlimit, parseRlimit, nil}
 	kindRate       = Kind{"size", schemaBytes, parseRate, nil}
 	kindShare      = Kind{"percent", `{"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?%$"}`, parseShare, nil}

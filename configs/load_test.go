@@ -337,3 +337,11 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := Load("examples/web.toml", LoadOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -64,12 +64,7 @@ func parseUserns(v any) (any, error) {
 	return modeOrPath(v, "auto", "manual", "none")
 }
 
-// kindMountType and kindProfile also know what is to come.
-var (
-	kindMountType = notYet(words("bind", "tmpfs", "overlay", "raw"), "volume", "image")
-	kindProfile   = notYet(words("app", "system"), "strict", "privileged")
-)
-
+// notYet is a kind that also knows what is to come.
 func notYet(k Kind, coming ...string) Kind {
 	now := k.parse
 	k.parse = func(v any) (any, error) {

@@ -49,15 +49,15 @@ func (c *compiler) walk(path, pattern string, t map[string]any) {
 }
 
 func find(pattern string) *Key {
-	i := slices.IndexFunc(keys, func(k Key) bool { return k.Path == pattern })
+	i := slices.IndexFunc(Keys(), func(k Key) bool { return k.Path == pattern })
 	if i < 0 {
 		return nil
 	}
-	return &keys[i]
+	return &Keys()[i]
 }
 
 func hasPrefix(p string) bool {
-	return slices.ContainsFunc(keys, func(k Key) bool { return strings.HasPrefix(k.Path, p) })
+	return slices.ContainsFunc(Keys(), func(k Key) bool { return strings.HasPrefix(k.Path, p) })
 }
 
 // elements walks an array of tables.
@@ -144,7 +144,7 @@ func (c *compiler) unknown(path, pattern string) {
 		parent, name = pattern[:i+1], pattern[i+1:]
 	}
 	var here []string
-	for _, k := range keys {
+	for _, k := range Keys() {
 		if rest, ok := strings.CutPrefix(k.Path, parent); ok {
 			word, _, _ := strings.Cut(rest, ".")
 			here = append(here, strings.TrimSuffix(word, "[]"))

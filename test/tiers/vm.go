@@ -159,7 +159,7 @@ func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) 
 		return err
 	}
 	push := []sdtest.Push{{Src: filepath.Join(root, "go.mod"), Dst: sources + "/go.mod"}}
-	for _, dir := range []string{"configs/examples", "docs/reference", "packaging"} {
+	for _, dir := range []string{"configs/examples", "docs/reference", "docs/man", "packaging"} {
 		if _, err := os.Stat(filepath.Join(root, dir)); err == nil {
 			push = append(push, sdtest.Push{Src: filepath.Join(root, dir), Dst: path.Join(sources, dir)})
 		}

@@ -21,6 +21,9 @@ import (
 type LoadOptions struct {
 	// Env looks up variables of the caller for process.env_pass; nil is os.LookupEnv.
 	Env func(string) (string, bool)
+	// Property says what is wrong with a unit property of systemd.scope and its value as
+	// GVariant text; nil accepts every one.
+	Property func(name, value string) error
 }
 
 // A Problem is one thing wrong with a configuration.
@@ -57,8 +60,11 @@ func Load(path string, o LoadOptions) (*specs.Spec, error) {
 }
 
 // Check lists everything that is wrong with the configuration at path.
-func Check(path string) []Problem {
-	c, err := load(path, LoadOptions{})
+func Check(path string) []Problem { return LoadOptions{}.Check(path) }
+
+// Check lists everything that is wrong with the configuration at path.
+func (o LoadOptions) Check(path string) []Problem {
+	c, err := load(path, o)
 	if err != nil {
 		return []Problem{{File: path, Msg: err.Error()}}
 	}

@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -252,6 +253,25 @@ func TestMissing(t *testing.T) {
 	}
 	if got := Check("/nonexistent/x.toml"); len(got) != 1 || got[0].String() != "/nonexistent/x.toml: no such file or directory" {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestPropertiesAreChecked(t *testing.T) {
+	dir := write(t, "x.toml", minimal+"[systemd.scope]\nCPUWeight = 5\nCPUWait = 'x'\n'a b' = 1\n")
+	o := LoadOptions{Property: func(name, value string) error {
+		if name == "CPUWeight" {
+			return nil
+		}
+		return fmt.Errorf("no such property with %s", value)
+	}}
+	var got []string
+	for _, p := range o.Check(filepath.Join(dir, "x.toml")) {
+		got = append(got, strings.ReplaceAll(p.String(), dir+"/", ""))
+	}
+	want := []string{`x.toml:6:1: systemd.scope.CPUWait: no such property with 'x'`,
+		`x.toml:7:1: systemd.scope.a b: "a b": want the name of a property, like MemoryHigh`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -48,7 +48,14 @@ func (c *compiler) buildUnit() {
 	c.startLimit()
 	properties := get(c, "systemd.scope", map[string]string(nil))
 	for _, name := range sortedKeys(properties) {
-		c.property(join("systemd.scope", name), name, properties[name])
+		at := join("systemd.scope", name)
+		c.property(at, name, properties[name])
+		if c.o.Property == nil || c.wrong(at) {
+			continue
+		}
+		if err := c.o.Property(name, properties[name]); err != nil {
+			c.problem(at, "%v", err)
+		}
 	}
 	if d := get(c, "systemd.runtime_max", maxSpan); d != maxSpan {
 		c.property("systemd.runtime_max", "RuntimeMaxUSec", fmt.Sprintf("uint64 %d", d.Microseconds()))

@@ -64,15 +64,31 @@ func (w *witness) read(name string) string {
 // the error; errors.Is(err, ErrAttest).
 func attest(pid int, cgroupDir string, e *expectation) error {
 	w := &witness{proc: "/proc/" + strconv.Itoa(pid)}
+	w.process(pid, e)
+	w.mounts(e)
+	w.cgroupLimits(cgroupDir, e)
+	return w.verdict()
+}
+
+// attestProcess does so for one that joined a container: what that mounts and how
+// it is limited is not for a process of it to change.
+func attestProcess(pid int, e *expectation) error {
+	w := &witness{proc: "/proc/" + strconv.Itoa(pid)}
+	w.process(pid, e)
+	return w.verdict()
+}
+
+func (w *witness) process(pid int, e *expectation) {
 	w.status(e)
 	w.idMap("uid_map", e.uidMap)
 	w.idMap("gid_map", e.gidMap)
 	w.namespaces(e)
 	w.cgroup(e)
 	w.descriptors()
-	w.mounts(e)
 	w.rlimits(pid, e)
-	w.cgroupLimits(cgroupDir, e)
+}
+
+func (w *witness) verdict() error {
 	if len(w.diffs) == 0 {
 		return nil
 	}
@@ -81,24 +97,44 @@ func attest(pid int, cgroupDir string, e *expectation) error {
 
 var capLines = [5]string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
 
-func (w *witness) status(e *expectation) {
+func statusFields(text string) map[string]string {
 	f := map[string]string{}
-	for line := range strings.Lines(w.read("status")) {
+	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(line, ":"); ok {
 			f[k] = strings.TrimSpace(v)
 		}
 	}
+	return f
+}
+
+// seccomp: the filters are those this process is under itself and, if that was
+// asked for, exactly one more.
+func (w *witness) seccomp(f map[string]string, e *expectation) {
+	own := statusFields((&witness{proc: "/proc/self"}).read("status"))
+	mode := own["Seccomp"]
+	if e.seccomp {
+		mode = "2"
+	}
+	w.equal("Seccomp", f["Seccomp"], mode)
+	n, err := strconv.Atoi(own["Seccomp_filters"])
+	if err != nil {
+		return // before Linux 5.9
+	}
+	if e.seccomp {
+		n++
+	}
+	w.equal("Seccomp_filters", f["Seccomp_filters"], strconv.Itoa(n))
+}
+
+func (w *witness) status(e *expectation) {
+	f := statusFields(w.read("status"))
 	for i, name := range capLines {
 		if have, err := strconv.ParseUint(f[name], 16, 64); err != nil || have != e.caps[i] {
 			w.differ(name, f[name], fmt.Sprintf("%016x", e.caps[i]))
 		}
 	}
 	w.equal("NoNewPrivs", f["NoNewPrivs"], digit(e.noNewPrivs))
-	mode := "0"
-	if e.seccomp {
-		mode = "2"
-	}
-	w.equal("Seccomp", f["Seccomp"], mode)
+	w.seccomp(f, e)
 	w.equal("Uid", f["Uid"], fourTimes(e.uid))
 	w.equal("Gid", f["Gid"], fourTimes(e.gid))
 	w.equal("Umask", f["Umask"], fmt.Sprintf("%04o", e.umask))

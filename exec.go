@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,9 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions
 	if err != nil {
 		return nil, err
 	}
+	if err := within(p, spec.Process); err != nil {
+		return nil, err
+	}
 	p = inherit(p, spec.Process)
 	p.Terminal = o.Terminal
 	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Linux: spec.Linux, Process: p}, settings: settings}
@@ -64,6 +68,27 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions
 	}
 	x.close()
 	return &Process{Pid: x.pid, Terminal: x.terminal, pidfd: x.pidfd}, nil
+}
+
+// within refuses what no process of the container can ever get.
+func within(p, from *specs.Process) error {
+	if len(p.Args) == 0 {
+		return fmt.Errorf("%w: empty command", ErrNotFound)
+	}
+	c := p.Capabilities
+	if c == nil {
+		return nil
+	}
+	var most []string
+	if from.Capabilities != nil {
+		most = from.Capabilities.Bounding
+	}
+	for _, name := range slices.Concat(c.Bounding, c.Permitted, c.Effective, c.Inheritable, c.Ambient) {
+		if !slices.Contains(most, name) {
+			return fmt.Errorf("%s: the container's bounding set does not have it", name)
+		}
+	}
+	return nil
 }
 
 // inherit completes p with what the container's process has.
@@ -81,7 +106,14 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.Capabilities == nil {
 		q.Capabilities = from.Capabilities
 	}
-	q.Env = slices.Concat(from.Env, q.Env)
+	q.Env = nil
+	for _, kv := range from.Env { // of two values of one name, programs take the first
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(p.Env, func(own string) bool { return strings.HasPrefix(own, name+"=") }) {
+			q.Env = append(q.Env, kv)
+		}
+	}
+	q.Env = append(q.Env, p.Env...)
 	q.NoNewPrivileges = q.NoNewPrivileges || from.NoNewPrivileges
 	if q.Rlimits == nil {
 		q.Rlimits = from.Rlimits
@@ -99,7 +131,8 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 		return ErrNotRunning
 	}
 	defer target.Close()
-	group, err := os.Open(filepath.Join(scope.Mount(), l.c.leaf()))
+	cgroup := l.c.leaf()
+	group, err := os.Open(filepath.Join(scope.Mount(), cgroup))
 	if err != nil {
 		return err
 	}
@@ -112,6 +145,7 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if l.who, err = findPayload(root, l.spec.Process, nil); err != nil {
 		return err
 	}
+	l.who.Keyring = keyring(l.c.id)
 	l.who.DeathSignal = unix.SIGKILL // nobody would learn how it ended
 	spawn, enter, err := l.compileJoin()
 	if err != nil {
@@ -145,10 +179,29 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if err := l.setRlimits(); err != nil {
 		return err
 	}
+	if err := l.attestJoined(cgroup); err != nil {
+		return err
+	}
 	if err := l.helper.Answer(l.last, nil); err != nil {
 		return err
 	}
 	return execError(l.until(ctx, nsexec.Executed, 0))
+}
+
+// attestJoined compares the process with what was compiled, and its namespaces
+// with those of the container's init.
+func (l *launch) attestJoined(cgroup string) error {
+	e, err := l.expectProcess(cgroup)
+	if err != nil {
+		return err
+	}
+	for _, k := range namespaceKinds {
+		e.joinedNS[k.kind], err = os.Readlink("/proc/" + strconv.Itoa(l.c.st.Init.Pid) + "/ns/" + k.kind)
+		if err != nil {
+			return err
+		}
+	}
+	return attestProcess(l.pid, e)
 }
 
 // compileJoin compiles both programs of an exec.

@@ -469,6 +469,11 @@ func (l *launch) settle(ctx context.Context) error {
 		return err
 	}
 	l.c.st.Cgroup = path
+	if l.o.Service {
+		if err := l.adjustService(ctx); err != nil {
+			return err
+		}
+	}
 	if uid, gid, ok := cgroupOwner(l.spec); ok {
 		if err := scope.Hand(path, int(uid), int(gid)); err != nil {
 			return err
@@ -491,7 +496,7 @@ func (l *launch) enter(ctx context.Context) error {
 	if l.who, err = findPayload(root, l.spec.Process, l.spec.Linux); err != nil {
 		return err
 	}
-	l.who.Keyring = "sdcontainer:" + l.c.id
+	l.who.Keyring = keyring(l.c.id)
 	if l.who.DeathSignal, err = l.deathSignal(); err != nil {
 		return err
 	}
@@ -504,6 +509,9 @@ func (l *launch) enter(ctx context.Context) error {
 	}
 	return l.until(ctx, nsexec.Synced, syncReady)
 }
+
+// keyring names the session keyring of a container's processes: the caller's is never theirs.
+func keyring(id string) string { return "sdcontainer:" + id }
 
 // deathSignal is what the payload gets when its parent dies. In the foreground that is us:
 // without us nobody would clean up.
@@ -577,13 +585,33 @@ func (l *launch) setRlimits() error {
 
 // expect says, from the Spec, what must be true of the init now.
 func (l *launch) expect() (*expectation, error) {
+	e, err := l.expectProcess(l.c.st.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	e.rootRO, e.shared = l.spec.Root.Readonly, sharesMounts(l.spec)
+	e.masked, e.readonly = l.spec.Linux.MaskedPaths, l.spec.Linux.ReadonlyPaths
+	for _, k := range namespaceKinds {
+		if l.plan.made(k.typ) {
+			e.newNS = append(e.newNS, k.kind)
+		}
+	}
+	for _, j := range l.plan.joins {
+		if e.joinedNS[j.kind], err = namespaceOf(j); err != nil {
+			return nil, err
+		}
+	}
+	e.limits, err = l.expectLimits()
+	return e, err
+}
+
+// expectProcess is what holds for any process of the container.
+func (l *launch) expectProcess(cgroup string) (*expectation, error) {
 	y, linux := l.who, l.spec.Linux
 	e := &expectation{
 		caps:       [5]uint64{uint64(y.Inheritable), uint64(y.Permitted), uint64(y.Effective), uint64(y.Bounding), uint64(y.Ambient)},
 		noNewPrivs: l.spec.Process.NoNewPrivileges, seccomp: l.plan.filter != nil,
-		umask: 0o022, joinedNS: map[string]string{}, cgroup: l.c.st.Cgroup,
-		rootRO: l.spec.Root.Readonly, shared: sharesMounts(l.spec),
-		masked: linux.MaskedPaths, readonly: linux.ReadonlyPaths,
+		umask: 0o022, joinedNS: map[string]string{}, cgroup: cgroup,
 		rlimits: map[int][2]uint64{}, oomScore: l.spec.Process.OOMScoreAdj,
 	}
 	if u := l.spec.Process.User.Umask; u != nil {
@@ -606,21 +634,10 @@ func (l *launch) expect() (*expectation, error) {
 		}
 		e.groups = append(e.groups, m)
 	}
-	for _, k := range namespaceKinds {
-		if l.plan.made(k.typ) {
-			e.newNS = append(e.newNS, k.kind)
-		}
-	}
-	for _, j := range l.plan.joins {
-		if e.joinedNS[j.kind], err = namespaceOf(j); err != nil {
-			return nil, err
-		}
-	}
 	for _, r := range y.Rlimits {
 		e.rlimits[r.Resource] = [2]uint64{r.Soft, r.Hard}
 	}
-	e.limits, err = l.expectLimits()
-	return e, err
+	return e, nil
 }
 
 // namespaceOf is the text a link in /proc/PID/ns has for a joined namespace.

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// A container that was made and is not wanted goes away, with all it has.
+func TestDestroyCreated(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, detach := range []bool{false, true} {
+		c, err := w.Create(t.Context(), "made", w.spec("made", "/bin/true"), w.options(CreateOptions{Detach: detach}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Destroy(t.Context(), true); err != nil {
+			t.Errorf("detach %v: %v", detach, err)
+		}
+		w.nothingLeft("made")
+	}
+}
+
+// An init killed before execve closes its socket as one does that succeeded.
+func TestKilledBeforeExec(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, detach := range []bool{false, true} {
+		spec := w.spec("filter", "/bin/true")
+		s, err := configs.SettingsOf(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Seccomp = ""
+		s.Annotate(spec)
+		spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
+			Syscalls: []specs.LinuxSyscall{{Names: []string{"execve"}, Action: specs.ActKillProcess}}}
+		c, err := w.Create(t.Context(), "filter", spec, w.options(CreateOptions{Detach: detach}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "SIGSYS") {
+			t.Errorf("start: %v; want an error that names SIGSYS", err)
+		}
+		w.nothingLeft("filter")
+	}
+}
+
+// Pid 1 works under the default filter.
+func TestInit(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("pid1", "/bin/sh", "-c", "exit 4")
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Init = true
+	s.Annotate(spec)
+	c, err := w.Create(t.Context(), "pid1", spec, w.options(CreateOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := c.Wait(t.Context()); err != nil || e.Code != 4 {
+		t.Errorf("%+v, %v; want code 4", e, err)
+	}
+	if err := c.Destroy(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+}
+
+// What exec gives is never more than the container has.
+func TestExecRights(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("rights", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	exec := func(p specs.Process) (string, error) {
+		r, out := pipe(t)
+		x, err := c.Exec(t.Context(), &p, ProcessOptions{Stdout: out, Stderr: out})
+		out.Close()
+		if err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(r)
+		if _, e := x.Wait(t.Context()); err == nil {
+			err = e
+		}
+		return string(b), err
+	}
+	more := []string{"CAP_SYS_ADMIN"}
+	for _, set := range []*specs.LinuxCapabilities{
+		{Bounding: more}, {Bounding: more, Permitted: more, Effective: more}, {Permitted: more},
+	} {
+		if out, err := exec(specs.Process{Args: []string{"true"}, Capabilities: set}); err == nil || !strings.Contains(err.Error(), more[0]) {
+			t.Errorf("%+v: %q, %v; want an error that names %s", *set, out, err, more[0])
+		}
+	}
+	if _, err := exec(specs.Process{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("no command: %v", err)
+	}
+	out, err := exec(specs.Process{Args: []string{"sh", "-c", "cat /proc/self/status"}})
+	if err != nil || !strings.Contains(out, "NoNewPrivs:\t1\n") || !strings.Contains(out, "Seccomp:\t2\n") {
+		t.Errorf("%q, %v", out, err)
+	}
+	out, err = exec(specs.Process{Args: []string{"cat", "/proc/self/environ"}, Env: []string{"container=mine"}})
+	if err != nil || strings.Count(out, "container=") != 1 || !strings.Contains(out, "container=mine") {
+		t.Errorf("a variable of ours: %q, %v", out, err)
+	}
+}

@@ -241,6 +241,9 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	}
 	exit, err := c.Wait(wait)
 	s.finish()
+	if exit.OOMKilled { // a bare 137 would tell nobody why
+		fmt.Fprintf(a.stderr, "sdcontainer: %s: %v (raise resources.memory.max)\n", c.ID(), exit)
+	}
 	a.code = exit.Code
 	return err
 }

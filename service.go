@@ -3,11 +3,13 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +44,25 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 	}
 	l.c.st.Unit = unit
 	return os.Open(payload)
+}
+
+// adjustService gives our service the limits of the configuration where its unit
+// file has others: an instance of the template without its drop-in has none. The
+// change is for this run only.
+func (l *launch) adjustService(ctx context.Context) error {
+	unit := filepath.Dir(filepath.Join(scope.Mount(), l.c.st.Cgroup))
+	same := func(limit scope.Limit) bool {
+		b, err := os.ReadFile(filepath.Join(unit, limit.File))
+		return errors.Is(err, os.ErrNotExist) || strings.TrimSpace(string(b)) == limit.Value
+	}
+	if !slices.ContainsFunc(scope.Limits(l.plan.unit), func(limit scope.Limit) bool { return !same(limit) }) {
+		return nil
+	}
+	live := slices.DeleteFunc(slices.Clone(l.plan.unit.Properties), func(p scope.Property) bool {
+		info, _ := scope.Lookup(p.Name)
+		return !info.Live || p.Name == "Description"
+	})
+	return l.c.withBus(ctx, func(conn *scope.Conn) error { return conn.SetProperties(ctx, l.c.st.Unit, true, live) })
 }
 
 // notifyPlace is where the service manager's socket appears in the container

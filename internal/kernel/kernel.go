@@ -214,5 +214,9 @@ var HaveOverlayLowerPlus = sync.OnceValue(func() bool {
 		return false
 	}
 	defer unix.Close(fs)
+	// Before Linux 6.5 it takes any option and complains only when it is mounted.
+	if unix.FsconfigSetString(fs, "no-such-option", "/") == nil {
+		return false
+	}
 	return unix.FsconfigSetString(fs, "lowerdir+", "/") == nil
 })

@@ -49,7 +49,8 @@ type launch struct {
 	last     nsexec.Event // the one until stopped at
 	events   *os.File     // its memory.events, nil without a memory controller
 	who      *caps.Payload
-	terminal *os.File // master side of the payload's
+	become   *nsexec.Program // the one that makes the init that
+	terminal *os.File        // master side of the payload's
 	cleanup  []string
 
 	undo []func(context.Context) error // what to take back, first done first
@@ -89,6 +90,7 @@ func (l *launch) create(ctx context.Context) error {
 		{"spawn", l.spawn},
 		{"attach", l.attach},
 		{"build", l.build},
+		{"find", l.find},
 		{"settle", l.settle},
 		{"enter", l.enter},
 		{"attest", l.attest},
@@ -485,9 +487,9 @@ func (l *launch) settle(ctx context.Context) error {
 	return err
 }
 
-// enter finds in the container's own files who the payload is, and has the init
-// become that, one step before exec.
-func (l *launch) enter(ctx context.Context) error {
+// find looks in the container's own files for who the payload is and what it
+// executes, while systemd makes the unit.
+func (l *launch) find(context.Context) error {
 	root, err := openRoot(l.pid)
 	if err != nil {
 		return err
@@ -500,11 +502,15 @@ func (l *launch) enter(ctx context.Context) error {
 	if l.who.DeathSignal, err = l.deathSignal(); err != nil {
 		return err
 	}
-	e, err := l.plan.enter(l.who)
-	if err != nil {
+	if l.become, err = l.plan.enter(l.who); err != nil {
 		return err
 	}
-	if err := l.helper.Send(e); err != nil {
+	return l.c.writeSpec(l.spec)
+}
+
+// enter has the init become that, one step before exec.
+func (l *launch) enter(ctx context.Context) error {
+	if err := l.helper.Send(l.become); err != nil {
 		return err
 	}
 	return l.until(ctx, nsexec.Synced, syncReady)
@@ -703,9 +709,6 @@ func (l *launch) record(ctx context.Context) error {
 		if err := l.prepareKeeper(ctx); err != nil {
 			return err
 		}
-	}
-	if err := l.c.writeSpec(l.spec); err != nil {
-		return err
 	}
 	l.c.st.Phase = Created
 	return l.c.write()

@@ -158,7 +158,9 @@ func (c *Container) cleanup(ctx context.Context) error {
 	if !c.st.Logged {
 		errs = append(errs, c.logEnd())
 		c.st.Logged = true
-		errs = append(errs, c.write())
+		if !c.st.Remove {
+			errs = append(errs, c.write())
+		}
 	}
 	// An empty scope ends by itself: systemd needs no asking, and a start that comes too soon for the name waits.
 	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {

@@ -412,7 +412,7 @@ func TestAttestKills(t *testing.T) {
 	w := newWorld(t)
 	spec := w.spec("lie", "/bin/true")
 	l := &launch{c: &Container{rt: w.Runtime, id: "lie"}, spec: spec, o: w.options(CreateOptions{})}
-	for _, step := range []func(context.Context) error{l.check, l.reserve, l.makePlan, l.spawn, l.attach, l.build, l.settle, l.enter} {
+	for _, step := range []func(context.Context) error{l.check, l.reserve, l.makePlan, l.spawn, l.attach, l.build, l.find, l.settle, l.enter} {
 		if err := step(t.Context()); err != nil {
 			t.Fatal(err)
 		}

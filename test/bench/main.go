@@ -23,8 +23,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -40,6 +44,7 @@ type result struct {
 
 type options struct {
 	inside  bool
+	limits  bool
 	rounds  int
 	json    string
 	command string
@@ -48,6 +53,7 @@ type options struct {
 func main() {
 	var o options
 	flag.BoolVar(&o.inside, "inside", false, "measure here (what bench calls itself with)")
+	flag.BoolVar(&o.limits, "limits", false, "with limits (likewise)")
 	flag.IntVar(&o.rounds, "rounds", 100, "measured `rounds`")
 	flag.StringVar(&o.json, "json", "bin/bench.json", "write the result to this `file` too")
 	flag.StringVar(&o.command, "command", "bin/sdcontainer", "the sdcontainer `file` to measure")
@@ -81,15 +87,15 @@ func outside(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	for name, src := range map[string]string{"bench": self, "sdcontainer": o.command, "bench.toml": "test/bench/bench.toml"} {
-		if err := copyFile(filepath.Join(s.Share, name), src); err != nil {
-			return err
-		}
-	}
-	if err := bundle(filepath.Join(s.Share, "bundle"), "test/bench/bench.toml"); err != nil {
+	limits, err := controllers(ctx, s)
+	if err != nil {
 		return err
 	}
-	cmd := s.Command(ctx, sdtest.ShareInside+"/bench", "-inside", fmt.Sprintf("-rounds=%d", o.rounds), "-json="+sdtest.ShareInside+"/result.json")
+	if err := fill(s.Share, self, o.command, limits); err != nil {
+		return err
+	}
+	cmd := s.Command(ctx, sdtest.ShareInside+"/bench", "-inside", fmt.Sprintf("-rounds=%d", o.rounds),
+		fmt.Sprintf("-limits=%v", limits), "-json="+sdtest.ShareInside+"/result.json")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return err
@@ -100,14 +106,52 @@ func outside(ctx context.Context, o options) (err error) {
 	return copyFile(o.json, filepath.Join(s.Share, "result.json"))
 }
 
+// controllers tells whether limits can be set in there. Without controllers
+// crun refuses them, so nobody gets any.
+func controllers(ctx context.Context, s *sdtest.System) (bool, error) {
+	text, err := s.Command(ctx, "cat", "/sys/fs/cgroup/cgroup.controllers").Output()
+	if err != nil {
+		return false, err
+	}
+	have := strings.Fields(string(text))
+	for _, c := range []string{"cpu", "memory", "pids"} {
+		if !slices.Contains(have, c) {
+			fmt.Fprintf(os.Stderr, "no limits: the cgroup hierarchy has no %s controller to give\n", c)
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// fill puts everything that is needed inside into the shared directory.
+func fill(share, self, command string, limits bool) error {
+	files := map[string]string{"bench": self, "sdcontainer": command, "bench.toml": "test/bench/bench.toml"}
+	if limits {
+		files["bench.toml.d/limits.toml"] = "test/bench/bench.toml.d/limits.toml"
+	}
+	for name, src := range files {
+		dst := filepath.Join(share, name)
+		if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+			return err
+		}
+		if err := copyFile(dst, src); err != nil {
+			return err
+		}
+	}
+	return bundle(filepath.Join(share, "bundle"), filepath.Join(share, "bench.toml"), limits)
+}
+
 // bundle makes an OCI bundle of what our configuration compiles to.
-func bundle(dir, file string) error {
+func bundle(dir, file string, limits bool) error {
 	spec, err := configs.Load(file, configs.LoadOptions{})
 	if err != nil {
 		return err
 	}
 	// The unit's name is derived from the container's, and ours are annotations nobody else reads.
 	spec.Linux.CgroupsPath, spec.Annotations = "", nil
+	if r := spec.Linux.Resources; r != nil && !limits {
+		spec.Linux.Resources = &specs.LinuxResources{Devices: r.Devices}
+	}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return err
@@ -134,7 +178,7 @@ func copyFile(dst, src string) error {
 
 // inside measures on the system it runs on.
 func inside(ctx context.Context, o options) error {
-	all := contenders(ctx)
+	all := contenders(ctx, o.limits)
 	if err := compare(all, 3, o.rounds, os.Stderr); err != nil {
 		return err
 	}
@@ -148,7 +192,7 @@ func inside(ctx context.Context, o options) error {
 	return writeJSON(o.json, res)
 }
 
-func contenders(ctx context.Context) []*contender {
+func contenders(ctx context.Context, limits bool) []*contender {
 	const here = sdtest.ShareInside
 	oci := func(runtime string) func(int) *exec.Cmd {
 		return func(n int) *exec.Cmd {
@@ -160,8 +204,11 @@ func contenders(ctx context.Context) []*contender {
 		{name: "crun", command: oci("crun")},
 		{name: "runc", command: oci("runc")},
 		{name: "systemd-run --scope", command: func(int) *exec.Cmd {
-			return exec.CommandContext(ctx, "systemd-run", "--scope", "--quiet", "--collect",
-				"-pMemoryMax=128M", "-pTasksMax=64", "-pCPUWeight=200", "/bin/true")
+			args := []string{"--scope", "--quiet", "--collect"}
+			if limits {
+				args = append(args, "-pMemoryMax=128M", "-pTasksMax=64", "-pCPUWeight=200")
+			}
+			return exec.CommandContext(ctx, "systemd-run", append(args, "/bin/true")...)
 		}},
 		{name: "bwrap", command: func(int) *exec.Cmd {
 			return exec.CommandContext(ctx, "bwrap", "--unshare-all", "--ro-bind", "/var/lib/machines/busybox", "/",

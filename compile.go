@@ -109,7 +109,10 @@ func (p *plan) compileSpawn(o compileOptions) error {
 			made |= k.flag
 		}
 	}
-	args := nsexec.CloneArgs{Sibling: !p.keeper, Cgroup: nsexec.NoReg}
+	// Order: in a service the init is not our child: systemd takes the main process
+	// it is told of for its own only if PID 1 is its parent by then; of another's it
+	// waits for nothing between SIGTERM and SIGKILL.
+	args := nsexec.CloneArgs{Sibling: !p.keeper && !o.service, Cgroup: nsexec.NoReg}
 	if o.service {
 		args.Cgroup = s.Receive("cgroup")
 	}
@@ -135,6 +138,10 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	// cgroup namespace waits until the final cgroup is joined (cgroup_namespaces(7)).
 	args.Namespaces = made &^ (unix.CLONE_NEWTIME | unix.CLONE_NEWCGROUP)
 	child := s.Fork(nsexec.Control, args)
+	if o.service {
+		s.At("step aside", "when the parent goes, the init is PID 1's child")
+		s.Sync(nsexec.Control, syncAside, nsexec.NoReg)
+	}
 	if p.keeper {
 		s.At("keep", "record how the container ends")
 		events := s.SyncReceive(nsexec.Control, syncEvents)
@@ -144,6 +151,9 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	_, err := s.Encode()
 	return err
 }
+
+// syncAside is never answered: its process ends when the connection does.
+const syncAside = 3
 
 // syncEvents brings the keeper the cgroup's memory.events.
 const syncEvents = 2

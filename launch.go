@@ -274,7 +274,7 @@ func (l *launch) spawn(ctx context.Context) error {
 	}
 	defer stdio.close()
 	l.helper, err = nsexec.Start(nsexec.StartOptions{
-		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err, Keeper: l.o.Detach,
+		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err, Keeper: l.o.Detach || l.o.Service,
 	})
 	if err != nil {
 		return err

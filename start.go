@@ -88,6 +88,10 @@ func execError(err error) error {
 
 // handOver makes the payload the main process of the service we run in.
 func (l *launch) handOver(ctx context.Context) error {
+	// Order: before systemd hears of it, the init must be PID 1's child: see compileSpawn.
+	if err := l.helper.Close(); err != nil {
+		return err
+	}
 	lines := []string{fmt.Sprintf("MAINPID=%d", l.pid)}
 	if l.settings.Notify != "container" {
 		lines = append(lines, "READY=1")

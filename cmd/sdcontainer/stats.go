@@ -30,9 +30,9 @@ type sample struct {
 }
 
 type statsOptions struct {
-	once, all bool
-	format    string
-	interval  span
+	once     bool
+	format   string
+	interval span
 }
 
 func (a *app) stats() *cobra.Command {

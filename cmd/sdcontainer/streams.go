@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"os"
 	"time"
@@ -207,6 +206,3 @@ func (s *streams) finish() {
 		_ = s.master.Close()
 	}
 }
-
-// closedPipe says whether err is about a reader that went away.
-func closedPipe(err error) bool { return errors.Is(err, unix.EPIPE) }

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// A screen is a pseudo terminal with somebody who reads everything on it.
+type screen struct {
+	master, slave *os.File
+
+	mu    sync.Mutex
+	shown bytes.Buffer
+	more  chan struct{}
+}
+
+func newScreen(t *testing.T) *screen {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &screen{master: master, slave: slave, more: make(chan struct{}, 1)}
+	t.Cleanup(func() { slave.Close(); master.Close() })
+	go s.read()
+	return s
+}
+
+func (s *screen) read() {
+	b := make([]byte, 4096)
+	for {
+		n, err := s.master.Read(b)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.shown.Write(b[:n])
+		s.mu.Unlock()
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *screen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.ReplaceAll(s.shown.String(), "\r", "")
+}
+
+// see waits until text is on the screen.
+func (s *screen) see(t *testing.T, text string) {
+	t.Helper()
+	if !s.sees(text, 20*time.Second) {
+		t.Fatalf("never saw %q, but:\n%s", text, s.text())
+	}
+}
+
+func (s *screen) sees(text string, limit time.Duration) bool {
+	deadline := time.After(limit)
+	for !strings.Contains(s.text(), text) {
+		select {
+		case <-s.more:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
+}
+
+func (s *screen) press(t *testing.T, keys string) {
+	t.Helper()
+	if _, err := s.master.WriteString(keys); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *screen) resize(t *testing.T, rows, columns uint16) {
+	t.Helper()
+	if err := unix.IoctlSetWinsize(int(s.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// local tells whether the terminal is in its ordinary mode.
+func (s *screen) local(t *testing.T) bool {
+	t.Helper()
+	m, err := unix.IoctlGetTermios(int(s.slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ordinary = unix.ICANON | unix.ECHO | unix.ISIG
+	return m.Lflag&ordinary == ordinary
+}
+
+// start runs the command with the screen as its controlling terminal.
+func (s *screen) start(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	cmd := exec.CommandContext(ctx, "sdcontainer", args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.slave, s.slave, s.slave
+	cmd.Env = append(os.Environ(), "TERM=xterm")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+	return cmd
+}
+
+func code(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	_ = cmd.Wait() // the code says it
+	return cmd.ProcessState.ExitCode()
+}
+
+// arena is a rootfs and the flags to run commands in it.
+func arena(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := busyboxRoot(filepath.Join(dir, "rootfs")); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--run-dir", filepath.Join(dir, "run"), "run", "--no-strict", "--rm", "--rootfs", filepath.Join(dir, "rootfs")}
+}
+
+func TestRunWithTerminal(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	s := newScreen(t)
+	s.resize(t, 30, 100)
+	cmd := s.start(t, append(arena(t), "-t", "--", "sh", "-c", "stty size; tty; exec sh")...)
+	s.see(t, "30 100")
+	s.see(t, "/dev/pts/0")
+	s.see(t, "#")
+	if s.local(t) {
+		t.Error("the terminal is not raw while the payload has it")
+	}
+	s.resize(t, 11, 22)
+	s.press(t, "until [ \"$(stty size)\" = '11 22' ]; do :; done; echo re''sized\n")
+	s.see(t, "resized")
+	s.press(t, "sh -c \"echo sle''eping; exec sleep 1000\"\n")
+	s.see(t, "sleeping")
+	s.press(t, "\x03")
+	s.see(t, "^C")
+	s.press(t, "echo al''ive; exit 9\n")
+	s.see(t, "alive")
+	if got := code(t, cmd); got != 9 {
+		t.Errorf("exit status %d:\n%s", got, s.text())
+	}
+	if !s.local(t) {
+		t.Error("the terminal is still raw")
+	}
+}
+
+func TestTerminalIsRestoredWhenThePayloadIsKilled(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	s := newScreen(t)
+	flags := arena(t)
+	cmd := s.start(t, append(flags, "--name", "killed", "-t", "--", "sh", "-c", "echo ready; exec sleep 1000")...)
+	s.see(t, "ready")
+	if out, err := exec.Command("sdcontainer", flags[0], flags[1], "kill", "killed").CombinedOutput(); err != nil {
+		t.Fatalf("kill: %v: %s", err, out)
+	}
+	if got := code(t, cmd); got != 137 {
+		t.Errorf("exit status %d:\n%s", got, s.text())
+	}
+	if !s.local(t) {
+		t.Error("the terminal is still raw")
+	}
+}
+
+// A payload without a terminal gets none of the caller's.
+func TestRunAtATerminalWithout(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	s := newScreen(t)
+	script := `for fd in 0 1 2; do if [ -t $fd ]; then echo terminal $fd; fi; done; trap 'echo heard; exit 4' INT; echo ready; while :; do sleep 0.1; done`
+	cmd := s.start(t, append(arena(t), "-i", "--", "sh", "-c", script)...)
+	s.see(t, "ready")
+	if strings.Contains(s.text(), "terminal") {
+		t.Errorf("the payload has the caller's terminal:\n%s", s.text())
+	}
+	s.press(t, "\x03")
+	if got := code(t, cmd); got != 4 {
+		t.Errorf("exit status %d:\n%s", got, s.text())
+	}
+	s.see(t, "heard")
+}
+
+func TestThirdInterruptKills(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	s := newScreen(t)
+	cmd := s.start(t, append(arena(t), "--", "sh", "-c", "echo ready; exec sleep 1000")...)
+	s.see(t, "ready")
+	// Signals that come while one is pending are one signal.
+	for range 100 {
+		s.press(t, "\x03")
+		if s.sees("once more kills it", 100*time.Millisecond) {
+			break
+		}
+	}
+	s.see(t, "once more kills it")
+	s.press(t, "\x03")
+	if got := code(t, cmd); got != 137 {
+		t.Errorf("exit status %d:\n%s", got, s.text())
+	}
+}
+
+func TestIsTerminal(t *testing.T) {
+	s := newScreen(t)
+	if !isTerminal(s.slave) || !term.IsTerminal(int(s.master.Fd())) {
+		t.Error("a pseudo terminal is none")
+	}
+	if got := escapeFor(s.slave, "\x1b[2J"); got != `\x1b[2J` {
+		t.Errorf("a terminal gets %q", got)
+	}
+	t.Setenv("NO_COLOR", "1")
+	if got := paint(s.slave, red, "x"); got != "x" {
+		t.Errorf("NO_COLOR gets %q", got)
+	}
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	if got := paint(s.slave, red, "x"); got != "\x1b[31mx\x1b[0m" {
+		t.Errorf("a terminal gets %q", got)
+	}
+}

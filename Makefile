@@ -42,6 +42,8 @@ install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX)
 	install -Dm755 bin/sdcontainer '$(DESTDIR)$(BINDIR)/sdcontainer'
 	for unit in packaging/systemd/*; do \
 		sed 's,@bindir@,$(BINDIR),g' "$$unit" | install -Dm644 /dev/stdin '$(DESTDIR)$(UNITDIR)'/"$${unit##*/}" || exit; done
+	install -Dm644 packaging/tmpfiles.d/sdcontainer.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sdcontainer.conf'
+	install -Dm644 -t '$(DESTDIR)$(PREFIX)/share/sdcontainer/schema' configs/schema/*.json
 	bin/sdcontainer completion bash | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/sdcontainer'
 	bin/sdcontainer completion zsh | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/zsh/site-functions/_sdcontainer'
 	bin/sdcontainer completion fish | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d/sdcontainer.fish'
@@ -77,7 +79,7 @@ check-arm64:
 check-generated: docs
 	@git diff --exit-code -- $(GENERATED) || { echo "run make docs and commit the result"; exit 1; }
 
-GENERATED = docs/ordering.md docs/properties.md docs/reference docs/man
+GENERATED = docs/ordering.md docs/reference docs/man configs/schema internal/seccomp
 
 docs: bin/sdcontainer ## regenerate the generated pages
 	$(GO) generate ./...

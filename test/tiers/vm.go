@@ -236,7 +236,7 @@ func healthy(ctx context.Context, vm *sdtest.VM) error {
 		Stdout: &said, Stderr: &said,
 	})
 	if err == nil && code != 0 {
-		err = fmt.Errorf("Debian %s after the tests: %s", vm.Release, said.String())
+		err = fmt.Errorf("after the tests Debian %s is %s", vm.Release, said.String())
 	}
 	return err
 }

@@ -32,13 +32,20 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/wire"
 )
 
-const usage = "usage: sdvm build [RELEASE...] | sdvm run RELEASE [-push SRC=DST]... -- COMMAND... | sdvm shell RELEASE [-push SRC=DST]..."
+// usageText is what a command line that makes no sense is answered with.
+const usageText = "usage: sdvm build [RELEASE...] | sdvm run RELEASE [-push SRC=DST]... -- COMMAND... | sdvm shell RELEASE [-push SRC=DST]..."
+
+// errUsage is shown as usageText.
+var errUsage = errors.New("usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	code, err := run(ctx, os.Args[1:])
 	stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, usageText)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "sdvm:", err)
 		code = 125
 	}
@@ -47,7 +54,7 @@ func main() {
 
 func run(ctx context.Context, args []string) (int, error) {
 	if len(args) == 0 {
-		return 2, errors.New(usage)
+		return 2, errUsage
 	}
 	switch verb, args := args[0], args[1:]; verb {
 	case "build":
@@ -55,7 +62,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	case "run", "shell":
 		return enter(ctx, verb == "shell", args)
 	default:
-		return 2, errors.New(usage)
+		return 2, errUsage
 	}
 }
 
@@ -103,7 +110,7 @@ func (p *pushes) Set(text string) error {
 // enter boots a guest and runs one command or a shell in it.
 func enter(ctx context.Context, shell bool, args []string) (code int, err error) {
 	if len(args) == 0 || !slices.Contains(sdtest.Releases, args[0]) {
-		return 2, errors.New(usage)
+		return 2, errUsage
 	}
 	release := args[0]
 	flags := flag.NewFlagSet("sdvm", flag.ContinueOnError)
@@ -118,7 +125,7 @@ func enter(ctx context.Context, shell bool, args []string) (code int, err error)
 		cmd = []string{"/bin/bash", "--login"}
 	}
 	if len(cmd) == 0 {
-		return 2, errors.New(usage)
+		return 2, errUsage
 	}
 	vm, err := sdtest.BootVM(ctx, release, os.Stderr)
 	if err != nil {

@@ -29,6 +29,10 @@ type Runtime struct {
 	Warn func(msg string)
 }
 
+// Prepare begins, in the background, what Create would have to wait for. Call it as soon as it is clear that there
+// will be a Create; without it Create takes some milliseconds longer.
+func (r *Runtime) Prepare() { go scope.Anticipate() }
+
 // CreateOptions says how a container is to live.
 type CreateOptions struct {
 	// Stdin, Stdout and Stderr are the payload's. nil means /dev/null for Stdin

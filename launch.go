@@ -228,7 +228,7 @@ func (l *launch) replaceStopped(ctx context.Context) error {
 // connection to systemd is made.
 func (l *launch) makePlan(context.Context) error {
 	if !l.o.Service {
-		go scope.Anticipate()
+		l.c.rt.Prepare()
 		c := make(chan dialed, 1)
 		l.conn = c
 		go func() {

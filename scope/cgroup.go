@@ -52,10 +52,17 @@ func CgroupOf(pid int) (string, error) {
 	return "", fmt.Errorf("%s: no cgroup2 hierarchy (boot with systemd.unified_cgroup_hierarchy=1)", file)
 }
 
+var anticipating sync.Mutex
+
 // Anticipate shortens the wait for a job that is started next. To take a process into a cgroup the kernel first
 // waits for an RCU grace period, 5 to 15 ms in which systemd is stuck, unless one has just been waited for
-// (cgroup_threadgroup_rwsem). Here that is done ahead, by moving ourselves to where we are. Without the right to do so nothing is lost.
+// (cgroup_threadgroup_rwsem). Here that is done ahead, by moving ourselves to where we are. Without the right to do so nothing is lost, nor
+// when another call is at it.
 func Anticipate() {
+	if !anticipating.TryLock() {
+		return
+	}
+	defer anticipating.Unlock()
 	own, err := CgroupOf(os.Getpid())
 	if err == nil {
 		_ = os.WriteFile(dir(own, "cgroup.procs"), []byte("0"), 0)

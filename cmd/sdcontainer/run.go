@@ -49,6 +49,9 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
   echo text | sdcontainer run --rm -i --rootfs /var/lib/machines/busybox -- cat`,
 		ValidArgsFunction: a.completeConfigs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !o.unit {
+				a.rt.Prepare()
+			}
 			spec, err := o.spec(args)
 			if err != nil {
 				return err

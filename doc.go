@@ -22,3 +22,5 @@
 //
 // [specs.Spec]: https://pkg.go.dev/github.com/opencontainers/runtime-spec/specs-go#Spec
 package sdcontainer
+
+//go:generate go test . -run ^(TestOrderingPage|TestExplainExamples)$ -update

@@ -16,6 +16,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -45,6 +46,16 @@ type ExplainedProperty struct {
 // container's own files tell (ids of users by name, the executable in PATH) is read from
 // the rootfs if it is there, and named in the notes if not.
 func Explain(spec *specs.Spec) (*Explanation, error) {
+	facts, err := findFacts(spec, false)
+	if err != nil {
+		return nil, err
+	}
+	facts.OverlayLowerPlus = true
+	return explain(spec, facts, findInRootfs)
+}
+
+// explain is Explain for given facts; find looks for user and executable.
+func explain(spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps.Payload, error)) (*Explanation, error) {
 	if err := configs.Validate(spec); err != nil {
 		return nil, err
 	}
@@ -62,16 +73,11 @@ func Explain(spec *specs.Spec) (*Explanation, error) {
 		copied.UIDMappings, copied.GIDMappings = maps, maps
 		x.Notes = append(x.Notes, fmt.Sprintf("the user namespace gets a free range of %d ids; %d stands for its first", n, usernsFirst))
 	}
-	facts, err := findFacts(spec, false)
-	if err != nil {
-		return nil, err
-	}
-	facts.OverlayLowerPlus = true
 	p, err := compile(spec, settings, compileOptions{facts: facts})
 	if err != nil {
 		return nil, err
 	}
-	y, err := x.payload(spec)
+	y, err := x.payload(spec, find)
 	if err != nil {
 		return nil, err
 	}
@@ -89,22 +95,27 @@ func Explain(spec *specs.Spec) (*Explanation, error) {
 }
 
 // payload finds user and executable, or stands in for them.
-func (x *Explanation) payload(spec *specs.Spec) (*caps.Payload, error) {
-	root, err := kernel.OpenPath(spec.Root.Path)
+func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Payload, error)) (*caps.Payload, error) {
+	y, err := find(spec)
 	if err == nil {
-		defer root.Close()
-		var y *caps.Payload
-		if y, err = findPayload(root, spec.Process, spec.Linux); err == nil {
-			return y, nil
-		}
+		return y, nil
 	}
 	x.Notes = append(x.Notes, fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
 		userText(spec.Process.User), spec.Process.Args[0], plainReason(err)))
-	y, err := caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
+	y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
 	if err == nil {
 		y.Path = spec.Process.Args[0]
 	}
 	return y, err
+}
+
+func findInRootfs(spec *specs.Spec) (*caps.Payload, error) {
+	root, err := kernel.OpenPath(spec.Root.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return findPayload(root, spec.Process, spec.Linux)
 }
 
 func plainReason(err error) error {

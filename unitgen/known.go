@@ -5,7 +5,9 @@ package unitgen
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 )
 
 // Floor is the oldest systemd there are units for.
@@ -52,32 +54,33 @@ var ours = map[string]string{
 
 // harmful are sandbox options that would hit the program that builds the
 // container before they would hit the payload, which has stronger ones.
-var harmful = map[string]bool{
-	"PrivatePIDs": true, "PrivateUsers": true, "PrivateMounts": true, "PrivateDevices": true, "PrivateTmp": true,
-	"PrivateNetwork": true, "PrivateIPC": true, "RestrictNamespaces": true, "NoNewPrivileges": true,
-	"ProtectControlGroups": true, "ProtectKernelTunables": true, "ProtectKernelModules": true,
-	"ProtectKernelLogs": true, "ProtectClock": true, "ProtectHostname": true, "ProtectProc": true, "ProcSubset": true,
-	"ProtectSystem": true, "ProtectHome": true, "MemoryDenyWriteExecute": true, "RestrictAddressFamilies": true,
-	"RestrictRealtime": true, "RestrictSUIDSGID": true, "RestrictFileSystems": true, "LockPersonality": true,
-	"SystemCallFilter": true, "SystemCallArchitectures": true, "CapabilityBoundingSet": true,
-	"AmbientCapabilities": true, "SecureBits": true, "RootDirectory": true, "RootImage": true, "RootEphemeral": true,
-	"MountAPIVFS": true, "BindPaths": true, "BindReadOnlyPaths": true, "TemporaryFileSystem": true,
-	"ReadOnlyPaths": true, "InaccessiblePaths": true, "NoExecPaths": true, "ExecPaths": true,
-	"NetworkNamespacePath": true, "IPCNamespacePath": true, "AppArmorProfile": true, "SELinuxContext": true,
+var harmful = []string{
+	"PrivatePIDs", "PrivateUsers", "PrivateMounts", "PrivateDevices", "PrivateTmp",
+	"PrivateNetwork", "PrivateIPC", "RestrictNamespaces", "NoNewPrivileges",
+	"ProtectControlGroups", "ProtectKernelTunables", "ProtectKernelModules",
+	"ProtectKernelLogs", "ProtectClock", "ProtectHostname", "ProtectProc", "ProcSubset",
+	"ProtectSystem", "ProtectHome", "MemoryDenyWriteExecute", "RestrictAddressFamilies",
+	"RestrictRealtime", "RestrictSUIDSGID", "RestrictFileSystems", "LockPersonality",
+	"SystemCallFilter", "SystemCallArchitectures", "CapabilityBoundingSet",
+	"AmbientCapabilities", "SecureBits", "RootDirectory", "RootImage", "RootEphemeral",
+	"MountAPIVFS", "BindPaths", "BindReadOnlyPaths", "TemporaryFileSystem",
+	"ReadOnlyPaths", "InaccessiblePaths", "NoExecPaths", "ExecPaths",
+	"NetworkNamespacePath", "IPCNamespacePath", "AppArmorProfile", "SELinuxContext",
 }
 
-var directiveName = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,63}$`)
+// directiveName is compiled when needed: most commands write no unit.
+var directiveName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,63}$`) })
 
 // permitted says whether a configuration may set a directive.
 func permitted(section int, name string, values []string) error {
 	switch {
-	case !directiveName.MatchString(name):
+	case !directiveName().MatchString(name):
 		return fmt.Errorf("%q is not the name of a directive", name)
 	case section == sectionInstall:
 		return nil
 	case ours[name] != "":
 		return fmt.Errorf("cannot be set: %s", ours[name])
-	case section == sectionService && harmful[name]:
+	case section == sectionService && slices.Contains(harmful, name):
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
 	case name == "KillMode" && len(values) > 0 && values[0] != "mixed" && values[0] != "control-group":
 		return fmt.Errorf("value %q would leave processes behind (want mixed or control-group)", values[0])
@@ -88,21 +91,21 @@ func permitted(section int, name string, values []string) error {
 // list says whether a directive may stand several times, each adding to the others.
 func list(name string) bool {
 	return strings.HasPrefix(name, "Exec") || strings.HasPrefix(name, "Condition") || strings.HasPrefix(name, "Assert") ||
-		lists[name]
+		slices.Contains(lists, name)
 }
 
-var lists = map[string]bool{
-	"After": true, "Before": true, "Requires": true, "Wants": true, "BindsTo": true, "PartOf": true, "Requisite": true,
-	"Upholds": true, "Conflicts": true, "OnFailure": true, "OnSuccess": true, "PropagatesStopTo": true,
-	"StopPropagatedFrom": true, "PropagatesReloadTo": true, "ReloadPropagatedFrom": true, "JoinsNamespaceOf": true,
-	"RequiresMountsFor": true, "WantsMountsFor": true, "Documentation": true, "Environment": true,
-	"EnvironmentFile": true, "LogExtraFields": true, "SuccessExitStatus": true, "RestartPreventExitStatus": true,
-	"RestartForceExitStatus": true, "LoadCredential": true, "LoadCredentialEncrypted": true, "SetCredential": true,
-	"SetCredentialEncrypted": true, "ImportCredential": true, "DeviceAllow": true, "IPAddressAllow": true,
-	"IPAddressDeny": true, "IODeviceWeight": true, "IOReadBandwidthMax": true, "IOWriteBandwidthMax": true,
-	"IOReadIOPSMax": true, "IOWriteIOPSMax": true, "IODeviceLatencyTargetSec": true, "SocketBindAllow": true,
-	"SocketBindDeny": true, "BPFProgram": true, "IPIngressFilterPath": true, "IPEgressFilterPath": true, "NFTSet": true,
-	"RuntimeDirectory": true, "StateDirectory": true, "CacheDirectory": true, "LogsDirectory": true,
-	"ConfigurationDirectory": true, "Sockets": true, "OpenFile": true, "LogFilterPatterns": true,
-	"RestrictNetworkInterfaces": true, "DisableControllers": true,
+var lists = []string{
+	"After", "Before", "Requires", "Wants", "BindsTo", "PartOf", "Requisite",
+	"Upholds", "Conflicts", "OnFailure", "OnSuccess", "PropagatesStopTo",
+	"StopPropagatedFrom", "PropagatesReloadTo", "ReloadPropagatedFrom", "JoinsNamespaceOf",
+	"RequiresMountsFor", "WantsMountsFor", "Documentation", "Environment",
+	"EnvironmentFile", "LogExtraFields", "SuccessExitStatus", "RestartPreventExitStatus",
+	"RestartForceExitStatus", "LoadCredential", "LoadCredentialEncrypted", "SetCredential",
+	"SetCredentialEncrypted", "ImportCredential", "DeviceAllow", "IPAddressAllow",
+	"IPAddressDeny", "IODeviceWeight", "IOReadBandwidthMax", "IOWriteBandwidthMax",
+	"IOReadIOPSMax", "IOWriteIOPSMax", "IODeviceLatencyTargetSec", "SocketBindAllow",
+	"SocketBindDeny", "BPFProgram", "IPIngressFilterPath", "IPEgressFilterPath", "NFTSet",
+	"RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory",
+	"ConfigurationDirectory", "Sockets", "OpenFile", "LogFilterPatterns",
+	"RestrictNetworkInterfaces", "DisableControllers",
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -221,7 +222,7 @@ func (f *file) stop(s configs.Settings) error {
 }
 
 // journalField is what journald accepts and does not keep for itself.
-var journalField = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
+var journalField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`) })
 
 // nameField is the journal field every line of a container has.
 const nameField = "CONTAINER_NAME"
@@ -229,7 +230,7 @@ const nameField = "CONTAINER_NAME"
 // fields adds the configuration's journal fields to every line of the log.
 func (f *file) fields(fields map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !journalField.MatchString(name) || name == nameField {
+		if !journalField().MatchString(name) || name == nameField {
 			f.fail("LogExtraFields", fmt.Errorf("field %q: want capital letters, digits and _, a letter first, and not %s", name, nameField))
 			return
 		}
@@ -239,9 +240,9 @@ func (f *file) fields(fields map[string]string) {
 
 // own are properties of the scope that a service has otherwise, or not at all. The
 // configuration may still set some of them by name.
-var own = map[string]bool{
-	"CollectMode": true, "Delegate": true, "Description": true, "KillMode": true, "KillSignal": true,
-	"RequiresMountsFor": true, "Slice": true, "TimeoutStopUSec": true,
+var own = []string{
+	"CollectMode", "Delegate", "Description", "KillMode", "KillSignal",
+	"RequiresMountsFor", "Slice", "TimeoutStopUSec",
 }
 
 // limits writes the unit properties of the container as directives.
@@ -252,7 +253,7 @@ func (f *file) limits(spec *specs.Spec, s configs.Settings) error {
 	}
 	f.line(sectionService, "OOMPolicy", "continue")
 	for _, p := range unit.Properties {
-		if own[p.Name] && !asked(p.Name, s.UnitProperties) {
+		if slices.Contains(own, p.Name) && !asked(p.Name, s.UnitProperties) {
 			continue
 		}
 		f.property(p)
@@ -275,7 +276,7 @@ func (f *file) property(p scope.Property) {
 		return
 	}
 	section := sectionService
-	if unitSection[name] {
+	if slices.Contains(unitSection, name) {
 		section = sectionUnit
 	}
 	if p.Since > f.version && p.Name != "OOMPolicy" { // older on services than on scopes
@@ -291,11 +292,11 @@ func (f *file) property(p scope.Property) {
 }
 
 // unitSection are properties whose directives stand in [Unit].
-var unitSection = map[string]bool{
-	"After": true, "Before": true, "BindsTo": true, "CollectMode": true, "Conflicts": true, "DefaultDependencies": true,
-	"Description": true, "Documentation": true, "FailureAction": true, "IgnoreOnIsolate": true,
-	"JoinsNamespaceOf": true, "OnFailure": true, "OnSuccess": true, "PartOf": true, "PropagatesReloadTo": true,
-	"PropagatesStopTo": true, "ReloadPropagatedFrom": true, "Requires": true, "RequiresMountsFor": true,
-	"Requisite": true, "StopPropagatedFrom": true, "SuccessAction": true, "SurviveFinalKillSignal": true,
-	"Upholds": true, "Wants": true, "WantsMountsFor": true,
+var unitSection = []string{
+	"After", "Before", "BindsTo", "CollectMode", "Conflicts", "DefaultDependencies",
+	"Description", "Documentation", "FailureAction", "IgnoreOnIsolate",
+	"JoinsNamespaceOf", "OnFailure", "OnSuccess", "PartOf", "PropagatesReloadTo",
+	"PropagatesStopTo", "ReloadPropagatedFrom", "Requires", "RequiresMountsFor",
+	"Requisite", "StopPropagatedFrom", "SuccessAction", "SurviveFinalKillSignal",
+	"Upholds", "Wants", "WantsMountsFor",
 }

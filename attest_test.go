@@ -4,8 +4,10 @@ package sdcontainer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,8 +56,13 @@ Seccomp:	2
 		uid: 1000, gid: 1000, groups: []uint32{20, 4}, umask: 0o22, cgroup: "/a.slice/b.scope",
 		uidMap: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}},
 	}
+	ours, err := os.ReadFile("/proc/self/status") // we may be under filters, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _ := strconv.Atoi(statusFields(string(ours))["Seccomp_filters"])
 	files := map[string]string{
-		"status": status, "uid_map": "         0     100000      65536\n", "cgroup": "0::/a.slice/b.scope\n",
+		"status": status + fmt.Sprintf("Seccomp_filters:	%d\n", own+1), "uid_map": "         0     100000      65536\n", "cgroup": "0::/a.slice/b.scope\n",
 	}
 	check := func(files map[string]string, e expectation) error {
 		dir := t.TempDir()
@@ -81,6 +88,7 @@ Seccomp:	2
 		{"status", "CapAmb:	0000000000000000", "CapAmb:	0000000000000400", "CapAmb"},
 		{"status", "NoNewPrivs:	1", "NoNewPrivs:	0", "NoNewPrivs"},
 		{"status", "Seccomp:	2", "Seccomp:	0", "Seccomp"},
+		{"status", fmt.Sprintf("Seccomp_filters:	%d", own+1), fmt.Sprintf("Seccomp_filters:	%d", own), "Seccomp_filters"},
 		{"status", "Uid:	1000	1000	1000	1000", "Uid:	1000	1000	0	1000", "Uid"},
 		{"status", "Gid:	1000	1000	1000	1000", "Gid:	0	1000	1000	1000", "Gid"},
 		{"status", "Groups:	4 20", "Groups:	0 4 20", "Groups"},

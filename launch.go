@@ -165,27 +165,50 @@ func (l *launch) reserve(ctx context.Context) error {
 	if err := os.MkdirAll(l.c.rt.dir(), 0o700); err != nil {
 		return err
 	}
+	if err := l.c.rt.trusted(); err != nil {
+		return err
+	}
+	made, err := l.newRecord()
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(made))
+	}
 	for {
-		err := os.Mkdir(l.c.path(), 0o700)
+		err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, l.c.path(), unix.RENAME_NOREPLACE)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, fs.ErrExist) {
-			return err
+		if err == unix.EEXIST {
+			err = l.replaceStopped(ctx)
+		} else {
+			err = &os.LinkError{Op: "rename", Old: made, New: l.c.path(), Err: err}
 		}
-		if err := l.replaceStopped(ctx); err != nil {
-			return err
+		if err != nil {
+			return errors.Join(err, os.RemoveAll(made))
 		}
 	}
 	l.onFailure(func(context.Context) error { return l.c.removeRecord() })
-	unlock, err := l.c.lock()
-	if err != nil {
-		return err
+	return nil
+}
+
+// newRecord makes the record in a place of its own and takes its lock.
+//
+// Order: complete and locked before it gets its name: whoever sees it can tell
+// whose it is, and nobody takes it for one that can go.
+func (l *launch) newRecord() (dir string, err error) {
+	if dir, err = os.MkdirTemp(l.c.rt.dir(), newPrefix+l.c.id+"."); err != nil { // mode 0700
+		return "", err
 	}
-	l.unlock = unlock
+	d, err := os.Open(dir)
+	if err != nil {
+		return dir, err
+	}
+	l.unlock = func() { d.Close() }
+	if err := flock(d); err != nil {
+		return dir, err
+	}
 	self, err := identify(os.Getpid())
 	if err != nil {
-		return err
+		return dir, err
 	}
 	l.c.st = &record{
 		Version: recordVersion, ID: l.c.id, BootID: kernel.BootID(), Phase: Creating, Creator: self,
@@ -195,33 +218,48 @@ func (l *launch) reserve(ctx context.Context) error {
 	if l.c.st.Foreground {
 		l.c.st.Keeper = self
 	}
-	if err := os.WriteFile(l.c.path(exitFile), nil, 0o600); err != nil {
-		return err
+	if err := os.WriteFile(filepath.Join(dir, exitFile), nil, 0o600); err != nil {
+		return dir, err
 	}
-	return l.c.write()
+	return dir, l.c.writeTo(dir)
 }
 
 // replaceStopped removes the record of a container of the same name that has
 // ended. Errors: ErrExist when it has not.
 func (l *launch) replaceStopped(ctx context.Context) error {
 	old := &Container{rt: l.c.rt, id: l.c.id}
-	unlock, err := old.lock()
-	if errors.Is(err, ErrNotExist) {
-		return nil
+	if err := old.ended(); err != nil { // before the lock, for which there may be long to wait
+		return ignore(err, ErrNotExist)
 	}
+	unlock, err := old.lock()
 	if err != nil {
-		return err
+		return ignore(err, ErrNotExist)
 	}
 	defer unlock()
-	if err := old.read(); err == nil && old.status() != Stopped {
-		return fmt.Errorf("%w and is %s (stop it first, or choose another name)", ErrExist, old.status())
+	if err := old.ended(); err != nil {
+		return ignore(err, ErrNotExist)
 	}
-	if old.st != nil && !old.st.Foreground && old.st.Keeper.alive() {
+	if !old.st.Foreground && old.st.Keeper.alive() {
 		// It ended a moment ago: its keeper needs the lock to finish.
 		unlock()
 		return waitFor(ctx, old.st.Keeper)
 	}
 	return old.removeRecord()
+}
+
+// ended reads the record. Errors: ErrNotExist, ErrExist when the container has
+// not ended, or nobody can tell.
+func (c *Container) ended() error {
+	err := c.read()
+	switch {
+	case errors.Is(err, ErrNotExist):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w, and its record cannot be read: %w", ErrExist, err)
+	case c.status() != Stopped:
+		return fmt.Errorf("%w and is %s (stop it first, or choose another name)", ErrExist, c.status())
+	}
+	return nil
 }
 
 // makePlan compiles what can be compiled before the container exists, while the

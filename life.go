@@ -297,6 +297,9 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 		c.start = nil
 		return l.takeBack(ctx)
 	}
+	if err := c.rt.trusted(); err != nil { // force goes on without a record, not with a forged one
+		return err
+	}
 	err := c.locked(func() error {
 		if c.status() != Stopped && !force {
 			return ErrRunning

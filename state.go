@@ -33,6 +33,7 @@ const (
 	configFile = "config.json"
 	exitFile   = "exit"
 
+	newPrefix  = ".new-"  // a record being made
 	gonePrefix = ".gone-" // a record being removed
 
 	recordVersion = 1
@@ -107,6 +108,23 @@ func (r *Runtime) dir() string {
 	return r.Dir
 }
 
+// trusted refuses a directory of records that others can write to: a record says
+// what is killed and which unit is stopped.
+func (r *Runtime) trusted() error {
+	var st unix.Stat_t
+	err := unix.Stat(r.dir(), &st)
+	switch {
+	case err == unix.ENOENT:
+		return nil
+	case err != nil:
+		return &os.PathError{Op: "stat", Path: r.dir(), Err: err}
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
+		return fmt.Errorf("%s belongs to user %d and has mode %04o: others could forge records (want your own, mode 0700)",
+			r.dir(), st.Uid, st.Mode&0o7777)
+	}
+	return nil
+}
+
 func (r *Runtime) path(id string, elem ...string) string {
 	return filepath.Join(append([]string{r.dir(), id}, elem...)...)
 }
@@ -178,10 +196,15 @@ func checkID(id string) error {
 }
 
 func (c *Container) read() error {
-	if _, err := os.Stat(c.path()); errors.Is(err, fs.ErrNotExist) {
-		return ErrNotExist
+	if err := c.rt.trusted(); err != nil {
+		return err
 	}
 	b, err := readSmall(c.path(stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(c.path()); errors.Is(err, fs.ErrNotExist) {
+			return ErrNotExist
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -208,12 +231,14 @@ func readSmall(path string) ([]byte, error) {
 }
 
 // write replaces state.json in one step.
-func (c *Container) write() error {
+func (c *Container) write() error { return c.writeTo(c.path()) }
+
+func (c *Container) writeTo(dir string) error {
 	b, err := json.Marshal(c.st)
 	if err != nil {
 		return err
 	}
-	return writeFile(c.path(stateFile), b)
+	return writeFile(filepath.Join(dir, stateFile), b)
 }
 
 func writeFile(path string, b []byte) error {
@@ -228,6 +253,9 @@ func writeFile(path string, b []byte) error {
 // lock takes the container's lock: an exclusive flock on its directory. The
 // lock is gone with the process.
 func (c *Container) lock() (unlock func(), err error) {
+	if err := c.rt.trusted(); err != nil {
+		return nil, err
+	}
 	d, err := os.Open(c.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotExist

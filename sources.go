@@ -46,23 +46,28 @@ func findFacts(spec *specs.Spec, create bool) (rootfs.Facts, error) {
 	return facts, nil
 }
 
-// makeSource makes a bind source that does not exist. Its parent must.
+// makeSource makes a bind source that does not exist. Its parent must. Owner and
+// mode are set by descriptor: who can write to the parent could put a link in its place.
 func makeSource(path string, c *rootfs.Create) error {
+	flags := unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY
 	if c.Kind == nsexec.Dir {
 		if err := os.Mkdir(path, 0o700); err != nil {
 			return err
 		}
-	} else {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		f.Close()
+		flags = unix.O_DIRECTORY | unix.O_NOFOLLOW
 	}
-	if err := os.Lchown(path, int(c.UID), int(c.GID)); err != nil {
+	f, err := os.OpenFile(path, flags|unix.O_CLOEXEC, 0o600)
+	if err != nil {
 		return err
 	}
-	return unix.Chmod(path, c.Mode)
+	defer f.Close()
+	if err := f.Chown(int(c.UID), int(c.GID)); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(f.Fd()), c.Mode); err != nil {
+		return &os.PathError{Op: "fchmod", Path: path, Err: err}
+	}
+	return nil
 }
 
 // openSources opens what the init needs of the host, in the order it receives it:

@@ -93,8 +93,12 @@ func verbs() []verb {
 
 // main runs one command line and returns the exit status.
 func (a *app) main(ctx context.Context, args []string) int {
-	if len(args) == 2 && args[0] == "cleanup" {
+	switch {
+	case len(args) == 2 && args[0] == "cleanup": // as unit files have it
 		return a.cleanup(ctx, args[1])
+	case len(args) == 4 && args[0] == "cleanup" && args[1] == "--run-dir": // as keepers do
+		a.rt.Dir = args[2]
+		return a.cleanup(ctx, args[3])
 	}
 	root := a.root(args)
 	root.SetArgs(args)

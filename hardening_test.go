@@ -127,3 +127,23 @@ func TestExecRights(t *testing.T) {
 		t.Errorf("a variable of ours: %q, %v", out, err)
 	}
 }
+
+// A name that is taken elsewhere, under another directory of records: the start
+// fails, early or late, and does no harm.
+func TestForeignUnitIsLeftAlone(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	theirs, ours := newWorld(t), newWorld(t)
+	c := theirs.mustStart("dup", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	broken := ours.spec("dup", "/bin/true")
+	broken.Mounts = append(broken.Mounts, specs.Mount{Type: "tmpfs", Destination: "/bin/busybox/x"})
+	for _, spec := range []*specs.Spec{ours.spec("dup", "/bin/true"), broken} {
+		if _, err := ours.Create(t.Context(), "dup", spec, ours.options(CreateOptions{})); err == nil {
+			t.Error("two containers in one unit")
+		}
+		if s, err := c.State(); err != nil || s.Status != Running {
+			t.Fatalf("theirs: %+v, %v", s, err)
+		}
+	}
+}

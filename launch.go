@@ -45,6 +45,7 @@ type launch struct {
 	pid      int
 	pidfd    *os.File
 	job      *scope.Job
+	waited   bool         // for job
 	keeping  nsexec.Event // of the keeper
 	last     nsexec.Event // the one until stopped at
 	events   *os.File     // its memory.events, nil without a memory controller
@@ -425,8 +426,22 @@ func (l *launch) attach(ctx context.Context) (err error) {
 	return err
 }
 
+// waitJob waits for the unit. One that was there before is somebody else's: then
+// there is no job of ours.
+func (l *launch) waitJob(ctx context.Context) error {
+	l.waited = true
+	err := l.job.Wait(ctx)
+	if errors.Is(err, scope.ErrUnitExists) {
+		l.job = nil
+	}
+	return err
+}
+
 // stopUnit ends what may be left of the unit.
 func (l *launch) stopUnit(ctx context.Context) error {
+	if l.job != nil && !l.waited {
+		_ = l.waitJob(ctx) // only for whose the unit is
+	}
 	if l.job == nil {
 		return nil
 	}
@@ -484,7 +499,7 @@ func (l *launch) until(ctx context.Context, kind nsexec.EventKind, id uint32) er
 // settle waits for the unit and finds the payload's cgroup.
 func (l *launch) settle(ctx context.Context) error {
 	if l.job != nil {
-		if err := l.job.Wait(ctx); err != nil {
+		if err := l.waitJob(ctx); err != nil {
 			return err
 		}
 		l.plan.unit = l.job.Unit() // without what this systemd lacks and strict = false gives up

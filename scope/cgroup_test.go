@@ -184,3 +184,30 @@ func TestMakePayload(t *testing.T) {
 		t.Error("a file of systemd's own was written")
 	}
 }
+
+// Anticipate moves us to where we are, and does not queue behind another call.
+func TestAnticipate(t *testing.T) {
+	own, err := CgroupOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	procs := filepath.Join(own, "cgroup.procs")
+	root := fakeTree(t, map[string]string{procs: "before"})
+	read := func() string {
+		b, err := os.ReadFile(filepath.Join(root, procs))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	anticipating.Lock()
+	Anticipate()
+	anticipating.Unlock()
+	if have := read(); have != "before" {
+		t.Errorf("a second call wrote %q", have)
+	}
+	Anticipate()
+	if have := read(); have != "0" {
+		t.Errorf("cgroup.procs has %q, want our own 0", have)
+	}
+}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -78,16 +80,18 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 		}
 	}
 	defer s.restore()
-	ctx, cancel := context.WithCancelCause(ctx)
+	starting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sigs := catch(func(sig unix.Signal) {
-		if callsOff(sig) {
-			cancel(interrupted{sig})
-		}
-	})
+	sigs := catch()
 	defer sigs.stop()
-	p, err := c.Exec(ctx, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
+	sigs.hand(callOff(cancel))
+	p, err := c.Exec(starting, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
+	sigs.hold()
 	s.started()
+	var sig interrupted
+	if err != nil && errors.As(context.Cause(starting), &sig) {
+		return fmt.Errorf("%s: %w", c.ID(), sig)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,12 +101,16 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 			return err
 		}
 	}
+	if errors.As(context.Cause(starting), &sig) {
+		_ = p.Signal(sig.sig) // too late to call it off
+	}
+	s.resize() // the size may have changed while nobody looked
 	sigs.hand(func(sig unix.Signal) {
 		if !s.handle(sig) {
 			_ = p.Signal(sig) // it may just have ended
 		}
 	})
-	exit, err := p.Wait(context.WithoutCancel(ctx))
+	exit, err := p.Wait(ctx)
 	s.finish()
 	a.code = exit.Code
 	return err

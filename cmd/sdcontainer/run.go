@@ -206,16 +206,10 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 		}
 	}
 	defer s.restore()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	sigs := catch(func(sig unix.Signal) {
-		if callsOff(sig) {
-			cancel(interrupted{sig})
-		}
-	})
-	defer sigs.stop()
 	timing := a.timing()
-	c, err := a.start(ctx, spec, s, sdcontainer.CreateOptions{
+	sigs := catch()
+	defer sigs.stop()
+	c, err := a.start(ctx, spec, s, sigs, sdcontainer.CreateOptions{
 		Stdin: s.in, Stdout: s.out, Stderr: s.err,
 		Detach: o.detach, Service: o.unit, Timing: timing.add,
 		Remove: o.remove || o.unit, // systemd keeps how a service ended
@@ -227,22 +221,8 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	if !foreground {
 		return a.greet(c, o)
 	}
-	wait := context.WithoutCancel(ctx)
-	var p patience
-	sigs.hand(func(sig unix.Signal) {
-		switch {
-		case s.handle(sig):
-		case sig == unix.SIGINT && p.over(a, c.ID()):
-			_ = c.Stop(wait, 0) // Wait tells how it ended
-		default:
-			_ = c.Signal(wait, sig, false) // it may just have ended
-		}
-	})
-	var late interrupted
-	if errors.As(context.Cause(ctx), &late) { // between the last look at ctx and now
-		_ = c.Signal(wait, late.sig, false)
-	}
-	exit, err := c.Wait(wait)
+	sigs.hand(a.forward(ctx, c.ID(), s))
+	exit, err := c.Wait(ctx)
 	s.finish()
 	if exit.OOMKilled { // a bare 137 would tell nobody why
 		fmt.Fprintf(a.stderr, "sdcontainer: %s: %v (raise resources.memory.max)\n", c.ID(), exit)
@@ -251,25 +231,54 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	return err
 }
 
-// start creates and starts a container and connects its terminal.
-func (a *app) start(ctx context.Context, spec *specs.Spec, s *streams, o sdcontainer.CreateOptions, name string) (*sdcontainer.Container, error) {
-	c, err := a.rt.Create(ctx, name, spec, o)
+// forward gives signals to the payload. The container is loaded anew: the other one
+// is busy waiting.
+func (a *app) forward(ctx context.Context, name string, s *streams) func(unix.Signal) {
+	var p patience
+	s.resize() // the size may have changed while nobody looked
+	return func(sig unix.Signal) {
+		if s.handle(sig) {
+			return
+		}
+		c, err := a.rt.Load(name)
+		switch {
+		case err != nil: // it has just ended
+		case sig == unix.SIGINT && p.over(a, name):
+			_ = c.Stop(ctx, 0) // Wait tells how it ended
+		default:
+			_ = c.Signal(ctx, sig, false) // it may just have ended
+		}
+	}
+}
+
+// start creates and starts a container and connects its terminal. Signals call it
+// off until the payload may run; from then on they are kept for it.
+func (a *app) start(ctx context.Context, spec *specs.Spec, s *streams, sigs *signals, o sdcontainer.CreateOptions, name string) (*sdcontainer.Container, error) {
+	creating, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sigs.hand(callOff(cancel))
+	c, err := a.rt.Create(creating, name, spec, o)
 	s.started()
-	if err == nil {
-		if master := c.Terminal(); master != nil {
-			err = a.attach(s, master)
-		}
-		if err == nil {
-			err = c.Start(ctx)
-		} else {
-			err = errors.Join(err, c.Destroy(context.WithoutCancel(ctx), true))
-		}
-	}
+	sigs.hold()
 	var sig interrupted
-	if err != nil && errors.As(context.Cause(ctx), &sig) {
-		return nil, fmt.Errorf("%s: %w", name, sig)
+	if errors.As(context.Cause(creating), &sig) {
+		if err == nil {
+			err = c.Destroy(ctx, true)
+		}
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, sig), err)
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	if master := c.Terminal(); master != nil {
+		if err := a.attach(s, master); err != nil {
+			return nil, errors.Join(err, c.Destroy(ctx, true))
+		}
+	}
+	return c, c.Start(ctx)
 }
 
 // greet says what a detached container is called and, to people, what to do with it.

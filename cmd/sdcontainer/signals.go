@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -43,32 +44,47 @@ func forwarded() []os.Signal {
 }
 
 // signals catches what is sent to this process and gives it to whoever is in
-// charge at the moment. See catch.
+// charge at the moment; while nobody is, it is held for the next.
 type signals struct {
-	ch chan os.Signal
-	mu sync.Mutex
-	to func(unix.Signal)
+	ch   chan os.Signal
+	mu   sync.Mutex
+	to   func(unix.Signal) // nil: nobody
+	held []unix.Signal
 }
 
-// catch starts catching; to is called for each signal, one at a time.
-func catch(to func(unix.Signal)) *signals {
-	s := &signals{ch: make(chan os.Signal, lastSignal), to: to}
+func catch() *signals {
+	s := &signals{ch: make(chan os.Signal, lastSignal)}
 	signal.Notify(s.ch, append(forwarded(), unix.SIGWINCH, unix.SIGCONT)...)
 	go func() {
 		for sig := range s.ch {
 			s.mu.Lock()
-			s.to(sig.(unix.Signal))
+			if s.to != nil {
+				s.to(sig.(unix.Signal))
+			} else {
+				s.held = append(s.held, sig.(unix.Signal))
+			}
 			s.mu.Unlock()
 		}
 	}()
 	return s
 }
 
-// hand gives all further signals to somebody else.
+// hold keeps all further signals.
+func (s *signals) hold() { s.hand(nil) }
+
+// hand gives the signals that were held, and all further ones, to somebody else,
+// one at a time.
 func (s *signals) hand(to func(unix.Signal)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.to = to
+	if to == nil {
+		return
+	}
+	for _, sig := range s.held {
+		to(sig)
+	}
+	s.held = nil
 }
 
 func (s *signals) stop() {
@@ -76,9 +92,14 @@ func (s *signals) stop() {
 	close(s.ch)
 }
 
-// callsOff says whether a signal during a start means that it is not wanted any more.
-func callsOff(sig unix.Signal) bool {
-	return sig == unix.SIGHUP || sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGTERM
+// callOff cancels a start on the signals that mean it is not wanted any more.
+func callOff(cancel context.CancelCauseFunc) func(unix.Signal) {
+	return func(sig unix.Signal) {
+		switch sig {
+		case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
+			cancel(interrupted{sig})
+		}
+	}
 }
 
 // patience is a person's, at a terminal, with a payload that does not hear ^C: the

@@ -105,8 +105,8 @@ func dialBus(t *testing.T, socket string) *Conn {
 
 func TestBusStart(t *testing.T) {
 	socket := newBus(t)
-	var manager *dbus.Conn
-	manager = busManager(t, socket, func(_ dbus.Sender, unit string) { emitJobRemoved(t, manager, unit, "done") })
+	ready := make(chan *dbus.Conn, 1)
+	ready <- busManager(t, socket, func(_ dbus.Sender, unit string) { emitJobRemoved(t, <-ready, unit, "done") })
 	if err := start(t, dialBus(t, socket), testUnit(t)); err != nil {
 		t.Error(err)
 	}

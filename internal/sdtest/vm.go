@@ -254,6 +254,10 @@ func (v *VM) next(ctx context.Context) (wire.Frame, error) {
 	select {
 	case f, ok := <-v.frames:
 		if !ok {
+			select { // its last words are there when it has been waited for
+			case <-v.gone:
+			case <-ctx.Done():
+			}
 			return f, errors.New("the guest is gone")
 		}
 		return f, nil

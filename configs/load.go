@@ -194,7 +194,9 @@ func decode(file string, text []byte) (map[string]any, map[string]position, *Pro
 		p := Problem{File: file, Line: 1, Column: 1, Msg: err.Error()}
 		var syntax toml.ParseError
 		if errors.As(err, &syntax) {
-			p.Line, p.Column, p.Key, p.Msg = syntax.Position.Line, max(syntax.Position.Col, 1), syntax.LastKey, syntax.Message
+			at := offset(string(text), syntax.Position.Start)
+			p.Line, p.Column, p.Key = at.line, at.col, syntax.LastKey
+			p.Msg = strings.ReplaceAll(syntax.Message, "\n", `\n`)
 		}
 		return nil, nil, &p
 	}

@@ -10,6 +10,13 @@ import (
 // A position is a line and column of a file, from 1.
 type position struct{ line, col int }
 
+// offset is the position of a byte of a document. The TOML library's own column of a
+// mistake counts from the line before where that line has ended too early.
+func offset(doc string, at int) position {
+	before := doc[:min(max(at, 0), len(doc))]
+	return position{strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')}
+}
+
 // positions finds where each key of a TOML document stands. The TOML library
 // tells values but not their places, so this reads the text a second time, looking at
 // nothing but keys. The document is one the library accepted.

@@ -179,19 +179,25 @@ func (w *witness) idMap(name string, want []specs.LinuxIDMapping) {
 		w.equal(name, w.read(name), string(own))
 		return
 	}
-	var have []specs.LinuxIDMapping
-	for line := range strings.Lines(w.read(name)) {
-		var m specs.LinuxIDMapping
-		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err == nil {
-			have = append(have, m)
-		}
-	}
+	have := parseIDMap(w.read(name))
 	byID := func(a, b specs.LinuxIDMapping) int { return int(int64(a.ContainerID) - int64(b.ContainerID)) }
 	want = slices.SortedFunc(slices.Values(want), byID)
 	slices.SortFunc(have, byID)
 	if !slices.Equal(have, want) {
 		w.differ(name, have, want)
 	}
+}
+
+// parseIDMap reads the kernel's uid_map or gid_map.
+func parseIDMap(text string) []specs.LinuxIDMapping {
+	var maps []specs.LinuxIDMapping
+	for line := range strings.Lines(text) {
+		var m specs.LinuxIDMapping
+		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err == nil {
+			maps = append(maps, m)
+		}
+	}
+	return maps
 }
 
 func (w *witness) namespaces(e *expectation) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
@@ -81,6 +82,7 @@ func explain(spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps
 	if err != nil {
 		return nil, err
 	}
+	y.Keyring, y.DeathSignal = keyring(settings.Name), unix.SIGKILL // as in the foreground
 	enter, err := p.enter(y)
 	if err != nil {
 		return nil, err

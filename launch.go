@@ -286,6 +286,9 @@ func (l *launch) makePlan(context.Context) error {
 		l.settings.Annotate(l.spec) // the range is in the Spec now
 		l.c.st.Userns = [2]uint32{first, n}
 	}
+	if l.o.Detach && (joins(l.spec, specs.UserNamespace) || joins(l.spec, specs.MountNamespace)) {
+		return fmt.Errorf("%w: a detached container that joins a user or mount namespace: its keeper would be inside (run it in the foreground, or as a service)", ErrUnsupported)
+	}
 	if l.o.Service && l.settings.Notify == "container" {
 		if err := passNotifySocket(l.spec); err != nil {
 			return err
@@ -512,6 +515,9 @@ func (l *launch) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.job != nil && filepath.Base(path) != l.plan.unit.Name {
+		return fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name)
+	}
 	switch {
 	case len(l.plan.unit.Payload) == 0:
 	case l.o.Service:
@@ -620,6 +626,18 @@ func (l *launch) attest(context.Context) error {
 	return attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
 }
 
+// joins says whether the container joins a namespace that exists.
+func joins(spec *specs.Spec, typ specs.LinuxNamespaceType) bool {
+	return slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == typ && n.Path != "" })
+}
+
+// mapsOf reads the id maps of a process's user namespace.
+func mapsOf(pid int) (uids, gids []specs.LinuxIDMapping, err error) {
+	u, err1 := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+	g, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/gid_map", pid))
+	return parseIDMap(string(u)), parseIDMap(string(g)), errors.Join(err1, err2)
+}
+
 // setRlimits sets the payload's limits. Where we lack the right to raise one
 // (no CAP_SYS_RESOURCE), strict = false goes on with our own.
 func (l *launch) setRlimits() error {
@@ -679,6 +697,11 @@ func (l *launch) expectProcess(cgroup string) (*expectation, error) {
 	var err error
 	if l.plan.made(specs.UserNamespace) {
 		e.uidMap, e.gidMap = linux.UIDMappings, linux.GIDMappings
+	} else if joins(l.spec, specs.UserNamespace) {
+		// That it is the right namespace is attested; its maps are its maker's.
+		if e.uidMap, e.gidMap, err = mapsOf(l.pid); err != nil {
+			return nil, err
+		}
 	}
 	if e.uid, err = mapOne(y.UID, e.uidMap); err != nil {
 		return nil, fmt.Errorf("user: %w", err)

@@ -230,7 +230,7 @@ func (c *Container) kill(ctx context.Context) error {
 		}
 		f.Close()
 	}
-	if c.st.Unit != "" && scope.Populated(c.st.Cgroup) {
+	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {
 		err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, unix.SIGKILL) })
 		if err != nil && !errors.Is(err, scope.ErrNoSuchUnit) {
 			errs = append(errs, err)
@@ -314,6 +314,13 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	}
 	if c.st == nil { // an unreadable record: the name alone tells the unit
 		c.st = &record{ID: c.id, Unit: scope.UnitName(c.id)}
+		err := c.withBus(ctx, func(conn *scope.Conn) (err error) {
+			c.st.Cgroup, err = conn.ControlGroup(ctx, c.st.Unit)
+			return ignore(err, scope.ErrNoSuchUnit)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	var errs []error
 	if c.st.Service && c.status() != Stopped {
@@ -340,11 +347,14 @@ func (c *Container) endUnit(ctx context.Context) error {
 	if c.st.Service || c.st.Unit == "" {
 		return nil
 	}
-	if c.st.Cgroup != "" {
-		unit := strings.TrimSuffix(c.st.Cgroup, "/payload")
-		if _, err := os.Stat(filepath.Join(scope.Mount(), unit)); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	// Without a cgroup the start did not come that far, and a unit of that name is
+	// somebody else's.
+	unit := strings.TrimSuffix(c.st.Cgroup, "/payload")
+	if unit == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(scope.Mount(), unit)); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return c.withBus(ctx, func(conn *scope.Conn) error { return ignore(conn.Stop(ctx, c.st.Unit), scope.ErrNoSuchUnit) })
 }

@@ -197,9 +197,10 @@ func (p *Program) LoopbackUp() {
 	p.Close(s)
 }
 
-// JoinKeyring gives the process a new session keyring.
-func (p *Program) JoinKeyring(name string) *Step {
-	return p.call(unix.SYS_KEYCTL, name, Imm(unix.KEYCTL_JOIN_SESSION_KEYRING), p.String(name))
+// JoinKeyring gives the process a new session keyring. It has no name: one made
+// before by somebody else, under a name we would use, would be shared.
+func (p *Program) JoinKeyring(object string) *Step {
+	return p.call(unix.SYS_KEYCTL, object, Imm(unix.KEYCTL_JOIN_SESSION_KEYRING), Imm(0))
 }
 
 // Prctl makes one prctl call; object says in words what for.

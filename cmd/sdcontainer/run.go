@@ -209,8 +209,14 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	timing := a.timing()
 	sigs := catch()
 	defer sigs.stop()
+	self, err1 := os.Executable() // not what PATH has: root executes it in the end
+	dir, err2 := filepath.Abs(a.rt.Dir)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
 	c, err := a.start(ctx, spec, s, sigs, sdcontainer.CreateOptions{
-		Stdin: s.in, Stdout: s.out, Stderr: s.err,
+		Cleanup: []string{self, "cleanup", "--run-dir", dir},
+		Stdin:   s.in, Stdout: s.out, Stderr: s.err,
 		Detach: o.detach, Service: o.unit, Timing: timing.add,
 		Remove: o.remove || o.unit, // systemd keeps how a service ended
 	}, o.name)

@@ -226,7 +226,7 @@ func TestThirdInterruptKills(t *testing.T) {
 		return
 	}
 	s := newScreen(t)
-	cmd := s.start(t, append(arena(t), "--", "sh", "-c", "echo ready; exec sleep 1000")...)
+	cmd := s.start(t, append(arena(t), "--", "sh", "-c", "trap '' INT; echo ready; exec sleep 1000")...)
 	s.see(t, "ready")
 	// Signals that come while one is pending are one signal.
 	for range 100 {

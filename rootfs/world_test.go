@@ -157,7 +157,7 @@ func hostTree(t *testing.T) string {
 func TestBindAttributes(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		dir := hostTree(t)
-		for d := dir; d != "/tmp"; d = filepath.Dir(d) {
+		for d := dir; d != os.TempDir(); d = filepath.Dir(d) {
 			if err := os.Chmod(d, 0o777); err != nil {
 				t.Fatal(err)
 			}

@@ -76,6 +76,9 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 		}
 	}
 	p := printer{a: a, o: o}
+	if !o.follow {
+		_ = syncJournal(ctx) // what has been written is wanted; without, what the journal has
+	}
 	if err := p.last(ctx, q); err != nil {
 		return err
 	}

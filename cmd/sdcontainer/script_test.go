@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 
 // TestSystemdScripts run containers, as root, where PID 1 is a systemd.
 func TestSystemdScripts(t *testing.T) {
-	if !sdtest.Inside(t) {
+	if !sdtest.InsideAll(t) {
 		return
 	}
 	testscript.Run(t, testscript.Params{

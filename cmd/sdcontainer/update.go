@@ -70,6 +70,7 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 		}
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "any property: `PROPERTY=VALUE`")
+	must(cmd.RegisterFlagCompletionFunc("set", completeProperties))
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if other, ok := aliases[name]; ok {
 			name = other
@@ -77,6 +78,16 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 		return pflag.NormalizedName(name)
 	})
 	return cmd
+}
+
+func completeProperties(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var all []string
+	for _, p := range scope.Properties {
+		if p.Live {
+			all = append(all, p.Name+"=")
+		}
+	}
+	return all, noFiles | cobra.ShellCompDirectiveNoSpace
 }
 
 // sizeProperty makes a property of a size, or its Scale variant of a share.

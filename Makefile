@@ -60,6 +60,7 @@ check-format:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt -w is needed on:"; echo "$$out"; exit 1; }
 
 check-vet: $(HELPER)
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 -run 'TestImportRule' .
@@ -108,7 +109,6 @@ bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, b
 	@$(GO) run ./test/bench $(BENCH)
 
 release-check: check test ## what a release needs on top of check and test
-	$(GO) mod tidy -diff
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 clean: ## remove what was built; the guests stay in the cache

@@ -317,6 +317,9 @@ func (v *VM) exec(ctx context.Context, c Command) (int, error) {
 	}
 }
 
+// Signal sends a signal to the running command's process group.
+func (v *VM) Signal(sig syscall.Signal) error { return v.out.SendJSON(wire.Signal, int(sig)) }
+
 func write(w io.Writer, p []byte) {
 	if w != nil {
 		_, _ = w.Write(p) // the reader of our output may leave early

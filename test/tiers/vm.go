@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -29,8 +30,12 @@ var vmPackages = []string{"./test/vm/guest", ".", "./caps", "./cmd/sdcontainer",
 // the examples from there.
 const sources = "/usr/src/sdcontainer"
 
-// hung is how long one package may take in a guest.
-const hung = 6 * time.Minute
+// A package that prints nothing for stuck is made to show its goroutines and end;
+// one that goes on for hung takes its guest with it.
+const (
+	stuck = 3 * time.Minute
+	hung  = 20 * time.Minute
+)
 
 // testBinary is a compiled test package.
 type testBinary struct {
@@ -187,7 +192,7 @@ func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) 
 
 // runIn runs one test binary in the guest and reads its results.
 func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBinary) error {
-	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - time.Minute).String()}
+	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - stuck).String()}
 	if o.run != "" {
 		args = append(args, "-test.run="+o.run)
 	}
@@ -209,12 +214,15 @@ func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBina
 	read := make(chan error, 1)
 	go func() { read <- r.read(out) }()
 	start := time.Now()
+	// SIGQUIT makes a Go program say where it is.
+	watched := &watched{to: in, timer: time.AfterFunc(stuck, func() { _ = vm.Signal(syscall.SIGQUIT) })} // a lost guest is noticed by Exec
+	defer watched.timer.Stop()
 	code, execErr := vm.Exec(ctx, sdtest.Command{
 		Request: wire.Request{
 			Args: args, Dir: path.Join(sources, b.dir),
 			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1", "TMPDIR=/var/tmp"},
 		},
-		Stdout: in, Stderr: in,
+		Stdout: watched, Stderr: watched,
 	})
 	err = errors.Join(execErr, in.Close(), <-read, converter.Wait())
 	end := event{Action: "pass", Package: b.pkg, Elapsed: time.Since(start).Seconds()}
@@ -223,6 +231,17 @@ func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBina
 	}
 	r.endPackage(end)
 	return err
+}
+
+// watched puts its timer off with each output.
+type watched struct {
+	to    io.Writer
+	timer *time.Timer
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.timer.Reset(stuck)
+	return w.to.Write(p)
 }
 
 // healthy asks whether the guest itself came through the tests.

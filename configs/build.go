@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -20,10 +21,10 @@ func (c *compiler) build() {
 	}
 	c.set = DefaultSettings()
 	c.set.Name, c.set.Source = name, c.source
-	c.set.Description = c.text("description")
+	c.set.Description = c.line("description")
 	c.set.Profile = get(c, "security.profile", ProfileApp)
 	c.spec = &specs.Spec{
-		Version: specs.Version, Hostname: c.hostname(name), Domainname: c.text("network.domainname"),
+		Version: specs.Version, Hostname: c.hostname(name), Domainname: c.line("network.domainname"),
 		Root: &specs.Root{}, Process: &specs.Process{}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}},
 	}
 	c.buildRoot()
@@ -49,16 +50,16 @@ func (c *compiler) name() string {
 	return name
 }
 
+const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
 // validName says whether a name can be part of file, host and unit names.
 func validName(name string) bool {
-	alnum := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
-	return name != "" && len(name) <= 63 && alnum(rune(name[0])) &&
-		!strings.ContainsFunc(name, func(r rune) bool { return !alnum(r) && r != '_' && r != '.' && r != '-' })
+	return name != "" && len(name) <= 63 && !strings.ContainsAny(name[:1], "_.-") && strings.Trim(name, nameLetters) == ""
 }
 
 // hostname is the container's name, unless given.
 func (c *compiler) hostname(name string) string {
-	h := c.text("network.hostname")
+	h := c.line("network.hostname")
 	private := get(c, "namespaces.uts", "private") == "private"
 	switch {
 	case !private && (c.has("network.hostname") || c.has("network.domainname")):
@@ -66,8 +67,8 @@ func (c *compiler) hostname(name string) string {
 	case h == "" && private:
 		h = name
 	}
-	if len(h) > 64 {
-		c.problem("network.hostname", "%q: want at most 64 bytes", h)
+	if private && (len(h) > 64 || strings.Trim(h, nameLetters) != "") && !c.wrong("network.hostname") && !c.wrong("name") {
+		c.problem("network.hostname", "%q: want at most 64 letters, digits, '_', '.' and '-'", h)
 	}
 	return h
 }
@@ -83,6 +84,15 @@ func (c *compiler) expanded(at, s string) string {
 
 // text is a string key with its specifiers expanded.
 func (c *compiler) text(at string) string { return c.expanded(at, get(c, at, "")) }
+
+// line is a text that becomes one line of a unit file, or a name of the kernel's.
+func (c *compiler) line(at string) string {
+	s := c.text(at)
+	if (strings.ContainsFunc(s, unicode.IsControl) || len(s) > 1024) && !c.wrong(at) {
+		c.problem(at, "%q: want at most 1024 bytes without control characters", s)
+	}
+	return s
+}
 
 // list is a list of strings with their specifiers expanded.
 func (c *compiler) list(at string) []string {
@@ -146,12 +156,9 @@ func (c *compiler) also(at, needs string) {
 func (c *compiler) buildLog() {
 	l := &c.set.Log
 	l.Driver = get(c, "log.driver", "journald")
-	l.Identifier = c.text("log.identifier")
+	l.Identifier = c.line("log.identifier")
 	l.StdoutLevel = get(c, "log.stdout_level", 6)
 	l.StderrLevel = get(c, "log.stderr_level", 3)
-	if strings.ContainsAny(l.Identifier, "\n") {
-		c.problem("log.identifier", "%q: want one line", l.Identifier)
-	}
 	for _, k := range sortedKeys(c.table("log.fields")) {
 		v, at := c.table("log.fields")[k].(string), join("log.fields", k)
 		if !journalField(k) {

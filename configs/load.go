@@ -24,6 +24,8 @@ type LoadOptions struct {
 	// Property says what is wrong with a unit property of systemd.scope and its value as
 	// GVariant text; nil accepts every one.
 	Property func(name, value string) error
+	// Mount says what is wrong with a [[mount]]; nil accepts every one.
+	Mount func(specs.Mount) error
 }
 
 // A Problem is one thing wrong with a configuration.

@@ -3,11 +3,14 @@
 package configs
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // TestTenMistakes keeps what check says of files that are wrong. Refresh with
@@ -57,5 +60,57 @@ func TestSyntaxErrors(t *testing.T) {
 		if len(got) != 1 || !strings.HasPrefix(got[0], "x.toml:"+want) || strings.Contains(got[0], "\n") {
 			t.Errorf("%q: %q, want %q", doc, got, want)
 		}
+	}
+}
+
+// What the kernel or systemd would refuse late is told early, at its place.
+func TestRefusedEarly(t *testing.T) {
+	for more, want := range map[string]string{
+		`description = "two\nlines"`:                                   "4:1: description: ",
+		`network.hostname = "a b"`:                                     "4:9: network.hostname: ",
+		`network.domainname = "a\tb"`:                                  "4:9: network.domainname: ",
+		`log.identifier = "a\u0001"`:                                   "4:5: log.identifier: ",
+		`systemd.slice = "a--b.slice"`:                                 "4:9: systemd.slice: ",
+		`systemd.slice = "web"`:                                        "4:9: systemd.slice: ",
+		`systemd.slice = ".slice"`:                                     "4:9: systemd.slice: ",
+		`systemd.slice = "a-.slice"`:                                   "4:9: systemd.slice: ",
+		`systemd.slice = ""`:                                           "4:9: systemd.slice: ",
+		`systemd.runtime_max = 0`:                                      "4:9: systemd.runtime_max: ",
+		`systemd.stop_timeout = "0s"`:                                  "4:9: systemd.stop_timeout: ",
+		`process.groups = [5, 70000]`:                                  "4:22: process.groups: ",
+		`security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`: "4:17: security.sysctl.net.ipv4.ping_group_range: ",
+		`security.sysctl."net.ipv4.ping_group_range" = "0 many"`:       "4:17: security.sysctl.net.ipv4.ping_group_range: ",
+	} {
+		if got := problemsOf(t, "x.toml", minimal+more); len(got) != 1 || !strings.HasPrefix(got[0], "x.toml:"+want) {
+			t.Errorf("%s: %q, want %s", more, got, want)
+		}
+	}
+	for _, more := range []string{
+		`systemd.slice = "-.slice"`, `systemd.slice = "a-b_c.slice"`, `network.hostname = "a_b.c-d"`, `process.groups = [65535]`,
+		`security.sysctl."net.ipv4.ping_group_range" = "0 65535"`, `systemd.stop_timeout = "infinity"`,
+		"userns.mode = 'none'\n" + `security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`,
+	} {
+		if got := problemsOf(t, "x.toml", minimal+more); len(got) > 0 {
+			t.Errorf("%s: %q", more, got)
+		}
+	}
+}
+
+// The caller's knowledge of mounts is told at the table; not of one that is wrong already.
+func TestMountsAreChecked(t *testing.T) {
+	dir := write(t, "x.toml", minimal+"[[mount]]\nsource = '/a'\ntarget = '/a'\n\n[[mount]]\nsource = '/b'\ntarget = '/b'\n"+
+		"[[mount]]\nsource = '/c'\ntarget = '/c'\nsize = 5\n")
+	o := LoadOptions{Mount: func(m specs.Mount) error {
+		if m.Source != "/a" {
+			return errors.New("not this one")
+		}
+		return nil
+	}}
+	var got []string
+	for _, p := range o.Check(filepath.Join(dir, "x.toml")) {
+		got = append(got, strings.TrimPrefix(p.String(), dir+"/"))
+	}
+	if diff := cmp.Diff([]string{"x.toml:8:1: mount: not this one", `x.toml:14:1: mount.size: does not go with type "bind"`}, got); diff != "" {
+		t.Error(diff)
 	}
 }

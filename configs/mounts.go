@@ -25,12 +25,29 @@ func (c *compiler) buildMounts() {
 			c.problem(at+"target", "%q: is the target of another [[mount]] already", m.Destination)
 		}
 		seen[m.Destination] = true
+		c.checkMount(i, m)
 		// In the place of a default one: what lies below that stays on top of it.
 		if i := slices.IndexFunc(c.spec.Mounts, func(d specs.Mount) bool { return d.Destination == m.Destination }); i >= 0 {
 			c.spec.Mounts[i] = m
 			continue
 		}
 		c.spec.Mounts = append(c.spec.Mounts, m)
+	}
+}
+
+// checkMount asks the caller, who knows every option of every filesystem.
+func (c *compiler) checkMount(i int, m specs.Mount) {
+	at := index("mount", i)
+	if c.o.Mount == nil {
+		return
+	}
+	for key := range c.bad {
+		if strings.HasPrefix(key, at+".") {
+			return
+		}
+	}
+	if err := c.o.Mount(m); err != nil {
+		c.problem(at, "%v", err)
 	}
 }
 

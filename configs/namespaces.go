@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,26 +67,27 @@ func (c *compiler) buildUserns() {
 	c.mapped()
 }
 
-// mapped reports a user that is a number and has none in the user namespace.
+// mapped reports ids that the user namespace does not have. Names wait for the
+// container's files.
 func (c *compiler) mapped() {
-	u := c.spec.Process.User
-	if u.Username != "" {
-		return
-	}
-	in := func(id uint32, maps []specs.LinuxIDMapping) bool {
-		if c.set.AutoUserns > 0 {
-			return id < c.set.AutoUserns
-		}
-		for _, m := range maps {
-			if id >= m.ContainerID && id-m.ContainerID < m.Size {
-				return true
-			}
-		}
-		return len(maps) == 0
-	}
-	if !in(u.UID, c.spec.Linux.UIDMappings) || !in(u.GID, c.spec.Linux.GIDMappings) {
+	l, u := c.spec.Linux, c.spec.Process.User
+	if u.Username == "" && (!c.isMapped(u.UID, l.UIDMappings) || !c.isMapped(u.GID, l.GIDMappings)) {
 		c.problem("process.user", "%d:%d: is not among the ids of the user namespace", u.UID, u.GID)
 	}
+	for i, gid := range u.AdditionalGids {
+		if !c.isMapped(gid, l.GIDMappings) {
+			c.problem(index("process.groups", i), "%d: is not among the ids of the user namespace", gid)
+		}
+	}
+}
+
+func (c *compiler) isMapped(id uint32, maps []specs.LinuxIDMapping) bool {
+	if c.set.AutoUserns > 0 {
+		return id < c.set.AutoUserns
+	}
+	return len(maps) == 0 || slices.ContainsFunc(maps, func(m specs.LinuxIDMapping) bool {
+		return id >= m.ContainerID && id-m.ContainerID < m.Size
+	})
 }
 
 func (c *compiler) idMap(at string) []specs.LinuxIDMapping {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -161,6 +162,21 @@ func (c *compiler) buildSysctl() {
 			c.spec.Linux.Sysctl = map[string]string{}
 		}
 		c.spec.Linux.Sysctl[k] = c.expanded(at, c.table("security.sysctl")[k].(string))
+		if name == "net.ipv4.ping_group_range" {
+			c.pingGroups(at, c.spec.Linux.Sysctl[k])
+		}
+	}
+}
+
+// pingGroups reports groups the user namespace does not have: the kernel would
+// say no more than EINVAL.
+func (c *compiler) pingGroups(at, value string) {
+	for _, f := range strings.Fields(value) {
+		n, err := strconv.ParseUint(f, 10, 32)
+		if err != nil || get(c, "userns.mode", "auto") != "none" && !c.isMapped(uint32(n), c.spec.Linux.GIDMappings) {
+			c.problem(at, "%q: want two groups of the user namespace, like \"0 65535\"", value)
+			return
+		}
 	}
 }
 

@@ -22,12 +22,17 @@ var lists = []struct{ key, section, directive string }{
 func (c *compiler) buildUnit() {
 	s := &c.set
 	s.Slice = c.text("systemd.slice")
-	if s.Slice != "" && (!strings.HasSuffix(s.Slice, ".slice") || strings.HasPrefix(s.Slice, "-") || strings.ContainsAny(s.Slice, "/ \n")) {
-		c.problem("systemd.slice", `%q: want a name like "web.slice"`, s.Slice)
+	if c.has("systemd.slice") && !validSlice(s.Slice) && !c.wrong("systemd.slice") {
+		c.problem("systemd.slice", `%q: want a name like "web.slice" of letters, digits, '_', '.' and single '-'`, s.Slice)
 	}
 	s.Strict = get(c, "systemd.strict", true)
 	s.Notify = get(c, "systemd.notify", "started")
 	s.StopTimeout = get(c, "systemd.stop_timeout", DefaultStopTimeout)
+	for _, k := range []string{"systemd.stop_timeout", "systemd.runtime_max"} {
+		if c.has(k) && get(c, k, maxSpan) < time.Millisecond {
+			c.problem(k, `want at least "1ms": systemd takes 0 for no limit`)
+		}
+	}
 	sections := map[string]*map[string][]string{"unit": &s.Unit, "service": &s.Service, "install": &s.Install}
 	for _, name := range sortedKeys(sections) {
 		*sections[name] = maps.Clone(get(c, "systemd."+name, map[string][]string(nil)))
@@ -60,6 +65,15 @@ func (c *compiler) buildUnit() {
 	if d := get(c, "systemd.runtime_max", maxSpan); d != maxSpan {
 		c.property("systemd.runtime_max", "RuntimeMaxUSec", fmt.Sprintf("uint64 %d", d.Microseconds()))
 	}
+}
+
+// validSlice says whether systemd takes the name. Single dashes nest: a-b.slice is in a.slice.
+func validSlice(name string) bool {
+	base, ok := strings.CutSuffix(name, ".slice")
+	if base == "-" { // the root's
+		return ok
+	}
+	return ok && base != "" && len(name) < 256 && strings.Trim(base, nameLetters+`:\`) == "" && !strings.Contains("-"+base+"-", "--")
 }
 
 // startLimit understands "5/10s": starts in a time.

@@ -29,7 +29,7 @@ The exit status is 1 when there is a problem. --json prints an array for editors
 		RunE: func(_ *cobra.Command, args []string) error {
 			problems := []configs.Problem{}
 			for _, file := range args {
-				found := checkFile(findConfig(file))
+				found := sdcontainer.Check(findConfig(file))
 				problems = append(problems, found...)
 				if len(found) == 0 && !asJSON {
 					if err := a.println(file + ": ok"); err != nil {
@@ -42,26 +42,6 @@ The exit status is 1 when there is a problem. --json prints an array for editors
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// checkFile is everything wrong with a configuration. What only compiling it to
-// programs and unit shows has no place in the file.
-func checkFile(path string) []configs.Problem {
-	problems := configs.Check(path)
-	if len(problems) > 0 {
-		return problems
-	}
-	spec, err := configs.Load(path, configs.LoadOptions{})
-	if err == nil {
-		_, err = sdcontainer.Explain(spec)
-	}
-	if err == nil {
-		return nil
-	}
-	for _, e := range lines(err) {
-		problems = append(problems, configs.Problem{File: path, Msg: e.Error()})
-	}
-	return problems
 }
 
 func (a *app) report(problems []configs.Problem, asJSON bool) error {

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// Check lists everything that is wrong with the configuration at path: what reading it
+// shows and what compiling it to programs and unit shows. Nothing is started, and no rights
+// are needed.
+func Check(path string) []configs.Problem {
+	o := configs.LoadOptions{Property: checkProperty, Mount: checkMount}
+	problems := o.Check(path)
+	if len(problems) > 0 {
+		return problems
+	}
+	spec, err := configs.Load(path, configs.LoadOptions{})
+	if err == nil {
+		_, err = Explain(spec)
+	}
+	// What has no place in the file is about the file as a whole.
+	for _, e := range flat(err) {
+		problems = append(problems, configs.Problem{File: path, Msg: e.Error()})
+	}
+	return problems
+}
+
+// flat is every error of a joined one.
+func flat(err error) (list []error) {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, e := range joined.Unwrap() {
+		list = append(list, flat(e)...)
+	}
+	return list
+}
+
+func checkProperty(name, value string) error {
+	_, err := scope.Plan(&specs.Spec{}, configs.Settings{Name: "check", UnitProperties: map[string]string{name: value}})
+	return err
+}
+
+// checkMount tells without the number and target of the mount: the place says which.
+func checkMount(m specs.Mount) error {
+	_, err := rootfs.Binds(&specs.Spec{Mounts: []specs.Mount{m}})
+	for range 2 {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner
+		}
+	}
+	return err
+}

@@ -222,6 +222,9 @@ func (a *app) load(name string) (*sdcontainer.Container, error) {
 			return other, nil
 		}
 	}
+	if unit, dropIn := unitPaths(unitDir, name); fileExists(unit) || fileExists(dropIn) {
+		return nil, hinted{err, "it is a service that does not run: systemctl status " + serviceName(name)}
+	}
 	return nil, err
 }
 

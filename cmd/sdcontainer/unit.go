@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/journal"
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -26,7 +27,9 @@ const (
 	// templateUnit is the unit that packages ship for containers as services.
 	templateUnit = "sdcontainer@.service"
 	dropInName   = "50-sdcontainer.conf"
-	madeByUs     = "# Made by sdcontainer "
+	// controlDir is where systemd keeps what is set on a unit until a reboot.
+	controlDir = "/run/systemd/system.control"
+	madeByUs   = "# Made by sdcontainer "
 )
 
 // templateDirs are where systemd finds shipped units.
@@ -211,6 +214,7 @@ func (a *app) activate(ctx context.Context, unit string, o installOptions) error
 	if err := systemctl(ctx, "daemon-reload"); err != nil {
 		return err
 	}
+	began := time.Now()
 	var todo []string
 	for _, step := range []struct {
 		wanted bool
@@ -221,7 +225,7 @@ func (a *app) activate(ctx context.Context, unit string, o installOptions) error
 			continue
 		}
 		if err := systemctl(ctx, step.verb, unit); err != nil {
-			return err
+			return errors.Join(append([]error{err}, complaints(ctx, unit, began)...)...)
 		}
 	}
 	if len(todo) > 0 && isTerminal(a.stderr) {
@@ -230,12 +234,26 @@ func (a *app) activate(ctx context.Context, unit string, o installOptions) error
 	return nil
 }
 
+// complaints are what a unit wrote since it began to fail: systemctl only says where to look.
+func complaints(ctx context.Context, unit string, since time.Time) (errs []error) {
+	_ = syncJournal(ctx) // without, what the journal has
+	q := journal.Query{Match: []string{"_SYSTEMD_UNIT=" + unit}, Since: fmt.Sprintf("@%d", since.Unix())}
+	for e, err := range journal.Read(ctx, q) {
+		if err != nil {
+			return errs
+		}
+		errs = append(errs, fmt.Errorf("%s: %s", unit, e.Message()))
+	}
+	const enough = 5
+	return errs[max(0, len(errs)-enough):]
+}
+
 func systemctl(ctx context.Context, args ...string) error {
 	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
 	if err == nil {
 		return nil
 	}
-	text := strings.TrimSpace(string(out))
+	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if text == "" {
 		text = err.Error()
 	}
@@ -330,6 +348,10 @@ func (a *app) uninstall(ctx context.Context, name, dir string) error {
 	}
 	if dir != unitDir {
 		return nil
+	}
+	// What update changed would else meet the next unit of that name, until a reboot.
+	if err := os.RemoveAll(filepath.Join(controlDir, serviceName(name)+".d")); err != nil {
+		return err
 	}
 	_ = systemctl(ctx, "reset-failed", serviceName(name)) // it need not have failed
 	return systemctl(ctx, "daemon-reload")

@@ -156,6 +156,7 @@ func (l *launch) check(context.Context) (err error) {
 	if l.settings, err = configs.SettingsOf(l.spec); err != nil {
 		return err
 	}
+	//lint:ignore SA1019 engines still write prestart hooks
 	if h := l.spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 {
 		return fmt.Errorf("%w yet: hooks other than createContainer", ErrUnsupported)
 	}

@@ -84,6 +84,8 @@ GENERATED = docs/ordering.md docs/reference docs/man configs/schema internal/sec
 
 docs: bin/sdcontainer ## regenerate the generated pages
 	$(GO) generate ./...
+	$(GO) test -count=1 -run '^TestOrderingPage$$' . -update
+	$(GO) test -count=1 -run '^TestReference$$' ./scope -update
 
 test: bin/sdcontainer stage $(SDVM) ## every tier; TIERS=pure,root RUN=TestX to choose
 	@test/deps.sh qemu-system-x86 mmdebstrap e2fsprogs xz-utils busybox-static dbus systemd debian-archive-keyring iproute2

@@ -128,6 +128,8 @@ func hints() []known {
 		{sdcontainer.ErrExist, "sdcontainer rm -f NAME removes it; --name gives the new one another name"},
 		{sdcontainer.ErrNotExist, "sdcontainer ps -a lists the containers there are"},
 		{sdcontainer.ErrRunning, "sdcontainer stop NAME stops it first; rm -f kills it"},
+		{sdcontainer.ErrNotRunning, "sdcontainer ps -a says how it ended"},
+		{sdcontainer.ErrExitUnknown, "nobody was there to see it: its keeper was killed, or the machine went down"},
 		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
 		{sdcontainer.ErrNotFound, "the path is one inside the container's rootfs"},
 		{sdcontainer.ErrNotExecutable, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"},

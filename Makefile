@@ -114,7 +114,7 @@ release-check: check test ## what a release needs on top of check and test
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 clean: ## remove what was built; the guests stay in the cache
-	rm -rf bin nsexec/bin
+	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
 .PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench release-check clean FORCE

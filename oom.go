@@ -4,6 +4,8 @@ package sdcontainer
 
 import (
 	"os"
+	"path"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -20,13 +22,24 @@ type oomWatch struct {
 
 	kills uint64
 	known bool
+	lost  bool // the cgroup was gone before the last look
+
+	// slice is memory.events of the cgroup above, which outlives ours and counts
+	// what happens below; before is its count at the start, above what came since.
+	slice         *os.File
+	before, above uint64
 }
 
-// watchOOM watches memory.events; nil is a cgroup without a memory controller.
-func watchOOM(events *os.File) (*oomWatch, error) {
+// watchOOM watches memory.events of a cgroup; nil is one without a memory controller.
+func watchOOM(events *os.File, cgroup string) (*oomWatch, error) {
 	w := &oomWatch{events: events}
 	if events == nil {
 		return w, nil
+	}
+	above := path.Dir(strings.TrimSuffix(cgroup, "/payload"))
+	if f, err := scope.OpenEvents(above); err == nil { // the root has none
+		w.slice = f
+		w.before, _ = scope.OOMKills(f)
 	}
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
@@ -55,14 +68,33 @@ func watchOOM(events *os.File) (*oomWatch, error) {
 func (w *oomWatch) read() {
 	if n, ok := scope.OOMKills(w.events); ok {
 		w.kills, w.known = n, true
+	} else {
+		w.lost = true
 	}
 }
 
-// end stops watching and says how many processes were killed, if anybody knows.
-func (w *oomWatch) end() (kills uint64, known bool) {
-	if w.stop != nil {
-		_ = w.stop.Close() // nothing was written
-		w.ended.Wait()
+// end stops watching and takes the last look at the slice.
+func (w *oomWatch) end() {
+	if w.stop == nil {
+		return
+	}
+	_ = w.stop.Close() // nothing was written
+	w.ended.Wait()
+	if w.slice == nil {
+		return
+	}
+	defer w.slice.Close()
+	if after, ok := scope.OOMKills(w.slice); ok && after > w.before {
+		w.above = after - w.before
+	}
+}
+
+// result says how many processes were killed, if anybody knows, when the payload
+// ended with ws. Where systemd was faster than our last look and the payload was
+// killed, what the slice counted in the meantime stands in.
+func (w *oomWatch) result(ws unix.WaitStatus) (kills uint64, known bool) {
+	if w.lost && w.above > 0 && ws.Signaled() && ws.Signal() == unix.SIGKILL {
+		return max(w.kills, w.above), true
 	}
 	return w.kills, w.known
 }

@@ -102,13 +102,13 @@ func (l *launch) handOver(ctx context.Context) error {
 // reap waits for the payload of a foreground run, whose parent we are, and
 // writes down how it ended.
 func (l *launch) reap(ctx context.Context) (Exit, error) {
-	watch, err := watchOOM(l.events)
+	watch, err := watchOOM(l.events, l.c.st.Cgroup)
 	if err != nil {
 		return Exit{}, err
 	}
 	err = kernel.WaitReadable(ctx, l.pidfd)
 	// Before the zombie is reaped: systemd removes the cgroup soon after.
-	oom, known := watch.end()
+	watch.end()
 	if err != nil {
 		return Exit{}, err
 	}
@@ -123,6 +123,7 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 		}
 		break
 	}
+	oom, known := watch.result(ws)
 	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}
 	l.c.start = nil
 	closeAll([]*os.File{l.pidfd, l.events})

@@ -41,6 +41,11 @@ func (l *launch) release(ctx context.Context) error {
 	if err := l.c.write(); err != nil {
 		return err
 	}
+	if l.o.Service {
+		if err := l.handOver(ctx); err != nil {
+			return err
+		}
+	}
 	if err := l.helper.Answer(l.last, nil); err != nil {
 		return err
 	}
@@ -48,11 +53,6 @@ func (l *launch) release(ctx context.Context) error {
 		return execError(err)
 	}
 	l.timing("exec")
-	if l.o.Service {
-		if err := l.handOver(ctx); err != nil {
-			return err
-		}
-	}
 	if l.o.Detach {
 		if err := l.bus.StartKeeper(ctx, uint32(l.helper.Pid)); err != nil {
 			return err
@@ -86,10 +86,22 @@ func execError(err error) error {
 	return err
 }
 
-// handOver makes the payload the main process of the service we run in.
+// handOver makes the init the main process of the service we run in, one step
+// before it executes the payload.
+//
+// Order: before exec: of a payload that ends at once, PID 1 would reap the status
+// without knowing whose it was.
 func (l *launch) handOver(ctx context.Context) error {
 	// Order: before systemd hears of it, the init must be PID 1's child: see compileSpawn.
-	if err := l.helper.Close(); err != nil {
+	aside, err := kernel.Pidfd(l.helper.Pid)
+	if err != nil {
+		return err
+	}
+	defer aside.Close()
+	if err := l.helper.Keeper().Close(); err != nil {
+		return err
+	}
+	if err := kernel.WaitReadable(ctx, aside); err != nil {
 		return err
 	}
 	lines := []string{fmt.Sprintf("MAINPID=%d", l.pid)}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // names has every capability at its number (capabilities(7)).
@@ -87,36 +89,11 @@ func nearest(name string) string {
 	}
 	best, least := "", 1<<30
 	for _, known := range names {
-		if d := distance(name, known, least); d < least {
+		if d := configs.EditDistance(name, known, least); d < least {
 			best, least = known, d
 		}
 	}
 	return best
-}
-
-// distance counts the letters to change, add or leave out between a and b; from
-// limit on it does not matter by how much.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Sets are the five capability sets of a process.

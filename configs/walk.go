@@ -164,29 +164,34 @@ func nearest(s string, words []string) string {
 	best, at := len(s)/3+2, ""
 	sort.Strings(words)
 	for _, w := range words {
-		if d := distance(s, w); d < best {
+		if d := EditDistance(s, w, best); d < best {
 			best, at = d, w
 		}
 	}
 	return at
 }
 
-// distance is the number of edits between two words (Levenshtein).
-func distance(a, b string) int {
+// EditDistance is the number of letters to change, add or leave out between a and
+// b (Levenshtein), or limit when there are that many or more.
+func EditDistance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		last := row[0]
+		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := last
+			change := diagonal
 			if a[i] != b[j] {
-				cost = 1 + min(last, row[j], row[j+1])
+				change++
 			}
-			last, row[j+1] = row[j+1], cost
+			diagonal = row[j+1]
+			row[j+1] = min(change, diagonal+1, row[j]+1)
 		}
 	}
-	return row[len(b)]
+	return min(row[len(b)], limit)
 }

@@ -5,6 +5,8 @@ package scope
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // spellings are names of unit files, and of cgroup v1, with the property to use.
@@ -24,7 +26,7 @@ func unknownProperty(name string) error {
 	}
 	best, distance := "", 4
 	for _, p := range Properties {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(p.Name), distance); d < distance {
+		if d := configs.EditDistance(strings.ToLower(name), strings.ToLower(p.Name), distance); d < distance {
 			best, distance = p.Name, d
 		}
 	}
@@ -32,28 +34,4 @@ func unknownProperty(name string) error {
 		return fmt.Errorf("property %q: unknown (did you mean %s?)", name, best)
 	}
 	return fmt.Errorf("property %q: not one of a scope (docs/reference/properties.md lists them)", name)
-}
-
-// editDistance is the number of letters to change, or limit when there are more.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, diagonal+1, row[j]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }

@@ -135,15 +135,6 @@ func OOMKills(events *os.File) (uint64, bool) {
 	return kills, ok
 }
 
-// OpenDir opens the directory of the cgroup, as for CLONE_INTO_CGROUP.
-func OpenDir(cgroup string) (*os.File, error) {
-	fd, err := unix.Open(dir(cgroup), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir(cgroup), Err: err}
-	}
-	return os.NewFile(uintptr(fd), dir(cgroup)), nil
-}
-
 // readFlat reads a file of lines "key number".
 func readFlat(file string) (map[string]uint64, error) {
 	b, err := os.ReadFile(file)

@@ -63,7 +63,7 @@ func fileValue(i Info, v any) string {
 		}
 		return "0"
 	case []byte:
-		return formatSet(v)
+		return FormatSet(v)
 	case uint64:
 		if v == Infinity {
 			return "max"
@@ -76,8 +76,8 @@ func fileValue(i Info, v any) string {
 	return fmt.Sprint(v)
 }
 
-// formatSet writes a mask as the kernel does: "0-3,8".
-func formatSet(mask []byte) string {
+// FormatSet writes a mask of CPUs or nodes as the kernel does: "0-3,8".
+func FormatSet(mask []byte) string {
 	var parts []string
 	has := func(n int) bool { return n < len(mask)*8 && mask[n/8]&(1<<(n%8)) != 0 }
 	for n := 0; n < len(mask)*8; n++ {

@@ -36,7 +36,7 @@ func spell(p scope.Property) (name string, values []string, err error) {
 	case uint64:
 		return name, []string{number(info, v)}, nil
 	case []byte:
-		return name, []string{set(v)}, nil
+		return name, []string{scope.FormatSet(v)}, nil
 	case []string:
 		if strings.HasSuffix(name, "FilterPath") { // a path a line, not words
 			values, err = each(v, text)
@@ -149,27 +149,6 @@ func percent(fraction float64) string {
 		permyriad = 1
 	}
 	return strconv.FormatFloat(permyriad/100, 'f', -1, 64) + "%"
-}
-
-// set writes a bit mask as a list of numbers and ranges.
-func set(mask []byte) string {
-	var out []string
-	has := func(i int) bool { return i < 8*len(mask) && mask[i/8]&(1<<(i%8)) != 0 }
-	for i := 0; i < 8*len(mask); i++ {
-		if !has(i) {
-			continue
-		}
-		first := i
-		for has(i + 1) {
-			i++
-		}
-		if first == i {
-			out = append(out, strconv.Itoa(i))
-		} else {
-			out = append(out, fmt.Sprintf("%d-%d", first, i))
-		}
-	}
-	return strings.Join(out, ",")
 }
 
 // signalName is systemd's name of a signal; real-time ones count from SIGRTMIN.

@@ -74,9 +74,6 @@ func Require(t testing.TB, caps ...Cap) {
 	}
 }
 
-// Has tells whether a capability is there, for conditions of scripts.
-func Has(c Cap) bool { return c.probe() == nil }
-
 func (c Cap) probe() error {
 	switch c {
 	case Root:

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// attest sets the limits only we may set, and compares the init with what was
+// compiled. It can do nothing more by itself: it waits for our answer.
+func (l *launch) attest(context.Context) error {
+	// Order: last before exec: the init itself may need more files than the payload.
+	if err := l.setRlimits(); err != nil {
+		return err
+	}
+	e, err := l.expect()
+	if err != nil {
+		return err
+	}
+	return attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
+}
+
+// joins says whether the container joins a namespace that exists.
+func joins(spec *specs.Spec, typ specs.LinuxNamespaceType) bool {
+	return slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == typ && n.Path != "" })
+}
+
+// mapsOf reads the id maps of a process's user namespace.
+func mapsOf(pid int) (uids, gids []specs.LinuxIDMapping, err error) {
+	u, err1 := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+	g, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/gid_map", pid))
+	return parseIDMap(string(u)), parseIDMap(string(g)), errors.Join(err1, err2)
+}
+
+// expect says, from the Spec, what must be true of the init now.
+func (l *launch) expect() (*expectation, error) {
+	e, err := l.expectProcess(l.c.st.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	e.rootRO, e.shared = l.spec.Root.Readonly, sharesMounts(l.spec)
+	e.masked, e.readonly = l.spec.Linux.MaskedPaths, l.spec.Linux.ReadonlyPaths
+	for _, k := range namespaceKinds {
+		if l.plan.made(k.typ) {
+			e.newNS = append(e.newNS, k.kind)
+		}
+	}
+	for _, j := range l.plan.joins {
+		if e.joinedNS[j.kind], err = namespaceOf(j); err != nil {
+			return nil, err
+		}
+	}
+	e.limits, err = l.expectLimits()
+	return e, err
+}
+
+// expectProcess is what holds for any process of the container.
+func (l *launch) expectProcess(cgroup string) (*expectation, error) {
+	y, linux := l.who, l.spec.Linux
+	e := &expectation{
+		caps:       [5]uint64{uint64(y.Inheritable), uint64(y.Permitted), uint64(y.Effective), uint64(y.Bounding), uint64(y.Ambient)},
+		noNewPrivs: l.spec.Process.NoNewPrivileges, seccomp: l.plan.filter != nil,
+		umask: 0o022, joinedNS: map[string]string{}, cgroup: cgroup,
+		rlimits: map[int][2]uint64{}, oomScore: l.spec.Process.OOMScoreAdj,
+	}
+	if u := l.spec.Process.User.Umask; u != nil {
+		e.umask = *u
+	}
+	var err error
+	if l.plan.made(specs.UserNamespace) {
+		e.uidMap, e.gidMap = linux.UIDMappings, linux.GIDMappings
+	} else if joins(l.spec, specs.UserNamespace) {
+		// That it is the right namespace is attested; its maps are its maker's.
+		if e.uidMap, e.gidMap, err = mapsOf(l.pid); err != nil {
+			return nil, err
+		}
+	}
+	if e.uid, err = mapOne(y.UID, e.uidMap); err != nil {
+		return nil, fmt.Errorf("user: %w", err)
+	}
+	if e.gid, err = mapOne(y.GID, e.gidMap); err != nil {
+		return nil, fmt.Errorf("group: %w", err)
+	}
+	for _, g := range y.Groups {
+		m, err := mapOne(g, e.gidMap)
+		if err != nil {
+			return nil, fmt.Errorf("groups: %w", err)
+		}
+		e.groups = append(e.groups, m)
+	}
+	for _, r := range y.Rlimits {
+		e.rlimits[r.Resource] = [2]uint64{r.Soft, r.Hard}
+	}
+	return e, nil
+}
+
+// namespaceOf is the text a link in /proc/PID/ns has for a joined namespace.
+func namespaceOf(j join) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(j.path, &st); err != nil {
+		return "", &os.PathError{Op: "stat", Path: j.path, Err: err}
+	}
+	return fmt.Sprintf("%s:[%d]", j.kind, st.Ino), nil
+}
+
+// expectLimits are the files of the cgroup that hold the unit's limits. A missing controller is an error, or with
+// strict = false a warning.
+func (l *launch) expectLimits() ([]scope.Limit, error) {
+	// Limits belong to the unit: of payload/, to the cgroup above.
+	unit := filepath.Join(scope.Mount(), l.c.st.Cgroup)
+	own := scope.Limits(l.plan.unit)
+	if filepath.Base(unit) == "payload" {
+		for i := range own {
+			own[i].File = filepath.Join("..", own[i].File)
+		}
+		own = append(own, scope.PayloadLimits(l.plan.unit)...)
+	}
+	var have []scope.Limit
+	var errs []error
+	for _, limit := range own {
+		_, err := os.Stat(filepath.Join(unit, limit.File))
+		if !errors.Is(err, fs.ErrNotExist) {
+			have = append(have, limit)
+			continue
+		}
+		missing := fmt.Errorf("%w: %s: the cgroup has no %s: its controller is missing (strict = false goes without)",
+			ErrUnsupported, limit.Property, filepath.Base(limit.File))
+		if l.settings.Strict {
+			errs = append(errs, missing)
+		} else {
+			l.c.rt.warn(missing.Error())
+		}
+	}
+	return have, errors.Join(errs...)
+}
+
+// sharesMounts says whether the Spec itself asks for mounts that propagate.
+func sharesMounts(spec *specs.Spec) bool {
+	shares := func(o string) bool {
+		o = strings.TrimPrefix(o, "r")
+		return o == "shared" || o == "slave"
+	}
+	return shares(spec.Linux.RootfsPropagation) || slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
+		return slices.ContainsFunc(m.Options, shares)
+	})
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// record writes down that the container is complete.
+func (l *launch) record(ctx context.Context) error {
+	if l.o.Detach {
+		if err := l.prepareKeeper(ctx); err != nil {
+			return err
+		}
+	}
+	l.c.st.Phase = Created
+	return l.c.write()
+}
+
+// prepareKeeper gives the keeper what it watches, and leaves it waiting to be
+// told to stay.
+func (l *launch) prepareKeeper(ctx context.Context) error {
+	k := l.helper.Keeper()
+	e, err := k.Next(ctx)
+	if err != nil {
+		return err
+	}
+	if e.Kind != nsexec.Synced || e.ID != syncEvents {
+		return fmt.Errorf("keeper: unexpected %s %#x", e.Kind, e.ID)
+	}
+	events := l.events
+	if events == nil {
+		// No memory controller: something that never has an event.
+		if events, err = os.Open(os.DevNull); err != nil {
+			return err
+		}
+		defer events.Close()
+	}
+	if err := k.Answer(e, events); err != nil {
+		return err
+	}
+	if l.keeping, err = k.Next(ctx); err != nil {
+		return err
+	}
+	if l.keeping.Kind != nsexec.Keeping {
+		return fmt.Errorf("keeper: unexpected %s, want keeping", l.keeping.Kind)
+	}
+	return nil
+}
+
+// cleanupCommand is what the keeper becomes in the end.
+func (l *launch) cleanupCommand() ([]string, error) {
+	l.cleanup = l.o.Cleanup
+	if l.cleanup == nil {
+		exe, err := exec.LookPath("sdcontainer")
+		if err != nil {
+			return nil, fmt.Errorf("a detached container needs a cleanup command: %w (install sdcontainer, or set CreateOptions.Cleanup)", err)
+		}
+		l.cleanup = []string{exe, "cleanup", "--run-dir", l.c.rt.dir()}
+	}
+	return append(slices.Clone(l.cleanup), l.c.id), nil
+}

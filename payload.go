@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/caps"
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+)
+
+// find looks in the container's own files for who the payload is and what it
+// executes, while systemd makes the unit.
+func (l *launch) find(context.Context) error {
+	root, err := openRoot(l.pid)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if l.who, err = findPayload(root, l.spec.Process, l.spec.Linux); err != nil {
+		return err
+	}
+	l.who.Keyring = keyring(l.c.id)
+	if l.who.DeathSignal, err = l.deathSignal(); err != nil {
+		return err
+	}
+	if l.become, err = l.plan.enter(l.who); err != nil {
+		return err
+	}
+	return l.c.writeSpec(l.spec)
+}
+
+// enter has the init become that, one step before exec.
+func (l *launch) enter(ctx context.Context) error {
+	if err := l.helper.Send(l.become); err != nil {
+		return err
+	}
+	return l.until(ctx, nsexec.Synced, syncReady)
+}
+
+// keyring names the session keyring of a container's processes: the caller's is never theirs.
+func keyring(id string) string { return "sdcontainer:" + id }
+
+// deathSignal is what the payload gets when its parent dies. In the foreground that is us:
+// without us nobody would clean up.
+func (l *launch) deathSignal() (unix.Signal, error) {
+	switch {
+	case l.settings.ParentDeathSignal != "":
+		return configs.ParseSignal(l.settings.ParentDeathSignal)
+	case l.c.st.Foreground:
+		return unix.SIGKILL, nil
+	}
+	return 0, nil
+}
+
+// findPayload finds the user and the executable of p in the container's files.
+func findPayload(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Payload, error) {
+	passwd, err := readOptional(root, "/etc/passwd")
+	if err != nil {
+		return nil, err
+	}
+	group, err := readOptional(root, "/etc/group")
+	if err != nil {
+		return nil, err
+	}
+	who, err := caps.Resolve(bytes.NewReader(passwd), bytes.NewReader(group), p.User)
+	if err != nil {
+		return nil, err
+	}
+	y, err := caps.Plan(p, linux, who)
+	if err != nil {
+		return nil, err
+	}
+	y.Path, err = lookPath(root, cmp.Or(p.Cwd, "/"), p.Args[0], y.Env)
+	return y, err
+}
+
+// setRlimits sets the payload's limits. Where we lack the right to raise one
+// (no CAP_SYS_RESOURCE), strict = false goes on with our own.
+func (l *launch) setRlimits() error {
+	for i, r := range l.who.Rlimits {
+		err := kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard)
+		if errors.Is(err, unix.EPERM) && !l.settings.Strict {
+			var own unix.Rlimit
+			if err := unix.Getrlimit(r.Resource, &own); err != nil {
+				return os.NewSyscallError("getrlimit", err)
+			}
+			r.Soft, r.Hard = min(r.Soft, own.Max), min(r.Hard, own.Max)
+			l.c.rt.warn(fmt.Sprintf("%s: cannot be raised here: %d:%d", r.Name, r.Soft, r.Hard))
+			l.who.Rlimits[i] = r
+			err = kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// reserve makes the record: from here on the container can be found and removed
+// by name, whatever happens to this process.
+func (l *launch) reserve(ctx context.Context) error {
+	if err := os.MkdirAll(l.c.rt.dir(), 0o700); err != nil {
+		return err
+	}
+	if err := l.c.rt.trusted(); err != nil {
+		return err
+	}
+	made, err := l.newRecord()
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(made))
+	}
+	for {
+		err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, l.c.path(), unix.RENAME_NOREPLACE)
+		if err == nil {
+			break
+		}
+		if err == unix.EEXIST {
+			err = l.replaceStopped(ctx)
+		} else {
+			err = &os.LinkError{Op: "rename", Old: made, New: l.c.path(), Err: err}
+		}
+		if err != nil {
+			return errors.Join(err, os.RemoveAll(made))
+		}
+	}
+	l.onFailure(func(context.Context) error { return l.c.removeRecord() })
+	return nil
+}
+
+// newRecord makes the record in a place of its own and takes its lock.
+//
+// Order: complete and locked before it gets its name: whoever sees it can tell
+// whose it is, and nobody takes it for one that can go.
+func (l *launch) newRecord() (dir string, err error) {
+	if dir, err = os.MkdirTemp(l.c.rt.dir(), newPrefix+l.c.id+"."); err != nil { // mode 0700
+		return "", err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return dir, err
+	}
+	l.unlock = func() { d.Close() }
+	if err := flock(d); err != nil {
+		return dir, err
+	}
+	self, err := identify(os.Getpid())
+	if err != nil {
+		return dir, err
+	}
+	l.c.st = &record{
+		Version: recordVersion, ID: l.c.id, BootID: kernel.BootID(), Phase: Creating, Creator: self,
+		Unit: scope.UnitName(l.c.id), Service: l.o.Service, Foreground: !l.o.Detach && !l.o.Service, Remove: l.o.Remove,
+		Rootfs: l.spec.Root.Path, Source: l.settings.Source, Command: l.spec.Process.Args, Created: time.Now(),
+	}
+	if l.c.st.Foreground {
+		l.c.st.Keeper = self
+	}
+	if err := os.WriteFile(filepath.Join(dir, exitFile), nil, 0o600); err != nil {
+		return dir, err
+	}
+	return dir, l.c.writeTo(dir)
+}
+
+// replaceStopped removes the record of a container of the same name that has
+// ended. Errors: ErrExist when it has not.
+func (l *launch) replaceStopped(ctx context.Context) error {
+	old := &Container{rt: l.c.rt, id: l.c.id}
+	if err := old.ended(); err != nil { // before the lock, for which there may be long to wait
+		return ignore(err, ErrNotExist)
+	}
+	unlock, err := old.lock()
+	if err != nil {
+		return ignore(err, ErrNotExist)
+	}
+	defer unlock()
+	if err := old.ended(); err != nil {
+		return ignore(err, ErrNotExist)
+	}
+	if !old.st.Foreground && old.st.Keeper.alive() {
+		// It ended a moment ago: its keeper needs the lock to finish.
+		unlock()
+		return waitFor(ctx, old.st.Keeper)
+	}
+	return old.removeRecord()
+}
+
+// ended reads the record. Errors: ErrNotExist, ErrExist when the container has
+// not ended, or nobody can tell.
+func (c *Container) ended() error {
+	err := c.read()
+	switch {
+	case errors.Is(err, ErrNotExist):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w, and its record cannot be read: %w", ErrExist, err)
+	case c.status() != Stopped:
+		return fmt.Errorf("%w and is %s (stop it first, or choose another name)", ErrExist, c.status())
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// spawn starts the interpreter and has it make the namespaces and the init.
+func (l *launch) spawn(ctx context.Context) error {
+	stdio, err := l.openStdio()
+	if err != nil {
+		return err
+	}
+	defer stdio.close()
+	l.helper, err = nsexec.Start(nsexec.StartOptions{
+		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err, Keeper: l.o.Detach || l.o.Service,
+	})
+	if err != nil {
+		return err
+	}
+	// Order: taken back after the init was killed: at the gate it handles no
+	// signal, and systemd would wait for it.
+	l.onFailure(l.stopUnit)
+	l.onFailure(func(context.Context) error { return l.helper.Kill() })
+	files, err := l.spawnFiles()
+	defer closeAll(files)
+	if err != nil {
+		return err
+	}
+	if err := l.helper.Send(l.plan.spawn, files...); err != nil {
+		return err
+	}
+	e, err := l.helper.Next(ctx)
+	if err != nil {
+		return err
+	}
+	if e.Kind != nsexec.Forked {
+		return fmt.Errorf("nsexec: %s, want forked", e.Kind)
+	}
+	l.pid, l.pidfd = e.Pid, e.File
+	l.onFailure(l.killInit)
+	if l.c.st.Init, err = identify(l.pid); err != nil {
+		return err
+	}
+	if l.o.Detach {
+		if l.c.st.Keeper, err = identify(l.helper.Pid); err != nil {
+			return err
+		}
+	}
+	return l.c.write()
+}
+
+// spawnFiles opens what the spawn program receives, in its order.
+func (l *launch) spawnFiles() ([]*os.File, error) {
+	files, err := l.plan.openJoins()
+	if err != nil {
+		return files, err
+	}
+	if l.o.Service {
+		dir, err := l.serviceCgroup()
+		if err != nil {
+			return files, err
+		}
+		files = append(files, dir)
+	}
+	if l.o.Detach {
+		record, err := os.OpenFile(l.c.path(exitFile), os.O_WRONLY, 0)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, record)
+		exe, err := kernel.OpenPath(l.cleanup[0])
+		if err != nil {
+			return files, err
+		}
+		files = append(files, exe)
+	}
+	return files, nil
+}
+
+func (l *launch) killInit(ctx context.Context) error {
+	if err := kernel.Signal(l.pidfd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	if err := kernel.WaitReadable(ctx, l.pidfd); err != nil {
+		return err
+	}
+	if !l.o.Detach {
+		var ws unix.WaitStatus
+		_, _ = unix.Wait4(l.pid, &ws, 0, nil) // nobody wants to know how it died
+	}
+	return l.pidfd.Close()
+}
+
+// attach writes the id maps and starts the job that makes the container's unit.
+func (l *launch) attach(ctx context.Context) (err error) {
+	// Order: maps before the init does anything in its user namespace: until
+	// then all its files and devices belong to the overflow id (user_namespaces(7)).
+	if l.plan.made(specs.UserNamespace) {
+		if err := nsexec.WriteIDMaps(l.pid, l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings); err != nil {
+			return err
+		}
+	}
+	if l.spec.Process.OOMScoreAdj != nil {
+		if err := writeOOMScore(l.pid, *l.spec.Process.OOMScoreAdj); err != nil {
+			return err
+		}
+	}
+	if l.o.Service {
+		return nil // born in its cgroup
+	}
+	d := <-l.conn
+	l.conn = nil
+	if d.err != nil {
+		return d.err
+	}
+	l.bus = d.conn
+	l.job, err = l.bus.Start(ctx, l.plan.unit, uint32(l.pid))
+	return err
+}
+
+// waitJob waits for the unit. One that was there before is somebody else's: then
+// there is no job of ours.
+func (l *launch) waitJob(ctx context.Context) error {
+	l.waited = true
+	err := l.job.Wait(ctx)
+	if errors.Is(err, scope.ErrUnitExists) {
+		l.job = nil
+	}
+	return err
+}
+
+// stopUnit ends what may be left of the unit.
+func (l *launch) stopUnit(ctx context.Context) error {
+	if l.job != nil && !l.waited {
+		_ = l.waitJob(ctx) // only for whose the unit is
+	}
+	if l.job == nil {
+		return nil
+	}
+	return ignore(l.bus.Stop(ctx, l.plan.unit.Name), scope.ErrNoSuchUnit)
+}
+
+// writeOOMScore must be done by us: lowering the score needs CAP_SYS_RESOURCE
+// in the initial user namespace.
+func writeOOMScore(pid, score int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), fmt.Append(nil, score), 0)
+}
+
+// build opens what the init needs from the host and has it make its world.
+func (l *launch) build(ctx context.Context) error {
+	files, err := l.openSources(ctx)
+	defer closeAll(files)
+	if err != nil {
+		return err
+	}
+	if err := l.helper.Send(l.plan.world.Program, files...); err != nil {
+		return err
+	}
+	return l.until(ctx, nsexec.Done, 0)
+}
+
+// until answers what the init reports, up to the event wanted.
+func (l *launch) until(ctx context.Context, kind nsexec.EventKind, id uint32) error {
+	for {
+		e, err := l.helper.Next(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case e.Kind == kind && e.ID == id:
+			l.last = e
+			return nil
+		case e.Kind == nsexec.Synced && e.ID == rootfs.SyncConsole && e.File != nil:
+			l.terminal = e.File
+		default:
+			return fmt.Errorf("nsexec: unexpected %s %#x", e.Kind, e.ID)
+		}
+		if err := l.helper.Answer(e, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// settle waits for the unit and finds the payload's cgroup.
+func (l *launch) settle(ctx context.Context) error {
+	if l.job != nil {
+		if err := l.waitJob(ctx); err != nil {
+			return err
+		}
+		l.plan.unit = l.job.Unit() // without what this systemd lacks and strict = false gives up
+		for _, d := range l.job.Dropped {
+			l.c.rt.warn("not supported: " + d.String())
+		}
+		l.timing("job")
+	}
+	path, err := scope.CgroupOf(l.pid)
+	if err != nil {
+		return err
+	}
+	if l.job != nil && filepath.Base(path) != l.plan.unit.Name {
+		return fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name)
+	}
+	switch {
+	case len(l.plan.unit.Payload) == 0:
+	case l.o.Service:
+		err = scope.WritePayload(path, l.plan.unit.Payload)
+	default:
+		// Order: before unshare(CLONE_NEWCGROUP), which fixes the namespace's root.
+		path, err = scope.MakePayload(path, l.plan.unit.Payload, l.pid)
+	}
+	if err != nil {
+		return err
+	}
+	l.c.st.Cgroup = path
+	if l.o.Service {
+		if err := l.adjustService(ctx); err != nil {
+			return err
+		}
+	}
+	if uid, gid, ok := cgroupOwner(l.spec); ok {
+		if err := scope.Hand(path, int(uid), int(gid)); err != nil {
+			return err
+		}
+	}
+	if l.events, err = scope.OpenEvents(path); errors.Is(err, fs.ErrNotExist) {
+		return nil // no memory controller: nobody will know of OOM kills
+	}
+	return err
+}

@@ -210,3 +210,28 @@ func TestSpawnHook(t *testing.T) {
 		})
 	}
 }
+
+// The numbers that a process's descriptors happen to have are its own business.
+func TestStartWithHighDescriptors(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for least := 90; least < 112; least++ {
+		fd, err := above(int(null.Fd()), least)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := os.NewFile(uintptr(fd), "out")
+		h, err := Start(StartOptions{Stdout: out, Keeper: least%2 == 0})
+		out.Close()
+		if err != nil {
+			t.Errorf("standard output is %d: %v", fd, err)
+			continue
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

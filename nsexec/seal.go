@@ -25,10 +25,6 @@ var ErrNoInterpreter = errors.New("no nsexec interpreter")
 // What a sealed file must have: nobody can change it any more.
 const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
-// Descriptors below highFD are for the interpreter and its child: what they are
-// made from must not lie there.
-const highFD = 100
-
 // interpreter is the interpreter's ELF image.
 func interpreter() ([]byte, error) {
 	b, err := embedded.ReadFile("bin/nsexec-" + runtime.GOARCH)
@@ -74,22 +70,17 @@ func sealData(name string, b []byte) (fd int, err error) {
 	return fill(fd, b)
 }
 
-// fill writes and seals a memory file and moves it out of the way. It owns fd.
+// fill writes and seals a memory file. It owns fd until it returns it.
 func fill(fd int, b []byte) (int, error) {
-	defer unix.Close(fd)
 	for rest := b; len(rest) > 0; {
 		n, err := unix.Write(fd, rest)
 		if err != nil {
-			return -1, os.NewSyscallError("write memfd", err)
+			return -1, errors.Join(os.NewSyscallError("write memfd", err), unix.Close(fd))
 		}
 		rest = rest[n:]
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, allSeals); err != nil {
-		return -1, os.NewSyscallError("seal memfd", err)
+		return -1, errors.Join(os.NewSyscallError("seal memfd", err), unix.Close(fd))
 	}
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, highFD)
-	if err != nil {
-		return -1, os.NewSyscallError("dup memfd", err)
-	}
-	return high, nil
+	return fd, nil
 }

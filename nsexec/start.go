@@ -114,6 +114,7 @@ var spawner = sync.OnceValue(func() chan<- func() {
 
 func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
 	files := make([]uintptr, 0, 5)
+	highest := max(control, keeper)
 	for _, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
 		if f == nil {
 			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -124,12 +125,19 @@ func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
 			f = null
 		}
 		files = append(files, f.Fd())
+		highest = max(highest, int(f.Fd()))
 	}
 	// Without a keeper the 4 is -1, which closes what we may have inherited there.
 	files = append(files, uintptr(control), uintptr(keeper))
+	// Order: after every other descriptor is known. On its way to giving the child its descriptors ForkExec
+	// uses the numbers right above the highest of them: the executable must not be there.
+	exe, err := above(exe, highest+2*cap(files))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(exe)
 	pidfd := -1
 	attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
-	var err error
 	done := make(chan struct{})
 	spawner() <- func() {
 		h.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(exe), []string{"nsexec"}, attr)
@@ -142,6 +150,12 @@ func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
 	}
 	h.pidfd, err = pollable(pidfd, "pidfd:"+strconv.Itoa(h.Pid))
 	return err
+}
+
+// above copies a descriptor to a number that is not below least.
+func above(fd, least int) (int, error) {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, least)
+	return high, os.NewSyscallError("fcntl", err)
 }
 
 // pollable makes a descriptor known to the runtime's poller.

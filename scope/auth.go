@@ -29,7 +29,8 @@ import (
 //	                                      <-  OK guid, then messages
 type pipelined struct {
 	net.Conn
-	in *bufio.Reader
+	in       *bufio.Reader
+	messages sieve
 
 	mu      sync.Mutex
 	greeted bool         // godbus has said BEGIN
@@ -41,7 +42,8 @@ type pipelined struct {
 }
 
 func newPipelined(c net.Conn) *pipelined {
-	return &pipelined{Conn: c, in: bufio.NewReader(c), heard: make(chan struct{})}
+	in := bufio.NewReader(c)
+	return &pipelined{Conn: c, in: in, messages: sieve{in: in}, heard: make(chan struct{})}
 }
 
 // pipelineMin is how big a first message must be to go together with the authentication. systemd
@@ -119,7 +121,7 @@ func (p *pipelined) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return p.in.Read(b)
+	return p.messages.Read(b)
 }
 
 func (p *pipelined) agree() error {

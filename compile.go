@@ -49,7 +49,6 @@ type join struct {
 
 // compileOptions is what the Spec does not say about how the container lives.
 type compileOptions struct {
-	facts   rootfs.Facts
 	service bool // born in a sub-cgroup of the unit
 	keeper  []string
 }
@@ -73,23 +72,25 @@ var namespaceKinds = []struct {
 	{specs.UserNamespace, "user", unix.CLONE_NEWUSER},
 }
 
-func compile(spec *specs.Spec, settings configs.Settings, o compileOptions) (*plan, error) {
+// newPlan compiles what comes first: the program that makes the namespaces.
+func newPlan(spec *specs.Spec, settings configs.Settings, o compileOptions) (*plan, error) {
 	if spec.Process == nil || spec.Root == nil || spec.Linux == nil {
 		return nil, errors.New("the Spec lacks process, root or linux")
 	}
 	p := &plan{spec: spec, settings: settings, born: o.service, keeper: o.keeper != nil}
-	var err error
-	if p.unit, err = scope.Plan(spec, settings); err != nil {
-		return nil, err
+	return p, p.compileSpawn(o)
+}
+
+// complete compiles the rest: the unit, the program that builds the world, the filter.
+func (p *plan) complete(facts rootfs.Facts) (err error) {
+	if p.unit, err = scope.Plan(p.spec, p.settings); err != nil {
+		return err
 	}
-	if err := p.compileSpawn(o); err != nil {
-		return nil, err
+	facts.Spawn = p.spawn
+	if p.world, err = rootfs.Plan(p.spec, p.settings, facts); err != nil {
+		return err
 	}
-	o.facts.Spawn = p.spawn
-	if p.world, err = rootfs.Plan(spec, settings, o.facts); err != nil {
-		return nil, err
-	}
-	return p, p.compileFilter()
+	return p.compileFilter()
 }
 
 // compileSpawn is the program that makes the namespaces and the init.
@@ -98,6 +99,7 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	p.spawn = s
 	var made uint64
 	var fds []nsexec.Reg
+	stdio := receiveStdio(s)
 	for _, k := range namespaceKinds {
 		i := slices.IndexFunc(p.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == k.typ })
 		switch {
@@ -120,6 +122,8 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	if p.keeper {
 		record, cleanup = s.Receive("exit record"), s.Receive("cleanup command")
 	}
+	s.At("standard streams", "")
+	s.Stdio(stdio)
 	for i, j := range p.joins {
 		s.At("join "+j.kind+" namespace "+j.path, "")
 		s.Setns(fds[i], j.path, j.flag)
@@ -150,6 +154,10 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	s.End()
 	_, err := s.Encode()
 	return err
+}
+
+func receiveStdio(s *nsexec.Program) [3]nsexec.Reg {
+	return [3]nsexec.Reg{s.Receive("standard input"), s.Receive("standard output"), s.Receive("standard error")}
 }
 
 // syncAside is never answered: its process ends when the connection does.

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -27,11 +28,9 @@ type Runtime struct {
 	Dir string
 	// Warn is told what a configuration with strict = false loses here.
 	Warn func(msg string)
-}
 
-// Prepare begins, in the background, what Create would have to wait for. Call it as soon as it is clear that there
-// will be a Create; without it Create takes some milliseconds longer.
-func (r *Runtime) Prepare() { go scope.Anticipate() }
+	ahead atomic.Pointer[preparation] // see PrepareCreate
+}
 
 // CreateOptions says how a container is to live.
 type CreateOptions struct {

@@ -58,11 +58,8 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions
 	}
 	p = inherit(p, spec.Process)
 	p.Terminal = o.Terminal
-	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Linux: spec.Linux, Process: p}, settings: settings}
+	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Linux: spec.Linux, Process: p}, settings: settings, ahead: c.rt.prepared(false)}
 	x.plan = &plan{spec: x.spec, settings: settings}
-	if err := x.plan.compileFilter(); err != nil {
-		return nil, err
-	}
 	if err := x.join(ctx, o); err != nil {
 		return nil, errors.Join(err, x.takeBack(context.WithoutCancel(ctx)))
 	}
@@ -126,6 +123,9 @@ func inherit(p, from *specs.Process) *specs.Process {
 
 // join starts the interpreter, has it enter the container and become the process.
 func (l *launch) join(ctx context.Context, o ProcessOptions) error {
+	if err := l.plan.compileFilter(); err != nil {
+		return err
+	}
 	target, err := l.c.st.Init.open()
 	if err != nil {
 		return ErrNotRunning
@@ -151,25 +151,32 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if err != nil {
 		return err
 	}
-	l.helper, err = nsexec.Start(nsexec.StartOptions{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
-	if err != nil {
+	stdio := &stdio{in: o.Stdin, out: o.Stdout, err: o.Stderr}
+	defer stdio.close()
+	if err := stdio.fill(); err != nil {
 		return err
 	}
+	if l.helper, err = l.ahead.helper.wait(); err != nil {
+		return err
+	}
+	l.ahead.helper = nil
 	l.onFailure(func(context.Context) error { return l.helper.Kill() })
-	if err := l.helper.Send(spawn, target, group); err != nil {
+	if err := l.helper.Send(spawn, append(stdio.files(), target, group)...); err != nil {
 		return err
 	}
-	e, err := l.helper.Next(ctx)
-	if err != nil {
+	if err := l.fork(ctx); err != nil {
 		return err
 	}
-	l.pid, l.pidfd = e.Pid, e.File
-	l.onFailure(l.killInit)
 	if s := l.spec.Process.OOMScoreAdj; s != nil {
 		if err := writeOOMScore(l.pid, *s); err != nil {
 			return err
 		}
 	}
+	return l.turnInto(ctx, enter, cgroup)
+}
+
+// turnInto has the process that was born in the container become what was asked for.
+func (l *launch) turnInto(ctx context.Context, enter *nsexec.Program, cgroup string) error {
 	if err := l.helper.Send(enter); err != nil {
 		return err
 	}
@@ -211,7 +218,10 @@ func (l *launch) compileJoin() (spawn, enter *nsexec.Program, err error) {
 		return nil, nil, err
 	}
 	s := nsexec.New("spawn")
+	stdio := receiveStdio(s)
 	target, cgroup := s.Receive("container's init"), s.Receive("container's cgroup")
+	s.At("standard streams", "")
+	s.Stdio(stdio)
 	s.At("join the container's namespaces", strings.Join(flagNames(flags), " "))
 	// Order: without the cgroup namespace: from inside it our own cgroup cannot be
 	// seen, and a process cannot be born across that border (cgroup_namespaces(7)).

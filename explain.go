@@ -74,8 +74,11 @@ func explain(spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps
 		copied.UIDMappings, copied.GIDMappings = maps, maps
 		x.Notes = append(x.Notes, fmt.Sprintf("the user namespace gets a free range of %d ids; %d stands for its first", n, usernsFirst))
 	}
-	p, err := compile(spec, settings, compileOptions{facts: facts})
+	p, err := newPlan(spec, settings, compileOptions{})
 	if err != nil {
+		return nil, err
+	}
+	if err := p.complete(facts); err != nil {
 		return nil, err
 	}
 	y, err := x.payload(spec, find)

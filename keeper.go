@@ -19,6 +19,9 @@ func (l *launch) record(ctx context.Context) error {
 			return err
 		}
 	}
+	if _, err := l.saved.wait(); err != nil {
+		return err
+	}
 	l.c.st.Phase = Created
 	return l.c.write()
 }

@@ -29,8 +29,9 @@ type launch struct {
 	o        CreateOptions
 	unlock   func()
 
+	ahead    *preparation
 	plan     *plan
-	conn     <-chan dialed // being dialled while the helper starts
+	saved    *future[struct{}] // the Spec being written
 	bus      *scope.Conn
 	helper   *nsexec.Helper
 	pid      int
@@ -48,18 +49,13 @@ type launch struct {
 	undo []func(context.Context) error // what to take back, first done first
 }
 
-type dialed struct {
-	conn *scope.Conn
-	err  error
-}
-
 // Create builds a container from spec and leaves it one step before its
 // payload: everything is made, limited and attested. Call Start next, or Destroy.
 // spec is completed with automatic ranges. Errors: ErrExist, ErrNotFound,
 // ErrNotExecutable, ErrAttest, ErrUnsupported, *nsexec.StepError.
 func (r *Runtime) Create(ctx context.Context, id string, spec *specs.Spec, o CreateOptions) (*Container, error) {
 	c := &Container{rt: r, id: id}
-	l := &launch{c: c, spec: spec, o: o}
+	l := r.launch(c, spec, o)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := l.create(ctx); err != nil {
@@ -69,17 +65,34 @@ func (r *Runtime) Create(ctx context.Context, id string, spec *specs.Spec, o Cre
 	return c, nil
 }
 
-// create is the start in order. Each step that leaves something behind adds how
-// to take it back.
+func (r *Runtime) launch(c *Container, spec *specs.Spec, o CreateOptions) *launch {
+	return &launch{c: c, spec: spec, o: o, ahead: r.prepared(!o.Service)}
+}
+
+// create is the start in order.
 func (l *launch) create(ctx context.Context) error {
-	steps := []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	for _, s := range l.steps() {
+		if err := s.do(ctx); err != nil {
+			return err
+		}
+		l.timing(s.name)
+	}
+	return nil
+}
+
+type launchStep struct {
+	name string
+	do   func(context.Context) error
+}
+
+// steps are what Create does. Each that leaves something behind adds how to take it back.
+func (l *launch) steps() []launchStep {
+	return []launchStep{
 		{"check", l.check},
 		{"reserve", l.reserve},
-		{"plan", l.makePlan},
 		{"spawn", l.spawn},
+		{"plan", l.makePlan},
+		{"fork", l.fork},
 		{"attach", l.attach},
 		{"build", l.build},
 		{"find", l.find},
@@ -88,13 +101,6 @@ func (l *launch) create(ctx context.Context) error {
 		{"attest", l.attest},
 		{"record", l.record},
 	}
-	for _, s := range steps {
-		if err := s.do(ctx); err != nil {
-			return err
-		}
-		l.timing(s.name)
-	}
-	return nil
 }
 
 func (l *launch) timing(phase string) {
@@ -110,6 +116,9 @@ func (l *launch) takeBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	var errs []error
+	if l.saved != nil {
+		_, _ = l.saved.wait() // so that it is not written after it was removed
+	}
 	for _, f := range slices.Backward(l.undo) {
 		errs = append(errs, f(ctx))
 	}
@@ -124,17 +133,16 @@ func (l *launch) close() {
 	if l.helper != nil {
 		l.helper.Close()
 	}
-	if l.conn != nil && l.bus == nil {
-		if d := <-l.conn; d.err == nil {
-			d.conn.Close()
-		}
-	} else if l.bus != nil {
+	if l.bus != nil {
 		l.bus.Close()
+	}
+	if l.ahead != nil {
+		l.ahead.close()
 	}
 	if l.unlock != nil {
 		l.unlock()
 	}
-	l.helper, l.conn, l.bus, l.unlock = nil, nil, nil, nil
+	l.helper, l.bus, l.ahead, l.unlock = nil, nil, nil, nil
 }
 
 func (l *launch) check(context.Context) (err error) {
@@ -155,49 +163,13 @@ func (l *launch) check(context.Context) (err error) {
 	return nil
 }
 
-// makePlan compiles what can be compiled before the container exists, while the
-// connection to systemd is made.
+// makePlan compiles the rest, while the helper makes the namespaces.
 func (l *launch) makePlan(context.Context) error {
-	if !l.o.Service {
-		l.c.rt.Prepare()
-		c := make(chan dialed, 1)
-		l.conn = c
-		go func() {
-			conn, err := scope.Dial(context.Background())
-			c <- dialed{conn, err}
-		}()
-	}
-	if n := l.settings.AutoUserns; n > 0 {
-		first, err := l.c.rt.claimUserns(l.c.id, n)
-		if err != nil {
-			return err
-		}
-		maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: first, Size: n}}
-		l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings = maps, maps
-		l.settings.AutoUserns = 0
-		l.settings.Annotate(l.spec) // the range is in the Spec now
-		l.c.st.Userns = [2]uint32{first, n}
-	}
-	if l.o.Detach && (joins(l.spec, specs.UserNamespace) || joins(l.spec, specs.MountNamespace)) {
-		return fmt.Errorf("%w: a detached container that joins a user or mount namespace: its keeper would be inside (run it in the foreground, or as a service)", ErrUnsupported)
-	}
-	if l.o.Service && l.settings.Notify == "container" {
-		if err := passNotifySocket(l.spec); err != nil {
-			return err
-		}
-	}
 	facts, err := findFacts(l.spec, true)
 	if err != nil {
 		return err
 	}
-	o := compileOptions{facts: facts, service: l.o.Service}
-	if l.o.Detach {
-		if o.keeper, err = l.cleanupCommand(); err != nil {
-			return err
-		}
-	}
-	l.plan, err = compile(l.spec, l.settings, o)
-	return err
+	return l.plan.complete(facts)
 }
 
 // closeAll closes files; a nil one is none.

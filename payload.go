@@ -34,10 +34,8 @@ func (l *launch) find(context.Context) error {
 	if l.who.DeathSignal, err = l.deathSignal(); err != nil {
 		return err
 	}
-	if l.become, err = l.plan.enter(l.who); err != nil {
-		return err
-	}
-	return l.c.writeSpec(l.spec)
+	l.become, err = l.plan.enter(l.who)
+	return err
 }
 
 // enter has the init become that, one step before exec.

@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,22 @@ type stdio struct {
 
 func (s *stdio) close() { closeAll(s.own) }
 
+func (s *stdio) files() []*os.File { return []*os.File{s.in, s.out, s.err} }
+
+// fill opens /dev/null for what is missing.
+func (s *stdio) fill() error {
+	if s.in != nil && s.out != nil && s.err != nil {
+		return nil
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	s.own = append(s.own, null)
+	s.in, s.out, s.err = cmp.Or(s.in, null), cmp.Or(s.out, null), cmp.Or(s.err, null)
+	return nil
+}
+
 // openStdio fills in the streams the caller did not give: output goes where the
 // log settings say. With a terminal they do not matter.
 func (l *launch) openStdio() (*stdio, error) {
@@ -145,6 +162,10 @@ func (l *launch) openStdio() (*stdio, error) {
 			return nil, fmt.Errorf(`%w (is systemd-journald running? log.driver = "none" starts without)`, err)
 		}
 		*o.file, s.own = f, append(s.own, f)
+	}
+	if err := s.fill(); err != nil {
+		s.close()
+		return nil, err
 	}
 	return s, nil
 }

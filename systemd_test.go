@@ -411,10 +411,13 @@ func TestAttestKills(t *testing.T) {
 	}
 	w := newWorld(t)
 	spec := w.spec("lie", "/bin/true")
-	l := &launch{c: &Container{rt: w.Runtime, id: "lie"}, spec: spec, o: w.options(CreateOptions{})}
-	for _, step := range []func(context.Context) error{l.check, l.reserve, l.makePlan, l.spawn, l.attach, l.build, l.find, l.settle, l.enter} {
-		if err := step(t.Context()); err != nil {
-			t.Fatal(err)
+	l := w.launch(&Container{rt: w.Runtime, id: "lie"}, spec, w.options(CreateOptions{}))
+	for _, step := range l.steps() {
+		if step.name == "attest" {
+			break
+		}
+		if err := step.do(t.Context()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
 		}
 	}
 	if err := l.attest(t.Context()); err != nil {

@@ -19,19 +19,32 @@ import (
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
-// spawn starts the interpreter and has it make the namespaces and the init.
-func (l *launch) spawn(ctx context.Context) error {
+// spawn has the interpreter make the namespaces and the init. It needs the least of
+// the Spec, and takes the longest: so it comes first.
+func (l *launch) spawn(context.Context) error {
+	if err := l.choose(); err != nil {
+		return err
+	}
+	o := compileOptions{service: l.o.Service}
+	var err error
+	if l.o.Detach {
+		if o.keeper, err = l.cleanupCommand(); err != nil {
+			return err
+		}
+	}
+	if l.plan, err = newPlan(l.spec, l.settings, o); err != nil {
+		return err
+	}
 	stdio, err := l.openStdio()
 	if err != nil {
 		return err
 	}
 	defer stdio.close()
-	l.helper, err = nsexec.Start(nsexec.StartOptions{
-		Stdin: stdio.in, Stdout: stdio.out, Stderr: stdio.err, Keeper: l.o.Detach || l.o.Service,
-	})
+	l.helper, err = l.ahead.helper.wait()
 	if err != nil {
 		return err
 	}
+	l.ahead.helper = nil
 	// Order: taken back after the init was killed: at the gate it handles no
 	// signal, and systemd would wait for it.
 	l.onFailure(l.stopUnit)
@@ -41,9 +54,33 @@ func (l *launch) spawn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.helper.Send(l.plan.spawn, files...); err != nil {
-		return err
+	return l.helper.Send(l.plan.spawn, append(stdio.files(), files...)...)
+}
+
+// choose settles what the Spec leaves to us.
+func (l *launch) choose() error {
+	if n := l.settings.AutoUserns; n > 0 {
+		first, err := l.c.rt.claimUserns(l.c.id, n)
+		if err != nil {
+			return err
+		}
+		maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: first, Size: n}}
+		l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings = maps, maps
+		l.settings.AutoUserns = 0
+		l.settings.Annotate(l.spec) // the range is in the Spec now
+		l.c.st.Userns = [2]uint32{first, n}
 	}
+	if l.o.Detach && (joins(l.spec, specs.UserNamespace) || joins(l.spec, specs.MountNamespace)) {
+		return fmt.Errorf("%w: a detached container that joins a user or mount namespace: its keeper would be inside (run it in the foreground, or as a service)", ErrUnsupported)
+	}
+	if l.o.Service && l.settings.Notify == "container" {
+		return passNotifySocket(l.spec)
+	}
+	return nil
+}
+
+// fork waits for the init.
+func (l *launch) fork(ctx context.Context) error {
 	e, err := l.helper.Next(ctx)
 	if err != nil {
 		return err
@@ -53,15 +90,10 @@ func (l *launch) spawn(ctx context.Context) error {
 	}
 	l.pid, l.pidfd = e.Pid, e.File
 	l.onFailure(l.killInit)
-	if l.c.st.Init, err = identify(l.pid); err != nil {
-		return err
+	if l.o.Detach || l.o.Service {
+		return nil
 	}
-	if l.o.Detach {
-		if l.c.st.Keeper, err = identify(l.helper.Pid); err != nil {
-			return err
-		}
-	}
-	return l.c.write()
+	return l.helper.Keeper().Close() // there is nothing to keep: that process ends
 }
 
 // spawnFiles opens what the spawn program receives, in its order.
@@ -106,7 +138,8 @@ func (l *launch) killInit(ctx context.Context) error {
 	return l.pidfd.Close()
 }
 
-// attach writes the id maps and starts the job that makes the container's unit.
+// attach writes the id maps, starts the job that makes the container's unit, and
+// writes down which processes there are.
 func (l *launch) attach(ctx context.Context) (err error) {
 	// Order: maps before the init does anything in its user namespace: until
 	// then all its files and devices belong to the overflow id (user_namespaces(7)).
@@ -120,17 +153,25 @@ func (l *launch) attach(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if l.o.Service {
-		return nil // born in its cgroup
+	if !l.o.Service { // there it was born in its cgroup
+		if l.bus, err = l.ahead.conn.wait(); err != nil {
+			return err
+		}
+		l.ahead.conn = nil
+		if l.job, err = l.bus.Start(ctx, l.plan.unit, uint32(l.pid)); err != nil {
+			return err
+		}
 	}
-	d := <-l.conn
-	l.conn = nil
-	if d.err != nil {
-		return d.err
+	// Until a keeper stays or the payload runs, all processes die with this one.
+	if l.c.st.Init, err = identify(l.pid); err != nil {
+		return err
 	}
-	l.bus = d.conn
-	l.job, err = l.bus.Start(ctx, l.plan.unit, uint32(l.pid))
-	return err
+	if l.o.Detach {
+		if l.c.st.Keeper, err = identify(l.helper.Pid); err != nil {
+			return err
+		}
+	}
+	return l.c.write()
 }
 
 // waitJob waits for the unit. One that was there before is somebody else's: then
@@ -171,6 +212,7 @@ func (l *launch) build(ctx context.Context) error {
 	if err := l.helper.Send(l.plan.world.Program, files...); err != nil {
 		return err
 	}
+	l.saved = begin(func() (struct{}, error) { return struct{}{}, l.c.writeSpec(l.spec) })
 	return l.until(ctx, nsexec.Done, 0)
 }
 

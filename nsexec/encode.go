@@ -12,8 +12,15 @@ import (
 )
 
 // Encode turns the program into the interpreter's format. The same program
-// gives the same bytes. It returns the first mistake made while assembling.
-func (p *Program) Encode() ([]byte, error) {
+// gives the same bytes, which are not to be changed. It returns the first mistake made while assembling.
+func (p *Program) Encode() (b []byte, err error) {
+	if p.encoded == nil {
+		p.encoded, err = p.encode()
+	}
+	return p.encoded, err
+}
+
+func (p *Program) encode() ([]byte, error) {
 	if p.err != nil {
 		return nil, p.err
 	}

@@ -201,13 +201,14 @@ func TestKeeperHoldsNobodysPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	h := startHelper(t, StartOptions{Keeper: true, Stdout: w})
-	w.Close()
+	h := startHelper(t, StartOptions{Keeper: true})
 	ctx := testContext(t)
 	spawn := New("spawn")
+	spawn.Stdio([3]Reg{spawn.Receive("in"), spawn.Receive("out"), spawn.Receive("err")})
 	child := spawn.Fork(Control, CloneArgs{Cgroup: NoReg})
 	spawn.Keep(Keeper{Child: child, Record: child, Events: NoReg, Cleanup: child, Argv: []string{"x"}})
-	init, err := h.Spawn(ctx, spawn, nil)
+	init, err := h.Spawn(ctx, spawn, []*os.File{w, w, w})
+	w.Close()
 	if err != nil {
 		t.Fatal(err)
 	}

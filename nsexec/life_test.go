@@ -64,11 +64,9 @@ func TestReap(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			h := startHelper(t, StartOptions{Stdout: w})
-			w.Close()
+			h := startHelper(t, StartOptions{})
 			ctx := testContext(t)
-			spawn := spawnProgram(unix.CLONE_NEWPID|unix.CLONE_NEWNS, true)
-			init, err := h.Spawn(ctx, spawn, nil)
+			spawn, init, err := spawnTo(ctx, h, w, unix.CLONE_NEWPID|unix.CLONE_NEWNS)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,25 +211,31 @@ func TestSpawnHook(t *testing.T) {
 
 // The numbers that a process's descriptors happen to have are its own business.
 func TestStartWithHighDescriptors(t *testing.T) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	image, err := interpreter()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
 	for least := 90; least < 112; least++ {
-		fd, err := above(int(null.Fd()), least)
+		near, far, err := socketpair("nsexec")
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := os.NewFile(uintptr(fd), "out")
-		h, err := Start(StartOptions{Stdout: out, Keeper: least%2 == 0})
-		out.Close()
+		high, err := above(far, least)
 		if err != nil {
-			t.Errorf("standard output is %d: %v", fd, err)
-			continue
+			t.Fatal(err)
 		}
-		if err := h.Close(); err != nil {
+		exe, err := sealExecutable(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &Helper{Conn: &Conn{f: near}}
+		if err := h.exec(exe, high, -1); err != nil {
+			t.Errorf("the socket is %d: %v", high, err)
+		} else if err := h.Close(); err != nil {
 			t.Error(err)
+		}
+		for _, fd := range []int{far, high, exe} {
+			unix.Close(fd)
 		}
 	}
 }

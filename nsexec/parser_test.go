@@ -173,7 +173,7 @@ func encode(t testing.TB, p *Program) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return slices.Clone(b) // for changing
 }
 
 func TestParserAcceptsSamples(t *testing.T) {

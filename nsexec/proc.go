@@ -272,6 +272,14 @@ func (p *Program) Dup3(fd Reg, to int) {
 	p.call(unix.SYS_DUP3, "", fd, Imm(to), Imm(0))
 }
 
+// Stdio makes received descriptors the standard input, output and error.
+func (p *Program) Stdio(received [3]Reg) {
+	for i, fd := range received {
+		p.Dup3(fd, i)
+		p.Close(fd)
+	}
+}
+
 // PassFDs gives the payload descriptors first, first+1, ...
 //
 // Order: the last step that uses any other descriptor below first+len(fds).

@@ -108,6 +108,7 @@ type Program struct {
 	received []string
 	at, why  string
 	err      error
+	encoded  []byte // what Encode made of it, until something is added
 }
 
 // A reloc says: the 8 bytes at Where are the address of Target.
@@ -121,6 +122,11 @@ func New(name string) *Program { return &Program{name: name} }
 // register p filled.
 func Next(name string, p *Program) *Program {
 	return &Program{name: name, firstReg: p.nextReg, nextReg: p.nextReg, free: slices.Clone(p.free)}
+}
+
+// Grow makes room for a long program.
+func (p *Program) Grow(steps, data int) {
+	p.steps, p.data = slices.Grow(p.steps, steps), slices.Grow(p.data, data)
 }
 
 // Name is the name given to [New].
@@ -180,6 +186,7 @@ func (p *Program) add(s Step) *Step {
 		return &Step{}
 	}
 	s.Name, s.Why = p.at, p.why
+	p.encoded = nil
 	p.steps = append(p.steps, s)
 	return &p.steps[len(p.steps)-1]
 }

@@ -52,6 +52,22 @@ func spawnProgram(ns uint64, sibling bool) *Program {
 	return p
 }
 
+// spawnTo forks a child whose output is w, which it closes here.
+func spawnTo(ctx context.Context, h *Helper, w *os.File, ns uint64) (*Program, Init, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, Init{}, err
+	}
+	defer null.Close()
+	p := New("spawn")
+	p.Stdio([3]Reg{p.Receive("in"), p.Receive("out"), p.Receive("err")})
+	p.At("fork init", "")
+	p.Fork(Control, CloneArgs{Namespaces: ns, Sibling: true, Cgroup: NoReg})
+	p.End()
+	init, err := h.Spawn(ctx, p, []*os.File{null, w, w})
+	return p, init, errors.Join(err, w.Close())
+}
+
 const allNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
 
 // inNamespaces starts a child in new namespaces.
@@ -79,11 +95,9 @@ func TestRunPayload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	h := startHelper(t, StartOptions{Stdout: w})
-	w.Close()
+	h := startHelper(t, StartOptions{})
 	ctx := testContext(t)
-	spawn := spawnProgram(allNamespaces, true)
-	init, err := h.Spawn(ctx, spawn, nil)
+	spawn, init, err := spawnTo(ctx, h, w, allNamespaces)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,10 +176,9 @@ func TestPayloadInheritsNothing(t *testing.T) {
 	defer unix.Close(leakHigh)
 	signal.Ignore(unix.SIGWINCH)
 	defer signal.Reset(unix.SIGWINCH)
-	h := startHelper(t, StartOptions{Stdout: w})
+	h := startHelper(t, StartOptions{})
 	ctx := testContext(t)
-	spawn := spawnProgram(0, true)
-	init, err := h.Spawn(ctx, spawn, nil)
+	spawn, init, err := spawnTo(ctx, h, w, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,10 +19,9 @@ import (
 )
 
 // StartOptions says what the interpreter starts with. It has an empty
-// environment, a session of its own and "/" as working directory.
+// environment, a session of its own, "/" as working directory and /dev/null as
+// standard streams: see [Program.Stdio].
 type StartOptions struct {
-	// Stdin, Stdout and Stderr become the payload's; nil is /dev/null.
-	Stdin, Stdout, Stderr *os.File
 	// Keeper gives the process a second socket, to which it changes when it has
 	// forked: [Helper.Keeper] is the parent's end. Without it, it exits then.
 	Keeper bool
@@ -74,7 +73,7 @@ func Start(o StartOptions) (*Helper, error) {
 		defer unix.Close(keeperFar)
 		h.keeper = &Conn{f: near, sent: sent, who: "keeper"}
 	}
-	if err := h.exec(exe, far, keeperFar, o); err != nil {
+	if err := h.exec(exe, far, keeperFar); err != nil {
 		h.closeSockets()
 		return nil, fmt.Errorf("start nsexec: %w", err)
 	}
@@ -112,26 +111,17 @@ var spawner = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
-func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
-	files := make([]uintptr, 0, 5)
-	highest := max(control, keeper)
-	for _, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
-		if f == nil {
-			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-			if err != nil {
-				return err
-			}
-			defer null.Close()
-			f = null
-		}
-		files = append(files, f.Fd())
-		highest = max(highest, int(f.Fd()))
+func (h *Helper) exec(exe, control, keeper int) error {
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}
+	defer unix.Close(null)
 	// Without a keeper the 4 is -1, which closes what we may have inherited there.
-	files = append(files, uintptr(control), uintptr(keeper))
+	files := []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(control), uintptr(keeper)}
 	// Order: after every other descriptor is known. On its way to giving the child its descriptors ForkExec
 	// uses the numbers right above the highest of them: the executable must not be there.
-	exe, err := above(exe, highest+2*cap(files))
+	exe, err = above(exe, max(null, control, keeper)+2*len(files))
 	if err != nil {
 		return err
 	}
@@ -144,7 +134,6 @@ func (h *Helper) exec(exe, control, keeper int, o StartOptions) error {
 		close(done)
 	}
 	<-done
-	runtime.KeepAlive(o)
 	if err != nil {
 		return err
 	}

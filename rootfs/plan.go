@@ -132,6 +132,7 @@ func newBuilder(spec *specs.Spec, set configs.Settings, in Facts) (*builder, err
 	if in.Spawn != nil {
 		b.Program = nsexec.Next("build", in.Spawn)
 	}
+	b.Grow(512, 8<<10) // a container with the usual mounts and masks has 450 steps
 	b.w = &World{Program: b.Program, ns: b.ns, Proc: nsexec.NoReg, place: nsexec.NoReg, master: nsexec.NoReg, slave: nsexec.NoReg}
 	return b, b.parse()
 }

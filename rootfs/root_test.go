@@ -199,17 +199,18 @@ func (w *world) run(commands ...string) (*view, error) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	h, err := nsexec.Start(nsexec.StartOptions{Stdout: out, Stderr: os.Stderr})
-	out.Close()
+	defer out.Close()
+	h, err := nsexec.Start(nsexec.StartOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := w.start(ctx, h, commands); err != nil {
+	if err := w.start(ctx, h, out, commands); err != nil {
 		return nil, err
 	}
+	out.Close()
 	from := r
 	if w.terminal != nil {
 		from = w.terminal
@@ -241,8 +242,9 @@ func (w *world) find() error {
 	return nil
 }
 
-func (w *world) start(ctx context.Context, h *nsexec.Helper, commands []string) error {
+func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, commands []string) error {
 	spawn := nsexec.New("spawn")
+	spawn.Stdio([3]nsexec.Reg{spawn.Receive("in"), spawn.Receive("out"), spawn.Receive("err")})
 	spawn.At("fork init", "")
 	var flags uint64
 	for _, n := range w.spec.Linux.Namespaces {
@@ -250,7 +252,7 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, commands []string) 
 	}
 	spawn.Fork(nsexec.Control, nsexec.CloneArgs{Namespaces: flags, Sibling: true, Cgroup: nsexec.NoReg})
 	spawn.End()
-	init, err := h.Spawn(ctx, spawn, nil)
+	init, err := h.Spawn(ctx, spawn, []*os.File{out, out, os.Stderr})
 	if err != nil {
 		return err
 	}

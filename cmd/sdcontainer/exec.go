@@ -41,6 +41,7 @@ is not there.`,
 		ValidArgsFunction: a.completeFirst,
 		Args:              arguments(2, -1, "NAME COMMAND [ARG...]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.rt.PrepareExec()
 			c, err := a.load(args[0])
 			if err != nil {
 				return err

@@ -49,9 +49,7 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
   echo text | sdcontainer run --rm -i --rootfs /var/lib/machines/busybox -- cat`,
 		ValidArgsFunction: a.completeConfigs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !o.unit {
-				a.rt.Prepare()
-			}
+			a.rt.PrepareCreate(sdcontainer.CreateOptions{Service: o.unit})
 			spec, err := o.spec(args)
 			if err != nil {
 				return err

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// A future is a value that is being made in the background.
+type future[T any] struct {
+	done  chan struct{}
+	value T
+	err   error
+}
+
+func begin[T any](f func() (T, error)) *future[T] {
+	x := &future[T]{done: make(chan struct{})}
+	go func() {
+		defer close(x.done)
+		x.value, x.err = f()
+	}()
+	return x
+}
+
+func (f *future[T]) wait() (T, error) {
+	<-f.done
+	return f.value, f.err
+}
+
+// A preparation is what a start needs whatever it starts: an interpreter that waits
+// for its first program, and a connection to systemd.
+type preparation struct {
+	helper *future[*nsexec.Helper]
+	conn   *future[*scope.Conn] // nil where no unit is made
+}
+
+func prepare(unit bool) *preparation {
+	p := &preparation{}
+	if unit {
+		go scope.Anticipate()
+		p.conn = begin(func() (*scope.Conn, error) { return scope.Dial(context.Background()) })
+	}
+	// With a keeper's socket, needed or not: without it the helper ends where it would become one.
+	p.helper = begin(func() (*nsexec.Helper, error) { return nsexec.Start(nsexec.StartOptions{Keeper: true}) })
+	return p
+}
+
+// close frees what nobody took.
+func (p *preparation) close() {
+	if p.helper != nil {
+		if h, err := p.helper.wait(); err == nil {
+			_, _ = h.Kill(), h.Close() // it does nothing yet
+		}
+	}
+	if p.conn == nil {
+		return
+	}
+	if conn, err := p.conn.wait(); err == nil {
+		_ = conn.Close() // nothing was asked
+	}
+}
+
+// PrepareCreate begins, in the background, what a Create with these options has to wait for. Call it
+// as soon as it is clear that there will be a Create, before its Spec is there: without
+// it Create takes some milliseconds longer.
+func (r *Runtime) PrepareCreate(o CreateOptions) { r.prepare(!o.Service) }
+
+// PrepareExec is PrepareCreate for [Container.Exec].
+func (r *Runtime) PrepareExec() { r.prepare(false) }
+
+func (r *Runtime) prepare(unit bool) {
+	if r.ahead.Load() != nil {
+		return
+	}
+	if p := prepare(unit); !r.ahead.CompareAndSwap(nil, p) {
+		p.close()
+	}
+}
+
+// prepared is what was prepared, or is now.
+func (r *Runtime) prepared(unit bool) *preparation {
+	p := r.ahead.Swap(nil)
+	if p == nil {
+		return prepare(unit)
+	}
+	if unit && p.conn == nil { // it was for something else
+		p.close()
+		return prepare(unit)
+	}
+	return p
+}

@@ -117,9 +117,13 @@ func Idmap(mount *os.File, recursive bool, userns *os.File) error {
 	})
 }
 
-// Pidfd opens a process. The descriptor can be waited for with [WaitPidfd].
+// Pidfd opens a process. The descriptor can be waited for with [WaitReadable]. Errors: ESRCH.
 func Pidfd(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if pid > 0 && (err == unix.EINVAL || err == unix.ENOENT) {
+		// The number is known, but not as that of a process: it is being reaped at this moment, or a thread's.
+		err = unix.ESRCH
+	}
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open "+strconv.Itoa(pid), err)
 	}

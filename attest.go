@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -44,7 +45,8 @@ type expectation struct {
 
 // A witness collects the differences found in one process.
 type witness struct {
-	proc  string // /proc/PID
+	proc  string   // /proc/PID
+	root  *os.File // its root directory, once somebody looked
 	diffs []error
 }
 
@@ -53,7 +55,7 @@ func (w *witness) differ(what string, have, want any) {
 }
 
 func (w *witness) read(name string) string {
-	b, err := os.ReadFile(filepath.Join(w.proc, name))
+	b, err := kernel.ReadFile(filepath.Join(w.proc, name))
 	if err != nil {
 		w.diffs = append(w.diffs, err)
 	}
@@ -66,6 +68,7 @@ func attest(pid int, cgroupDir string, e *expectation) error {
 	w := &witness{proc: "/proc/" + strconv.Itoa(pid)}
 	w.process(pid, e)
 	w.mounts(e)
+	_ = w.root.Close() // nil if nobody looked
 	w.cgroupLimits(cgroupDir, e)
 	return w.verdict()
 }
@@ -171,7 +174,7 @@ func fourTimes(id uint32) string {
 
 func (w *witness) idMap(name string, want []specs.LinuxIDMapping) {
 	if want == nil {
-		own, err := os.ReadFile("/proc/self/" + name)
+		own, err := kernel.ReadFile("/proc/self/" + name)
 		if err != nil {
 			w.diffs = append(w.diffs, err)
 			return
@@ -329,13 +332,14 @@ func (w *witness) mounts(e *expectation) {
 // exists says whether the container sees something at path. An unreadable
 // answer counts as yes: the caller then complains.
 func (w *witness) exists(path string) bool {
-	root, err := os.OpenFile(w.proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return true
+	if w.root == nil {
+		var err error
+		if w.root, err = os.OpenFile(w.proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+			return true
+		}
 	}
-	defer root.Close()
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(int(root.Fd()), path, &how)
+	fd, err := unix.Openat2(int(w.root.Fd()), path, &how)
 	if err != nil {
 		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR)
 	}
@@ -361,7 +365,7 @@ func (w *witness) rlimits(pid int, e *expectation) {
 // file means a missing controller.
 func (w *witness) cgroupLimits(dir string, e *expectation) {
 	for _, l := range e.limits {
-		b, err := os.ReadFile(filepath.Join(dir, l.File))
+		b, err := kernel.ReadFile(filepath.Join(dir, l.File))
 		if err != nil {
 			w.diffs = append(w.diffs, fmt.Errorf("%s: %w", l.Property, err))
 			continue

@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -39,8 +40,8 @@ func joins(spec *specs.Spec, typ specs.LinuxNamespaceType) bool {
 
 // mapsOf reads the id maps of a process's user namespace.
 func mapsOf(pid int) (uids, gids []specs.LinuxIDMapping, err error) {
-	u, err1 := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
-	g, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/gid_map", pid))
+	u, err1 := kernel.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+	g, err2 := kernel.ReadFile(fmt.Sprintf("/proc/%d/gid_map", pid))
 	return parseIDMap(string(u)), parseIDMap(string(g)), errors.Join(err1, err2)
 }
 

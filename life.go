@@ -195,7 +195,7 @@ func (c *Container) stopSettings() (unix.Signal, time.Duration, error) {
 // hears says whether sig can have an effect on the init. The first process of a
 // PID namespace ignores every signal it has no handler for: waiting would be in vain.
 func (c *Container) hears(sig unix.Signal) bool {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(c.st.Init.Pid) + "/status")
+	b, err := kernel.ReadFile("/proc/" + strconv.Itoa(c.st.Init.Pid) + "/status")
 	if err != nil {
 		return true
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -21,7 +22,10 @@ import (
 
 // findFacts looks at the bind sources, and with make creates those that are to be created.
 func findFacts(spec *specs.Spec, create bool) (rootfs.Facts, error) {
-	facts := rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: kernel.HaveOverlayLowerPlus()}
+	facts := rootfs.Facts{Sources: map[string]rootfs.SourceKind{}}
+	if slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { return m.Type == "overlay" }) { // asking may load its module
+		facts.OverlayLowerPlus = kernel.HaveOverlayLowerPlus()
+	}
 	binds, err := rootfs.Binds(spec)
 	if err != nil {
 		return facts, err

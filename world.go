@@ -199,7 +199,7 @@ func (l *launch) stopUnit(ctx context.Context) error {
 // writeOOMScore must be done by us: lowering the score needs CAP_SYS_RESOURCE
 // in the initial user namespace.
 func writeOOMScore(pid, score int) error {
-	return os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), fmt.Append(nil, score), 0)
+	return kernel.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), fmt.Append(nil, score))
 }
 
 // build opens what the init needs from the host and has it make its world.

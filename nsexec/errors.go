@@ -5,12 +5,13 @@ package nsexec
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // A StepError is a step of a program that failed. errors.Is with the errno holds.
@@ -180,7 +181,7 @@ func deathOf(pid int) string {
 
 // statFields are the fields of /proc/PID/stat behind the name, nil without a process.
 func statFields(pid int) []string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, err := kernel.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return nil
 	}

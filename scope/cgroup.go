@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // mounts are where a cgroup2 hierarchy is: alone, or beside those of version 1.
@@ -40,7 +42,7 @@ func dir(cgroup string, elem ...string) string {
 // CgroupOf is the cgroup of a process, as a path below Mount.
 func CgroupOf(pid int) (string, error) {
 	file := "/proc/" + strconv.Itoa(pid) + "/cgroup"
-	b, err := os.ReadFile(file)
+	b, err := kernel.ReadFile(file)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +67,7 @@ func Anticipate() {
 	defer anticipating.Unlock()
 	own, err := CgroupOf(os.Getpid())
 	if err == nil {
-		_ = os.WriteFile(dir(own, "cgroup.procs"), []byte("0"), 0)
+		_ = kernel.WriteFile(dir(own, "cgroup.procs"), []byte("0"))
 	}
 }
 
@@ -99,7 +101,7 @@ func Procs(cgroup string) ([]int, error) {
 }
 
 func appendProcs(pids []int, file string) ([]int, error) {
-	b, err := os.ReadFile(file)
+	b, err := kernel.ReadFile(file)
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return pids, nil // a threaded cgroup: its processes are listed by its domain
 	}
@@ -137,7 +139,7 @@ func OOMKills(events *os.File) (uint64, bool) {
 
 // readFlat reads a file of lines "key number".
 func readFlat(file string) (map[string]uint64, error) {
-	b, err := os.ReadFile(file)
+	b, err := kernel.ReadFile(file)
 	return parseFlat(string(b)), err
 }
 

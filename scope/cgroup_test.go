@@ -192,7 +192,7 @@ func TestAnticipate(t *testing.T) {
 		t.Fatal(err)
 	}
 	procs := filepath.Join(own, "cgroup.procs")
-	root := fakeTree(t, map[string]string{procs: "before"})
+	root := fakeTree(t, map[string]string{procs: "-"})
 	read := func() string {
 		b, err := os.ReadFile(filepath.Join(root, procs))
 		if err != nil {
@@ -203,7 +203,7 @@ func TestAnticipate(t *testing.T) {
 	anticipating.Lock()
 	Anticipate()
 	anticipating.Unlock()
-	if have := read(); have != "before" {
+	if have := read(); have != "-" {
 		t.Errorf("a second call wrote %q", have)
 	}
 	Anticipate()

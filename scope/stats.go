@@ -3,10 +3,11 @@
 package scope
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // Stats is one reading of a container's cgroup.
@@ -84,7 +85,7 @@ func micro(n uint64) time.Duration { return time.Duration(n) * time.Microsecond 
 type statReader string
 
 func (r statReader) text(file string) string {
-	b, err := os.ReadFile(dir(string(r), file))
+	b, err := kernel.ReadFile(dir(string(r), file))
 	if err != nil {
 		return "" // the controller is off
 	}

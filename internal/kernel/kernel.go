@@ -164,7 +164,7 @@ func Signal(pidfd *os.File, sig unix.Signal) error {
 // StartTime is field 22 of /proc/PID/stat: with the PID it names a process for
 // the time of one boot.
 func StartTime(pid int) (uint64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, err
 	}
@@ -182,7 +182,7 @@ func StartTime(pid int) (uint64, error) {
 
 // BootID names this boot of the machine.
 func BootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	b, err := ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+)
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, size := range []int{0, 1, 1023, 1024, 1025, 100_000} {
+		want := bytes.Repeat([]byte("x"), size)
+		name := filepath.Join(dir, "f")
+		if err := os.WriteFile(name, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := kernel.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: %d, %v", size, len(got), err)
+		}
+	}
+	if _, err := kernel.ReadFile(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := kernel.ReadFile(dir); !errors.Is(err, unix.EISDIR) {
+		t.Error(err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := kernel.WriteFile(name, []byte("x")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it makes nothing: %v", err)
+	}
+	if err := kernel.WriteFile("/proc/self/oom_score_adj", []byte("nonsense")); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("what the kernel refuses: %v", err)
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := kernel.WriteFile(name, []byte("order")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(name); err != nil || string(b) != "order" {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/fakesystemd"
 )
 
 const testJob = dbus.ObjectPath("/org/freedesktop/systemd1/job/7")
@@ -32,9 +33,9 @@ func testUnit(t testing.TB) Unit {
 }
 
 // done answers a call that makes a job, and ends the job well.
-func done(p *peer, msg *dbus.Message) {
-	p.reply(msg, testJob)
-	p.jobRemoved(testJob, msg.Body[0].(string), "done")
+func done(p *fakesystemd.Peer, msg *dbus.Message) {
+	p.Reply(msg, testJob)
+	p.JobRemoved(testJob, msg.Body[0].(string), "done")
 }
 
 func start(t testing.TB, c *Conn, u Unit) error {
@@ -47,9 +48,9 @@ func start(t testing.TB, c *Conn, u Unit) error {
 }
 
 func TestStartSendsEverything(t *testing.T) {
-	m := newFake(t)
+	m := fakesystemd.New(t)
 	got := make(chan *dbus.Message, 1)
-	m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) { got <- msg; done(p, msg) })
+	m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { got <- msg; done(p, msg) })
 	u, err := Plan(&specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{
 		CPU: &specs.LinuxCPU{Cpus: "0"}, Pids: &specs.LinuxPids{Limit: ptr(int64(3))},
 	}}}, configs.Settings{Name: "web", UnitProperties: map[string]string{
@@ -63,7 +64,7 @@ func TestStartSendsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := start(t, m.dial(t), u); err != nil {
+	if err := start(t, dialFake(t, m), u); err != nil {
 		t.Fatal(err)
 	}
 	msg := <-got
@@ -85,11 +86,11 @@ func TestStartSendsEverything(t *testing.T) {
 			t.Errorf("%s was sent with type %q, want %q", p.Name, signatures[p.Name], info.Sig)
 		}
 	}
-	if have := sent(msg)["PIDs"]; !reflect.DeepEqual(have, []uint32{42}) {
+	if have := fakesystemd.Sent(msg)["PIDs"]; !reflect.DeepEqual(have, []uint32{42}) {
 		t.Errorf("PIDs is %v", have)
 	}
-	if m.count("Hello") != 0 || len(m.calls) != 1 {
-		t.Errorf("calls %v, want the one", m.calls)
+	if m.Count("Hello") != 0 || len(m.Calls()) != 1 {
+		t.Errorf("calls %v, want the one", m.Calls())
 	}
 }
 
@@ -129,13 +130,13 @@ func TestDialIsPipelined(t *testing.T) {
 }
 
 func TestJobEndsBeforeReply(t *testing.T) {
-	m := newFake(t)
-	m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
-		p.jobRemoved("/org/freedesktop/systemd1/job/6", "other.scope", "failed")
-		p.jobRemoved(testJob, "sdc-web.scope", "done")
-		p.reply(msg, testJob)
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) {
+		p.JobRemoved("/org/freedesktop/systemd1/job/6", "other.scope", "failed")
+		p.JobRemoved(testJob, "sdc-web.scope", "done")
+		p.Reply(msg, testJob)
 	})
-	if err := start(t, m.dial(t), testUnit(t)); err != nil {
+	if err := start(t, dialFake(t, m), testUnit(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -143,18 +144,18 @@ func TestJobEndsBeforeReply(t *testing.T) {
 func TestJobFails(t *testing.T) {
 	for _, result := range []string{"failed", "canceled", "timeout", "dependency", "frozen"} {
 		t.Run(result, func(t *testing.T) {
-			m := newFake(t)
-			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { p.reply(msg) })
-			m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
-				p.reply(msg, testJob)
-				p.jobRemoved(testJob, "sdc-web.scope", result)
+			m := fakesystemd.New(t)
+			m.On("ResetFailedUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg) })
+			m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) {
+				p.Reply(msg, testJob)
+				p.JobRemoved(testJob, "sdc-web.scope", result)
 			})
-			err := start(t, m.dial(t), testUnit(t))
+			err := start(t, dialFake(t, m), testUnit(t))
 			var failed *JobError
 			if !errors.As(err, &failed) || failed.Result != result || failed.Unit != "sdc-web.scope" {
 				t.Errorf("error is %v, want a JobError with %q", err, result)
 			}
-			if m.count("ResetFailedUnit") != 1 {
+			if m.Count("ResetFailedUnit") != 1 {
 				t.Error("the failed unit was not reset")
 			}
 		})
@@ -162,16 +163,16 @@ func TestJobFails(t *testing.T) {
 }
 
 func TestJobNeverEnds(t *testing.T) {
-	m := newFake(t)
-	m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) { p.reply(msg, testJob) })
-	m.set("sdc-web.scope ActiveState", "activating")
-	m.set("sdc-web.scope Job", struct {
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, testJob) })
+	m.Set("sdc-web.scope ActiveState", "activating")
+	m.Set("sdc-web.scope Job", struct {
 		ID   uint32
 		Path dbus.ObjectPath
 	}{7, testJob})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	job, err := m.dial(t).Start(ctx, testUnit(t), 42)
+	job, err := dialFake(t, m).Start(ctx, testUnit(t), 42)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +182,11 @@ func TestJobNeverEnds(t *testing.T) {
 }
 
 func TestNoReply(t *testing.T) {
-	m := newFake(t)
-	m.on("StartTransientUnit", func(*peer, *dbus.Message) {})
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", func(*fakesystemd.Peer, *dbus.Message) {})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	job, err := m.dial(t).Start(ctx, testUnit(t), 42)
+	job, err := dialFake(t, m).Start(ctx, testUnit(t), 42)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,18 +205,18 @@ func TestConnectionLost(t *testing.T) {
 		{"inactive", func(err error) bool { var j *JobError; return errors.As(err, &j) && j.Result == "inactive" }},
 	} {
 		t.Run(c.state, func(t *testing.T) {
-			m := newFake(t)
-			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { p.reply(msg) })
-			m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
-				p.reply(msg, testJob)
-				p.conn.Close()
+			m := fakesystemd.New(t)
+			m.On("ResetFailedUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg) })
+			m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) {
+				p.Reply(msg, testJob)
+				p.Hangup()
 			})
-			m.set("sdc-web.scope ActiveState", c.state)
-			m.set("sdc-web.scope Job", struct {
+			m.Set("sdc-web.scope ActiveState", c.state)
+			m.Set("sdc-web.scope Job", struct {
 				ID   uint32
 				Path dbus.ObjectPath
 			}{0, "/"})
-			if err := start(t, m.dial(t), testUnit(t)); !c.check(err) {
+			if err := start(t, dialFake(t, m), testUnit(t)); !c.check(err) {
 				t.Errorf("error is %v", err)
 			}
 		})
@@ -223,14 +224,14 @@ func TestConnectionLost(t *testing.T) {
 }
 
 func TestConnectionLostBeforeReply(t *testing.T) {
-	m := newFake(t)
-	m.on("StartTransientUnit", func(p *peer, _ *dbus.Message) { p.conn.Close() })
-	m.set("sdc-web.scope ActiveState", "active")
-	m.set("sdc-web.scope Job", struct {
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", func(p *fakesystemd.Peer, _ *dbus.Message) { p.Hangup() })
+	m.Set("sdc-web.scope ActiveState", "active")
+	m.Set("sdc-web.scope Job", struct {
 		ID   uint32
 		Path dbus.ObjectPath
 	}{0, "/"})
-	if err := start(t, m.dial(t), testUnit(t)); err != nil {
+	if err := start(t, dialFake(t, m), testUnit(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -270,7 +271,7 @@ func TestNoManager(t *testing.T) {
 }
 
 func TestClosedStaysClosed(t *testing.T) {
-	c := newFake(t).dial(t)
+	c := dialFake(t, fakesystemd.New(t))
 	c.Close()
 	if err := c.Freeze(t.Context(), "sdc-web.scope"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error is %v, want net.ErrClosed", err)
@@ -290,12 +291,12 @@ func TestManagerAddresses(t *testing.T) {
 }
 
 func BenchmarkDialStart(b *testing.B) {
-	m := newFake(b)
-	m.on("StartTransientUnit", done)
+	m := fakesystemd.New(b)
+	m.On("StartTransientUnit", done)
 	u := testUnit(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := dial(b.Context(), []address{{m.path, true}})
+		c, err := dial(b.Context(), []address{{m.Path, true}})
 		if err != nil {
 			b.Fatal(err)
 		}

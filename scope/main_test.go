@@ -12,6 +12,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/fakesystemd"
 )
 
 func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
@@ -56,4 +57,15 @@ func startTest(t testing.TB, c *Conn, name string, r *specs.LinuxResources) (Uni
 		t.Fatal(err)
 	}
 	return u, pid
+}
+
+// dialFake connects to a fake manager.
+func dialFake(t testing.TB, m *fakesystemd.Manager) *Conn {
+	t.Helper()
+	c, err := dial(t.Context(), []address{{m.Path, true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/fakesystemd"
 )
 
 const (
@@ -20,9 +22,9 @@ const (
 )
 
 // firstThen answers the first call one way and the later ones another.
-func firstThen(first, later func(*peer, *dbus.Message)) func(*peer, *dbus.Message) {
+func firstThen(first, later func(*fakesystemd.Peer, *dbus.Message)) func(*fakesystemd.Peer, *dbus.Message) {
 	n := 0
-	return func(p *peer, msg *dbus.Message) {
+	return func(p *fakesystemd.Peer, msg *dbus.Message) {
 		if n++; n == 1 {
 			first(p, msg)
 			return
@@ -31,26 +33,26 @@ func firstThen(first, later func(*peer, *dbus.Message)) func(*peer, *dbus.Messag
 	}
 }
 
-func failing(name string) func(*peer, *dbus.Message) {
-	return func(p *peer, msg *dbus.Message) { p.fail(msg, name, "text of "+name) }
+func failing(name string) func(*fakesystemd.Peer, *dbus.Message) {
+	return func(p *fakesystemd.Peer, msg *dbus.Message) { p.Fail(msg, name, "text of "+name) }
 }
 
-func ok(p *peer, msg *dbus.Message) { p.reply(msg) }
+func ok(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg) }
 
 func TestUnitExists(t *testing.T) {
 	const unit = "sdc-web.scope"
-	removed := func(p *peer) { p.signal("UnitRemoved", unit, unitPath(unit)) }
-	getUnit := func(p *peer, msg *dbus.Message) { p.reply(msg, unitPath(unit)) }
+	removed := func(p *fakesystemd.Peer) { p.Signal("UnitRemoved", unit, unitPath(unit)) }
+	getUnit := func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, unitPath(unit)) }
 	fakeTree(t, map[string]string{
 		"web/cgroup.events": "populated 1\n", "empty/cgroup.events": "populated 0\n",
 	})
-	endsNow := func() func(*peer, *dbus.Message) {
-		return firstThen(func(p *peer, msg *dbus.Message) { getUnit(p, msg); removed(p) }, failing(noSuchUnit))
+	endsNow := func() func(*fakesystemd.Peer, *dbus.Message) {
+		return firstThen(func(p *fakesystemd.Peer, msg *dbus.Message) { getUnit(p, msg); removed(p) }, failing(noSuchUnit))
 	}
 	for _, c := range []struct {
 		name, state string
 		cgroup      string
-		getUnit     func(*peer, *dbus.Message)
+		getUnit     func(*fakesystemd.Peer, *dbus.Message)
 		starts      int
 		file        bool
 		want        error
@@ -63,21 +65,21 @@ func TestUnitExists(t *testing.T) {
 		{"is a file", "active", "/empty", getUnit, 1, true, ErrUnitExists},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := newFake(t)
-			m.on("StartTransientUnit", firstThen(failing(unitExists), done))
-			m.on("GetUnit", c.getUnit)
-			m.on("ResetFailedUnit", func(p *peer, msg *dbus.Message) { ok(p, msg); removed(p) })
-			m.set(unit+" ActiveState", c.state)
-			m.set(unit+" Transient", !c.file)
-			m.set(unit+" ControlGroup", c.cgroup)
-			err := start(t, m.dial(t), testUnit(t))
+			m := fakesystemd.New(t)
+			m.On("StartTransientUnit", firstThen(failing(unitExists), done))
+			m.On("GetUnit", c.getUnit)
+			m.On("ResetFailedUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { ok(p, msg); removed(p) })
+			m.Set(unit+" ActiveState", c.state)
+			m.Set(unit+" Transient", !c.file)
+			m.Set(unit+" ControlGroup", c.cgroup)
+			err := start(t, dialFake(t, m), testUnit(t))
 			if !errors.Is(err, c.want) {
 				t.Errorf("error is %v, want %v", err, c.want)
 			}
-			if n := m.count("StartTransientUnit"); n != c.starts {
+			if n := m.Count("StartTransientUnit"); n != c.starts {
 				t.Errorf("%d attempts, want %d", n, c.starts)
 			}
-			if resets := m.count("ResetFailedUnit"); (resets == 1) != (c.state == "failed") {
+			if resets := m.Count("ResetFailedUnit"); (resets == 1) != (c.state == "failed") {
 				t.Errorf("%d resets", resets)
 			}
 			var exists *UnitExistsError
@@ -89,16 +91,16 @@ func TestUnitExists(t *testing.T) {
 }
 
 func TestUnitExistsAgain(t *testing.T) {
-	m := newFake(t)
-	m.on("StartTransientUnit", failing(unitExists))
-	m.on("GetUnit", failing(noSuchUnit))
-	m.set("sdc-web.scope ActiveState", "inactive")
-	m.set("sdc-web.scope Transient", true)
-	m.set("sdc-web.scope ControlGroup", "")
-	if err := start(t, m.dial(t), testUnit(t)); !errors.Is(err, ErrUnitExists) {
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", failing(unitExists))
+	m.On("GetUnit", failing(noSuchUnit))
+	m.Set("sdc-web.scope ActiveState", "inactive")
+	m.Set("sdc-web.scope Transient", true)
+	m.Set("sdc-web.scope ControlGroup", "")
+	if err := start(t, dialFake(t, m), testUnit(t)); !errors.Is(err, ErrUnitExists) {
 		t.Errorf("error is %v, want ErrUnitExists", err)
 	}
-	if n := m.count("StartTransientUnit"); n != 2 {
+	if n := m.Count("StartTransientUnit"); n != 2 {
 		t.Errorf("%d attempts, want 2", n)
 	}
 }
@@ -107,14 +109,14 @@ func TestUnitExistsAgain(t *testing.T) {
 func TestPropertyRefused(t *testing.T) {
 	newer := Property{Name: "MemoryZSwapMax", Value: uint64(1), Since: 253, Source: "here"}
 	for _, strict := range []bool{false, true} {
-		m := newFake(t)
-		m.set("Version", "252 (252.39-1~deb12u1)")
+		m := fakesystemd.New(t)
+		m.Set("Version", "252 (252.39-1~deb12u1)")
 		last := make(chan map[string]any, 2)
-		m.on("StartTransientUnit", func(p *peer, msg *dbus.Message) {
-			properties := sent(msg)
+		m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) {
+			properties := fakesystemd.Sent(msg)
 			last <- properties
 			if _, has := properties[newer.Name]; has {
-				p.fail(msg, readOnly, "Cannot set property "+newer.Name+", or unknown property.")
+				p.Fail(msg, readOnly, "Cannot set property "+newer.Name+", or unknown property.")
 				return
 			}
 			done(p, msg)
@@ -122,7 +124,7 @@ func TestPropertyRefused(t *testing.T) {
 		u := testUnit(t)
 		u.Strict = strict
 		u.Properties = append(u.Properties, newer)
-		job, err := m.dial(t).Start(t.Context(), u, 42)
+		job, err := dialFake(t, m).Start(t.Context(), u, 42)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,22 +149,22 @@ func TestPropertyRefused(t *testing.T) {
 
 // A refusal that no version explains is passed on, not tried again for ever.
 func TestPropertyRefusedForOtherReasons(t *testing.T) {
-	m := newFake(t)
-	m.set("Version", "257.4")
-	m.on("StartTransientUnit", failing(readOnly))
-	if err := start(t, m.dial(t), testUnit(t)); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "systemd 257") {
+	m := fakesystemd.New(t)
+	m.Set("Version", "257.4")
+	m.On("StartTransientUnit", failing(readOnly))
+	if err := start(t, dialFake(t, m), testUnit(t)); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "systemd 257") {
 		t.Errorf("error is %v", err)
 	}
-	if n := m.count("StartTransientUnit"); n != 1 {
+	if n := m.Count("StartTransientUnit"); n != 1 {
 		t.Errorf("%d attempts, want 1", n)
 	}
 }
 
 func TestErrorNames(t *testing.T) {
 	for name, want := range byName {
-		m := newFake(t)
-		m.on("KillUnit", failing(name))
-		err := m.dial(t).Kill(t.Context(), "x.scope", unix.SIGTERM)
+		m := fakesystemd.New(t)
+		m.On("KillUnit", failing(name))
+		err := dialFake(t, m).Kill(t.Context(), "x.scope", unix.SIGTERM)
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), "text of "+name) || !strings.Contains(err.Error(), "KillUnit x.scope") {
 			t.Errorf("%s: error is %v, want %v", name, err, want)
 		}
@@ -178,15 +180,15 @@ func TestStop(t *testing.T) {
 		{"frozen", []string{"Get", "Get", "ThawUnit", "StopUnit"}},
 	} {
 		t.Run(c.freezer, func(t *testing.T) {
-			m := newFake(t)
-			m.set("sdc-web.scope FreezerState", c.freezer)
-			m.set("sdc-web.scope TimeoutStopUSec", uint64(1000))
-			m.on("ThawUnit", ok)
-			m.on("StopUnit", done)
-			if err := m.dial(t).Stop(t.Context(), "sdc-web.scope"); err != nil {
+			m := fakesystemd.New(t)
+			m.Set("sdc-web.scope FreezerState", c.freezer)
+			m.Set("sdc-web.scope TimeoutStopUSec", uint64(1000))
+			m.On("ThawUnit", ok)
+			m.On("StopUnit", done)
+			if err := dialFake(t, m).Stop(t.Context(), "sdc-web.scope"); err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(c.calls, m.calls); d != "" {
+			if d := cmp.Diff(c.calls, m.Calls()); d != "" {
 				t.Error(d)
 			}
 		})
@@ -194,57 +196,57 @@ func TestStop(t *testing.T) {
 }
 
 func TestStopNothing(t *testing.T) {
-	m := newFake(t)
-	m.on("StopUnit", failing(noSuchUnit))
-	if err := m.dial(t).Stop(t.Context(), "sdc-web.scope"); !errors.Is(err, ErrNoSuchUnit) {
+	m := fakesystemd.New(t)
+	m.On("StopUnit", failing(noSuchUnit))
+	if err := dialFake(t, m).Stop(t.Context(), "sdc-web.scope"); !errors.Is(err, ErrNoSuchUnit) {
 		t.Errorf("error is %v, want ErrNoSuchUnit", err)
 	}
 }
 
 func TestStopLosesManager(t *testing.T) {
-	m := newFake(t)
-	m.on("StopUnit", func(p *peer, _ *dbus.Message) { p.conn.Close() })
-	m.set("sdc-web.scope ActiveState", "inactive")
-	m.set("sdc-web.scope Job", struct {
+	m := fakesystemd.New(t)
+	m.On("StopUnit", func(p *fakesystemd.Peer, _ *dbus.Message) { p.Hangup() })
+	m.Set("sdc-web.scope ActiveState", "inactive")
+	m.Set("sdc-web.scope Job", struct {
 		ID   uint32
 		Path dbus.ObjectPath
 	}{0, "/"})
-	if err := m.dial(t).Stop(t.Context(), "sdc-web.scope"); err != nil {
+	if err := dialFake(t, m).Stop(t.Context(), "sdc-web.scope"); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestVersion(t *testing.T) {
 	for text, want := range map[string]int{"252": 252, "255.4-1ubuntu8": 255, "v257": 0, "": 0} {
-		m := newFake(t)
-		m.set("Version", text)
-		c := m.dial(t)
+		m := fakesystemd.New(t)
+		m.Set("Version", text)
+		c := dialFake(t, m)
 		for range 2 {
 			if n, err := c.Version(t.Context()); n != want || (err == nil) != (want != 0) {
 				t.Errorf("%q: %d, %v; want %d", text, n, err, want)
 			}
 		}
-		if n := m.count("Get"); want != 0 && n != 1 {
+		if n := m.Count("Get"); want != 0 && n != 1 {
 			t.Errorf("asked %d times, want once", n)
 		}
 	}
 }
 
 func TestSetProperties(t *testing.T) {
-	m := newFake(t)
+	m := fakesystemd.New(t)
 	var got *dbus.Message
-	m.on("SetUnitProperties", func(p *peer, msg *dbus.Message) { got = msg; ok(p, msg) })
-	c := m.dial(t)
+	m.On("SetUnitProperties", func(p *fakesystemd.Peer, msg *dbus.Message) { got = msg; ok(p, msg) })
+	c := dialFake(t, m)
 	if err := c.SetProperties(t.Context(), "x.scope", true, []Property{{Name: "TasksMax", Value: uint64(5)}}); err != nil {
 		t.Fatal(err)
 	}
 	if got.Body[0] != "x.scope" || got.Body[1] != true {
 		t.Errorf("called with %v", got.Body)
 	}
-	if d := cmp.Diff(map[string]any{"TasksMax": uint64(5)}, sent(got)); d != "" {
+	if d := cmp.Diff(map[string]any{"TasksMax": uint64(5)}, fakesystemd.Sent(got)); d != "" {
 		t.Error(d)
 	}
-	m.on("SetUnitProperties", failing(invalidArgs))
+	m.On("SetUnitProperties", failing(invalidArgs))
 	if err := c.SetProperties(t.Context(), "x.scope", true, nil); !errors.Is(err, ErrInvalid) {
 		t.Errorf("error is %v, want ErrInvalid", err)
 	}
@@ -253,8 +255,8 @@ func TestSetProperties(t *testing.T) {
 func TestKeeper(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		attach func(*peer, *dbus.Message)
-		start  func(*peer, *dbus.Message)
+		attach func(*fakesystemd.Peer, *dbus.Message)
+		start  func(*fakesystemd.Peer, *dbus.Message)
 		starts int
 	}{
 		{"there is one", ok, failing(unitExists), 0},
@@ -263,17 +265,17 @@ func TestKeeper(t *testing.T) {
 		{"another was first", firstThen(failing(noSuchUnit), ok), failing(unitExists), 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := newFake(t)
-			m.on("AttachProcessesToUnit", c.attach)
-			m.on("StartTransientUnit", c.start)
-			m.on("GetUnit", func(p *peer, msg *dbus.Message) { p.reply(msg, unitPath(KeepersUnit)) })
-			m.set(KeepersUnit+" ActiveState", "active")
-			m.set(KeepersUnit+" Transient", true)
-			m.set(KeepersUnit+" ControlGroup", "")
-			if err := m.dial(t).StartKeeper(t.Context(), 42); err != nil {
+			m := fakesystemd.New(t)
+			m.On("AttachProcessesToUnit", c.attach)
+			m.On("StartTransientUnit", c.start)
+			m.On("GetUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, unitPath(KeepersUnit)) })
+			m.Set(KeepersUnit+" ActiveState", "active")
+			m.Set(KeepersUnit+" Transient", true)
+			m.Set(KeepersUnit+" ControlGroup", "")
+			if err := dialFake(t, m).StartKeeper(t.Context(), 42); err != nil {
 				t.Fatal(err)
 			}
-			if n := m.count("StartTransientUnit"); n != c.starts {
+			if n := m.Count("StartTransientUnit"); n != c.starts {
 				t.Errorf("%d starts, want %d", n, c.starts)
 			}
 		})

@@ -23,7 +23,7 @@ const (
 	Root    Cap = "root"    // uid 0 with every capability
 	Userns  Cap = "userns"  // user namespaces may be made
 	Overlay Cap = "overlay" // overlayfs
-	Bus     Cap = "bus"     // dbus-daemon, for FakeSystemd on a bus
+	Bus     Cap = "bus"     // dbus-daemon, for a fake manager on a bus
 	Systemd Cap = "systemd" // BootSystemd works
 	Cgroup2 Cap = "cgroup2" // a unified hierarchy in which limits have an effect
 	Guest   Cap = "vm"      // this is a guest of BootVM: systemd is PID 1 and everything may be disturbed

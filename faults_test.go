@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/fakesystemd"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// What a start does when systemd is not what it should be: one clear error, soon, and nothing is left.
+// It runs in a mount namespace of its own, with a fake manager where systemd's socket would be.
+func TestManagerFaults(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	if os.Getenv("SDCONTAINER_TEST_FAULTS") == "" {
+		cmd := exec.Command("unshare", "--mount", "--propagation=private", must(os.Executable()), "-test.v", "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "SDCONTAINER_TEST_FAULTS=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("/run/systemd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const job = dbus.ObjectPath("/org/freedesktop/systemd1/job/1")
+	gone := func(p *fakesystemd.Peer, msg *dbus.Message) { p.Fail(msg, "org.freedesktop.systemd1.NoSuchUnit", "gone") }
+	for name, c := range map[string]struct {
+		start func(*fakesystemd.Peer, *dbus.Message) // answers StartTransientUnit; nil: nobody listens
+		is    error
+		says  string
+	}{
+		"nobody listens": {nil, scope.ErrNoManager, "/run/systemd/private"},
+		"refuses": {func(p *fakesystemd.Peer, msg *dbus.Message) {
+			p.Fail(msg, "org.freedesktop.DBus.Error.AccessDenied", "not you")
+		}, nil, "not you"},
+		"property unknown": {func(p *fakesystemd.Peer, msg *dbus.Message) {
+			p.Fail(msg, "org.freedesktop.DBus.Error.PropertyReadOnly", "Cannot set property OOMPolicy")
+		}, scope.ErrUnsupported, "OOMPolicy"},
+		"job fails": {func(p *fakesystemd.Peer, msg *dbus.Message) {
+			p.Reply(msg, job)
+			p.JobRemoved(job, msg.Body[0].(string), "failed")
+		}, nil, "failed"},
+		"job is never heard of again": {func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, job) }, context.DeadlineExceeded, "job of"},
+		"never answers":               {func(*fakesystemd.Peer, *dbus.Message) {}, context.DeadlineExceeded, "StartTransientUnit"},
+		"goes away":                   {func(p *fakesystemd.Peer, _ *dbus.Message) { p.Hangup() }, context.DeadlineExceeded, "job of"},
+		"answers with another type":   {func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, uint32(7)) }, context.DeadlineExceeded, "job of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.start != nil {
+				m := fakesystemd.Listen(t, "/run/systemd/private")
+				m.Set("Version", "257")
+				m.Set("sdc-x.scope ActiveState", "activating")
+				m.Set("sdc-x.scope Job", []any{uint32(1), job})
+				m.On("StartTransientUnit", c.start)
+				for _, method := range []string{"StopUnit", "ResetFailedUnit", "KillUnit"} {
+					m.On(method, gone)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			_, err := w.Create(ctx, "x", w.spec("x", "/bin/true"), CreateOptions{})
+			if err == nil || !strings.Contains(err.Error(), c.says) || c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("%v, want %v with %q", err, c.is, c.says)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			nothingLeftOf(t, w.Runtime)
+		})
+	}
+}
+
+func must(s string, err error) string {
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// nothingLeftOf says that there is no record, and this process has no child.
+func nothingLeftOf(t *testing.T, r *Runtime) {
+	t.Helper()
+	left, err := os.ReadDir(r.Dir)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range left {
+		if claims, err := os.ReadDir(filepath.Join(r.Dir, e.Name())); e.Name() != ".userns" || len(claims) > 0 || err != nil {
+			t.Errorf("left: %s", e.Name())
+		}
+	}
+	children, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range children {
+		if b, _ := os.ReadFile(file); len(b) > 0 { // its thread may have ended
+			t.Errorf("children left: %s", b)
+		}
+	}
+}

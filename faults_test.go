@@ -39,7 +39,9 @@ func TestManagerFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	const job = dbus.ObjectPath("/org/freedesktop/systemd1/job/1")
-	gone := func(p *fakesystemd.Peer, msg *dbus.Message) { p.Fail(msg, "org.freedesktop.systemd1.NoSuchUnit", "gone") }
+	gone := func(p *fakesystemd.Peer, msg *dbus.Message) {
+		p.Fail(msg, "org.freedesktop.systemd1.NoSuchUnit", "gone")
+	}
 	for name, c := range map[string]struct {
 		start func(*fakesystemd.Peer, *dbus.Message) // answers StartTransientUnit; nil: nobody listens
 		is    error

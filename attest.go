@@ -263,7 +263,8 @@ type mountLine struct {
 func parseMountinfo(text string) []mountLine {
 	var list []mountLine
 	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
+		// By single spaces: only those are escaped in names, and a source may be empty.
+		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")
 		if len(f) < 10 {
 			continue
 		}

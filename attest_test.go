@@ -21,12 +21,14 @@ func TestParseMountinfo(t *testing.T) {
 	const text = `36 35 98:0 /mnt1 / rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 37 36 0:5 / /a\040b ro,nosuid - tmpfs tmpfs ro
 38 36 0:6 / /back\134slash rw shared:7 - tmpfs tmpfs rw
+39 36 0:7 / /sys ro,x rw - tmpfs  rw
 short line
 `
 	want := []mountLine{
 		{"/", []string{"rw", "noatime"}, true},
 		{"/a b", []string{"ro", "nosuid"}, false},
 		{`/back\slash`, []string{"rw"}, true},
+		{"/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
 	}
 	got := parseMountinfo(text)
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {

@@ -351,7 +351,7 @@ func hookTimeout(h specs.Hook) time.Duration {
 	if h.Timeout == nil || *h.Timeout <= 0 {
 		return maxHook
 	}
-	return time.Duration(*h.Timeout) * time.Second
+	return time.Duration(min(*h.Timeout, 1<<31)) * time.Second // what is too long is refused, and must not wrap around
 }
 
 // readOnly seals what was writable only to be filled.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -196,6 +197,25 @@ func TestOnlyDescriptors(t *testing.T) {
 				t.Errorf("%s: step %d: %s", name, i, text)
 			}
 		}
+	}
+}
+
+// A timeout of more seconds than a duration holds is refused, and not a short one.
+func TestHookTimeout(t *testing.T) {
+	for seconds, want := range map[int]time.Duration{0: maxHook, -1: maxHook, 1: time.Second, 1 << 20: 1 << 20 * time.Second} {
+		if got := hookTimeout(specs.Hook{Timeout: &seconds}); got != want {
+			t.Errorf("%d s became %v", seconds, got)
+		}
+	}
+	seconds := 18446744074 // 0.29 s, modulo 2^64 ns
+	spec := usual("/rootfs")
+	spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/hook", Timeout: &seconds}}}
+	w, err := Plan(spec, configs.Settings{}, Facts{Sources: map[string]SourceKind{}, OverlayLowerPlus: true})
+	if err == nil {
+		_, err = w.Program.Encode()
+	}
+	if err == nil || !strings.Contains(err.Error(), "out of range") {
+		t.Errorf("%d s: %v", seconds, err)
 	}
 }
 

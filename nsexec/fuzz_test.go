@@ -124,7 +124,14 @@ func FuzzParse(f *testing.F) {
 	for at := 0; at < len(samples[1]); at += 4 {
 		f.Add(uint8(1), []byte{byte(at), byte(at >> 8), 2, 0, byte(at), 0, 0, 0})
 	}
-	f.Add(uint8(2), samples[0])
+	for _, v := range corpus(f) {
+		if len(v.program) < 8<<10 { // the others would fill the fuzzer's memory, not its time
+			f.Add(uint8(2), v.program)
+		}
+	}
+	for _, b := range kept(f) {
+		f.Add(uint8(2), b)
+	}
 	parser := startParser(f)
 	f.Fuzz(func(t *testing.T, which uint8, edits []byte) {
 		b := edits

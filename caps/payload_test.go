@@ -153,3 +153,39 @@ func TestExecOfLaterProcess(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPlan feeds processes as JSON: a payload is refused, or its steps can be written.
+func FuzzPlan(f *testing.F) {
+	for _, p := range processes() {
+		b, err := json.Marshal(specs.Spec{Process: p, Linux: &specs.Linux{Personality: &specs.LinuxPersonality{Domain: specs.PerLinux32}}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var spec specs.Spec
+		if json.Unmarshal(b, &spec) != nil {
+			return
+		}
+		y, err := Plan(spec.Process, spec.Linux, Identity{Home: "/"})
+		if err != nil {
+			return
+		}
+		// What no process may have more of than it can ever get (capabilities(7)).
+		if y.Effective&^y.Permitted != 0 || y.Ambient&^(y.Permitted&y.Inheritable) != 0 {
+			t.Errorf("%s: sets %+v", b, y.Sets)
+		}
+		for _, l := range y.Rlimits {
+			if l.Soft > l.Hard {
+				t.Errorf("%s: %+v", b, l)
+			}
+		}
+		prog := nsexec.New("enter")
+		y.Enter(prog, func() {}, func() {})
+		prog.Exec("/x", nil, y.Env)
+		if _, err := prog.Encode(); err != nil && !strings.Contains(err.Error(), "NUL") && !strings.Contains(err.Error(), "more than") {
+			t.Errorf("%s: %v", b, err)
+		}
+	})
+}

@@ -184,6 +184,10 @@ func LoadBundle(dir string) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	return bundle(dir, file, b)
+}
+
+func bundle(dir, file string, b []byte) (*specs.Spec, error) {
 	var spec specs.Spec
 	if err := json.Unmarshal(b, &spec); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

@@ -135,3 +135,39 @@ func TestLoadBundle(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// FuzzBundle: what is accepted is valid, is the same when written and read again, and has
+// settings that compile to the same annotations.
+func FuzzBundle(f *testing.F) {
+	files, err := filepath.Glob("examples/*.config.json")
+	if err != nil || len(files) < 10 {
+		f.Fatalf("%d examples, %v", len(files), err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		spec, err := bundle("/bundle", "config.json", b)
+		if err != nil {
+			return
+		}
+		once, err := json.Marshal(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := bundle("/elsewhere", "config.json", once)
+		if err != nil {
+			t.Fatalf("%s\nis accepted, but not again as\n%s\n%v", b, once, err)
+		}
+		if twice, err := json.Marshal(again); err != nil || string(once) != string(twice) {
+			t.Errorf("%s\nbecame\n%s\n%v", once, twice, err)
+		}
+		if _, err := SettingsOf(spec); err != nil {
+			t.Error(err)
+		}
+	})
+}

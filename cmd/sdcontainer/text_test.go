@@ -4,9 +4,12 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -123,4 +126,69 @@ func TestCommandLine(t *testing.T) {
 	if want := `sh -c 'echo '\''a b'\''' '' x=1 '$HOME'`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+}
+
+// FuzzTable: whatever containers are called, a terminal gets a line for each row, and no
+// control character but ours.
+func FuzzTable(f *testing.F) {
+	f.Add("web", "\x1b[31mred\x1b[0m\r\n", 20)
+	f.Add("\u202e\u0085", "\xff\t", 1)
+	f.Fuzz(func(t *testing.T, a, b string, width int) {
+		tab := &table{header: []string{"NAME", "COMMAND"}, colour: true, escaped: true, width: width}
+		tab.add(cell{text: a, colour: green}, number(b))
+		tab.add(number(b), text(commandLine([]string{a, b})))
+		got := written(t, tab)
+		if n := strings.Count(got, "\n"); n != 3 {
+			t.Errorf("%d lines:\n%q", n, got)
+		}
+		ours := strings.NewReplacer("\x1b["+green+"m", "", "\x1b["+bold+"m", "", "\x1b[0m", "", "\n", "")
+		for _, r := range ours.Replace(got) {
+			if !unicode.IsPrint(r) && r != utf8.RuneError {
+				t.Errorf("%q in %q", r, got)
+			}
+		}
+	})
+}
+
+// FuzzCommandLine: a shell reads back the arguments that were quoted.
+func FuzzCommandLine(f *testing.F) {
+	f.Add("a b", "it's", "$x `y` \\")
+	f.Add("", "'", "~\n#")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		want := []string{a, b, c}
+		if got := shellWords(commandLine(want)); !slices.Equal(got, want) {
+			t.Errorf("%q read back as %q", want, got)
+		}
+	})
+}
+
+// shellWords splits as sh(1) does, without expansions: those are for the test that runs one.
+func shellWords(s string) (words []string) {
+	var word strings.Builder
+	quoted, some := false, false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\'':
+			quoted, some = !quoted, true
+		case quoted:
+			word.WriteByte(c)
+		case c == '\\' && i+1 < len(s):
+			i++
+			word.WriteByte(s[i])
+			some = true
+		case c == ' ' || c == '\n' || c == '\t':
+			if some {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			some = false
+		default:
+			word.WriteByte(c)
+			some = true
+		}
+	}
+	if some {
+		words = append(words, word.String())
+	}
+	return words
 }

@@ -3,8 +3,11 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -166,4 +169,35 @@ func TestNotifyDeadline(t *testing.T) {
 	if err := Notify(ctx, "READY=1"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a manager that never reads: %v", err)
 	}
+}
+
+// FuzzSend: an entry is read back field by field as journald does it, whatever the values hold.
+func FuzzSend(f *testing.F) {
+	f.Add("A", "one line", "B_2", "two\nlines\nC=3")
+	f.Add("MESSAGE", "", "X", "\x00\n")
+	f.Add("_A", "b", "a", "b")
+	f.Fuzz(func(t *testing.T, key1, value1, key2, value2 string) {
+		if !validField(key1) || !validField(key2) || key1 == key2 {
+			return
+		}
+		var b bytes.Buffer
+		appendField(&b, key1, value1)
+		appendField(&b, key2, value2)
+		got, want := map[string]string{}, map[string]string{key1: value1, key2: value2}
+		for rest := b.Bytes(); len(rest) > 0; {
+			line, after, ok := bytes.Cut(rest, []byte{'\n'})
+			name, value, text := strings.Cut(string(line), "=")
+			if !text { // a length and so many bytes follow
+				n := binary.LittleEndian.Uint64(after)
+				value, after, ok = string(after[8:8+n]), after[8+n+1:], after[8+n] == '\n'
+			}
+			if !ok {
+				t.Fatalf("%q does not end its line", name)
+			}
+			got[name], rest = value, after
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%q read as %q", want, got)
+		}
+	})
 }

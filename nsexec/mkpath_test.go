@@ -105,6 +105,7 @@ func TestMkPath(t *testing.T) {
 		"chain":                    {tree{"a": "/b", "b": "c/d", "c/d": "/e"}, "/a/x", Dir, "e/x", 0},
 		"chain, dangling":          {tree{"a": "/b", "b": "c/d"}, "/a/x", Dir, "c/d/x", 0},
 		"link through link":        {tree{"deep/dir": "", "l": "/deep/dir", "deep/dir/m": "../n"}, "/l/m/x", Dir, "deep/n/x", 0},
+		"link too long":            {tree{"a": "/" + strings.Repeat("b/", 2040)}, "/a/" + strings.Repeat("c", 100), Dir, "", unix.ENAMETOOLONG},
 		"link with slash":          {tree{"a": "/b/"}, "/a/x", Dir, "b/x", 0},
 		"link out, absolute":       {tree{"a": "/../../../outside"}, "/a/x", Dir, "outside/x", 0},
 		"link out, relative":       {tree{"d/a": "../../../outside"}, "/d/a/x", Dir, "outside/x", 0},

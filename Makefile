@@ -110,6 +110,17 @@ bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, b
 	@$(SDVM) build 13
 	@$(GO) run ./test/bench $(BENCH)
 
+FUZZTIME ?= 30s
+fuzz: $(HELPER) ## every fuzz target, FUZZTIME=30s each; RUN=FuzzX to choose, FUZZ="-runs N -keep"
+	@test/deps.sh clang libclang-rt-dev
+	@mkdir -p bin
+	@$(GO) run ./test/fuzz -time '$(FUZZTIME)' -run '$(RUN)' $(FUZZ) $(PKG)
+
+coverage: $(HELPER) ## lines and branches of C that the tests reach; needs root
+	@test/deps.sh clang libclang-rt-dev llvm
+	@mkdir -p bin
+	@nsexec/cover.sh bin ./nsexec ./rootfs ./caps .
+
 release-check: check test ## what a release needs on top of check and test
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
@@ -117,4 +128,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench release-check clean FORCE
+.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench fuzz coverage release-check clean FORCE

@@ -22,6 +22,7 @@ type contender struct {
 	samples []time.Duration
 	// command is round n of it; a fresh name each time, so that none waits for another's end.
 	command func(n int) *exec.Cmd
+	after   func() error // what is not measured; nil is nothing
 }
 
 // summary is what a contender's samples come to. Times are in milliseconds.
@@ -37,7 +38,7 @@ type summary struct {
 }
 
 // bases are the contenders everything is compared with.
-var bases = []string{"crun", "systemd-run --scope"}
+var bases = []string{"crun", "systemd-run --scope", "bare Type=exec"}
 
 // compare runs every contender once a round, in an order that rotates.
 func compare(all []*contender, warm, rounds int, progress io.Writer) error {
@@ -47,6 +48,11 @@ func compare(all []*contender, warm, rounds int, progress io.Writer) error {
 			took, err := once(c.command(n))
 			if err != nil {
 				return fmt.Errorf("%s, round %d: %w", c.name, n, err)
+			}
+			if c.after != nil {
+				if err := c.after(); err != nil {
+					return fmt.Errorf("%s, after round %d: %w", c.name, n, err)
+				}
 			}
 			if n >= warm {
 				c.samples = append(c.samples, took)
@@ -112,10 +118,14 @@ func quantile(samples []float64, q float64) float64 {
 	return s[low] + (s[high]-s[low])*(at-float64(low))
 }
 
-func table(w io.Writer, sums []summary) {
-	fmt.Fprintf(w, "\n%-22s %9s %9s %9s", "run /bin/true", "median", "p10", "p90")
-	for _, b := range bases {
-		fmt.Fprintf(w, " %22s", "/ "+b)
+func table(w io.Writer, title string, sums []summary) {
+	fmt.Fprintf(w, "\n%s\n%-22s %9s %9s %9s", title, "", "median", "p10", "p90")
+	var bases []string
+	for _, s := range sums {
+		if _, ok := sums[0].Ratio[s.Name]; ok {
+			bases = append(bases, s.Name)
+			fmt.Fprintf(w, " %22s", "/ "+s.Name)
+		}
 	}
 	fmt.Fprintln(w)
 	for _, s := range sums {

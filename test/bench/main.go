@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures how long `run /bin/true` takes against crun, runc,
-// systemd-run and bwrap:
+// Command bench measures how long containers take to start, enter, stop, one after the other and at once, against crun,
+// runc, systemd-run, bwrap, systemd-nspawn and Podman's Quadlet:
 //
-//	bench [-rounds N] [-json FILE] [-command FILE]
+//	bench [-rounds N] [-only SCENARIO] [-sequence N] [-json FILE] [-command FILE]
 //
 // It boots the Debian 13 root of the test guest as a systemd in private
 // namespaces, at native speed, and runs itself in there. crun and runc get the
@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -36,18 +35,27 @@ import (
 
 // result is the JSON file.
 type result struct {
-	At         time.Time `json:"at"`
-	Contenders []summary `json:"contenders"`
+	At        time.Time        `json:"at"`
+	Scenarios []scenarioResult `json:"scenarios"`
 	// Phases are the medians of where our own start is after each phase.
-	Phases []phase `json:"phases"`
+	Phases []phase      `json:"phases"`
+	Growth growthResult `json:"growth"`
+	Memory []footprint  `json:"memory"`
+}
+
+type scenarioResult struct {
+	Name       string    `json:"name"`
+	Contenders []summary `json:"contenders"`
 }
 
 type options struct {
-	inside  bool
-	limits  bool
-	rounds  int
-	json    string
-	command string
+	inside   bool
+	limits   bool
+	rounds   int
+	sequence int
+	only     string
+	json     string
+	command  string
 }
 
 func main() {
@@ -55,6 +63,8 @@ func main() {
 	flag.BoolVar(&o.inside, "inside", false, "measure here (what bench calls itself with)")
 	flag.BoolVar(&o.limits, "limits", false, "with limits (likewise)")
 	flag.IntVar(&o.rounds, "rounds", 100, "measured `rounds`")
+	flag.IntVar(&o.sequence, "sequence", 500, "containers in `sequence`, for growth")
+	flag.StringVar(&o.only, "only", "", "only scenarios whose name has this `text`")
 	flag.StringVar(&o.json, "json", "bin/bench.json", "write the result to this `file` too")
 	flag.StringVar(&o.command, "command", "bin/sdcontainer", "the sdcontainer `file` to measure")
 	flag.Parse()
@@ -95,7 +105,7 @@ func outside(ctx context.Context, o options) (err error) {
 		return err
 	}
 	cmd := s.Command(ctx, sdtest.ShareInside+"/bench", "-inside", fmt.Sprintf("-rounds=%d", o.rounds),
-		fmt.Sprintf("-limits=%v", limits), "-json="+sdtest.ShareInside+"/result.json")
+		fmt.Sprintf("-sequence=%d", o.sequence), "-only="+o.only, fmt.Sprintf("-limits=%v", limits), "-json="+sdtest.ShareInside+"/result.json")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return err
@@ -125,9 +135,10 @@ func controllers(ctx context.Context, s *sdtest.System) (bool, error) {
 
 // fill puts everything that is needed inside into the shared directory.
 func fill(share, self, command string, limits bool) error {
-	files := map[string]string{"bench": self, "sdcontainer": command, "bench.toml": "test/bench/bench.toml"}
+	files := map[string]string{"bench": self, "sdcontainer": command, "bench.toml": "test/bench/bench.toml", "userns.toml": "test/bench/userns.toml"}
 	if limits {
-		files["bench.toml.d/limits.toml"] = "test/bench/bench.toml.d/limits.toml"
+		files["bench.toml.d/limits.toml"] = "test/bench/limits.toml"
+		files["userns.toml.d/limits.toml"] = "test/bench/limits.toml"
 	}
 	for name, src := range files {
 		dst := filepath.Join(share, name)
@@ -138,17 +149,28 @@ func fill(share, self, command string, limits bool) error {
 			return err
 		}
 	}
-	return bundle(filepath.Join(share, "bundle"), filepath.Join(share, "bench.toml"), limits)
+	long := []string{"/bin/sleep", "1000000"}
+	return errors.Join(
+		bundle(filepath.Join(share, "bundle"), filepath.Join(share, "bench.toml"), limits, nil),
+		bundle(filepath.Join(share, "bundle-userns"), filepath.Join(share, "userns.toml"), limits, nil),
+		bundle(filepath.Join(share, "bundle-long"), filepath.Join(share, "bench.toml"), limits, long))
 }
 
-// bundle makes an OCI bundle of what our configuration compiles to.
-func bundle(dir, file string, limits bool) error {
+// bundle makes an OCI bundle of what our configuration compiles to, with another command if args has one.
+func bundle(dir, file string, limits bool, args []string) error {
 	spec, err := configs.Load(file, configs.LoadOptions{})
 	if err != nil {
 		return err
 	}
+	if args != nil {
+		spec.Process.Args = args
+	}
 	// The unit's name is derived from the container's, and ours are annotations nobody else reads.
 	spec.Linux.CgroupsPath, spec.Annotations = "", nil
+	if len(spec.Linux.UIDMappings) > 0 {
+		// In a user namespace crun cannot mount cgroup2 on this kind of bed (EBUSY): it is spared that mount.
+		spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/sys/fs/cgroup" })
+	}
 	if r := spec.Linux.Resources; r != nil && !limits {
 		spec.Linux.Resources = &specs.LinuxResources{Devices: r.Devices}
 	}
@@ -178,46 +200,35 @@ func copyFile(dst, src string) error {
 
 // inside measures on the system it runs on.
 func inside(ctx context.Context, o options) error {
-	all := contenders(ctx, o.limits)
-	if err := compare(all, 3, o.rounds, os.Stderr); err != nil {
+	b := &bed{ctx: ctx, here: sdtest.ShareInside, limits: o.limits}
+	// The others enter the root as a user of the user namespace.
+	if err := os.Chmod("/var/lib/machines", 0o755); err != nil {
 		return err
 	}
-	res := result{At: time.Now(), Contenders: summarize(all)}
-	table(os.Stdout, res.Contenders)
+	res := result{At: time.Now()}
+	for _, s := range b.scenarios() {
+		if o.only != "" && !strings.Contains(s.name, o.only) {
+			continue
+		}
+		sums, err := s.measure(o.rounds, os.Stderr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		res.Scenarios = append(res.Scenarios, scenarioResult{s.name, sums})
+		table(os.Stdout, s.name, sums)
+	}
 	var err error
-	if res.Phases, err = phases(ctx, 20); err != nil {
+	if res.Phases, err = phases(b, 20); err != nil {
 		return err
 	}
 	printPhases(os.Stdout, res.Phases)
+	if res.Growth, err = growth(b, o.sequence); err != nil {
+		return err
+	}
+	printGrowth(os.Stdout, res.Growth)
+	if res.Memory, err = memory(b); err != nil {
+		return err
+	}
+	printMemory(os.Stdout, res.Memory)
 	return writeJSON(o.json, res)
-}
-
-func contenders(ctx context.Context, limits bool) []*contender {
-	const here = sdtest.ShareInside
-	oci := func(runtime string) func(int) *exec.Cmd {
-		return func(n int) *exec.Cmd {
-			return exec.CommandContext(ctx, runtime, "--systemd-cgroup", "run", "--bundle", here+"/bundle", fmt.Sprintf("bench-%d", n))
-		}
-	}
-	return []*contender{
-		{name: "sdcontainer", command: func(n int) *exec.Cmd { return ours(ctx, n) }},
-		{name: "crun", command: oci("crun")},
-		{name: "runc", command: oci("runc")},
-		{name: "systemd-run --scope", command: func(int) *exec.Cmd {
-			args := []string{"--scope", "--quiet", "--collect"}
-			if limits {
-				args = append(args, "-pMemoryMax=128M", "-pTasksMax=64", "-pCPUWeight=200")
-			}
-			return exec.CommandContext(ctx, "systemd-run", append(args, "/bin/true")...)
-		}},
-		{name: "bwrap", command: func(int) *exec.Cmd {
-			return exec.CommandContext(ctx, "bwrap", "--unshare-all", "--ro-bind", "/var/lib/machines/busybox", "/",
-				"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--cap-drop", "ALL", "/bin/true")
-		}},
-	}
-}
-
-func ours(ctx context.Context, n int) *exec.Cmd {
-	const here = sdtest.ShareInside
-	return exec.CommandContext(ctx, here+"/sdcontainer", "run", "--rm", fmt.Sprintf("--name=bench-%d", n), here+"/bench.toml")
 }

@@ -4,11 +4,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 )
 
 // phase is one line of what `sdcontainer run` prints with SDCONTAINER_TIMING=1:
@@ -19,11 +19,12 @@ type phase struct {
 }
 
 // phases runs our command a few times and returns the median of each phase.
-func phases(ctx context.Context, runs int) ([]phase, error) {
+func phases(b *bed, runs int) ([]phase, error) {
 	var order []string
 	samples := map[string][]float64{}
 	for n := range runs {
-		cmd := ours(ctx, 1_000_000+n)
+		args := b.ours("run", "--rm", fmt.Sprintf("--name=phase-%d", n), b.here+"/bench.toml")
+		cmd := exec.CommandContext(b.ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "SDCONTAINER_TIMING=1")
 		var said bytes.Buffer
 		cmd.Stderr = &said

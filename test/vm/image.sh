@@ -14,7 +14,7 @@ release=$1 dir=$2
 
 case $release in
 12) suite=bookworm extra= ;;
-13) suite=trixie extra=,runc ;;
+13) suite=trixie extra=,runc,systemd-container,podman,netavark ;; # the last three to compare with
 *) echo "image.sh: release $release: want 12 or 13" >&2; exit 2 ;;
 esac
 include=systemd-sysv,dbus,linux-image-cloud-amd64,busybox-static,nginx-light,crun,bubblewrap,iproute2,procps$extra
@@ -55,7 +55,7 @@ rm -rf "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/* "$root"/var/cach
 machines=$root/var/lib/machines
 mkdir -p "$work/debian"
 tar -C "$root" --one-file-system --exclude=./boot --exclude='./usr/lib/modules' --exclude='./lib/modules' \
-	--exclude=./vmlinuz --exclude='./initrd.img*' -cf - . | tar -C "$work/debian" -xpf -
+	--exclude=./vmlinuz --exclude='./initrd.img*' --exclude=./usr/bin/podman --exclude='./usr/lib*/podman' -cf - . | tar -C "$work/debian" -xpf -
 mkdir -p "$machines" "$work/debian/boot"
 mv "$work/debian" "$machines/debian"
 echo container >"$machines/debian/etc/hostname"
@@ -83,7 +83,8 @@ printf '%s\n' 5dc0a1e5b0075dc0a1e5b0075dc0a1e5 >"$root/etc/machine-id"
 for unit in nginx.service getty@tty1.service serial-getty@ttyS0.service systemd-networkd.service \
 	systemd-networkd.socket systemd-networkd-wait-online.service systemd-timesyncd.service apt-daily.timer \
 	apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-	systemd-firstboot.service systemd-pcrphase.service systemd-tpm2-setup.service systemd-tpm2-setup-early.service; do
+	systemd-firstboot.service systemd-pcrphase.service systemd-tpm2-setup.service systemd-tpm2-setup-early.service \
+	netavark-dhcp-proxy.service netavark-dhcp-proxy.socket netavark-firewalld-reload.service podman-auto-update.timer; do
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 

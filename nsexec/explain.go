@@ -50,6 +50,7 @@ var callNames = map[uint32]string{
 	unix.SYS_PERSONALITY:       "personality",
 	unix.SYS_PIVOT_ROOT:        "pivot_root",
 	unix.SYS_PRCTL:             "prctl",
+	unix.SYS_REBOOT:            "reboot",
 	unix.SYS_SCHED_SETAFFINITY: "sched_setaffinity",
 	unix.SYS_SCHED_SETATTR:     "sched_setattr",
 	unix.SYS_SECCOMP:           "seccomp",

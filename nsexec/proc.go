@@ -176,6 +176,12 @@ func (p *Program) Unshare(object string, flags uint64) {
 	p.call(unix.SYS_UNSHARE, object, Imm(flags))
 }
 
+// PowerOff ends the PID namespace the process is in, itself included: its init ends as
+// if by SIGINT (reboot(2)). In the first PID namespace it would be the machine's end.
+func (p *Program) PowerOff() {
+	p.call(unix.SYS_REBOOT, "PID namespace", Imm(unix.LINUX_REBOOT_MAGIC1), Imm(unix.LINUX_REBOOT_MAGIC2), Imm(unix.LINUX_REBOOT_CMD_POWER_OFF), Imm(0))
+}
+
 // Sethostname sets the UTS namespace's host name.
 func (p *Program) Sethostname(name string) {
 	p.call(unix.SYS_SETHOSTNAME, name, p.String(name), Imm(len(name)))

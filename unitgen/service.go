@@ -76,6 +76,7 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	if s.Source != filepath.Join(templateDir, s.Name+".toml") || o.Binary != defaultBinary {
 		// An empty assignment forgets the template's.
 		f.line(sectionService, "ExecStart", "")
+		f.line(sectionService, "ExecStop", "")
 		f.line(sectionService, "ExecStopPost", "")
 		f.commands(s, o)
 	}
@@ -144,10 +145,11 @@ func description(s configs.Settings) string {
 	return orDefault(s.Description, "Container "+s.Name)
 }
 
-// commands starts and cleans up after the container.
+// commands starts the container, helps to stop it and cleans up after it.
 func (f *file) commands(s configs.Settings, o Options) {
 	f.add(sectionService, "ExecStart", command(""), o.Binary, "run", "--unit", s.Source)
-	// Whatever it says, the unit's result is the payload's.
+	// Whatever these say, the unit's result is the payload's.
+	f.add(sectionService, "ExecStop", command("-"), o.Binary, "prestop", s.Name)
 	f.add(sectionService, "ExecStopPost", command("-"), o.Binary, "cleanup", s.Name)
 }
 

@@ -62,8 +62,8 @@ func TestSystemdReads(t *testing.T) {
 		}
 		// A $ is undoubled when the command is run, which it is not.
 		want := []string{program, "run", "--unit", strings.ReplaceAll("/etc/x/"+v, "$", "$$")}
-		if len(got["Command Line"]) != 2 {
-			t.Errorf("%q: commands %q, want two", v, got["Command Line"])
+		if len(got["Command Line"]) != 3 {
+			t.Errorf("%q: commands %q, want three", v, got["Command Line"])
 		} else if argv, err := words(got["Command Line"][0]); err != nil || !slices.Equal(argv, want) {
 			t.Errorf("%q: command %q, want %q", v, argv, want)
 		}

@@ -349,7 +349,7 @@ func TestDropIn(t *testing.T) {
 	s.UnitProperties = map[string]string{"MemoryMax": "uint64 67108864"}
 	text, err := DropIn(spec, s, Options{})
 	got := mustParse(t, text)
-	if err != nil || got["Service.ExecStart"] != nil || got["Service.MemoryMax"][0] != "64M" || got["Install.WantedBy"] != nil ||
+	if err != nil || got["Service.ExecStart"] != nil || got["Service.ExecStop"] != nil || got["Service.MemoryMax"][0] != "64M" || got["Install.WantedBy"] != nil ||
 		got["Service.LogExtraFields"] != nil { // the template has the name, twice would be two fields
 		t.Errorf("%v\n%s", err, text)
 	}
@@ -357,7 +357,8 @@ func TestDropIn(t *testing.T) {
 	text, err = DropIn(spec, s, Options{})
 	got = mustParse(t, text)
 	want := []string{"", "/usr/bin/sdcontainer run --unit /srv/web.toml"}
-	if err != nil || !slices.Equal(got["Service.ExecStart"], want) {
+	wantStop := []string{"", "-/usr/bin/sdcontainer prestop " + s.Name}
+	if err != nil || !slices.Equal(got["Service.ExecStart"], want) || !slices.Equal(got["Service.ExecStop"], wantStop) {
 		t.Errorf("%v\n%s", err, text)
 	}
 }

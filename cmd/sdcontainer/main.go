@@ -96,6 +96,8 @@ func (a *app) main(ctx context.Context, args []string) int {
 	switch {
 	case len(args) == 2 && args[0] == "cleanup": // as unit files have it
 		return a.cleanup(ctx, args[1])
+	case len(args) == 2 && args[0] == "prestop":
+		return a.prestop(ctx, args[1])
 	case len(args) == 4 && args[0] == "cleanup" && args[1] == "--run-dir": // as keepers do
 		a.rt.Dir = args[2]
 		return a.cleanup(ctx, args[3])
@@ -205,6 +207,15 @@ func verbName(cmd *cobra.Command) string {
 func (a *app) cleanup(ctx context.Context, id string) int {
 	a.verb = "cleanup"
 	if err := a.rt.Cleanup(ctx, id); err != nil {
+		return a.fail(nil, err)
+	}
+	return 0
+}
+
+// prestop is what ExecStop= executes, as lean as cleanup.
+func (a *app) prestop(ctx context.Context, id string) int {
+	a.verb = "prestop"
+	if err := a.rt.PreStop(ctx, id); err != nil {
 		return a.fail(nil, err)
 	}
 	return 0

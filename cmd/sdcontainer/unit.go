@@ -45,6 +45,12 @@ func (a *app) unit() *cobra.Command {
 		Long: `Makes the systemd service of a configuration: sdcontainer@NAME.service. Its main
 process is the payload itself; its limits are directives of the unit.
 
+systemctl stop and restart send the stop signal and wait as for any service. Only a
+payload that is pid 1 of its namespace and has no handler for the signal, which
+would never hear it, is ended at once; systemd then reports SIGINT, and success. One
+that is paused is best stopped with sdcontainer stop: systemd 257 refuses to stop
+what is frozen, 252 thaws it.
+
 A configuration in ` + configDir + ` needs nothing but a drop-in for the shipped template;
 one elsewhere gets a unit file of its own, under the same name.`,
 		Args: func(_ *cobra.Command, args []string) error {

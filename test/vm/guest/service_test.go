@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // service installs a configuration as a unit of its own and returns the unit's
@@ -106,6 +107,60 @@ func TestServiceRestartsByItself(t *testing.T) {
 	})
 	if n, err := strconv.Atoi(show("NRestarts")); err != nil || n < 1 {
 		t.Errorf("NRestarts is %d, %v", n, err)
+	}
+}
+
+// slowStop is a timeout that nobody can overlook.
+const slowStop = "[systemd]\nstop_timeout = \"10min\"\n"
+
+func TestServiceThatHearsNoSignalStopsAtOnce(t *testing.T) {
+	unit, show := service(t, "svcdeaf", slowStop+shell("exec sleep 100000"))
+	must(t, "systemctl", "start", unit)
+	first := show("MainPID")
+	began := time.Now()
+	must(t, "systemctl", "restart", unit) // bounded by patience, which is less than the timeout
+	t.Logf("systemctl restart took %v", time.Since(began))
+	if again := show("MainPID"); again == first || show("ActiveState") != "active" || show("NRestarts") != "0" {
+		t.Errorf("after restart: main PID %s (was %s), %s", again, first, show("ActiveState"))
+	}
+	began = time.Now()
+	must(t, "systemctl", "stop", unit)
+	t.Logf("systemctl stop took %v", time.Since(began))
+	if state, result := show("ActiveState"), show("Result"); state != "inactive" || result != "success" {
+		t.Errorf("after stop: %s, %s", state, result)
+	}
+}
+
+func TestServiceKilledByOthersHasFailed(t *testing.T) {
+	unit, show := service(t, "svckilled", shell("exec sleep 100000"))
+	must(t, "systemctl", "start", unit)
+	must(t, "sdcontainer", "kill", "-s", "KILL", "svckilled")
+	eventually(t, "the unit has failed", func() bool { return show("ActiveState") == "failed" })
+	if result := show("Result"); result != "signal" {
+		t.Errorf("Result is %s", result)
+	}
+}
+
+func TestPausedServiceStops(t *testing.T) {
+	unit, show := service(t, "svcfrozen", slowStop+shell("exec sleep 100000"))
+	must(t, "systemctl", "start", unit)
+	must(t, "sdcontainer", "pause", "svcfrozen")
+	if o := run(t, "systemctl", "stop", unit); o.code != 0 {
+		t.Logf("systemctl stop of a frozen unit: %v", o) // systemd 257 refuses
+		must(t, "sdcontainer", "stop", "svcfrozen")
+	}
+	if state, result := show("ActiveState"), show("Result"); state != "inactive" || result != "success" {
+		t.Errorf("after stop: %s, %s", state, result)
+	}
+}
+
+func TestServiceWithInitStops(t *testing.T) {
+	body := strings.Replace(slowStop+shell("exec sleep 100000"), "[process]\n", "[process]\ninit = true\n", 1)
+	unit, show := service(t, "svcinit", body)
+	must(t, "systemctl", "start", unit)
+	must(t, "systemctl", "stop", unit)
+	if state, result := show("ActiveState"), show("Result"); state != "inactive" || result != "success" {
+		t.Errorf("after stop: %s, %s", state, result)
 	}
 }
 

@@ -38,12 +38,21 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 	if n, err := unix.Getxattr(dir, "user.delegate", yes[:]); err != nil || string(yes[:n]) != "1" {
 		return nil, fmt.Errorf("run --unit: %s is not delegated (set Delegate=yes in the unit)", unit)
 	}
-	payload := filepath.Join(dir, "payload")
-	if err := os.Mkdir(payload, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	files := l.plan.unit.Payload
+	if len(files) > 0 {
+		// Order: before controllers are given to cgroups below: a cgroup with processes of its
+		// own gives none (cgroups(7), "no internal processes").
+		if err := scope.StepAside(own, os.Getpid(), l.helper.Pid); err != nil {
+			return nil, err
+		}
+	}
+	// Order: before the init is born there: its cgroup has the limits from the first instruction on.
+	payload, err := scope.MakePayload(own, files, 0)
+	if err != nil {
 		return nil, err
 	}
 	l.c.st.Unit = unit
-	return os.Open(payload)
+	return os.Open(filepath.Join(scope.Mount(), payload))
 }
 
 // adjustService gives our service the limits of the configuration where its unit

@@ -257,16 +257,11 @@ func (l *launch) settle(ctx context.Context) error {
 	if l.job != nil && filepath.Base(path) != l.plan.unit.Name {
 		return fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name)
 	}
-	switch {
-	case len(l.plan.unit.Payload) == 0:
-	case l.o.Service:
-		err = scope.WritePayload(path, l.plan.unit.Payload)
-	default:
+	if len(l.plan.unit.Payload) > 0 && !l.o.Service { // of a service it is there: see serviceCgroup
 		// Order: before unshare(CLONE_NEWCGROUP), which fixes the namespace's root.
-		path, err = scope.MakePayload(path, l.plan.unit.Payload, l.pid)
-	}
-	if err != nil {
-		return err
+		if path, err = scope.MakePayload(path, l.plan.unit.Payload, l.pid); err != nil {
+			return err
+		}
 	}
 	l.c.st.Cgroup = path
 	if l.o.Service {

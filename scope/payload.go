@@ -41,6 +41,24 @@ func MakePayload(unit string, files map[string]string, pid int) (string, error) 
 	return path, writeFiles(dir(path), files)
 }
 
+// asideName is the sub-cgroup of a service where those are who build the container.
+const asideName = "starter"
+
+// StepAside moves processes out of a delegated unit's own cgroup into one below it, so that
+// it can give controllers to its payload's. It is empty when they have ended, and goes with the unit.
+func StepAside(unit string, pids ...int) error {
+	aside := dir(unit, asideName)
+	if err := os.Mkdir(aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for _, pid := range pids {
+		if err := write(aside, "cgroup.procs", strconv.Itoa(pid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // WritePayload writes files of a sub-cgroup that MakePayload made.
 func WritePayload(path string, files map[string]string) error {
 	if filepath.Base(path) != PayloadName {

@@ -178,6 +178,54 @@ func TestServiceThatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
+const inexpressible = `
+[resources]
+hugepages = { "2MB" = "64M" }
+unified = { "memory.swap.high" = "16777216" }
+[resources.cpu]
+quota = "50%"
+burst = "20ms"
+`
+
+func TestServiceWithLimitsSystemdLacks(t *testing.T) {
+	unit, show := service(t, "svcpayload", slowStop+shell("exec sleep 100000")+inexpressible)
+	check := func(when string) {
+		t.Helper()
+		for file, want := range map[string]string{
+			"hugetlb.2MB.max": "67108864", "memory.swap.high": "16777216", "cpu.max": "50000 100000", "cpu.max.burst": "20000",
+		} {
+			got, err := os.ReadFile("/sys/fs/cgroup" + show("ControlGroup") + "/payload/" + file)
+			if err != nil || strings.TrimSpace(string(got)) != want {
+				t.Errorf("%s: %s is %q, %v, want %q", when, file, got, err, want)
+			}
+		}
+	}
+	must(t, "systemctl", "start", unit)
+	check("after the start")
+	must(t, "systemctl", "daemon-reload")
+	check("after daemon-reload")
+	must(t, "systemctl", "restart", unit)
+	check("after restart")
+	must(t, "sdcontainer", "exec", "svcpayload", "true")
+	must(t, "systemctl", "stop", unit)
+	if state, result := show("ActiveState"), show("Result"); state != "inactive" || result != "success" {
+		t.Errorf("after stop: %s, %s", state, result)
+	}
+}
+
+func TestServiceWithoutTheControllerSaysWhich(t *testing.T) {
+	// dmem came with Linux 6.14, after both guests.
+	unit, _ := service(t, "svcdmem", shell("exec sleep 100000")+"[resources]\nunified = { \"dmem.max\" = \"drm/0 1M\" }\n")
+	if o := run(t, "systemctl", "start", unit); o.code == 0 {
+		t.Error("started without the controller")
+	}
+	must(t, "journalctl", "--sync")
+	o := run(t, "journalctl", "-b", "--no-pager", "-o", "cat", "-u", unit)
+	if strings.Count(o.stdout, "no controller dmem") != 1 {
+		t.Errorf("the journal: %v", o)
+	}
+}
+
 func TestGeneratedUnitVerifies(t *testing.T) {
 	unit, _ := service(t, "svcverify", shell("exit 0")+limited)
 	if o := run(t, "systemd-analyze", "verify", "--man=no", unit); o.code != 0 || strings.Contains(o.stderr, "sdcontainer") {

@@ -51,7 +51,11 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.c.st.Unit = unit
+	l.c.st.Unit, l.c.st.Invocation = unit, os.Getenv("INVOCATION_ID")
+	if events, err := scope.OpenEvents(own); err == nil { // else nobody will know
+		l.c.st.OOMKills, _ = scope.OOMKills(events)
+		events.Close()
+	}
 	return os.Open(filepath.Join(scope.Mount(), payload))
 }
 
@@ -102,7 +106,8 @@ func (c *Container) recordServiceExit() error {
 	if e, err := c.exit(); e != nil || err != nil {
 		return err
 	}
-	rec := nsexec.ExitRecord{At: time.Now(), OOMKnown: true, OOMKilled: os.Getenv("SERVICE_RESULT") == "oom-kill"}
+	rec := nsexec.ExitRecord{At: time.Now()}
+	rec.OOMKilled, rec.OOMKnown = c.serviceOOM()
 	status := os.Getenv("EXIT_STATUS")
 	switch code := os.Getenv("EXIT_CODE"); code {
 	case "exited":
@@ -120,5 +125,32 @@ func (c *Container) recordServiceExit() error {
 	default:
 		return nil // not called by systemd: nothing is known
 	}
-	return os.WriteFile(c.path(exitFile), rec.Encode(), 0o600)
+	return c.writeExit(rec)
+}
+
+// serviceOOM says whether the kernel killed processes of a service for want of memory, and
+// whether that is known. systemd's result tells only with another OOMPolicy= than continue.
+func (c *Container) serviceOOM() (killed, known bool) {
+	if os.Getenv("SERVICE_RESULT") == "oom-kill" {
+		return true, true
+	}
+	// The unit's own cgroup: the payload's need not have the controller, and it is there while we run in it.
+	events, err := scope.OpenEvents(path.Dir(c.st.Cgroup))
+	if err != nil {
+		return false, false
+	}
+	defer events.Close()
+	kills, known := scope.OOMKills(events)
+	return kills > c.st.OOMKills, known
+}
+
+// writeExit writes the exit record, which is empty before. Whoever waits for it is woken by the
+// first change and reads at once: truncating it first would be one.
+func (c *Container) writeExit(rec nsexec.ExitRecord) error {
+	f, err := os.OpenFile(c.path(exitFile), os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(rec.Encode())
+	return errors.Join(err, f.Close())
 }

@@ -139,7 +139,7 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}
 	l.c.start = nil
 	closeAll([]*os.File{l.pidfd, l.events})
-	if err := os.WriteFile(l.c.path(exitFile), rec.Encode(), 0o600); err != nil {
+	if err := l.c.writeExit(rec); err != nil {
 		return Exit{}, err
 	}
 	e := exitOf(ws)

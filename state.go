@@ -89,6 +89,9 @@ type record struct {
 	Unit    string `json:"unit"`
 	Cgroup  string `json:"cgroup,omitempty"`
 	Service bool   `json:"service,omitempty"`
+	// Invocation is the service's, OOMKills what its cgroup had counted before it.
+	Invocation string `json:"invocation,omitempty"`
+	OOMKills   uint64 `json:"oomKills,omitempty"`
 	// Foreground: the creator itself reaps the init and records its end.
 	Foreground bool      `json:"foreground,omitempty"`
 	Remove     bool      `json:"remove,omitempty"`

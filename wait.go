@@ -5,12 +5,14 @@ package sdcontainer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // Wait waits, from any process, for the container's end and returns how its
@@ -36,9 +38,17 @@ func (c *Container) wait(ctx context.Context) (Exit, error) {
 	if err := waitFor(ctx, c.st.Init); err != nil {
 		return Exit{}, err
 	}
+	if c.st.Service {
+		return c.waitService(ctx, f)
+	}
 	if err := c.waitRecorded(ctx); err != nil {
 		return Exit{}, err
 	}
+	return readExit(f)
+}
+
+// readExit reads an exit record. Errors: ErrExitUnknown when nothing is written there.
+func readExit(f *os.File) (Exit, error) {
 	b := make([]byte, 4096)
 	n, _ := f.ReadAt(b, 0) // short: the record is smaller
 	if n == 0 {
@@ -76,6 +86,79 @@ func (c *Container) waitRecorded(ctx context.Context) error {
 	go func() { first <- waitFor(ctx, c.st.Keeper) }()
 	return <-first
 }
+
+// waitService waits until ExecStopPost= has written record, which is the end's, or until the service is
+// over and it has not: because it was killed, or taken out of the unit. Then systemd itself is asked.
+func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, error) {
+	w, err := kernel.WatchWritten(c.path(exitFile))
+	if errors.Is(err, fs.ErrNotExist) { // it was written before it went
+		return readExit(record)
+	}
+	if err != nil {
+		return Exit{}, err
+	}
+	defer w.Close()
+	// Order: watch before reading: it may be written in between.
+	if e, err := readExit(record); !errors.Is(err, ErrExitUnknown) {
+		return e, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		exit Exit
+		err  error
+	}
+	written, asked := make(chan error, 1), make(chan answer, 1)
+	go func() { written <- kernel.WaitReadable(ctx, w) }()
+	go func() {
+		e, err := c.askService(ctx)
+		asked <- answer{e, err}
+	}()
+	var a answer
+	select {
+	case err := <-written:
+		if err != nil {
+			return Exit{}, err
+		}
+		if e, err := readExit(record); !errors.Is(err, ErrExitUnknown) {
+			return e, err
+		}
+		a = <-asked // the record was removed as it was
+	case a = <-asked:
+	}
+	if e, err := readExit(record); !errors.Is(err, ErrExitUnknown) {
+		return e, err
+	}
+	return a.exit, a.err
+}
+
+// askService waits until the service has ended and returns what systemd knows of it. Errors: ErrExitUnknown.
+func (c *Container) askService(ctx context.Context) (e Exit, err error) {
+	var end scope.ServiceEnd
+	err = c.withBus(ctx, func(conn *scope.Conn) (err error) {
+		end, err = conn.WaitService(ctx, c.st.Unit, c.st.Invocation)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Exit{}, err
+	case end.Code == cldExited:
+		e = exitOf(unix.WaitStatus(end.Status << 8))
+	case end.Code == cldKilled, end.Code == cldDumped:
+		e = exitOf(unix.WaitStatus(end.Status))
+	default:
+		return Exit{}, fmt.Errorf("%w: %s left no record, and systemd has forgotten it", ErrExitUnknown, c.st.Unit)
+	}
+	e.OOMKilled, e.At = end.Result == "oom-kill", end.At
+	return e, nil
+}
+
+// How a process ended, as sigaction(2) has it.
+const (
+	cldExited = 1
+	cldKilled = 2
+	cldDumped = 3
+)
 
 // waitFor waits until a process has ended; one that is gone already has.
 func waitFor(ctx context.Context, p procID) error {

@@ -35,6 +35,7 @@ type Conn struct {
 	closed  bool
 	bus     *dbus.Conn
 	signals *signals
+	private bool // what bus is
 }
 
 // An address is one way to reach the manager.
@@ -77,7 +78,7 @@ func (c *Conn) connect(ctx context.Context) error {
 		}
 		bus, err := a.connect(ctx, s)
 		if err == nil {
-			c.bus, c.signals = bus, s
+			c.bus, c.signals, c.private = bus, s, a.private
 			return nil
 		}
 		errs = append(errs, err)
@@ -92,7 +93,9 @@ func (a address) connect(ctx context.Context, s *signals) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	bus, err := dbus.NewConn(newPipelined(raw), dbus.WithSignalHandler(s))
+	piped := newPipelined(raw)
+	piped.messages.changes = &s.wantChanged
+	bus, err := dbus.NewConn(piped, dbus.WithSignalHandler(s))
 	if err != nil {
 		raw.Close()
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync/atomic"
 )
 
 // A sieve passes on only those messages of a D-Bus connection that somebody here reads. On
@@ -22,6 +23,8 @@ import (
 type sieve struct {
 	in   *bufio.Reader
 	rest uint64 // of the message being passed on
+	// changes says that somebody waits for a unit's properties to change; nil is nobody.
+	changes *atomic.Bool
 }
 
 // Of signals, those that [signals.DeliverSignal] knows, and those of the bus itself.
@@ -75,7 +78,14 @@ func (s *sieve) next() (size uint64, wanted bool, err error) {
 		return 0, false, err
 	}
 	member, ok := findMember(h, order)
-	return size, !ok || slices.Contains(wantedSignals, string(member)), nil
+	return size, !ok || s.wants(string(member)), nil
+}
+
+func (s *sieve) wants(member string) bool {
+	if member == "PropertiesChanged" {
+		return s.changes != nil && s.changes.Load()
+	}
+	return slices.Contains(wantedSignals, member)
 }
 
 // findMember finds the field MEMBER in a header.

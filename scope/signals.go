@@ -4,6 +4,7 @@ package scope
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -12,30 +13,38 @@ import (
 // reader's own goroutine. A job's end may be read together with the reply that names the job: so ends
 // are kept by path from the moment a unit is watched, and looked up afterwards.
 type signals struct {
-	mu      sync.Mutex
-	watched map[string]int                       // unit: number of watchers
-	ended   map[dbus.ObjectPath]string           // job: result
-	jobs    map[dbus.ObjectPath]chan<- string    // job: who waits
-	removed map[string]map[chan<- error]struct{} // unit: who waits for its end
-	sender  string                               // on a bus: whose signals count
-	isLost  bool
+	mu          sync.Mutex
+	watched     map[string]int                                // unit: number of watchers
+	ended       map[dbus.ObjectPath]string                    // job: result
+	jobs        map[dbus.ObjectPath]chan<- string             // job: who waits
+	removed     map[string]map[chan<- error]struct{}          // unit: who waits for its end
+	changed     map[dbus.ObjectPath]map[chan<- error]struct{} // unit: who waits for another property
+	wantChanged atomic.Bool                                   // somebody has waited for such
+	sender      string                                        // on a bus: whose signals count
+	isLost      bool
 }
 
 func newSignals() *signals {
 	return &signals{
 		watched: map[string]int{}, ended: map[dbus.ObjectPath]string{},
 		jobs: map[dbus.ObjectPath]chan<- string{}, removed: map[string]map[chan<- error]struct{}{},
+		changed: map[dbus.ObjectPath]map[chan<- error]struct{}{},
 	}
 }
 
 // DeliverSignal makes signals the handler of a godbus connection.
 func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
-	if iface != managerIface || sig.Path != managerPath {
+	ofUnit := iface == propertyIface && member == "PropertiesChanged"
+	if !ofUnit && (iface != managerIface || sig.Path != managerPath) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sender != anyone && sig.Sender != s.sender {
+		return
+	}
+	if ofUnit {
+		s.unitChanged(sig.Path, nil)
 		return
 	}
 	switch member {
@@ -80,6 +89,13 @@ func (s *signals) unitRemoved(unit string, err error) {
 		ch <- err // has room for one
 	}
 	delete(s.removed, unit)
+}
+
+func (s *signals) unitChanged(path dbus.ObjectPath, err error) {
+	for ch := range s.changed[path] {
+		ch <- err // has room for one
+	}
+	delete(s.changed, path)
 }
 
 // watch keeps the ends of the unit's jobs from now on.
@@ -141,6 +157,32 @@ func (s *signals) onRemoved(unit string) chan error {
 	return ch
 }
 
+// onChanged returns a channel that gets nil when a property of the unit at path changes, or ErrLost.
+func (s *signals) onChanged(path dbus.ObjectPath) chan error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch := make(chan error, 1)
+	if s.isLost {
+		ch <- ErrLost
+		return ch
+	}
+	if s.changed[path] == nil {
+		s.changed[path] = map[chan<- error]struct{}{}
+	}
+	s.changed[path][ch] = struct{}{}
+	s.wantChanged.Store(true)
+	return ch
+}
+
+// forgetChanged ends such a wait.
+func (s *signals) forgetChanged(path dbus.ObjectPath, ch chan error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.changed[path], ch); len(s.changed[path]) == 0 {
+		delete(s.changed, path)
+	}
+}
+
 // forget ends a wait that nobody is interested in any more.
 func (s *signals) forget(unit string, ch chan error) {
 	s.mu.Lock()
@@ -159,5 +201,8 @@ func (s *signals) lost() {
 	}
 	for unit := range s.removed {
 		s.unitRemoved(unit, ErrLost)
+	}
+	for path := range s.changed {
+		s.unitChanged(path, ErrLost)
 	}
 }

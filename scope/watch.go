@@ -54,11 +54,8 @@ func (c *Conn) watchOnce(ctx context.Context, unit string) (<-chan error, error)
 	if err != nil {
 		return nil, err
 	}
-	// On a bus only subscribers get the signal. A second subscription is an error that says so.
-	if err := c.call(ctx, "", "Subscribe", nil); err != nil {
-		if reply := (*CallError)(nil); !errors.As(err, &reply) || reply.Name != destination+".AlreadySubscribed" {
-			return nil, err
-		}
+	if err := c.subscribe(ctx); err != nil {
+		return nil, err
 	}
 	// Order: register before asking: the unit may go in between.
 	ch := s.onRemoved(unit)
@@ -68,4 +65,14 @@ func (c *Conn) watchOnce(ctx context.Context, unit string) (<-chan error, error)
 		return nil, ignoreGone(err)
 	}
 	return ch, nil
+}
+
+// subscribe has the manager send signals: on a bus only subscribers get them. A second
+// subscription is an error that says so.
+func (c *Conn) subscribe(ctx context.Context) error {
+	err := c.call(ctx, "", "Subscribe", nil)
+	if reply := (*CallError)(nil); errors.As(err, &reply) && reply.Name == destination+".AlreadySubscribed" {
+		return nil
+	}
+	return err
 }

@@ -233,8 +233,8 @@ func (a *app) load(name string) (*sdcontainer.Container, error) {
 			return other, nil
 		}
 	}
-	if unit, dropIn := unitPaths(unitDir, name); fileExists(unit) || fileExists(dropIn) {
-		return nil, hinted{err, "it is a service that does not run: systemctl status " + serviceName(name)}
+	if hint := serviceHint(context.Background(), name); hint != "" {
+		err = hinted{err, hint}
 	}
 	return nil, err
 }

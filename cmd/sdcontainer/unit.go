@@ -15,6 +15,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/journal"
@@ -199,6 +200,48 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 		return err
 	}
 	return a.activate(ctx, serviceName(name), o)
+}
+
+// serviceHint says how a service ended, of whose container there is no record any more. It is
+// empty for what is no service.
+func serviceHint(ctx context.Context, name string) string {
+	unit, dropIn := unitPaths(unitDir, name)
+	plain := fileExists(filepath.Join(configDir, name+".toml")) && templateInstalled()
+	if !fileExists(unit) && !fileExists(dropIn) && !plain {
+		return ""
+	}
+	state, err := askState(ctx, serviceName(name))
+	if err != nil {
+		return "it is a service that does not run: systemctl status " + serviceName(name)
+	}
+	return fmt.Sprintf("%s is %s (systemctl status %s; its last output: sdcontainer logs %s)", serviceName(name), state, serviceName(name), name)
+}
+
+// askState is the state of a service in words: "failed: exit code 3".
+func askState(ctx context.Context, unit string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	p, err := conn.Get(ctx, unit, "ActiveState", "Result", "ExecMainCode", "ExecMainStatus")
+	if err != nil {
+		return "", err
+	}
+	state := fmt.Sprint(p["ActiveState"])
+	status, _ := p["ExecMainStatus"].(int32)
+	switch p["ExecMainCode"] {
+	case int32(1): // CLD_EXITED, sigaction(2)
+		state += fmt.Sprintf(": exit code %d", status)
+	case int32(2), int32(3): // CLD_KILLED, CLD_DUMPED
+		state += ": " + unix.SignalName(unix.Signal(status))
+	}
+	if result := fmt.Sprint(p["Result"]); result != "success" && result != "exit-code" && result != "signal" {
+		state += ", " + result
+	}
+	return state, nil
 }
 
 // unitPaths are where a container's unit and its drop-in are.

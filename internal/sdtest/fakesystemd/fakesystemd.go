@@ -62,7 +62,7 @@ func Listen(t testing.TB, path string) *Manager {
 	if m.listen, err = net.Listen("unix", m.Path); err != nil {
 		t.Fatal(err)
 	}
-	m.answer["Get"] = (*Peer).getProperty
+	m.answer["Get"] = (*Peer).Property
 	m.answer["Subscribe"] = func(p *Peer, msg *dbus.Message) { p.Reply(msg) }
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -153,7 +153,8 @@ func (m *Manager) serve(p *Peer) {
 	}
 }
 
-func (p *Peer) getProperty(msg *dbus.Message) {
+// Property answers a Get, as is done unless the test does otherwise.
+func (p *Peer) Property(msg *dbus.Message) {
 	path, _ := msg.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
 	name := fmt.Sprint(msg.Body[1])
 	p.m.mu.Lock()
@@ -207,6 +208,17 @@ func (p *Peer) send(kind dbus.Type, headers map[dbus.HeaderField]any, body []any
 	}
 	binary.LittleEndian.PutUint32(b.Bytes()[8:], 1) // the serial, which godbus leaves to its Conn
 	_, _ = p.conn.Write(b.Bytes())                  // the client may be gone, as the test wants
+}
+
+// Changed tells everybody that a property of the unit is another.
+func (m *Manager) Changed(unit string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		p.send(dbus.TypeSignal, map[dbus.HeaderField]any{
+			dbus.FieldPath: UnitPath(unit), dbus.FieldInterface: "org.freedesktop.DBus.Properties", dbus.FieldMember: "PropertiesChanged",
+		}, []any{"org.freedesktop.systemd1.Unit", map[string]dbus.Variant{}, []string{}})
+	}
 }
 
 // Hangup ends the connection.

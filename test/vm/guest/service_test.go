@@ -178,6 +178,17 @@ func TestServiceThatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
+func TestServiceOutOfMemorySaysSo(t *testing.T) {
+	unit, show := service(t, "svcoom", shell("exec "+eater)+eat)
+	_ = run(t, "systemctl", "start", unit) // whether it was fast enough to fail the job does not matter
+	eventually(t, "the unit has failed", func() bool { return show("ActiveState") == "failed" })
+	must(t, "journalctl", "--sync")
+	o := run(t, "journalctl", "-b", "--no-pager", "-o", "cat", "CONTAINER_NAME=svcoom", "OOM_KILLED=true")
+	if !strings.Contains(o.stdout, "out of memory") {
+		t.Errorf("the record of the end: %v\n%s", o, run(t, "journalctl", "-b", "--no-pager", "-n", "20").stdout)
+	}
+}
+
 const inexpressible = `
 [resources]
 hugepages = { "2MB" = "64M" }

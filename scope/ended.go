@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// A ServiceEnd is how systemd saw a service's main process end.
+type ServiceEnd struct {
+	Code   int32  // CLD_EXITED, CLD_KILLED or CLD_DUMPED of sigaction(2); 0 is not known
+	Status int32  // exit code or signal
+	Result string // of the service: "success", "oom-kill" ...
+	At     time.Time
+}
+
+// WaitService waits until one invocation of a service has ended, ExecStopPost= included: the
+// unit is inactive or failed, waits to restart, or runs anew. It goes on over a re-execution of the manager.
+// What it returns is empty when the unit went before anybody looked.
+func (c *Conn) WaitService(ctx context.Context, unit, invocation string) (ServiceEnd, error) {
+	var last ServiceEnd
+	for {
+		changed, forget, err := c.watchChanges(ctx, unit)
+		if err == nil {
+			var now ServiceEnd
+			var ended, same bool
+			now, same, ended, err = c.serviceState(ctx, unit, invocation)
+			if same {
+				last = now
+			}
+			if err == nil && !ended {
+				select {
+				case <-changed: // or the connection was lost
+				case <-ctx.Done():
+					err = ctx.Err()
+				}
+			}
+			forget()
+			if ended {
+				return last, nil
+			}
+		}
+		switch {
+		case errors.Is(err, ErrLost): // the manager re-executes: it announces no return
+			select {
+			case <-time.After(askAgain):
+			case <-ctx.Done():
+				return last, ctx.Err()
+			}
+		case err != nil:
+			return last, err
+		}
+	}
+}
+
+// serviceState asks where a service is. Without an error it is ended when it is no
+// longer in that invocation, or that is over.
+func (c *Conn) serviceState(ctx context.Context, unit, invocation string) (end ServiceEnd, same, ended bool, err error) {
+	p, err := c.Get(ctx, unit, "InvocationID", "ActiveState", "SubState", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp", "Result")
+	if err != nil {
+		return end, false, false, err
+	}
+	id, _ := p["InvocationID"].([]byte)
+	if same = hex.EncodeToString(id) == invocation; !same {
+		return end, false, true, nil
+	}
+	end.Code, _ = p["ExecMainCode"].(int32)
+	end.Status, _ = p["ExecMainStatus"].(int32)
+	end.Result, _ = p["Result"].(string)
+	if usec, _ := p["ExecMainExitTimestamp"].(uint64); usec > 0 {
+		end.At = time.UnixMicro(int64(usec))
+	}
+	state, _ := p["ActiveState"].(string)
+	sub, _ := p["SubState"].(string)
+	return end, true, state == "inactive" || state == "failed" || strings.HasPrefix(sub, "auto-restart"), nil
+}
+
+// watchChanges returns a channel that gets something when a property of the unit changes,
+// or the connection is lost.
+func (c *Conn) watchChanges(ctx context.Context, unit string) (<-chan error, func(), error) {
+	bus, s, err := c.current(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.subscribe(ctx); err != nil {
+		return nil, nil, err
+	}
+	path := unitPath(unit)
+	if !c.onPrivate() {
+		err := bus.AddMatchSignalContext(ctx, dbus.WithMatchSender(destination), dbus.WithMatchObjectPath(path),
+			dbus.WithMatchInterface(propertyIface), dbus.WithMatchMember("PropertiesChanged"))
+		if err != nil {
+			return nil, nil, callError("AddMatch", err)
+		}
+	}
+	ch := s.onChanged(path)
+	return ch, func() { s.forgetChanged(path, ch) }, nil
+}
+
+func (c *Conn) onPrivate() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.private
+}

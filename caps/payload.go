@@ -226,10 +226,14 @@ func (y *Payload) bound(p *nsexec.Program) {
 func (y *Payload) become(p *nsexec.Program) {
 	p.At(fmt.Sprintf("become user %d:%d", y.UID, y.GID), "")
 	p.Prctl("keepcaps", unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
-	// Order: groups, group, user: each needs rights that the next gives up.
+	// Order: groups, group, user: each needs rights that the next gives up. Not dumpable
+	// after each change of ids, which makes us what fs.suid_dumpable says: where that is 1,
+	// what runs in the container already could trace us until exec (CVE-2016-9962, proc(5)).
 	p.Setgroups(y.Groups)
 	p.Setgid(y.GID)
+	p.Dumpable(false)
 	p.Setuid(y.UID)
+	p.Dumpable(false)
 	p.Prctl("keepcaps", unix.PR_SET_KEEPCAPS, 0, 0, 0, 0)
 }
 

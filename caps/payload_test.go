@@ -130,6 +130,28 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// A9: CVE-2016-9962. A change of ids makes a process as dumpable as
+// fs.suid_dumpable says; the step after it takes that back.
+func TestA9NotDumpableAfterIDs(t *testing.T) {
+	for name, p := range processes() {
+		steps := program(t, p).Steps()
+		changes := 0
+		for i, s := range steps {
+			if s.NR != unix.SYS_SETRESUID && s.NR != unix.SYS_SETRESGID {
+				continue
+			}
+			changes++
+			next := steps[i+1]
+			if next.NR != unix.SYS_PRCTL || next.Args[0] != nsexec.Imm(unix.PR_SET_DUMPABLE) || next.Args[1] != nsexec.Imm(0) {
+				t.Errorf("%s: step %d changes ids, and the next is %+v", name, i, next)
+			}
+		}
+		if changes != 2 {
+			t.Errorf("%s: %d changes of ids", name, changes)
+		}
+	}
+}
+
 func TestExecOfLaterProcess(t *testing.T) {
 	y, err := Plan(&specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: "0"}}, nil, Identity{Home: "/"})
 	if err != nil {

@@ -60,9 +60,9 @@ func (p *Program) Mknod(dir Reg, name string, mode uint32, dev uint64) *Step {
 	return p.call(unix.SYS_MKNODAT, name, dir, p.String(name), Imm(mode), Imm(dev))
 }
 
-// Chown changes the owner of name below dir, not following a link.
-func (p *Program) Chown(dir Reg, name string, uid, gid uint32) {
-	p.call(unix.SYS_FCHOWNAT, name, dir, p.String(name), Imm(uid), Imm(gid), Imm(unix.AT_SYMLINK_NOFOLLOW))
+// ChownPath changes the owner of what fd, opened with O_PATH, leads to.
+func (p *Program) ChownPath(fd Reg, object string, uid, gid uint32) {
+	p.call(unix.SYS_FCHOWNAT, object, fd, p.String(""), Imm(uid), Imm(gid), Imm(unix.AT_EMPTY_PATH))
 }
 
 // ChownFD changes the owner of an open descriptor.

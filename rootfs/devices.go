@@ -151,10 +151,12 @@ func (b *builder) addDevices() {
 
 func (b *builder) makeNode(dir nsexec.Reg, name string, n node) {
 	b.Mknod(dir, name, n.mode, n.dev).Tolerate(unix.EEXIST)
-	b.checkNode(dir, name, n)
+	fd := b.checkNode(dir, name, n)
 	if n.uid != 0 || n.gid != 0 {
-		b.Chown(dir, name, n.uid, n.gid)
+		// By descriptor: what was checked, whatever has that name by now.
+		b.ChownPath(fd, n.path, n.uid, n.gid)
 	}
+	b.Close(fd)
 }
 
 func (b *builder) bindNode(dir nsexec.Reg, name string, n node) {
@@ -166,15 +168,15 @@ func (b *builder) bindNode(dir nsexec.Reg, name string, n node) {
 	b.MoveMount(n.src, place, n.path)
 	b.Close(place)
 	b.Close(n.src)
-	b.checkNode(dir, name, n)
+	b.Close(b.checkNode(dir, name, n))
 }
 
-// checkNode makes sure of what lies there now: an image may have brought a file,
-// or a link to one, of the same name.
-func (b *builder) checkNode(dir nsexec.Reg, name string, n node) {
+// checkNode opens what lies there now and makes sure of it: an image may have
+// brought a file, or a link to one, of the same name.
+func (b *builder) checkNode(dir nsexec.Reg, name string, n node) nsexec.Reg {
 	fd := b.OpenInRoot(dir, name, unix.O_PATH|unix.O_NOFOLLOW)
 	b.CheckNode(fd, n.path, n.mode&unix.S_IFMT, n.dev)
-	b.Close(fd)
+	return fd
 }
 
 func (b *builder) addLinks(dev nsexec.Reg) {

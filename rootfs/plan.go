@@ -270,8 +270,11 @@ func BecomeRoot(p *nsexec.Program, l *specs.Linux) {
 	// id that is not mapped owns nothing (user_namespaces(7)).
 	p.Setgroups(nil).Tolerate(unix.EPERM)
 	p.Setgid(id(l.GIDMappings))
+	p.Dumpable(false)
 	p.Setuid(id(l.UIDMappings))
-	// Order: after the change of ids, with which the kernel forgets it (prctl(2)).
+	// Order: both after the change of ids, with which the kernel forgets them
+	// (prctl(2); fs.suid_dumpable in proc(5), CVE-2016-9962).
+	p.Dumpable(false)
 	p.DeathSignal(unix.SIGKILL)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
@@ -123,6 +124,20 @@ func TestPlanGolden(t *testing.T) {
 }
 
 // TestOrder asserts on the compiled programs what the "Order:" comments say.
+// A9: see the test of the same number in package caps.
+func TestA9NotDumpableAfterIDs(t *testing.T) {
+	p := nsexec.New("build")
+	BecomeRoot(p, &specs.Linux{})
+	for i, s := range p.Steps() {
+		if s.NR != unix.SYS_SETRESUID && s.NR != unix.SYS_SETRESGID {
+			continue
+		}
+		if next := p.Steps()[i+1]; next.NR != unix.SYS_PRCTL || next.Args[0] != nsexec.Imm(unix.PR_SET_DUMPABLE) || next.Args[1] != nsexec.Imm(0) {
+			t.Errorf("step %d changes ids, and the next is %+v", i, next)
+		}
+	}
+}
+
 func TestOrder(t *testing.T) {
 	for name, spec := range plans() {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,29 @@ func TestTerminal(t *testing.T) {
 }
 
 // TestExecTerminal joins a world that is complete, as exec does.
+// The terminal of an exec comes from a container that runs already: what was opened
+// as ptmx is looked at once more before the parent gets it.
+func TestB6OpenedPtmxIsChecked(t *testing.T) {
+	p := nsexec.New("enter")
+	root := p.Receive("root")
+	ExecTerminal(p, root, 0)
+	opened, checked := -1, -1
+	for i, s := range p.Steps() {
+		switch {
+		case s.Object == "ptmx" && s.NR == unix.SYS_OPENAT2 && opened < 0 && i > 0 && p.Steps()[i-1].NR == unix.SYS_CLOSE:
+			opened = i
+		case s.Op == nsexec.OpCheck:
+			checked = i
+		case s.Op == nsexec.OpSync:
+			if opened < 0 || checked < opened {
+				t.Errorf("opened at step %d, checked at %d, sent at %d", opened, checked, i)
+			}
+			return
+		}
+	}
+	t.Error("the master is never sent")
+}
+
 func TestExecTerminal(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		var v view

@@ -137,12 +137,7 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 		return err
 	}
 	defer group.Close()
-	root, err := openRoot(l.c.st.Init.Pid)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if l.who, err = findPayload(root, l.spec.Process, nil); err != nil {
+	if l.who, err = findIn(ctx, l.c.st.Init.Pid, l.spec.Process, nil); err != nil {
 		return err
 	}
 	l.who.Keyring = keyring(l.c.id)
@@ -231,12 +226,17 @@ func (l *launch) compileJoin() (spawn, enter *nsexec.Program, err error) {
 	s.End()
 
 	e := nsexec.Next("enter", s)
-	if flags&unix.CLONE_NEWUSER != 0 {
-		rootfs.BecomeRoot(e, l.spec.Linux)
-	}
 	if group {
 		e.At("join the cgroup namespace", "")
 		e.Setns(target, "cgroup namespace", unix.CLONE_NEWCGROUP)
+	}
+	e.At("close the host's descriptors", "what runs in the container can see this process")
+	// Order: before any change of ids: until then only the host's root can look into this
+	// process, whatever fs.suid_dumpable says (CVE-2016-8649).
+	e.Close(target)
+	e.Close(cgroup)
+	if flags&unix.CLONE_NEWUSER != 0 {
+		rootfs.BecomeRoot(e, l.spec.Linux)
 	}
 	terminal := func() {
 		if !l.spec.Process.Terminal {
@@ -289,17 +289,25 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	}
 	defer p.pidfd.Close()
 	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.Pid, &ws, 0, nil)
-		if err == nil {
-			e := exitOf(ws)
-			e.At = time.Now()
-			return e, nil
-		}
-		if err != unix.EINTR {
-			return Exit{}, os.NewSyscallError("wait4", err)
-		}
+	if err := reapEnded(p.Pid, &ws); err != nil {
+		return Exit{}, err
 	}
+	e := exitOf(ws)
+	e.At = time.Now()
+	return e, nil
+}
+
+// reapEnded reaps a child that has ended. Something in its container may trace it
+// and keep the zombie as long as it pleases: then the status is read, and reaping left
+// to a thread that waits, since the container's pid 1 cannot end before (pid_namespaces(7)).
+func reapEnded(pid int, ws *unix.WaitStatus) error {
+	got, err := unix.Wait4(pid, ws, unix.WNOHANG, nil)
+	if err != nil || got == pid {
+		return os.NewSyscallError("wait4", err)
+	}
+	*ws, err = kernel.ZombieStatus(pid)
+	go func() { _, _ = unix.Wait4(pid, nil, 0, nil) }() // its status is known
+	return err
 }
 
 // Signal sends sig to the process.

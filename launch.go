@@ -15,6 +15,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -164,8 +165,8 @@ func (l *launch) check(context.Context) (err error) {
 }
 
 // makePlan compiles the rest, while the helper makes the namespaces.
-func (l *launch) makePlan(context.Context) error {
-	facts, err := findFacts(l.spec, true)
+func (l *launch) makePlan(ctx context.Context) error {
+	facts, err := look(ctx, "look at the sources of mounts", func() (rootfs.Facts, error) { return findFacts(l.spec, true) })
 	if err != nil {
 		return err
 	}

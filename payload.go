@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -21,13 +22,8 @@ import (
 
 // find looks in the container's own files for who the payload is and what it
 // executes, while systemd makes the unit.
-func (l *launch) find(context.Context) error {
-	root, err := openRoot(l.pid)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if l.who, err = findPayload(root, l.spec.Process, l.spec.Linux); err != nil {
+func (l *launch) find(ctx context.Context) (err error) {
+	if l.who, err = findIn(ctx, l.pid, l.spec.Process, l.spec.Linux); err != nil {
 		return err
 	}
 	l.who.Keyring = keyring(l.c.id)
@@ -59,6 +55,44 @@ func (l *launch) deathSignal() (unix.Signal, error) {
 		return unix.SIGKILL, nil
 	}
 	return 0, nil
+}
+
+// lookTimeout is how long the container's filesystem may take to answer.
+var lookTimeout = 10 * time.Second
+
+// findIn is findPayload in the root of a process.
+func findIn(ctx context.Context, pid int, p *specs.Process, linux *specs.Linux) (*caps.Payload, error) {
+	return look(ctx, "look for the user and the command in the container's files", func() (*caps.Payload, error) {
+		root, err := openRoot(pid)
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		return findPayload(root, p, linux)
+	})
+}
+
+// look does what touches the container's filesystem. Whoever serves that (FUSE,
+// NFS) may never answer: then the thread that waits is given up.
+func look[T any](ctx context.Context, what string, f func() (T, error)) (T, error) {
+	type result struct {
+		t   T
+		err error
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	done := make(chan result, 1)
+	go func() {
+		t, err := f()
+		done <- result{t, err}
+	}()
+	select {
+	case r := <-done:
+		return r.t, r.err
+	case <-ctx.Done():
+		var none T
+		return none, fmt.Errorf("%s: %w (a filesystem there, FUSE or NFS, does not answer)", what, ctx.Err())
+	}
 }
 
 // findPayload finds the user and the executable of p in the container's files.

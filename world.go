@@ -133,7 +133,7 @@ func (l *launch) killInit(ctx context.Context) error {
 	}
 	if !l.o.Detach {
 		var ws unix.WaitStatus
-		_, _ = unix.Wait4(l.pid, &ws, 0, nil) // nobody wants to know how it died
+		_ = reapEnded(l.pid, &ws) // nobody wants to know how it died
 	}
 	return l.pidfd.Close()
 }

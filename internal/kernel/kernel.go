@@ -46,21 +46,27 @@ func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// ReadIn reads a regular file of at most limit bytes below root. A FIFO, device
-// or larger file is an error, never a hang.
+// ReadIn reads a regular file of at most limit bytes below root. Anything else,
+// or a larger file, is an error and is not even opened: opening a device can do
+// something. A filesystem that does not answer (FUSE, NFS) can keep it for ever.
 func ReadIn(root *os.File, path string, limit int64) ([]byte, error) {
-	f, err := OpenIn(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	place, err := OpenIn(root, path, unix.O_PATH)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	defer place.Close()
+	info, err := place.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
+	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(place.Fd())), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err
@@ -161,16 +167,39 @@ func Signal(pidfd *os.File, sig unix.Signal) error {
 	return os.NewSyscallError("pidfd_send_signal", err)
 }
 
-// StartTime is field 22 of /proc/PID/stat: with the PID it names a process for
-// the time of one boot.
-func StartTime(pid int) (uint64, error) {
-	b, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// ZombieStatus is the wait status of a process that has ended and that nobody has
+// reaped: field 52 of /proc/PID/stat. It needs the right to trace the process.
+func ZombieStatus(pid int) (unix.WaitStatus, error) {
+	f, err := statFields(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The command name may hold anything but ends with the last ')'.
+	const exitCode = 52 - 3 // the fields begin with the third
+	if len(f) <= exitCode || f[0] != "Z" {
+		return 0, fmt.Errorf("/proc/%d/stat: not that of a zombie", pid)
+	}
+	n, err := strconv.ParseUint(f[exitCode], 10, 32)
+	return unix.WaitStatus(n), err
+}
+
+// statFields are the fields of /proc/PID/stat after the command name, which may
+// hold anything but ends with the last ')'.
+func statFields(pid int) ([]string, error) {
+	b, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil, err
+	}
 	s := string(b)
-	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	return strings.Fields(s[strings.LastIndexByte(s, ')')+1:]), nil
+}
+
+// StartTime is field 22 of /proc/PID/stat: with the PID it names a process for
+// the time of one boot.
+func StartTime(pid int) (uint64, error) {
+	f, err := statFields(pid)
+	if err != nil {
+		return 0, err
+	}
 	if len(f) < 20 {
 		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
 	}

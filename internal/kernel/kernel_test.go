@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -50,5 +52,47 @@ func TestPidfdOfNoProcess(t *testing.T) {
 	}
 	if _, err := kernel.Pidfd(0); errors.Is(err, unix.ESRCH) {
 		t.Error("0 is no process that ended")
+	}
+}
+
+// B18: a thing that is no regular file is not even opened: of a device that may be
+// an action.
+func TestB18OnlyFilesAreOpened(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := kernel.OpenPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	opened := func() string {
+		b := make([]byte, 4096)
+		n, _ := unix.Read(fd, b) // EAGAIN: nothing was
+		return string(b[:max(n, 0)])
+	}
+	if b, err := kernel.ReadIn(root, "/fifo", 10); err == nil {
+		t.Errorf("fifo: %q", b)
+	}
+	if seen := opened(); seen != "" {
+		t.Errorf("was opened: %q", seen)
+	}
+	if b, err := kernel.ReadIn(root, "/file", 10); err != nil || string(b) != "text" {
+		t.Errorf("file: %q, %v", b, err)
+	}
+	if !strings.Contains(opened(), "file") {
+		t.Error("the watch sees nothing")
 	}
 }

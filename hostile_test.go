@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// startHostile starts a detached container and waits until its payload says "up".
+// What it says later comes line by line from the reader.
+func (w *world) startHostile(id string, spec *specs.Spec) (*Container, *bufio.Reader) {
+	w.t.Helper()
+	r, out := pipe(w.t)
+	c, err := w.Create(w.t.Context(), id, spec, w.options(CreateOptions{Detach: true, Stdout: out}))
+	out.Close()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := c.Destroy(context.Background(), true); err != nil && !errors.Is(err, ErrNotExist) {
+			w.t.Errorf("destroy %s: %v", id, err)
+		}
+	})
+	if err := c.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	said := bufio.NewReader(r)
+	if line, err := said.ReadString('\n'); err != nil || line != "up\n" {
+		w.t.Fatalf("the payload said %q, %v", line, err)
+	}
+	return c, said
+}
+
+// unconfined gives the payload what an attacker would like to have.
+func unconfined(t *testing.T, spec *specs.Spec, more ...string) {
+	t.Helper()
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Seccomp = "unconfined"
+	s.Annotate(spec)
+	c := spec.Process.Capabilities
+	for _, set := range []*[]string{&c.Bounding, &c.Permitted, &c.Effective} {
+		*set = append(slices.Clone(*set), more...)
+	}
+}
+
+// A1, A9, A11: CVE-2019-5736, CVE-2016-9962, CVE-2016-8649. A container that may
+// trace its processes goes for every process that enters it.
+func TestA9NothingOfAHelperCanBeHad(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.hostile("spy", "helpers")
+	unconfined(t, spec, "CAP_SYS_PTRACE")
+	c, said := w.startHostile("spy", spec)
+	for range sdtest.Loops(t, 40, 10000) {
+		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 {
+			t.Fatalf("%+v, %v", e, err)
+		}
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(rest)) {
+		if strings.HasPrefix(line, "seen ") {
+			seen++
+		} else {
+			t.Error(line)
+		}
+	}
+	if seen == 0 {
+		t.Error("it never saw a helper: the test shows nothing")
+	}
+	t.Logf("%d helpers seen", seen)
+}
+
+// What runs in the container may trace the processes of an exec, and keeps their
+// zombies then: how they ended is known all the same, and nobody waits.
+func TestA9TracedExecIsNotWaitedForInVain(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.hostile("tracer", "tracer")
+	unconfined(t, spec, "CAP_SYS_PTRACE")
+	c, said := w.startHostile("tracer", spec)
+	in, stop := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "read x; exit 7"}}, ProcessOptions{Stdin: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := said.ReadString('\n'); err != nil || line != "traced\n" {
+		t.Fatalf("the payload said %q, %v", line, err)
+	}
+	stop.Close()
+	ended := make(chan Exit, 1)
+	go func() {
+		e, err := p.Wait(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- e
+	}()
+	select {
+	case e := <-ended:
+		if e.Code != 7 {
+			t.Errorf("%+v, want code 7", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("waits as long as the tracer pleases")
+	}
+}
+
+// A11: what the host gave the helper of an exec is closed before it changes its ids.
+func TestA11HostDescriptorsAreClosedFirst(t *testing.T) {
+	sdtest.Require(t, sdtest.Root, sdtest.Userns)
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, Pdeathsig: unix.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	spec, err := configs.FromRootfs("x", t.TempDir(), []string{"true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &launch{c: &Container{st: &record{}}, spec: spec, plan: &plan{spec: spec}}
+	l.c.st.Init.Pid = cmd.Process.Pid
+	root, err := openRoot(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	spec.Process.Args = []string{"/bin/sh"}
+	if l.who, err = findPayload(root, spec.Process, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, enter, err := l.compileJoin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := 0
+	for _, s := range enter.Steps() {
+		if s.NR == unix.SYS_CLOSE {
+			closed++
+		}
+		if s.NR == unix.SYS_SETRESGID || s.NR == unix.SYS_SETRESUID {
+			break
+		}
+	}
+	if closed != 2 {
+		t.Errorf("%d descriptors closed before the ids change, want the container's init and its cgroup", closed)
+	}
+}
+
+// A6: CVE-2024-21626. The container exchanges the directory an exec begins in
+// with links to wherever they may lead.
+func TestA6ExchangedWorkingDirectory(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	if err := os.MkdirAll(filepath.Join(w.root, "work/d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, target := range []string{"/proc/self/fd/3", "/proc/1/root", "../../../../..", "/proc/self/fd/100", "/proc/self/cwd"} {
+		link := filepath.Join(w.root, "work/link")
+		_ = os.Remove(link) // of the last round
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("swap", i)
+		c, _ := w.startHostile(id, w.hostile(id, "swap"))
+		made := 0
+		for range sdtest.Loops(t, 10, 2000) {
+			r, out := pipe(t)
+			p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "cwd"}, Cwd: "/work/d"}, ProcessOptions{Stdout: out})
+			out.Close()
+			if err != nil {
+				continue // a link to nowhere
+			}
+			b, _ := io.ReadAll(r)
+			if _, err := p.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			made++
+			if !strings.HasPrefix(string(b), `"/`) || !strings.HasSuffix(string(b), " <nil>\n") {
+				t.Errorf("%s: working directory is %s", target, b)
+			}
+		}
+		t.Logf("%s: %d began", target, made)
+		if err := c.Destroy(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A5, A8, A12: CVE-2024-21626. A manager with descriptors that are not close-on-exec
+// passes none of them on, and none can be named.
+func TestA5LeakyManager(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for range 12 {
+		for _, dir := range []string{"/", "/sys/fs/cgroup"} {
+			fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+		}
+	}
+	r, out := pipe(t)
+	c, err := w.Create(t.Context(), "leaky", w.hostile("leaky", "files"), w.options(CreateOptions{Stdout: out}))
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(r)
+	if _, err := c.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if string(b) != "<nil> 0 1 2\n" {
+		t.Errorf("open files: %s", b)
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for n := 3; n < 40; n++ {
+		for _, dir := range []string{"/proc/self/fd/", "/proc/1/fd/", "/dev/fd/"} {
+			id := fmt.Sprint("cwd", n)
+			spec := w.spec(id, "/bin/true")
+			spec.Process.Cwd = dir + strconv.Itoa(n)
+			if c, err := w.Create(t.Context(), id, spec, w.options(CreateOptions{})); err == nil {
+				t.Errorf("working directory %s: accepted", spec.Process.Cwd)
+				_ = c.Destroy(t.Context(), true)
+			}
+		}
+		// A8: as the executable.
+		id := fmt.Sprint("exe", n)
+		if c, err := w.Create(t.Context(), id, w.spec(id, "/proc/self/fd/"+strconv.Itoa(n)), w.options(CreateOptions{})); err == nil {
+			t.Errorf("executable /proc/self/fd/%d: accepted", n)
+			_ = c.Destroy(t.Context(), true)
+		}
+	}
+}
+
+// A10: CVE-2015-1334. What the container has at /proc matters to no exec.
+func TestA10ForgedProc(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("forged", "/bin/sleep", "60")
+	spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/proc" })
+	spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
+	if err := os.MkdirAll(filepath.Join(w.root, "proc/self/attr"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"proc/self/fd": "/bin", "proc/thread-self": "self", "proc/1": "self", "proc/self/root": "/"} {
+		if err := os.Symlink(to, filepath.Join(w.root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := w.Create(t.Context(), "forged", spec, w.options(CreateOptions{Detach: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Destroy(context.Background(), true) }()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, out := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"echo", "here"}}, ProcessOptions{Stdout: out})
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(r)
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 || string(b) != "here\n" {
+		t.Errorf("%q, %+v, %v", b, e, err)
+	}
+}
+
+// A14: CVE-2020-14370. Nothing of the manager's environment comes along.
+func TestA14Environment(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	for _, name := range []string{"SECRET", "LISTEN_FDS", "LD_PRELOAD", "GODEBUG", "DBUS_SYSTEM_BUS_ADDRESS", "CREDENTIALS_DIRECTORY"} {
+		t.Setenv(name, "x")
+	}
+	w := newWorld(t)
+	spec := w.spec("env", "/bin/sh", "-c", "cat /proc/self/environ")
+	spec.Process.Env = []string{"A=b\nC=d", "EMPTY="}
+	r, out := pipe(t)
+	c, err := w.Create(t.Context(), "env", spec, w.options(CreateOptions{Stdout: out}))
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(r)
+	if _, err := c.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
+	slices.Sort(got)
+	want := []string{"A=b\nC=d", "EMPTY=", "HOME=/", "PATH=" + "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=sdcontainer"}
+	got = slices.DeleteFunc(got, func(kv string) bool {
+		return slices.Contains([]string{"PWD", "SHLVL", "_"}, strings.SplitN(kv, "=", 2)[0])
+	}) // the shell's
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// B18: a filesystem below /etc that never answers holds nobody up for ever.
+func TestB18FilesystemThatDoesNotAnswer(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	silent := mountFuse(t)
+	old := lookTimeout
+	lookTimeout = 300 * time.Millisecond
+	t.Cleanup(func() { lookTimeout = old })
+	spec := w.spec("fuse", "/bin/sleep", "60")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: silent.dir, Destination: "/etc", Options: []string{"bind"}})
+	c, err := w.Create(t.Context(), "fuse", spec, w.options(CreateOptions{Detach: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	silent.mute.Store(true)
+	for range 2 {
+		_, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("exec: %v, want a deadline exceeded", err)
+		}
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+	spec = w.spec("fuse", "/bin/true")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: silent.dir, Destination: "/etc", Options: []string{"bind"}})
+	if _, err := w.Create(t.Context(), "fuse", spec, w.options(CreateOptions{})); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("create: %v, want a deadline exceeded", err)
+	}
+	w.nothingLeft("fuse")
+}

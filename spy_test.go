@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// The payload of hostile containers is the test binary itself. It says "up" when
+// it has begun, and one line for everything it got hold of and should not have.
+
+// hostile is a Spec whose payload is spy(what).
+func (w *world) hostile(id, what string) *specs.Spec {
+	w.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	spec := w.spec(id, "/spy", "spy", what)
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: self, Destination: "/spy", Options: []string{"bind", "ro", "exec"}})
+	return spec
+}
+
+func spy(what string) {
+	switch what {
+	case "tracer":
+		fmt.Println("up")
+		runtime.LockOSThread()
+		trace()
+	case "helpers":
+		fmt.Println("up")
+		runtime.LockOSThread() // a tracer is a thread
+		spyOnHelpers()
+	case "swap":
+		fmt.Println("up")
+		for {
+			_ = unix.Renameat2(unix.AT_FDCWD, "/work/d", unix.AT_FDCWD, "/work/link", unix.RENAME_EXCHANGE) // again and again
+		}
+	case "cwd":
+		b := make([]byte, unix.PathMax)
+		n, err := unix.Getcwd(b)
+		fmt.Printf("%q %v\n", b[:max(n-1, 0)], err)
+	case "files":
+		list, err := os.ReadDir("/proc/self/fd")
+		fmt.Print(err)
+		for _, e := range list {
+			if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && !strings.HasPrefix(to, "anon_inode:[event") {
+				fmt.Print(" ", e.Name())
+			}
+		}
+		fmt.Println()
+	}
+}
+
+// trace holds on to the first process it sees that is not its own, and never lets go.
+func trace() {
+	for {
+		list, _ := os.ReadDir("/proc") // there will be another look
+		for _, e := range list {
+			pid, err := strconv.Atoi(e.Name())
+			const seize = 0x4206
+			if err != nil || pid == os.Getpid() || isHelper(e.Name()) {
+				continue
+			}
+			if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, seize, uintptr(pid), 0, 0, 0, 0); errno == 0 {
+				fmt.Println("traced")
+				time.Sleep(time.Hour)
+			}
+		}
+	}
+}
+
+// spyOnHelpers tries to get hold of every process that has entered the container
+// and not executed its program yet.
+func spyOnHelpers() {
+	seen := map[string]bool{}
+	for {
+		list, err := os.ReadDir("/proc")
+		if err != nil {
+			fmt.Println("GOT nothing:", err)
+			return
+		}
+		for _, e := range list {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil || pid == os.Getpid() || !isHelper(e.Name()) {
+				continue
+			}
+			if !seen[e.Name()] {
+				seen[e.Name()] = true
+				fmt.Println("seen", pid)
+			}
+			for what, try := range spyWays {
+				if try("/proc/"+e.Name(), pid) && isHelper(e.Name()) {
+					fmt.Println("GOT", what, "of", pid)
+				}
+			}
+		}
+	}
+}
+
+// isHelper: one that was forked and has not executed anything since.
+func isHelper(pid string) bool {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return false
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(f) < 7 || f[0] == "Z" || f[0] == "X" {
+		return false
+	}
+	flags, _ := strconv.ParseUint(f[6], 10, 64)
+	return flags&0x40 != 0 // PF_FORKNOEXEC
+}
+
+var spyWays = map[string]func(proc string, pid int) bool{
+	"descriptors": func(proc string, _ int) bool { list, _ := os.ReadDir(proc + "/fd"); return len(list) > 0 },
+	"root":        func(proc string, _ int) bool { return opened(proc+"/root", unix.O_PATH) },
+	"cwd":         func(proc string, _ int) bool { return opened(proc+"/cwd", unix.O_PATH) },
+	"memory":      func(proc string, _ int) bool { return opened(proc+"/mem", unix.O_RDWR) },
+	"executable":  func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_RDONLY) },
+	"writing":     func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_WRONLY|unix.O_TRUNC) },
+	"tracing": func(_ string, pid int) bool {
+		const seize = 0x4206 // PTRACE_SEIZE
+		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, seize, uintptr(pid), 0, 0, 0, 0)
+		if errno != 0 {
+			return false
+		}
+		got := isHelper(strconv.Itoa(pid)) // what had executed its program by then is anybody's here
+		const interrupt = 0x4207           // PTRACE_INTERRUPT: who is not stopped cannot be let go
+		_, _, _ = unix.Syscall6(unix.SYS_PTRACE, interrupt, uintptr(pid), 0, 0, 0, 0)
+		_, _ = unix.Wait4(pid, nil, unix.WALL, nil)
+		_ = unix.PtraceDetach(pid)
+		return got
+	},
+	"reading": func(_ string, pid int) bool {
+		var b [1]byte
+		local := unix.Iovec{Base: &b[0], Len: 1}
+		remote := unix.RemoteIovec{Base: uintptr(unsafe.Pointer(&b[0])), Len: 1}
+		_, err := unix.ProcessVMReadv(pid, []unix.Iovec{local}, []unix.RemoteIovec{remote}, 0)
+		return err == nil || err == unix.EFAULT
+	},
+}
+
+func opened(path string, flags int) bool {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return err == nil
+}

@@ -32,6 +32,7 @@ type expectation struct {
 	uidMap     []specs.LinuxIDMapping
 	gidMap     []specs.LinuxIDMapping
 	newNS      []string          // names in /proc/PID/ns that must differ from ours
+	ownNS      []string          // that must be ours
 	joinedNS   map[string]string // name -> link text that must be equal
 	cgroup     string
 	rootRO     bool
@@ -83,6 +84,7 @@ func attestProcess(pid int, e *expectation) error {
 
 func (w *witness) process(pid int, e *expectation) {
 	w.status(e)
+	w.undumpable(e)
 	w.idMap("uid_map", e.uidMap)
 	w.idMap("gid_map", e.gidMap)
 	w.namespaces(e)
@@ -142,6 +144,7 @@ func (w *witness) status(e *expectation) {
 	w.equal("Gid", f["Gid"], fourTimes(e.gid))
 	w.equal("Umask", f["Umask"], fmt.Sprintf("%04o", e.umask))
 	w.equal("TracerPid", f["TracerPid"], "0")
+	w.equal("session", f["NSsid"], f["NSpid"])
 	groups := slices.Sorted(slices.Values(e.groups))
 	have := []uint32{}
 	for _, g := range strings.Fields(f["Groups"]) {
@@ -151,6 +154,18 @@ func (w *witness) status(e *expectation) {
 	slices.Sort(have)
 	if !slices.Equal(slices.Compact(have), slices.Compact(groups)) {
 		w.differ("Groups", have, groups)
+	}
+}
+
+// undumpable: nobody in the container can trace the process or open its
+// descriptors. Then its files in /proc belong to root (proc(5)); of a process that is
+// root here they always do.
+func (w *witness) undumpable(e *expectation) {
+	var st unix.Stat_t
+	if err := unix.Stat(w.proc+"/status", &st); err != nil {
+		w.diffs = append(w.diffs, &os.PathError{Op: "stat", Path: w.proc + "/status", Err: err})
+	} else if st.Uid == e.uid && e.uid != 0 {
+		w.differ("dumpable", "true", "false")
 	}
 }
 
@@ -216,6 +231,9 @@ func (w *witness) namespaces(e *expectation) {
 			w.differ(name+" namespace", have, "a new one")
 		}
 	}
+	for _, name := range e.ownNS {
+		w.equal(name+" namespace", link(w.proc, name), link("/proc/self", name))
+	}
 	for name, want := range e.joinedNS {
 		w.equal(name+" namespace", link(w.proc, name), want)
 	}
@@ -251,101 +269,6 @@ func (w *witness) descriptors() {
 			w.differ("descriptor "+n, to, "closed")
 		}
 	}
-}
-
-// A mount is a line of mountinfo.
-type mountLine struct {
-	point   string
-	options []string // of the mount, not of the filesystem
-	peers   bool     // shared, slave
-}
-
-func parseMountinfo(text string) []mountLine {
-	var list []mountLine
-	for line := range strings.Lines(text) {
-		// By single spaces: only those are escaped in names, and a source may be empty.
-		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")
-		if len(f) < 10 {
-			continue
-		}
-		m := mountLine{point: unescapeMount(f[4]), options: strings.Split(f[5], ",")}
-		for _, tag := range f[6:] {
-			if tag == "-" {
-				break
-			}
-			m.peers = m.peers || strings.HasPrefix(tag, "shared:") || strings.HasPrefix(tag, "master:")
-		}
-		list = append(list, m)
-	}
-	return list
-}
-
-// unescapeMount undoes the kernel's \ooo for space, tab, newline and backslash.
-func unescapeMount(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-func (w *witness) mounts(e *expectation) {
-	top := map[string]mountLine{} // the last one mounted on a point is the visible one
-	roots := 0
-	for _, m := range parseMountinfo(w.read("mountinfo")) {
-		top[m.point] = m
-		if m.point == "/" {
-			roots++ // a second one is the host's, within reach as "/.."
-		}
-		if m.peers && !e.shared {
-			w.differ("propagation of "+m.point, "shared or slave", "private")
-		}
-	}
-	if roots != 1 {
-		w.differ("number of root mounts", roots, 1)
-	}
-	root, ok := top["/"]
-	if !ok || slices.Contains(root.options, "ro") != e.rootRO {
-		w.differ("root mount", root.options, map[bool]string{true: "ro", false: "rw"}[e.rootRO])
-	}
-	for _, p := range e.masked {
-		if m, ok := top[filepath.Clean(p)]; !(ok && slices.Contains(m.options, "ro")) && w.exists(p) {
-			w.differ("masked path "+p, "visible", "covered")
-		}
-	}
-	for _, p := range e.readonly {
-		if m, ok := top[filepath.Clean(p)]; !(ok && slices.Contains(m.options, "ro")) && w.exists(p) {
-			w.differ("read-only path "+p, m.options, "ro")
-		}
-	}
-}
-
-// exists says whether the container sees something at path. An unreadable
-// answer counts as yes: the caller then complains.
-func (w *witness) exists(path string) bool {
-	if w.root == nil {
-		var err error
-		if w.root, err = os.OpenFile(w.proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
-			return true
-		}
-	}
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(int(w.root.Fd()), path, &how)
-	if err != nil {
-		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR)
-	}
-	_ = unix.Close(fd)
-	return true
 }
 
 func (w *witness) rlimits(pid int, e *expectation) {

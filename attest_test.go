@@ -25,10 +25,10 @@ func TestParseMountinfo(t *testing.T) {
 short line
 `
 	want := []mountLine{
-		{"/", []string{"rw", "noatime"}, true},
-		{"/a b", []string{"ro", "nosuid"}, false},
-		{`/back\slash`, []string{"rw"}, true},
-		{"/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
+		{36, "/", []string{"rw", "noatime"}, true},
+		{37, "/a b", []string{"ro", "nosuid"}, false},
+		{38, `/back\slash`, []string{"rw"}, true},
+		{39, "/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
 	}
 	got := parseMountinfo(text)
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {
@@ -42,6 +42,8 @@ func TestWitnessNamesEachLie(t *testing.T) {
 	const status = `Name:	x
 Umask:	0022
 TracerPid:	0
+NSpid:	4711	1
+NSsid:	4711	1
 Uid:	1000	1000	1000	1000
 Gid:	1000	1000	1000	1000
 Groups:	4 20
@@ -96,6 +98,7 @@ Seccomp:	2
 		{"status", "Groups:	4 20", "Groups:	0 4 20", "Groups"},
 		{"status", "Umask:	0022", "Umask:	0000", "Umask"},
 		{"status", "TracerPid:	0", "TracerPid:	7", "TracerPid"},
+		{"status", "NSsid:	4711	1", "NSsid:	4000	0", "session"},
 		{"uid_map", "100000", "0", "uid_map"},
 		{"uid_map", "65536", "65537", "uid_map"},
 		{"cgroup", "b.scope", "c.scope", "cgroup"},
@@ -127,5 +130,26 @@ func TestCgroupLimitsNameTheProperty(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}
+	}
+}
+
+// A process whose root and working directory lie on none of the mounts it is said
+// to have (CVE-2024-21626).
+func TestA5WitnessSeesDirectoriesOutside(t *testing.T) {
+	w := &witness{proc: "/proc/self"}
+	table := mountTable{byID: map[uint64]mountLine{}, top: map[string]mountLine{}}
+	w.directories(table)
+	text := errors.Join(w.diffs...).Error()
+	for _, name := range []string{"root", "cwd"} {
+		if !strings.Contains(text, name+" directory is outside of the container's mounts") {
+			t.Errorf("%q says nothing about %s", text, name)
+		}
+	}
+	for _, m := range parseMountinfo((&witness{proc: "/proc/self"}).read("mountinfo")) {
+		table.byID[m.id] = m
+	}
+	w = &witness{proc: "/proc/self"}
+	if w.directories(table); len(w.diffs) != 0 {
+		t.Errorf("the truth: %v", errors.Join(w.diffs...))
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 // attest sets the limits only we may set, and compares the init with what was
 // compiled. It can do nothing more by itself: it waits for our answer.
-func (l *launch) attest(context.Context) error {
+func (l *launch) attest(ctx context.Context) error {
 	// Order: last before exec: the init itself may need more files than the payload.
 	if err := l.setRlimits(); err != nil {
 		return err
@@ -30,7 +30,10 @@ func (l *launch) attest(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
+	_, err = look(ctx, "attest", func() (struct{}, error) {
+		return struct{}{}, attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
+	})
+	return err
 }
 
 // joins says whether the container joins a namespace that exists.
@@ -54,13 +57,17 @@ func (l *launch) expect() (*expectation, error) {
 	e.rootRO, e.shared = l.spec.Root.Readonly, sharesMounts(l.spec)
 	e.masked, e.readonly = l.spec.Linux.MaskedPaths, l.spec.Linux.ReadonlyPaths
 	for _, k := range namespaceKinds {
-		if l.plan.made(k.typ) {
+		i := slices.IndexFunc(l.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == k.typ })
+		switch {
+		case i < 0 && haveNamespace(k.kind):
+			e.ownNS = append(e.ownNS, k.kind)
+		case i < 0:
+		case l.spec.Linux.Namespaces[i].Path == "":
 			e.newNS = append(e.newNS, k.kind)
-		}
-	}
-	for _, j := range l.plan.joins {
-		if e.joinedNS[j.kind], err = namespaceOf(j); err != nil {
-			return nil, err
+		default:
+			if e.joinedNS[k.kind], err = namespaceOf(k.kind, l.spec.Linux.Namespaces[i].Path); err != nil {
+				return nil, err
+			}
 		}
 	}
 	e.limits, err = l.expectLimits()
@@ -107,13 +114,19 @@ func (l *launch) expectProcess(cgroup string) (*expectation, error) {
 	return e, nil
 }
 
+// haveNamespace says whether this kernel has namespaces of that kind.
+func haveNamespace(kind string) bool {
+	_, err := os.Lstat("/proc/self/ns/" + kind)
+	return err == nil
+}
+
 // namespaceOf is the text a link in /proc/PID/ns has for a joined namespace.
-func namespaceOf(j join) (string, error) {
+func namespaceOf(kind, path string) (string, error) {
 	var st unix.Stat_t
-	if err := unix.Stat(j.path, &st); err != nil {
-		return "", &os.PathError{Op: "stat", Path: j.path, Err: err}
+	if err := unix.Stat(path, &st); err != nil {
+		return "", &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return fmt.Sprintf("%s:[%d]", j.kind, st.Ino), nil
+	return fmt.Sprintf("%s:[%d]", kind, st.Ino), nil
 }
 
 // expectLimits are the files of the cgroup that hold the unit's limits. A missing controller is an error, or with

@@ -132,8 +132,11 @@ func (p *Program) Grow(steps, data int) {
 // Name is the name given to [New].
 func (p *Program) Name() string { return p.name }
 
-// Steps is the program so far.
-func (p *Program) Steps() []Step { return p.steps }
+// Steps is the program so far. The caller may change the steps.
+func (p *Program) Steps() []Step {
+	p.encoded = nil
+	return p.steps
+}
 
 // Received names the descriptors the parent sends with the program, in order.
 func (p *Program) Received() []string { return p.received }

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+)
+
+// A mount is a line of mountinfo.
+type mountLine struct {
+	id      uint64
+	point   string
+	options []string // of the mount, not of the filesystem
+	peers   bool     // shared, slave
+}
+
+func parseMountinfo(text string) []mountLine {
+	var list []mountLine
+	for line := range strings.Lines(text) {
+		// By single spaces: only those are escaped in names, and a source may be empty.
+		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")
+		if len(f) < 10 {
+			continue
+		}
+		m := mountLine{point: unescapeMount(f[4]), options: strings.Split(f[5], ",")}
+		m.id, _ = strconv.ParseUint(f[0], 10, 64) // the kernel's own number
+		for _, tag := range f[6:] {
+			if tag == "-" {
+				break
+			}
+			m.peers = m.peers || strings.HasPrefix(tag, "shared:") || strings.HasPrefix(tag, "master:")
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// unescapeMount undoes the kernel's \ooo for space, tab, newline and backslash.
+func unescapeMount(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func (m mountLine) ro() bool { return slices.Contains(m.options, "ro") }
+
+// The mounts of a process: by what statx calls them, and the visible one of each place.
+type mountTable struct {
+	byID map[uint64]mountLine
+	top  map[string]mountLine
+}
+
+func (w *witness) mounts(e *expectation) {
+	t := mountTable{map[uint64]mountLine{}, map[string]mountLine{}}
+	roots := 0
+	for _, m := range parseMountinfo(w.read("mountinfo")) {
+		t.byID[m.id], t.top[m.point] = m, m // the last one mounted on a point is the visible one
+		if m.point == "/" {
+			roots++ // a second one is the host's, within reach as "/.."
+		}
+		if m.peers && !e.shared {
+			w.differ("propagation of "+m.point, "shared or slave", "private")
+		}
+	}
+	if roots != 1 {
+		w.differ("number of root mounts", roots, 1)
+	}
+	root, ok := t.top["/"]
+	if !ok || root.ro() != e.rootRO {
+		w.differ("root mount", root.options, map[bool]string{true: "ro", false: "rw"}[e.rootRO])
+	}
+	w.directories(t)
+	for _, p := range e.masked {
+		if !w.covered(t, p) {
+			w.differ("masked path "+p, "visible", "covered")
+		}
+	}
+	for _, p := range e.readonly {
+		if !w.covered(t, p) {
+			w.differ("read-only path "+p, "writable", "ro")
+		}
+	}
+}
+
+// directories: root and working directory lie on mounts of the container's
+// (CVE-2024-21626).
+func (w *witness) directories(t mountTable) {
+	for _, name := range []string{"root", "cwd"} {
+		st, err := mountOf(unix.AT_FDCWD, w.proc+"/"+name)
+		m, ok := t.byID[st.Mnt_id]
+		switch {
+		case err != nil:
+			w.diffs = append(w.diffs, err)
+		case !ok:
+			w.differ(name+" directory", "outside of the container's mounts", "inside")
+		case name == "root" && m.point != "/":
+			w.differ(name+" directory", m.point, "/")
+		}
+	}
+}
+
+// mountOf asks which mount a path lies on, without asking who serves it.
+func mountOf(dir int, path string) (st unix.Statx_t, err error) {
+	const flags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT | unix.AT_EMPTY_PATH
+	if err := unix.Statx(dir, path, flags, unix.STATX_MNT_ID, &st); err != nil {
+		return st, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	return st, nil
+}
+
+// covered says whether something read-only is mounted on path, or nothing is
+// there. By text; where links of the image lead elsewhere, by what the path leads to. An
+// unreadable answer counts as no.
+func (w *witness) covered(t mountTable, path string) bool {
+	if m, ok := t.top[filepath.Clean(path)]; ok && m.ro() {
+		return true
+	}
+	if w.root == nil {
+		var err error
+		if w.root, err = kernel.OpenPath(w.proc + "/root"); err != nil {
+			return false
+		}
+	}
+	place, err := kernel.OpenIn(w.root, path, unix.O_PATH)
+	if err != nil {
+		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+	}
+	defer place.Close()
+	st, err := mountOf(int(place.Fd()), "")
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 && t.byID[st.Mnt_id].ro()
+}

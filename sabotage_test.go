@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// A sabotage makes a start do something else than what was asked for. Each one must
+// be found, by name, before the payload runs.
+type sabotage struct {
+	name  string
+	spec  func(s *specs.Spec)              // what is asked for, on top of the usual
+	build func(s *specs.Spec)              // what is compiled instead
+	steps func(build, enter []nsexec.Step) // what is done instead
+	maps  bool                             // other id maps are written
+	last  func(t *testing.T, l *launch)    // what happens just before the attestation
+	want  string
+}
+
+// skip makes steps with a call's number, and a first argument if that is not nil, do nothing.
+func skip(steps []nsexec.Step, nr uint32, arg nsexec.Arg) {
+	for i, s := range steps {
+		if s.Op == nsexec.OpCall && s.NR == nr && (arg == nil || s.Args[0] == arg) {
+			steps[i].NR, steps[i].Args, steps[i].Keeps = unix.SYS_GETPPID, [6]nsexec.Arg{}, false
+		}
+	}
+}
+
+func skipEnter(nr uint32, arg nsexec.Arg) func(_, enter []nsexec.Step) {
+	return func(_, enter []nsexec.Step) { skip(enter, nr, arg) }
+}
+
+// change replaces argument n of every call of that number.
+func change(nr uint32, first nsexec.Arg, n int, to nsexec.Imm) func(_, enter []nsexec.Step) {
+	return func(_, enter []nsexec.Step) {
+		for i, s := range enter {
+			if s.Op == nsexec.OpCall && s.NR == nr && (first == nil || s.Args[0] == first) {
+				enter[i].Args[n] = to
+			}
+		}
+	}
+}
+
+func prctl(option int) nsexec.Arg { return nsexec.Imm(option) }
+
+func without(typ specs.LinuxNamespaceType) func(s *specs.Spec) {
+	return func(s *specs.Spec) {
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == typ })
+	}
+}
+
+func asUser(s *specs.Spec) {
+	s.Process.User = specs.User{UID: 33, GID: 44, AdditionalGids: []uint32{55}}
+	s.Process.Capabilities = nil
+}
+
+// filterless: without no_new_privs the last step, the filter, would fail by itself.
+func filterless(s *specs.Spec) {
+	settings, err := configs.SettingsOf(s)
+	if err != nil {
+		panic(err)
+	}
+	settings.Seccomp = "unconfined"
+	settings.Annotate(s)
+}
+
+func sabotages() []sabotage {
+	return []sabotage{
+		{name: "bounding set", steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_CAPBSET_DROP)), want: "CapBnd"},
+		{name: "permitted and effective", steps: skipEnter(unix.SYS_CAPSET, nil), want: "CapEff"},
+		{name: "no_new_privs", spec: filterless, steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_SET_NO_NEW_PRIVS)), want: "NoNewPrivs"},
+		{name: "seccomp", steps: skipEnter(unix.SYS_SECCOMP, nil), want: "Seccomp"},
+		{name: "uid", spec: asUser, steps: change(unix.SYS_SETRESUID, nil, 1, 0), want: "Uid"},
+		{name: "gid", spec: asUser, steps: change(unix.SYS_SETRESGID, nil, 2, 0), want: "Gid"},
+		{name: "groups", spec: asUser, steps: change(unix.SYS_SETGROUPS, nil, 0, 1), want: "Groups"},
+		{name: "umask", steps: change(unix.SYS_UMASK, nil, 0, 0), want: "Umask"},
+		{name: "session", steps: skipEnter(unix.SYS_SETSID, nil), want: "session"},
+		{name: "descriptors", steps: skipEnter(unix.SYS_CLOSE_RANGE, nil), want: "descriptor"},
+		{name: "dumpable", steps: func(build, enter []nsexec.Step) {
+			change(unix.SYS_PRCTL, prctl(unix.PR_SET_DUMPABLE), 1, 1)(nil, build)
+			change(unix.SYS_PRCTL, prctl(unix.PR_SET_DUMPABLE), 1, 1)(nil, enter)
+		}, want: "dumpable"},
+		{name: "host's root stays", steps: func(build, _ []nsexec.Step) { skip(build, unix.SYS_UMOUNT2, nil) }, want: "number of root mounts"},
+		{name: "id maps", maps: true, want: "uid_map"},
+		{name: "mask", build: func(s *specs.Spec) {
+			s.Linux.MaskedPaths = slices.DeleteFunc(s.Linux.MaskedPaths, func(p string) bool { return p == "/proc/keys" })
+		}, want: "masked path /proc/keys"},
+		{name: "mask behind a link", spec: func(s *specs.Spec) { s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/bin/sh") },
+			build: func(s *specs.Spec) { s.Linux.MaskedPaths = s.Linux.MaskedPaths[:len(s.Linux.MaskedPaths)-1] }, want: "masked path /bin/sh"},
+		{name: "read-only path", build: func(s *specs.Spec) { s.Linux.ReadonlyPaths = nil }, want: "read-only path /proc/sys"},
+		{name: "read-only root", spec: func(s *specs.Spec) { s.Root.Readonly = true },
+			build: func(s *specs.Spec) { s.Root.Readonly = false }, want: "root mount"},
+		{name: "shared mounts", build: func(s *specs.Spec) { s.Linux.RootfsPropagation = "rshared" }, want: "propagation of /"},
+		{name: "namespace not made", build: without(specs.IPCNamespace), want: "ipc namespace"},
+		{name: "namespace not joined", spec: func(s *specs.Spec) {
+			for i, n := range s.Linux.Namespaces {
+				if n.Type == specs.NetworkNamespace {
+					s.Linux.Namespaces[i].Path = "/proc/self/ns/net"
+				}
+			}
+		}, build: func(s *specs.Spec) {
+			for i := range s.Linux.Namespaces {
+				s.Linux.Namespaces[i].Path = ""
+			}
+		}, want: "net namespace"},
+		{name: "namespace nobody asked for", spec: func(s *specs.Spec) { without(specs.UTSNamespace)(s); s.Hostname = "" },
+			build: func(s *specs.Spec) {
+				s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UTSNamespace})
+			}, want: "uts namespace"},
+		{name: "cgroup", last: elsewhere, want: "cgroup"},
+		{name: "rlimit", last: func(t *testing.T, l *launch) {
+			if err := kernel.Prlimit(l.pid, unix.RLIMIT_NOFILE, 7, 7); err != nil {
+				t.Fatal(err)
+			}
+		}, want: "rlimit " + strconv.Itoa(unix.RLIMIT_NOFILE)},
+		{name: "oom_score_adj", spec: func(s *specs.Spec) { n := 100; s.Process.OOMScoreAdj = &n }, last: func(t *testing.T, l *launch) {
+			if err := writeOOMScore(l.pid, 200); err != nil {
+				t.Fatal(err)
+			}
+		}, want: "oom_score_adj"},
+		{name: "tracer", last: tracedBy, want: "TracerPid"},
+	}
+}
+
+// elsewhere moves the init to a cgroup beside its own.
+func elsewhere(t *testing.T, l *launch) {
+	t.Helper()
+	dir := filepath.Join(scope.Mount(), filepath.Dir(l.c.st.Cgroup), "elsewhere")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), fmt.Append(nil, l.pid), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) })
+}
+
+func tracedBy(t *testing.T, l *launch) {
+	t.Helper()
+	const seize = 0x4206 // PTRACE_SEIZE
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, seize, uintptr(l.pid), 0, 0, 0, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+}
+
+// A start that does anything else than what was asked for is stopped before its
+// payload runs, and says which property is wrong.
+func TestAttestNamesEverySabotage(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for i, s := range append(sabotages(), sabotage{name: "none"}) {
+		t.Run(s.name, func(t *testing.T) {
+			id := "sab" + strconv.Itoa(i)
+			spec := w.spec(id, "/bin/true")
+			if s.spec != nil {
+				s.spec(spec)
+			}
+			l := w.launch(&Container{rt: w.Runtime, id: id}, spec, w.options(CreateOptions{}))
+			err := l.sabotaged(t, s)
+			switch {
+			case s.want == "" && err != nil:
+				t.Errorf("the truth: %v", err)
+			case s.want == "":
+			case !errors.Is(err, ErrAttest) || !strings.Contains(err.Error(), s.want+" "):
+				t.Errorf("%v; want ErrAttest about %s", err, s.want)
+			default:
+				t.Log(strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
+			if err := l.takeBack(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+			w.nothingLeft(id)
+		})
+	}
+}
+
+// sabotaged is create with the sabotage in it.
+func (l *launch) sabotaged(t *testing.T, s sabotage) error {
+	t.Helper()
+	asked, maps := l.spec, []specs.LinuxIDMapping(nil)
+	if s.build != nil {
+		l.spec = clone(t, asked)
+		s.build(l.spec)
+	}
+	for _, step := range l.steps() {
+		switch {
+		case step.name == "attach" && s.maps:
+			maps = l.spec.Linux.UIDMappings
+			l.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: maps[0].HostID + maps[0].Size, Size: maps[0].Size}}
+		case step.name == "build" && s.steps != nil:
+			s.steps(l.plan.world.Program.Steps(), nil)
+		case step.name == "enter" && s.steps != nil:
+			s.steps(nil, l.become.Steps())
+		case step.name == "attest" && s.last != nil:
+			return l.attestAfter(t, s.last)
+		}
+		if err := step.do(t.Context()); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		switch {
+		case step.name == "plan" && s.build != nil: // from here on what was asked for counts
+			asked.Linux.UIDMappings, asked.Linux.GIDMappings = l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings
+			l.spec, l.plan.spec = asked, asked
+		case step.name == "attach" && s.maps:
+			l.spec.Linux.UIDMappings = maps
+		case step.name == "attest":
+			return nil
+		}
+	}
+	return errors.New("it was never attested")
+}
+
+func (l *launch) attestAfter(t *testing.T, change func(*testing.T, *launch)) error {
+	t.Helper()
+	if err := l.setRlimits(); err != nil {
+		t.Fatal(err)
+	}
+	change(t, l)
+	e, err := l.expect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
+}
+
+func clone(t *testing.T, spec *specs.Spec) *specs.Spec {
+	t.Helper()
+	b, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c specs.Spec
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	return &c
+}

@@ -46,7 +46,7 @@ func checkLimits(t *testing.T, s state, when string) {
 	}
 }
 
-func TestLimitsSurviveDaemonReload(t *testing.T) {
+func TestE9LimitsSurviveDaemonReload(t *testing.T) {
 	s := detached(t, container(t, "limits", shell("exec sleep 1000")+limited))
 	checkLimits(t, s, "after the start")
 	must(t, "systemctl", "daemon-reload")
@@ -106,7 +106,7 @@ func TestKilledWithoutOOMIsNotOOM(t *testing.T) {
 	}
 }
 
-func TestTasksLimitHolds(t *testing.T) {
+func TestE8TasksLimitHolds(t *testing.T) {
 	file := container(t, "tasks", shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 30 & done; echo all started")+"[resources]\ntasks = \"5\"\n")
 	if o := sd(t, "run", "--rm", file); strings.Contains(o.stdout, "all started") {
 		t.Errorf("10 processes within a limit of 5: %v", o)

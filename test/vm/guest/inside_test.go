@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guest
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// The payload of the check from inside is this binary.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "inside" {
+		fmt.Print(inside(os.Args[2:]))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+//go:embed testdata
+var goldens embed.FS
+
+// B22, B23, C1, C13, C15, C17, D5, E7: what a payload of each profile sees and can
+// do. A new line after a new kernel is to be understood before it becomes the file's.
+func TestB23SeenFromInside(t *testing.T) {
+	sdtest.Require(t, sdtest.Guest)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"/inside", "inside"}
+	for _, kind := range []string{"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"} {
+		own, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, own)
+	}
+	list, err := json.Marshal(args) // as in TOML
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range []string{"app", "system"} {
+		t.Run(profile, func(t *testing.T) {
+			name := "inside-" + profile
+			file := container(t, name, fmt.Sprintf("[security]\nprofile = %q\n[rootfs]\npath = %q\n[process]\nargs = %s\n[[mount]]\ntype = \"bind\"\n"+
+				"source = %q\ntarget = \"/inside\"\noptions = [\"ro\", \"exec\"]\n", profile, busybox, list, self))
+			o := sd(t, "run", "--rm", file)
+			if o.code != 0 || o.stderr != "" {
+				t.Fatal(o)
+			}
+			if release(t) != "13" {
+				return // that it can be seen is enough: each kernel shows other files
+			}
+			golden := "testdata/" + name + "-13.txt"
+			want, err := goldens.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(o.stdout, "\n")); d != "" {
+				t.Errorf("%s is another: %s", filepath.Base(golden), d)
+				for l := range strings.Lines(o.stdout) {
+					t.Logf("INSIDE %s %s", filepath.Base(golden), strings.TrimSuffix(l, "\n"))
+				}
+			}
+		})
+	}
+}
+
+// release is that of Debian, which decides the kernel's.
+func release(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(l), "VERSION_ID="); ok {
+			return strings.Trim(v, `"`)
+		}
+	}
+	t.Fatal("no VERSION_ID")
+	return ""
+}

@@ -80,10 +80,11 @@ check-arm64:
 check-generated: docs
 	@git diff --exit-code -- $(GENERATED) || { echo "run make docs and commit the result"; exit 1; }
 
-GENERATED = docs/ordering.md docs/reference docs/man configs/schema internal/seccomp
+GENERATED = docs/ordering.md docs/security-tests.md docs/reference docs/man configs/schema internal/seccomp
 
 docs: bin/sdcontainer ## regenerate the generated pages
 	$(GO) generate ./...
+	$(GO) run ./test/security . docs/security-tests.md
 	$(GO) test -count=1 -run '^TestOrderingPage$$' . -update
 	$(GO) test -count=1 -run '^TestReference$$' ./scope -update
 

@@ -123,6 +123,9 @@ func inherit(p, from *specs.Process) *specs.Process {
 
 // join starts the interpreter, has it enter the container and become the process.
 func (l *launch) join(ctx context.Context, o ProcessOptions) error {
+	if err := noDirectories(o.Stdin, o.Stdout, o.Stderr); err != nil {
+		return err
+	}
 	if err := l.plan.compileFilter(); err != nil {
 		return err
 	}

@@ -242,6 +242,15 @@ func TestA5LeakyManager(t *testing.T) {
 			defer unix.Close(fd)
 		}
 	}
+	dir, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if c, err := w.Create(t.Context(), "dir", w.spec("dir", "/bin/true"), w.options(CreateOptions{Stdin: dir})); err == nil {
+		t.Error("a directory as standard input: accepted")
+		_ = c.Destroy(t.Context(), true)
+	}
 	r, out := pipe(t)
 	c, err := w.Create(t.Context(), "leaky", w.hostile("leaky", "files"), w.options(CreateOptions{Stdout: out}))
 	out.Close()
@@ -387,4 +396,121 @@ func TestB18FilesystemThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("create: %v, want a deadline exceeded", err)
 	}
 	w.nothingLeft("fuse")
+}
+
+// C7: CVE-2021-41091. Nobody else can enter the directories of records.
+func TestC7RecordsArePrivate(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	old := unix.Umask(0)
+	defer unix.Umask(old)
+	c := w.mustStart("private", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	for _, dir := range []string{w.Dir, w.path(usernsDir), c.path("")} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v; want mode 0700", dir, info.Mode(), err)
+		}
+	}
+	err := filepath.WalkDir(w.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Type()&os.ModeSymlink != 0 {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// C3, C6: a set-user-id program of the image gives nothing, at start and by exec.
+func TestC6SetUserID(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	busybox, err := os.ReadFile(filepath.Join(w.root, "bin/busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	suid := filepath.Join(w.root, "bin/busybox-suid")
+	if err := os.WriteFile(suid, busybox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(suid, 0o4755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	script := "/bin/busybox-suid grep -E '^(Uid|CapEff|NoNewPrivs|Groups)' /proc/self/status"
+	spec := w.spec("suid", "/bin/sh", "-c", script+"; sleep 60")
+	spec.Process.User = specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{7}}
+	r, out := pipe(t)
+	c, err := w.Create(t.Context(), "suid", spec, w.options(CreateOptions{Detach: true, Stdout: out}))
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Destroy(context.Background(), true) }()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := "Uid:\t1000\t1000\t1000\t1000\nGroups:\t7 1000 \nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n"
+	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, len(want))
+	if _, err := io.ReadFull(r, b); err != nil || string(b) != want {
+		t.Errorf("started: %q, %v; want %q", b, err, want)
+	}
+	r, out = pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", script}}, ProcessOptions{Stdout: out})
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := io.ReadAll(r); string(b) != want {
+		t.Errorf("by exec: %q; want %q", b, want)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The manager was started with none, or some, of its standard descriptors: no file
+// that it opens takes their place.
+func TestA13MissingStandardDescriptors(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, closed := range []string{"0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-", ""} {
+		file := filepath.Join(t.TempDir(), "out")
+		cmd := exec.Command("sh", "-c", `exec "$0" spy stdio "$1" `+closed, self, file)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%q: %v: %s", closed, err, out)
+		}
+		if b, err := os.ReadFile(file); err != nil || string(b) != "0 1 2" {
+			t.Errorf("%q: open are %q, %v", closed, b, err)
+		}
+	}
+}
+
+// E13: the notify socket is passed to nobody systemd would believe everything.
+func TestE13NotifyNeedsUserNamespace(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "/run/notify")
+	spec := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
+	if err := passNotifySocket(spec); err == nil || len(spec.Mounts) != 0 {
+		t.Errorf("%v, %v", err, spec.Mounts)
+	}
+	spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}}
+	if err := passNotifySocket(spec); err != nil || len(spec.Mounts) != 1 {
+		t.Errorf("%v, %v", err, spec.Mounts)
+	}
+	t.Setenv("NOTIFY_SOCKET", "@abstract")
+	if err := passNotifySocket(spec); err == nil {
+		t.Error("an abstract socket")
+	}
 }

@@ -144,10 +144,29 @@ func (s *stdio) fill() error {
 	return nil
 }
 
+// noDirectories refuses standard streams through which the payload could leave its
+// root, as through any descriptor of a directory outside (CVE-2024-21626).
+func noDirectories(streams ...*os.File) error {
+	for i, f := range streams {
+		if f == nil {
+			continue
+		}
+		if info, err := f.Stat(); err != nil {
+			return err
+		} else if info.IsDir() {
+			return fmt.Errorf("standard stream %d is the directory %s: the payload could leave its root through it", i, f.Name())
+		}
+	}
+	return nil
+}
+
 // openStdio fills in the streams the caller did not give: output goes where the
 // log settings say. With a terminal they do not matter.
 func (l *launch) openStdio() (*stdio, error) {
 	s := &stdio{in: l.o.Stdin, out: l.o.Stdout, err: l.o.Stderr}
+	if err := noDirectories(s.in, s.out, s.err); err != nil {
+		return nil, err
+	}
 	log := l.settings.Log
 	for _, o := range []struct {
 		file  **os.File

@@ -30,7 +30,7 @@ func (w *world) hostile(id, what string) *specs.Spec {
 	return spec
 }
 
-func spy(what string) {
+func spy(what string, args ...string) {
 	switch what {
 	case "tracer":
 		fmt.Println("up")
@@ -49,6 +49,16 @@ func spy(what string) {
 		b := make([]byte, unix.PathMax)
 		n, err := unix.Getcwd(b)
 		fmt.Printf("%q %v\n", b[:max(n-1, 0)], err)
+	case "stdio":
+		var open []string
+		for fd := range 3 {
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+				open = append(open, strconv.Itoa(fd))
+			}
+		}
+		if err := os.WriteFile(args[0], []byte(strings.Join(open, " ")), 0o600); err != nil {
+			panic(err)
+		}
 	case "files":
 		list, err := os.ReadDir("/proc/self/fd")
 		fmt.Print(err)

@@ -26,8 +26,8 @@ import (
 
 // The test binary is the keepers' cleanup command, too.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "spy" {
-		spy(os.Args[2])
+	if len(os.Args) > 2 && os.Args[1] == "spy" {
+		spy(os.Args[2], os.Args[3:]...)
 		return
 	}
 	if len(os.Args) == 4 && os.Args[1] == "cleanup" {

@@ -95,7 +95,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-func TestResolveNumbers(t *testing.T) {
+func TestC4ResolveNumbers(t *testing.T) {
 	got, err := Resolve(strings.NewReader(passwd), nil, specs.User{UID: 33, GID: 5, AdditionalGids: []uint32{9, 5, 7}})
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
+func TestB19Environment(t *testing.T) {
 	for name, c := range map[string]struct {
 		p    specs.Process
 		want []string

@@ -89,8 +89,8 @@ func TestEnterGolden(t *testing.T) {
 	}
 }
 
-// TestOrder asserts on the compiled programs what the "Order:" comments say.
-func TestOrder(t *testing.T) {
+// TestD7Order asserts on the compiled programs what the "Order:" comments say.
+func TestD7Order(t *testing.T) {
 	for name, p := range processes() {
 		t.Run(name, func(t *testing.T) {
 			steps := program(t, p).Explain()

@@ -103,7 +103,7 @@ func have(t *testing.T) Set {
 }
 
 // C1, C2, C3, C6: what the kernel says of the process is what was planned.
-func TestBecome(t *testing.T) {
+func TestC2Become(t *testing.T) {
 	one, two := []string{"CAP_CHOWN"}, []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"}
 	all := have(t).Names() // this root may be limited itself
 	umask := uint32(0o077)

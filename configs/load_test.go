@@ -45,7 +45,7 @@ func problemsOf(t testing.TB, files ...string) []string {
 	return out
 }
 
-func TestCheckManyMistakes(t *testing.T) {
+func TestJ4CheckManyMistakes(t *testing.T) {
 	got := problemsOf(t, "bad.toml", `version = 2
 nmae = "x"
 

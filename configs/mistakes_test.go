@@ -42,7 +42,7 @@ func TestTenMistakes(t *testing.T) {
 }
 
 // A document that is no TOML is told with the place that cannot be read.
-func TestSyntaxErrors(t *testing.T) {
+func TestJ4SyntaxErrors(t *testing.T) {
 	for doc, want := range map[string]string{
 		"a = 1\nb = \"x\nc = 2\n":         "2:7: b: strings cannot contain newlines",
 		"a = 1\n\n\n\tb = = 2\n":          "4:6: b: expected value but found '=' instead",

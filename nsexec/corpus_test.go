@@ -35,7 +35,7 @@ func corpus(t testing.TB) []verdict {
 	}, limits(t), refusals(t), headers(t), steps(t))
 }
 
-func TestParserCorpus(t *testing.T) {
+func TestJ1ParserCorpus(t *testing.T) {
 	parser := startParser(t)
 	for _, v := range corpus(t) {
 		if got := parser.accepts(t, v.program); got != v.ok {

@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-func TestCheckIDMaps(t *testing.T) {
+func TestC9CheckIDMaps(t *testing.T) {
 	m := func(container, host, size uint32) specs.LinuxIDMapping {
 		return specs.LinuxIDMapping{ContainerID: container, HostID: host, Size: size}
 	}

@@ -171,7 +171,7 @@ func TestParentDeath(t *testing.T) {
 	}
 }
 
-func TestSpawnHook(t *testing.T) {
+func TestG7SpawnHook(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
 	state := strings.Repeat("s", maxState)

@@ -180,7 +180,7 @@ func TestMkPathModes(t *testing.T) {
 
 // While somebody exchanges a directory and a link out of the root, nothing is
 // ever made outside, and no result lies there.
-func TestMkPathUnderAttack(t *testing.T) {
+func TestB10MkPathUnderAttack(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
 	root, outside := tree{"d/sub": ""}.make(t)
 	if err := os.Symlink(outside, filepath.Join(root, "evil")); err != nil {

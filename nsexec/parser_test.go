@@ -209,7 +209,7 @@ func TestWireLayout(t *testing.T) {
 }
 
 // Cut anywhere, a program is refused.
-func TestParserRefusesTruncation(t *testing.T) {
+func TestJ2ParserRefusesTruncation(t *testing.T) {
 	parser := startParser(t)
 	b := encode(t, samplePayload())
 	for n := range b {
@@ -224,7 +224,7 @@ func TestParserRefusesTruncation(t *testing.T) {
 
 // Every field of 1, 2, 4 and 8 bytes set to what overflows or lies just outside:
 // refused, or everything is still in range (the parser's test program sees to that).
-func TestParserMutations(t *testing.T) {
+func TestJ2ParserMutations(t *testing.T) {
 	parser := startParser(t)
 	for _, p := range []*Program{sampleProgram(), samplePayload()} {
 		b := encode(t, p)

@@ -290,7 +290,7 @@ func TestNextHonoursItsContext(t *testing.T) {
 	}
 }
 
-func TestChecks(t *testing.T) {
+func TestA7Checks(t *testing.T) {
 	null := unix.Mkdev(1, 3)
 	for name, c := range map[string]struct {
 		step func(p *Program, dev Reg)

@@ -5,6 +5,7 @@ package nsexec
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -157,7 +158,7 @@ func TestStepErrorIsNamed(t *testing.T) {
 }
 
 // What a payload finds: nothing of ours but what its program gave it.
-func TestPayloadInheritsNothing(t *testing.T) {
+func TestA12PayloadInheritsNothing(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +218,7 @@ func TestHelperExits(t *testing.T) {
 
 // Nobody may trace or dump the interpreter. The answer also takes the way of a
 // result through a register into the data.
-func TestNotDumpable(t *testing.T) {
+func TestA9HelperIsNotDumpable(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -255,8 +256,8 @@ func TestStartNeedsInterpreter(t *testing.T) {
 	}
 }
 
-// An interpreter that can be changed refuses to run.
-func TestUnsealedInterpreterRefuses(t *testing.T) {
+// A2, I2: an interpreter that can be changed, or has another user's rights, refuses to run.
+func TestA2UnsealedInterpreterRefuses(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
 	b, err := interpreter()
 	if err != nil {
@@ -275,6 +276,58 @@ func TestUnsealedInterpreterRefuses(t *testing.T) {
 	}
 	if err := runsNot(t, exe); errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "connection closed") {
 		t.Error(err)
+	}
+}
+
+// CVE-2019-5736: what /proc/PID/exe leads to is no file of the host, and nobody can
+// change it.
+func TestA3ExecutableIsSealedAndNobodysFile(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	h := startHelper(t, StartOptions{})
+	p := New("wait") // until it runs, the link leads to us
+	p.End()
+	if err := h.Run(testContext(t), p, nil, noSync); err != nil {
+		t.Fatal(err)
+	}
+	exe := fmt.Sprintf("/proc/%d/exe", h.Pid)
+	if to, err := os.Readlink(exe); err != nil || !strings.HasPrefix(to, "/memfd:") {
+		t.Errorf("%s, %v", to, err)
+	}
+	f, err := os.Open(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if seals, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0); err != nil || seals&allSeals != allSeals {
+		t.Errorf("seals %#x, %v", seals, err)
+	}
+	for _, flags := range []int{unix.O_WRONLY, unix.O_RDWR, unix.O_WRONLY | unix.O_TRUNC, unix.O_WRONLY | unix.O_APPEND} {
+		if fd, err := unix.Open(exe, flags|unix.O_CLOEXEC, 0); err == nil {
+			_ = unix.Close(fd)
+			t.Errorf("opened with flags %#x", flags)
+		}
+	}
+}
+
+// Where memory files must not be executed, the start fails and says so.
+func TestA4MemoryFilesMustNotBeExecuted(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	if os.Getenv("A4_INSIDE") == "" {
+		if _, err := os.Stat("/proc/sys/vm/memfd_noexec"); err != nil {
+			return // before Linux 6.3 nobody can forbid it
+		}
+		cmd := exec.Command("unshare", "--pid", "--fork", "--mount-proc", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), "A4_INSIDE=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	if err := os.WriteFile("/proc/sys/vm/memfd_noexec", []byte("2"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := Start(StartOptions{}); err == nil || !strings.Contains(err.Error(), "vm.memfd_noexec=2") {
+		t.Errorf("%v, %v; want an error that names the setting", h, err)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // B1: CVE-2026-41579, CVE-2026-47766.
@@ -237,7 +239,8 @@ func TestB9ExchangedDirectory(t *testing.T) {
 	}()
 	defer func() { close(stop); <-stopped }()
 	made := 0
-	for i := range 60 {
+	attempts := sdtest.Loops(t, 60, 10000)
+	for i := range attempts {
 		next := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
 		next.bind(filepath.Join(c.dir, "file"), fmt.Sprintf("/vol/d/new%d/file", i))
 		next.spec.Mounts = append(next.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/vol/d/t"})
@@ -248,7 +251,7 @@ func TestB9ExchangedDirectory(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of 60 worlds were made", made)
+	t.Logf("%d of %d worlds were made", made, attempts)
 }
 
 // B21: the rootfs lies on a shared mount of the host's, and the container's root
@@ -286,7 +289,7 @@ func TestB21NothingPropagates(t *testing.T) {
 	}
 }
 
-// B22: what an ordinary container can write below /proc and /sys.
+// B22, E7: what an ordinary container can write below /proc and /sys.
 func TestB22KernelFilesAreReadOnly(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		v, err := w.run("write /proc/sys/kernel/core_pattern", "write /proc/sysrq-trigger", "write /proc/irq/default_smp_affinity",
@@ -297,6 +300,157 @@ func TestB22KernelFilesAreReadOnly(t *testing.T) {
 		for command, result := range v.Ran {
 			if result == "ok" {
 				t.Errorf("%s: %s", command, result)
+			}
+		}
+	})
+}
+
+// B4, B6: CVE-2025-31133, CVE-2025-52565. Another container shares the directory
+// mounted at /dev and exchanges what lies in it while this one starts.
+func TestB4SharedDev(t *testing.T) {
+	w := newWorld(t)
+	c := newCanary(t)
+	vol := t.TempDir()
+	for _, name := range []string{"pts", "shm", "mqueue"} {
+		if err := os.Mkdir(filepath.Join(vol, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"null": "/proc/sys/kernel/core_pattern", "console": c.dir + "/file", "evil": "/proc"} {
+		if err := os.Symlink(target, filepath.Join(vol, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, dev := range map[string]uint64{"null2": unix.Mkdev(1, 3), "console2": unix.Mkdev(5, 1)} {
+		if err := unix.Mknod(filepath.Join(vol, name), unix.S_IFCHR|0o666, int(dev)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer exchanging(vol, "null", "null2", "console", "console2", "pts", "evil")()
+	made := 0
+	for i := range sdtest.Loops(t, 60, 10000) {
+		next := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
+		next.spec.Process.Terminal = i%2 == 0
+		next.without("/dev")
+		next.without("/dev/mqueue")
+		next.spec.Mounts = append([]specs.Mount{{Type: "bind", Source: vol, Destination: "/dev", Options: []string{"bind", "dev"}}}, next.spec.Mounts...)
+		v, err := next.run("write /proc/sys/kernel/core_pattern", "write /proc/sysrq-trigger", "write /proc/keys", "cat /proc/keys")
+		if err != nil {
+			continue // refused
+		}
+		made++
+		for command, result := range v.Ran {
+			if strings.HasPrefix(command, "write") && result == "ok" || command == "cat /proc/keys" && result != "" && result != "ENOENT" {
+				t.Errorf("%s: %q", command, result)
+			}
+		}
+	}
+	t.Logf("%d were made", made)
+}
+
+// exchanging exchanges pairs of names in dir until the function it returns is called.
+func exchanging(dir string, names ...string) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ; i += 2 {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			a, b := names[i%len(names)], names[i%len(names)+1]
+			_ = unix.Renameat2(unix.AT_FDCWD, filepath.Join(dir, a), unix.AT_FDCWD, filepath.Join(dir, b), unix.RENAME_EXCHANGE) // one that fails is one less
+		}
+	}()
+	return func() { close(end); <-ended }
+}
+
+// B7: CVE-2025-52881. Somebody mounts over the container's /proc, by propagation,
+// while kernel settings are written: they go where they belong.
+func TestB7MountsOverProc(t *testing.T) {
+	w := newWorld(t)
+	if err := unix.Mount("tmpfs", w.root, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for unix.Unmount(w.root, unix.MNT_DETACH) == nil { // what came by propagation, too
+		}
+	})
+	if err := unix.Mount("", w.root, "", unix.MS_SHARED, ""); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(w.root, "rootfs")
+	for _, dir := range []string{"proc/self", "proc/thread-self", "proc/sys/net/ipv4", "sys", "dev"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := filepath.Join(t.TempDir(), "forged")
+	if err := os.WriteFile(forged, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "proc/sys/net/ipv4/ip_forward"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			at := filepath.Join(root, "proc/sys/net/ipv4/ip_forward")
+			if unix.Mount(forged, at, "", unix.MS_BIND, "") == nil {
+				_ = unix.Unmount(at, unix.MNT_DETACH) // again
+			}
+		}
+	}()
+	for i := range sdtest.Loops(t, 30, 10000) {
+		next := &world{t: t, root: root, spec: usual(root), facts: Facts{Sources: map[string]SourceKind{}}}
+		next.spec.Linux.RootfsPropagation = "rslave"
+		next.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+		next.without("/dev/mqueue")
+		if i%2 == 1 { // all there is at /proc is the image's
+			next.without("/proc")
+			_, _ = next.run("cwd") // look may miss its mountinfo
+			continue
+		}
+		v, err := next.run("cat /proc/sys/net/ipv4/ip_forward")
+		if err == nil && v.Ran["cat /proc/sys/net/ipv4/ip_forward"] != "1" {
+			t.Errorf("the setting is %q", v.Ran["cat /proc/sys/net/ipv4/ip_forward"])
+		}
+	}
+	close(end)
+	<-ended
+	for _, file := range []string{forged, filepath.Join(root, "proc/sys/net/ipv4/ip_forward")} {
+		if b, err := os.ReadFile(file); err != nil || len(b) != 0 {
+			t.Errorf("the forged file was written: %q, %v", b, err)
+		}
+	}
+	if after, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); err != nil || string(after) != string(before) {
+		t.Errorf("the host's setting was %q, is %q, %v", before, after, err)
+	}
+}
+
+// CVE-2026-115521. An image whose own /proc and /dev are forged; whatever is to be
+// read-only is, recursively.
+func TestB14ReadOnlyMeansAll(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		c := newCanary(t)
+		w.plant(map[string]string{"proc/self/fd": "-> CANARY/dir", "dev/fd": "-> CANARY/dir", "work": "/"}, c)
+		w.spec.Root.Readonly = true
+		w.bind(c.dir, "/vol", "rro")
+		v := w.see(map[string]string{"mkdir /work/x": "EROFS", "mkdir /vol/x": "EROFS", "mkdir /x": "EROFS", "create /vol/file": "EROFS"})
+		for _, point := range []string{"/", "/vol"} {
+			if !v.at(point).has("ro") {
+				t.Errorf("%s has %q", point, v.at(point).Options)
 			}
 		}
 	})

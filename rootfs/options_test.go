@@ -54,7 +54,7 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-func TestParseOptionsRefuses(t *testing.T) {
+func TestB25ParseOptionsRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                   `unknown option ""`,
 		"r":                                  "unknown",

@@ -13,7 +13,7 @@ import (
 )
 
 // B24: every spelling of a place is the place.
-func TestDestination(t *testing.T) {
+func TestB24Destination(t *testing.T) {
 	for dest, want := range map[string]string{
 		"/data": "/data", "//data/": "/data", "/a/../data": "/data", "/data/.": "/data", "/../../data": "/data",
 		"/process": "/process", "/system": "/system", "/sys/fs/cgroup/..": "/sys/fs",
@@ -100,7 +100,7 @@ func TestPlanRefuses(t *testing.T) {
 }
 
 // E1: CVE-2022-0811 and relatives.
-func TestSysctlsRefused(t *testing.T) {
+func TestE1SysctlsRefused(t *testing.T) {
 	all := namespaces{netNS: "", ipcNS: "", utsNS: "", userNS: ""}
 	for _, c := range []struct {
 		key, value string
@@ -143,7 +143,7 @@ func TestSysctlsRefused(t *testing.T) {
 	}
 }
 
-func TestSplitLower(t *testing.T) {
+func TestB25SplitLower(t *testing.T) {
 	for in, want := range map[string][]string{
 		"/a": {"/a"}, "/a:/b": {"/a", "/b"}, `/a\:b:/c`: {"/a:b", "/c"}, `/a\\:/b`: {`/a\`, "/b"}, "/a,b": {"/a,b"}, `/a\`: {`/a\`},
 	} {

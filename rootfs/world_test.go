@@ -155,7 +155,7 @@ func hostTree(t *testing.T) string {
 	return dir
 }
 
-func TestBindAttributes(t *testing.T) {
+func TestB15BindAttributes(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		dir := hostTree(t)
 		for d := dir; d != os.TempDir(); d = filepath.Dir(d) {
@@ -376,7 +376,7 @@ func TestHooks(t *testing.T) {
 	w.see(map[string]string{"ls /": "dev hook look made proc sys", "ls /..": "dev hook look made proc sys"})
 }
 
-func TestFailingHook(t *testing.T) {
+func TestG7FailingHook(t *testing.T) {
 	w := newWorld(t)
 	w.spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/false", Args: []string{"false"}}}}
 	if _, err := w.run("cwd"); err == nil || !strings.Contains(err.Error(), "/bin/false") {

@@ -129,7 +129,7 @@ func TestDialIsPipelined(t *testing.T) {
 	}
 }
 
-func TestJobEndsBeforeReply(t *testing.T) {
+func TestE12JobEndsBeforeReply(t *testing.T) {
 	m := fakesystemd.New(t)
 	m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) {
 		p.JobRemoved("/org/freedesktop/systemd1/job/6", "other.scope", "failed")
@@ -278,7 +278,7 @@ func TestClosedStaysClosed(t *testing.T) {
 	}
 }
 
-func TestManagerAddresses(t *testing.T) {
+func TestE15ManagerAddresses(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/tmp/evil")
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/5")
 	want := []address{{"/run/user/5/systemd/private", true}, {"/run/user/5/bus", false}}

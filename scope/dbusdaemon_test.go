@@ -112,9 +112,9 @@ func TestBusStart(t *testing.T) {
 	}
 }
 
-// TestBusForgedSignal: a signal that somebody else addresses to us passes every match,
+// TestE12BusForgedSignal: a signal that somebody else addresses to us passes every match,
 // and must not count.
-func TestBusForgedSignal(t *testing.T) {
+func TestE12BusForgedSignal(t *testing.T) {
 	socket := newBus(t)
 	stranger := busPeer(t, socket)
 	busManager(t, socket, func(client dbus.Sender, unit string) {

@@ -11,7 +11,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 )
 
-func TestUnitName(t *testing.T) {
+func TestE4UnitName(t *testing.T) {
 	for id, want := range map[string]string{
 		"web":        "sdc-web.scope",
 		"a-b_c.d:e":  "sdc-a-b_c.d:e.scope",
@@ -31,7 +31,7 @@ func TestUnitName(t *testing.T) {
 	}
 }
 
-func TestLongUnitName(t *testing.T) {
+func TestE4LongUnitName(t *testing.T) {
 	long := strings.Repeat("é", 600)
 	a, b := UnitName(long+"a"), UnitName(long+"b")
 	if a == b {

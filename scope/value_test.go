@@ -153,7 +153,7 @@ func TestUnitProperties(t *testing.T) {
 	}
 }
 
-func TestUnitPropertiesRefused(t *testing.T) {
+func TestE2UnitPropertiesRefused(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"PIDs":                {"[uint32 1]", "not to be set"},
 		"Slice":               {"'system.slice'", "use the slice setting"},

@@ -44,9 +44,9 @@ func keys(m map[string][]string) []string {
 	return out
 }
 
-// TestInjection is row E5: whatever a value is, the unit has the same directives,
+// TestE5Injection is row E5: whatever a value is, the unit has the same directives,
 // and the value reads back.
-func TestInjection(t *testing.T) {
+func TestE5Injection(t *testing.T) {
 	plain, err := service(t, func(*specs.Spec, *configs.Settings) {})
 	if err != nil {
 		t.Fatal(err)
@@ -129,8 +129,8 @@ func commandLine(s string) ([]string, error) {
 	return w, err
 }
 
-// TestInjective has no two arguments with the same text.
-func TestInjective(t *testing.T) {
+// TestE4Injective has no two arguments with the same text.
+func TestE4Injective(t *testing.T) {
 	seen := map[string]string{}
 	r := rand.New(rand.NewPCG(1, 1))
 	alphabet := []rune(`ab "'\%$;#`)

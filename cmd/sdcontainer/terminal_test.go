@@ -183,7 +183,7 @@ func TestRunWithTerminal(t *testing.T) {
 	}
 }
 
-func TestTerminalIsRestoredWhenThePayloadIsKilled(t *testing.T) {
+func TestC16TerminalIsRestoredWhenThePayloadIsKilled(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
@@ -243,7 +243,7 @@ func TestThirdInterruptKills(t *testing.T) {
 }
 
 // What containers say is never obeyed by a terminal that shows their records or lines.
-func TestHostileTextAtATerminal(t *testing.T) {
+func TestG3HostileTextAtATerminal(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestEscape(t *testing.T) {
+func TestG3Escape(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain":            "plain",
 		"a\tb":             "a\tb",

@@ -195,8 +195,8 @@ func randomCall(r *rand.Rand, s *specs.LinuxSeccomp) data {
 	return d
 }
 
-// TestMeaning is row D3: the filter does what the rules say, on a million random calls.
-func TestMeaning(t *testing.T) {
+// TestD3Meaning is row D3: the filter does what the rules say, on a million random calls.
+func TestD3Meaning(t *testing.T) {
 	profiles, calls := 2000, 1000
 	if testing.Short() {
 		profiles = 100
@@ -282,7 +282,7 @@ func TestLongJumps(t *testing.T) {
 	}
 }
 
-func TestTooLong(t *testing.T) {
+func TestD8TooLong(t *testing.T) {
 	s := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno}
 	for i := range uint64(1100) {
 		s.Syscalls = append(s.Syscalls, allow("ioctl", specs.LinuxSeccompArg{Index: 1, Op: specs.OpEqualTo, Value: i}))

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command security writes docs/security-tests.md: which test guards against which
+// known escape. A test names its row, as TestB9… does; more rows may begin its comment,
+// as in "B9, B10: …". The rows are in rows.txt.
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"log"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+//go:embed rows.txt
+var rows string
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 3 {
+		log.Fatal("usage: security DIRECTORY FILE")
+	}
+	tests, err := find(os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	page, err := write(tests)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(os.Args[2], page, 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A test guards rows.
+type test struct{ name, dir, tier, loops string }
+
+var (
+	inName    = regexp.MustCompile(`^Test([A-J][0-9]+)(?:[A-Z]|$)`)
+	inComment = regexp.MustCompile(`^([A-J][0-9]+(?:, [A-J][0-9]+)*)[:.]`)
+)
+
+// find reads every test file below dir.
+func find(dir string) (map[string][]test, error) {
+	tests := map[string][]test{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); len(name) > 1 && (name[0] == '.' || name[0] == '_') || name == "testdata" || name == "bin" {
+			return fs.SkipDir
+		}
+		return findIn(dir, path, tests)
+	})
+	return tests, err
+}
+
+func findIn(top, dir string, tests map[string][]test) error {
+	fset := token.NewFileSet()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		return err
+	}
+	funcs := map[string]*ast.FuncDecl{}
+	var order []*ast.FuncDecl
+	for _, name := range files {
+		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				funcs[fn.Name.Name] = fn
+				order = append(order, fn)
+			}
+		}
+	}
+	rel, err := filepath.Rel(top, dir)
+	if err != nil {
+		return err
+	}
+	for _, fn := range order {
+		for _, row := range rowsOf(fn) {
+			seen := traits{calls: map[string]bool{}}
+			seen.look(fn, funcs)
+			tests[row] = append(tests[row], test{fn.Name.Name, rel, seen.tier(rel), seen.loops})
+		}
+	}
+	return nil
+}
+
+func rowsOf(fn *ast.FuncDecl) []string {
+	var list []string
+	if m := inName.FindStringSubmatch(fn.Name.Name); m != nil {
+		list = append(list, m[1])
+	}
+	if m := inComment.FindStringSubmatch(fn.Doc.Text()); m != nil && strings.HasPrefix(fn.Name.Name, "Test") {
+		for _, row := range strings.Split(m[1], ", ") {
+			if !slices.Contains(list, row) {
+				list = append(list, row)
+			}
+		}
+	}
+	return list
+}
+
+// traits are what a test calls, itself or through functions of its package.
+type traits struct {
+	calls map[string]bool
+	loops string
+}
+
+func (t *traits) look(fn *ast.FuncDecl, funcs map[string]*ast.FuncDecl) {
+	ast.Inspect(fn, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			t.follow(n.Sel.Name, funcs)
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == "sdtest" {
+				t.calls["sdtest."+n.Sel.Name] = true
+			}
+		case *ast.CallExpr:
+			if id, ok := n.Fun.(*ast.Ident); ok {
+				t.follow(id.Name, funcs)
+			}
+			if sel, ok := n.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Loops" && len(n.Args) == 3 {
+				quick, ok1 := n.Args[1].(*ast.BasicLit)
+				soak, ok2 := n.Args[2].(*ast.BasicLit)
+				if ok1 && ok2 {
+					t.loops = quick.Value + " (" + soak.Value + ")"
+				}
+			}
+		}
+		return true
+	})
+}
+
+func (t *traits) follow(name string, funcs map[string]*ast.FuncDecl) {
+	if fn := funcs[name]; fn != nil && !t.calls[name] {
+		t.calls[name] = true
+		t.look(fn, funcs)
+	}
+}
+
+func (t *traits) tier(dir string) string {
+	if dir == "test/vm/guest" {
+		return "vm"
+	}
+	for _, tier := range []struct{ name, calls string }{
+		{"vm", "Guest"}, {"systemd", "Inside InsideAll BootSystemd Systemd"}, {"bus", "Bus NewFakeSystemd"}, {"root", "Root Userns Overlay"},
+	} {
+		for _, c := range strings.Fields(tier.calls) {
+			if t.calls["sdtest."+c] {
+				return tier.name
+			}
+		}
+	}
+	return "pure"
+}
+
+// write makes the page. A row without a test must say why; a test for a row there
+// is not is a mistake.
+func write(tests map[string][]test) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(`<!-- Written by test/security; do not edit. -->
+# Tests of known escapes
+
+One row for each class of escape, or of harm done without one, that other runtimes had. A test's name begins with its row. Tiers are those of
+[testing.md](testing.md). Loops: attempts in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets.
+
+| row | guards against | tier | test | loops |
+|---|---|---|---|---|
+`)
+	var missing []string
+	guarded, total := 0, 0
+	for line := range strings.Lines(rows) {
+		id, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		what, why, _ := strings.Cut(rest, " | ")
+		list := tests[id]
+		delete(tests, id)
+		total++
+		if len(list) > 0 {
+			guarded++
+		}
+		if len(list) == 0 && why == "" {
+			missing = append(missing, id)
+		}
+		if len(list) == 0 {
+			fmt.Fprintf(&b, "| %s | %s | |  *%s* | |\n", id, what, why)
+		}
+		for i, t := range list {
+			if i > 0 {
+				id, what = "", ""
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | `%s` in `%s` | %s |\n", id, what, t.tier, t.name, t.dir, t.loops)
+		}
+	}
+	fmt.Fprintf(&b, "\n%d rows, %d with a test.\n", total, guarded)
+	for id := range tests {
+		missing = append(missing, id+" (no such row)")
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return nil, fmt.Errorf("rows without a test or a reason: %s", strings.Join(missing, ", "))
+	}
+	return b.Bytes(), nil
+}

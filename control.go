@@ -15,14 +15,14 @@ import (
 // long as the unit lives. res has what is to change; props are systemd
 // properties as GVariant text, as in configs.Settings.UnitProperties. Errors: ErrNotRunning.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources, props map[string]string) error {
-	return wrap("update", c.id, c.locked(func() error { return c.update(ctx, res, props) }))
+	return wrap("update", c.id, c.locked(ctx, func() error { return c.unlessEnded(c.update(ctx, res, props)) }))
 }
 
 func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props map[string]string) error {
 	if s := c.status(); s != Running && s != Paused && s != Created {
 		return ErrNotRunning
 	}
-	spec, err := c.Spec()
+	spec, err := c.readSpec()
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,12 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 	if err != nil {
 		return err
 	}
+	settings.Annotate(spec)
+	// Order: before anything is changed: what is left to do then takes no room.
+	commit, err := prepareJSON(c.path(configFile), spec)
+	if err != nil {
+		return err
+	}
 	if len(changes) > 0 {
 		err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.SetProperties(ctx, c.st.Unit, true, changes) })
 		if err != nil {
@@ -62,8 +68,7 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 			return err
 		}
 	}
-	settings.Annotate(spec)
-	return c.writeSpec(spec)
+	return commit()
 }
 
 // overlay lays what res has over the container's resources.

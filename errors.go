@@ -22,6 +22,8 @@ var (
 	ErrNotExecutable = errors.New("not executable")
 	// ErrExitUnknown means that the container ended and nobody was there to see how.
 	ErrExitUnknown = errors.New("exit status unknown")
+	// ErrDamaged means that the record of a container cannot be read. Remove with force removes it.
+	ErrDamaged = errors.New("damaged record")
 	// ErrAttest means that the container was not what had been compiled.
 	ErrAttest = errors.New("attestation failed")
 )

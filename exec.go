@@ -38,14 +38,20 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions
 	if err := c.read(); err != nil {
 		return nil, err
 	}
-	switch c.status() {
-	case Running:
-	case Paused:
-		return nil, ErrPaused
-	default:
-		return nil, ErrNotRunning
+	if err := c.joinable(); err != nil { // before the lock: one that is being created has it for long
+		return nil, err
 	}
-	spec, err := c.Spec()
+	// Order: under the lock, which other execs share: a container that is paused half way
+	// through would hold us in its cgroup.
+	unlock, err := c.lock(ctx, shared)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := c.joinable(); err != nil {
+		return nil, err
+	}
+	spec, err := c.readSpec()
 	if err != nil {
 		return nil, err
 	}
@@ -61,10 +67,21 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions
 	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Linux: spec.Linux, Process: p}, settings: settings, ahead: c.rt.prepared(false)}
 	x.plan = &plan{spec: x.spec, settings: settings}
 	if err := x.join(ctx, o); err != nil {
-		return nil, errors.Join(err, x.takeBack(context.WithoutCancel(ctx)))
+		return nil, errors.Join(c.unlessEnded(err), x.takeBack(context.WithoutCancel(ctx)))
 	}
 	x.close()
 	return &Process{Pid: x.pid, Terminal: x.terminal, pidfd: x.pidfd}, nil
+}
+
+// joinable says whether a process can be added. Errors: ErrNotRunning, ErrPaused.
+func (c *Container) joinable() error {
+	switch c.status() {
+	case Running:
+		return nil
+	case Paused:
+		return ErrPaused
+	}
+	return ErrNotRunning
 }
 
 // within refuses what no process of the container can ever get.

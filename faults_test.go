@@ -100,14 +100,8 @@ func must(s string, err error) string {
 // nothingLeftOf says that there is no record, and this process has no child.
 func nothingLeftOf(t *testing.T, r *Runtime) {
 	t.Helper()
-	left, err := os.ReadDir(r.Dir)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, e := range left {
-		if claims, err := os.ReadDir(filepath.Join(r.Dir, e.Name())); e.Name() != ".userns" || len(claims) > 0 || err != nil {
-			t.Errorf("left: %s", e.Name())
-		}
+	if left := r.names(t); len(left) > 0 {
+		t.Errorf("left: %q", left)
 	}
 	children, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -66,6 +65,11 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 	if err := c.read(); err != nil {
 		return err
 	}
+	if c.status() == Creating && c.start == nil { // it is too early: nobody can be stopped yet
+		if err := c.locked(ctx, func() error { return nil }); err != nil {
+			return err
+		}
+	}
 	if c.status() == Stopped {
 		return nil
 	}
@@ -95,14 +99,25 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 			return ctx.Err()
 		}
 	}
-	if err := c.kill(ctx); err != nil {
+	if err := errors.Join(c.killInit(ctx), c.settle(ctx)); err != nil {
 		return err
 	}
-	return c.settle(ctx)
+	if !scope.Populated(c.st.Cgroup) {
+		return nil
+	}
+	// Order: under the lock: without its init the name may have passed to another container.
+	was := c.st.Init
+	err = c.locked(ctx, func() error {
+		if c.st.Init != was {
+			return nil
+		}
+		return c.killRest(ctx)
+	})
+	return ignore(err, ErrNotExist)
 }
 
 func (c *Container) stopSettings() (unix.Signal, time.Duration, error) {
-	spec, err := c.Spec()
+	spec, err := c.readSpec()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -137,51 +152,69 @@ func (c *Container) hears(sig unix.Signal) bool {
 	return !nested || heard&(1<<(uint(sig)-1)) != 0
 }
 
-// kill ends every process of the container and waits for the first one.
-func (c *Container) kill(ctx context.Context) error {
-	if !c.st.Init.alive() && c.st.Unit == "" {
+// killInit kills the container's first process, and with it its PID namespace, and
+// waits for it. It can meet no other process.
+func (c *Container) killInit(ctx context.Context) error {
+	f, err := c.st.Init.open()
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := kernel.Signal(f, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if err := kernel.WaitReadable(ctx, f); err != nil {
+		return fmt.Errorf("process %d does not end: %w", c.st.Init.Pid, err)
+	}
+	return nil
+}
+
+// killRest kills what the container has beside its PID namespace. The caller holds the lock.
+func (c *Container) killRest(ctx context.Context) error {
+	if c.st.Cgroup == "" || !scope.Populated(c.st.Cgroup) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	// The PID namespace dies with its init; the unit has the rest, if there is a rest.
-	var errs []error
-	if f, err := c.st.Init.open(); err == nil {
-		if err := kernel.Signal(f, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, err)
-		}
-		f.Close()
-	}
-	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {
-		err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, unix.SIGKILL) })
-		if err != nil && !errors.Is(err, scope.ErrNoSuchUnit) {
-			errs = append(errs, err)
-		}
-	}
-	if err := waitFor(ctx, c.st.Init); err != nil {
-		errs = append(errs, fmt.Errorf("process %d does not end: %w", c.st.Init.Pid, err))
-	}
-	return errors.Join(errs...)
+	err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, unix.SIGKILL) })
+	return ignore(err, scope.ErrNoSuchUnit)
 }
 
 // settle waits until the keeper has recorded the end.
 func (c *Container) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, killTimeout)
-	defer cancel()
 	if c.st.Keeper.Pid == os.Getpid() {
 		return nil
 	}
-	return waitFor(ctx, c.st.Keeper)
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	if err := c.waitRecorded(ctx); err != nil {
+		return fmt.Errorf("keeper %d does not end: %w", c.st.Keeper.Pid, err)
+	}
+	return nil
+}
+
+// unlessEnded is the error of a verb that wants a running container; where it has
+// ended meanwhile, that is the reason.
+func (c *Container) unlessEnded(err error) error {
+	if err != nil && c.status() == Stopped {
+		return fmt.Errorf("%w: it ended meanwhile (%w)", ErrNotRunning, err)
+	}
+	return err
 }
 
 // Pause freezes the container's unit. Errors: ErrNotRunning, ErrPaused.
 func (c *Container) Pause(ctx context.Context) error {
-	return wrap("pause", c.id, c.locked(func() error {
+	return wrap("pause", c.id, c.locked(ctx, func() error {
 		switch c.status() {
 		case Paused:
 			return ErrPaused
 		case Running:
-			return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Freeze(ctx, c.st.Unit) })
+			return c.unlessEnded(c.withBus(ctx, func(conn *scope.Conn) error { return conn.Freeze(ctx, c.st.Unit) }))
 		}
 		return ErrNotRunning
 	}))
@@ -189,10 +222,10 @@ func (c *Container) Pause(ctx context.Context) error {
 
 // Resume thaws a paused container. Errors: ErrNotRunning, ErrNotPaused.
 func (c *Container) Resume(ctx context.Context) error {
-	return wrap("resume", c.id, c.locked(func() error {
+	return wrap("resume", c.id, c.locked(ctx, func() error {
 		switch c.status() {
 		case Paused:
-			return c.thaw(ctx)
+			return c.unlessEnded(c.thaw(ctx))
 		case Running:
 			return ErrNotPaused
 		}

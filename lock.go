@@ -3,55 +3,134 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
-// lock takes the container's lock: an exclusive flock on its directory. The
-// lock is gone with the process.
-func (c *Container) lock() (unlock func(), err error) {
+var (
+	errLocked  = errors.New("locked by somebody else")
+	errNotFIFO = errors.New("not a FIFO, which a lock is")
+)
+
+// A lock is flock(2) on a FIFO, which ends with its descriptor and so with its
+// holder, however he ends. Nobody waits inside flock: that wait can be ended neither
+// by closing the descriptor nor by a signal (Go's handlers restart it). Who finds the lock taken waits
+// for the hang-up of the FIFO instead, like for anything else that poll(2) knows.
+//
+// Order: flock and the end for writing are one open file. The kernel drops the flock
+// of a file that is closed before it counts one writer less (__fput: locks_remove_file, then
+// ->release). So when there is no writer any more, nobody has the lock, and no wake-up is lost: the hang-up
+// is a state, not an event.
+
+// How a lock is taken.
+const (
+	shared    = unix.LOCK_SH
+	exclusive = unix.LOCK_EX
+)
+
+// tryLock takes the lock at path, making it where there is none. Errors: errLocked,
+// errNotFIFO,
+// fs.ErrNotExist without the directory.
+func tryLock(path string, how int) (*os.File, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+		switch err {
+		case nil:
+			return flock(os.NewFile(uintptr(fd), path), how)
+		case unix.EINTR:
+			continue
+		case unix.ENOENT:
+			err = unix.Mkfifo(path, 0o600)
+			if err == nil || err == unix.EEXIST || err == unix.EINTR {
+				continue
+			}
+			return nil, roomFor(&os.PathError{Op: "mkfifo", Path: path, Err: err})
+		case unix.ELOOP, unix.EISDIR, unix.ENXIO, unix.ENOTDIR:
+			return nil, fmt.Errorf("%s: %w", path, errNotFIFO)
+		}
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+}
+
+// flock tries to take the lock on f, which it closes where it cannot.
+func flock(f *os.File, how int) (*os.File, error) {
+	err := kernel.TryFlock(f, how)
+	if info, serr := f.Stat(); serr != nil || info.Mode().Type() != fs.ModeNamedPipe {
+		err = fmt.Errorf("%s: %w", f.Name(), errNotFIFO)
+	}
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errLocked
+	}
+	return nil, err
+}
+
+// waitLock takes the lock at path and waits for it as long as ctx lasts.
+func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
+	f, err := tryLock(path, how)
+	if !errors.Is(err, errLocked) {
+		return f, err
+	}
+	// Order: open for reading before trying again: a writer that goes after this moment
+	// leaves a hang-up behind, even if it is our own next try.
+	r, err := os.OpenFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for {
+		f, err := tryLock(path, how)
+		if !errors.Is(err, errLocked) {
+			return f, err
+		}
+		if err := kernel.WaitHangup(ctx, r); err != nil {
+			return nil, fmt.Errorf("%s: held by another command: %w", path, err)
+		}
+	}
+}
+
+// lock takes the container's lock. Errors: ErrNotExist.
+func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error) {
 	if err := c.rt.trusted(); err != nil {
 		return nil, err
 	}
-	d, err := os.Open(c.path())
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := waitLock(ctx, c.path(lockFile), how)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, ErrNotExist
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(d); err != nil {
-		d.Close()
+	case errors.Is(err, errNotFIFO):
+		return nil, &damage{c.path(lockFile), errNotFIFO.Error()}
+	case err != nil:
 		return nil, err
 	}
 	// The directory may have been removed, and made anew, while we waited.
-	have, err1 := d.Stat()
-	want, err2 := os.Stat(c.path())
-	if err1 != nil || err2 != nil || !os.SameFile(have, want) {
-		d.Close()
+	if !isAt(f, c.path(lockFile)) {
+		f.Close()
 		return nil, ErrNotExist
 	}
-	return func() { d.Close() }, nil
+	return func() { f.Close() }, nil
 }
 
-// flock waits for the exclusive lock on f, which ends with f.
-func flock(f *os.File) error {
-	err := error(unix.EINTR)
-	for err == unix.EINTR {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-	}
-	if err != nil {
-		return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
-	}
-	return nil
+// isAt says whether path still leads to f.
+func isAt(f *os.File, path string) bool {
+	have, err1 := f.Stat()
+	want, err2 := os.Lstat(path)
+	return err1 == nil && err2 == nil && os.SameFile(have, want)
 }
 
 // locked runs f under the container's lock, on a fresh reading of its record.
-func (c *Container) locked(f func() error) error {
-	unlock, err := c.lock()
+func (c *Container) locked(ctx context.Context, f func() error) error {
+	unlock, err := c.lock(ctx, exclusive)
 	if err != nil {
 		return err
 	}

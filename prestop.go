@@ -93,13 +93,13 @@ func (c *Container) powerOff(ctx context.Context) error {
 	}
 	e, err := helper.Next(ctx)
 	if err != nil {
-		return c.unlessEnded(err)
+		return c.dropIfEnded(err)
 	}
 	aside := &launch{pid: e.Pid, pidfd: e.File} // a process of ours in there
 	// Order: before reboot(2): in a PID namespace that is not the container's it would
 	// end what is not ours to end; in the machine's own, the machine.
 	if err := c.inPIDNamespace(e.Pid); err != nil {
-		return errors.Join(c.unlessEnded(err), aside.killInit(ctx))
+		return errors.Join(c.dropIfEnded(err), aside.killInit(ctx))
 	}
 	err = helper.Send(off)
 	if err == nil {
@@ -108,13 +108,13 @@ func (c *Container) powerOff(ctx context.Context) error {
 	// Order: reaped before the init is waited for, which itself waits for everybody in its namespace.
 	reaped := aside.killInit(ctx)
 	if step := (*nsexec.StepError)(nil); errors.As(err, &step) { // else it was ended with the rest
-		return errors.Join(c.unlessEnded(err), reaped)
+		return errors.Join(c.dropIfEnded(err), reaped)
 	}
 	return errors.Join(reaped, waitFor(ctx, c.st.Init))
 }
 
-// unlessEnded drops an error that came of the container's end meanwhile.
-func (c *Container) unlessEnded(err error) error {
+// dropIfEnded drops an error that came of the container's end meanwhile.
+func (c *Container) dropIfEnded(err error) error {
 	if !c.st.Init.alive() {
 		return nil
 	}

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -20,10 +23,11 @@ import (
 
 // The record of a container, one directory below Runtime.Dir:
 //
-//	ID/                 mode 0700; flock on it serialises the verbs that change the container
+//	ID/                 mode 0700
+//	ID/lock             FIFO; flock on it serialises the verbs that change the container
 //	ID/state.json       record; replaced by rename
-//	ID/config.json      the Spec, with automatic ranges filled in; never changed
-//	ID/exit             nsexec.ExitRecord, written once at the end; empty before
+//	ID/config.json      the Spec, with automatic ranges filled in; replaced by rename
+//	ID/exit             nsexec.ExitRecord, written at the end; empty before, its room taken
 //
 // The directory exists before any resource of the container does and is removed
 // after the last one. docs/on-disk.md describes the fields.
@@ -31,12 +35,14 @@ const (
 	stateFile  = "state.json"
 	configFile = "config.json"
 	exitFile   = "exit"
+	lockFile   = "lock"
 
 	newPrefix  = ".new-"  // a record being made
 	gonePrefix = ".gone-" // a record being removed
 
 	recordVersion = 1
 	maxRecord     = 4 << 20
+	exitRoom      = 512 // of an nsexec.ExitRecord
 )
 
 // A process is named by PID and start time: a recycled PID has another one.
@@ -104,98 +110,237 @@ func (c *Container) read() error {
 	if err := c.rt.trusted(); err != nil {
 		return err
 	}
-	b, err := readSmall(c.path(stateFile))
+	b, err := c.readFile(stateFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(c.path()); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(c.path()); errors.Is(err, fs.ErrNotExist) {
 			return ErrNotExist
 		}
+		return &damage{c.path(stateFile), "missing"}
 	}
 	if err != nil {
 		return err
 	}
-	var st record
-	if err := json.Unmarshal(b, &st); err != nil {
-		return fmt.Errorf("%s: %w (remove the container with rm -f)", c.path(stateFile), err)
+	st, err := parseRecord(b, c.id)
+	if err != nil {
+		return &damage{c.path(stateFile), err.Error()}
 	}
-	if st.Version != recordVersion || st.ID != c.id {
-		return fmt.Errorf("%s: version %d of %q: want version %d of %q (remove the container with rm -f)",
-			c.path(stateFile), st.Version, st.ID, recordVersion, c.id)
+	if st.BootID != kernel.BootID() {
+		// Whatever these name now is somebody else's.
+		st.Creator, st.Init, st.Keeper, st.Cgroup = procID{}, procID{}, procID{}, ""
 	}
-	c.st = &st
+	c.st = st
 	return nil
 }
 
-// readSmall reads a regular file of ours, never following a link.
-func readSmall(path string) ([]byte, error) {
-	dir, err := kernel.OpenPath(filepath.Dir(path))
+// parseRecord reads state.json of the container id. What it accepts may be acted on:
+// it names one unit, and a cgroup of that unit.
+func parseRecord(b []byte, id string) (*record, error) {
+	var st record
+	if err := json.Unmarshal(b, &st); err != nil {
+		return nil, err
+	}
+	switch unit := strings.TrimSuffix(st.Cgroup, "/payload"); {
+	case st.Version != recordVersion || st.ID != id:
+		return nil, fmt.Errorf("version %d of %q: want version %d of %q", st.Version, st.ID, recordVersion, id)
+	case st.Phase != Creating && st.Phase != Created && st.Phase != Running:
+		return nil, fmt.Errorf("phase %q", st.Phase)
+	case st.Unit == "" || len(st.Unit) > 255 || strings.ContainsAny(st.Unit, "/\x00\n"):
+		return nil, fmt.Errorf("unit %q", st.Unit)
+	case st.Cgroup != "" && (path.Clean("/"+st.Cgroup) != st.Cgroup || path.Base(unit) != st.Unit):
+		return nil, fmt.Errorf("cgroup %q is not one of %s", st.Cgroup, st.Unit)
+	case !validRange(st.Userns):
+		return nil, fmt.Errorf("userns %v", st.Userns)
+	}
+	return &st, nil
+}
+
+// damage is what makes a file of a record useless.
+type damage struct{ path, what string }
+
+func (d *damage) Error() string {
+	return fmt.Sprintf("%s: %s (kill and remove the container with rm -f)", d.path, d.what)
+}
+
+func (d *damage) Is(target error) bool { return target == ErrDamaged }
+
+// openFile opens a file of the record for reading: a regular one, in a directory, by
+// no link, so that nothing here blocks. Errors: fs.ErrNotExist, *damage.
+func (c *Container) openFile(name string) (*os.File, error) {
+	dir, err := os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, &damage{c.path(), "not a directory"}
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	return kernel.ReadIn(dir, filepath.Base(path), maxRecord)
+	f, err := kernel.OpenIn(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, err
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return nil, &damage{c.path(name), "not a regular file"}
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", c.path(), err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = &damage{c.path(name), "not a regular file"}
+	case info.Size() > maxRecord:
+		err = &damage{c.path(name), fmt.Sprintf("%d bytes, larger than %d", info.Size(), maxRecord)}
+	default:
+		return f, nil
+	}
+	f.Close()
+	return nil, err
+}
+
+func (c *Container) readFile(name string) ([]byte, error) {
+	f, err := c.openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxRecord)) // it may be growing
 }
 
 // write replaces state.json in one step.
 func (c *Container) write() error { return c.writeTo(c.path()) }
 
 func (c *Container) writeTo(dir string) error {
-	b, err := json.Marshal(c.st)
+	commit, err := prepareJSON(filepath.Join(dir, stateFile), c.st)
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, stateFile), b)
+	return commit()
 }
 
-func writeFile(path string, b []byte) error {
+// prepareJSON writes what is to replace the file at path, and returns what replaces
+// it: there everything that takes room has been done.
+func prepareJSON(path string, v any) (commit func() error, err error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxRecord {
+		return nil, fmt.Errorf("%s: %d bytes, larger than %d", path, len(b), maxRecord)
+	}
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, b, 0o600); err != nil {
 		_ = os.Remove(tmp) // the write's error says more
-		return err
+		return nil, roomFor(err)
 	}
-	return os.Rename(tmp, path)
+	return func() error { return os.Rename(tmp, path) }, nil
+}
+
+// roomFor says what to do where the run directory takes nothing more.
+func roomFor(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w (make room in the run directory, where containers have their records)", err)
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("%w (make the run directory, where containers have their records, writable)", err)
+	}
+	return err
 }
 
 // Spec is what the container was made from, with automatic ranges filled in.
 func (c *Container) Spec() (*specs.Spec, error) {
-	b, err := readSmall(c.path(configFile))
+	spec, err := c.readSpec()
+	return spec, wrap("inspect", c.id, err)
+}
+
+func (c *Container) readSpec() (*specs.Spec, error) {
+	b, err := c.readFile(configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &damage{c.path(configFile), "missing"}
+	}
 	if err != nil {
-		return nil, wrap("inspect", c.id, err)
+		return nil, err
 	}
 	var spec specs.Spec
 	if err := json.Unmarshal(b, &spec); err != nil {
-		return nil, wrap("inspect", c.id, fmt.Errorf("%s: %w", configFile, err))
+		return nil, &damage{c.path(configFile), err.Error()}
+	}
+	if spec.Root == nil || spec.Process == nil || spec.Linux == nil || spec.Linux.Resources == nil {
+		return nil, &damage{c.path(configFile), "not the Spec of a container of ours"}
 	}
 	return &spec, nil
 }
 
 func (c *Container) writeSpec(spec *specs.Spec) error {
-	b, err := json.Marshal(spec)
+	commit, err := prepareJSON(c.path(configFile), spec)
 	if err != nil {
 		return err
 	}
-	return writeFile(c.path(configFile), b)
+	return commit()
 }
 
-// exit reads the exit record; nil while there is none.
-func (c *Container) exit() (*Exit, error) {
-	b, err := readSmall(c.path(exitFile))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 {
-		return nil, nil
+// makeExit makes the exit record: empty, with room for what will be written into it
+// when it is too late to complain.
+func makeExit(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
 	}
+	defer f.Close()
+	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, exitRoom)
+	if err != nil && err != unix.EOPNOTSUPP {
+		return &os.PathError{Op: "fallocate", Path: path, Err: err}
+	}
+	return nil
+}
+
+// writeExit fills the exit record: in place, where those who wait have it open. It is
+// not truncated first, which would give its room away.
+func (c *Container) writeExit(rec nsexec.ExitRecord) error {
+	f, err := os.OpenFile(c.path(exitFile), os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(rec.Encode()); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// exit reads the exit record; nil while it is empty. Errors: fs.ErrNotExist, *damage.
+func (c *Container) exit() (*Exit, error) {
+	f, err := c.openFile(exitFile)
 	if err != nil {
 		return nil, err
 	}
-	return decodeExit(b)
+	defer f.Close()
+	return c.exitIn(f)
 }
 
-func decodeExit(b []byte) (*Exit, error) {
-	rec, err := nsexec.ParseExitRecord(b)
-	if err != nil {
+func (c *Container) exitIn(f *os.File) (*Exit, error) {
+	rec, err := c.readExitRecord(f)
+	if rec == nil {
 		return nil, err
 	}
 	e := exitOf(rec.Status)
 	e.OOMKilled, e.At = rec.OOMKilled, rec.At
 	return &e, nil
+}
+
+func (c *Container) readExitRecord(f *os.File) (*nsexec.ExitRecord, error) {
+	b := make([]byte, 2*exitRoom)
+	n, err := f.ReadAt(b, 0)
+	switch {
+	case err != nil && err != io.EOF:
+		return nil, err
+	case n == 0:
+		return nil, nil
+	}
+	rec, err := nsexec.ParseExitRecord(b[:n])
+	if err != nil {
+		return nil, &damage{c.path(exitFile), err.Error()}
+	}
+	return &rec, nil
 }
 
 // exitOf turns a wait status into the code a shell would report.

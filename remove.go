@@ -5,11 +5,12 @@ package sdcontainer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -42,45 +43,103 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	if err := c.rt.trusted(); err != nil { // force goes on without a record, not with a forged one
 		return err
 	}
-	err := c.locked(func() error {
-		if c.status() != Stopped && !force {
-			return ErrRunning
-		}
-		return nil
-	})
-	if errors.Is(err, ErrNotExist) || errors.Is(err, ErrRunning) {
-		return err
-	}
-	if err != nil && !force {
-		return err
-	}
-	if c.st == nil { // an unreadable record: the name alone tells the unit
-		c.st = &record{ID: c.id, Unit: scope.UnitName(c.id)}
-		err := c.withBus(ctx, func(conn *scope.Conn) (err error) {
-			c.st.Cgroup, err = conn.ControlGroup(ctx, c.st.Unit)
-			return ignore(err, scope.ErrNoSuchUnit)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	var errs []error
-	if c.st.Service && c.status() != Stopped {
-		errs = append(errs, c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) }))
-	}
-	errs = append(errs, c.kill(ctx), c.settle(ctx), c.endUnit(ctx))
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	unlock, err := c.lock()
-	if errors.Is(err, ErrNotExist) { // the keeper removed it
-		return nil
+	defer c.rt.sweepAll()
+	// Held open, no other record can be taken for this one.
+	pin, err := os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotExist
 	}
 	if err != nil {
 		return err
 	}
+	defer pin.Close()
+	for first := true; ; first = false {
+		wait, err := c.destroyLocked(ctx, force, first, pin)
+		if errors.Is(err, ErrNotExist) && !first {
+			return nil // its keeper, or somebody else, has removed it
+		}
+		if err != nil || wait == nil {
+			return err
+		}
+		if err := wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// destroyLocked goes as far as it can under the lock. It returns what there is to wait
+// for without it, because others need it to finish; then it is called again.
+func (c *Container) destroyLocked(ctx context.Context, force, first bool, pin *os.File) (wait func(context.Context) error, err error) {
+	unlock, err := c.lock(ctx, exclusive)
+	if errors.Is(err, ErrDamaged) && force {
+		unlock, err = func() {}, nil // whoever had it, nobody can have it now
+	}
+	if err != nil {
+		return nil, err
+	}
 	defer unlock()
-	return c.removeRecord()
+	if !isAt(pin, c.path()) {
+		return nil, ErrNotExist
+	}
+	if err := c.read(); err != nil {
+		if !force || errors.Is(err, ErrNotExist) {
+			return nil, err
+		}
+		if err := c.salvage(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if c.status() != Stopped && !force {
+		return nil, ErrRunning
+	}
+	if c.st.Service && c.status() != Stopped && first {
+		return func(ctx context.Context) error { // ExecStopPost= needs the lock
+			return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) })
+		}, nil
+	}
+	if err := c.killInit(ctx); err != nil {
+		return nil, err
+	}
+	if c.kept() {
+		return c.settle, nil
+	}
+	if err := errors.Join(c.killRest(ctx), c.endUnit(ctx)); err != nil {
+		return nil, err
+	}
+	return nil, c.removeRecord()
+}
+
+// kept says whether somebody will still record the container's end, or is cleaning up.
+func (c *Container) kept() bool {
+	if c.st.Keeper.Pid == os.Getpid() || !c.st.Keeper.alive() {
+		return false
+	}
+	if !c.st.Foreground {
+		return true
+	}
+	e, err := c.exit() // its process may live on
+	return e == nil && err == nil
+}
+
+// salvage stands in for a record that cannot be read: the name alone tells the unit.
+func (c *Container) salvage(ctx context.Context) error {
+	c.st = &record{ID: c.id, Unit: scope.UnitName(c.id)}
+	err := c.withBus(ctx, func(conn *scope.Conn) (err error) {
+		c.st.Cgroup, err = conn.ControlGroup(ctx, c.st.Unit)
+		return ignore(err, scope.ErrNoSuchUnit)
+	})
+	if _, serr := os.Stat("/run/systemd/system"); errors.Is(serr, fs.ErrNotExist) { // sd_booted(3)
+		return nil // without a systemd there is no unit
+	}
+	return err
+}
+
+// endRest ends what is left of a container whose keeper was killed.
+func (c *Container) endRest(ctx context.Context) error {
+	if c.st.Cgroup == "" || !scope.Populated(c.st.Cgroup) {
+		return nil
+	}
+	return errors.Join(c.killRest(ctx), c.endUnit(ctx))
 }
 
 // endUnit stops the container's scope and waits until it is gone: the same name
@@ -99,24 +158,4 @@ func (c *Container) endUnit(ctx context.Context) error {
 		return nil
 	}
 	return c.withBus(ctx, func(conn *scope.Conn) error { return ignore(conn.Stop(ctx, c.st.Unit), scope.ErrNoSuchUnit) })
-}
-
-// removeRecord removes the directory: the last thing a container has. The
-// caller holds the lock and has seen the container's end.
-func (c *Container) removeRecord() error {
-	if c.st != nil {
-		if err := c.rt.releaseUserns(c.st); err != nil {
-			return err
-		}
-	}
-	// Renamed first: there is no moment when half a record is there.
-	gone := c.rt.path(fmt.Sprintf("%s%s.%d", gonePrefix, c.id, os.Getpid()))
-	err := os.Rename(c.path(), gone)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(gone)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,11 +27,12 @@ func (l *launch) reserve(ctx context.Context) error {
 		return err
 	}
 	made, err := l.newRecord()
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(made))
+	for errors.Is(err, errSwept) {
+		l.unlock()
+		made, err = l.newRecord()
 	}
-	for {
-		err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, l.c.path(), unix.RENAME_NOREPLACE)
+	for err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, l.c.path(), unix.RENAME_NOREPLACE)
 		if err == nil {
 			break
 		}
@@ -39,29 +41,36 @@ func (l *launch) reserve(ctx context.Context) error {
 		} else {
 			err = &os.LinkError{Op: "rename", Old: made, New: l.c.path(), Err: err}
 		}
-		if err != nil {
-			return errors.Join(err, os.RemoveAll(made))
-		}
+	}
+	if err != nil {
+		return errors.Join(roomFor(err), l.c.rt.discard(made))
 	}
 	l.onFailure(func(context.Context) error { return l.c.removeRecord() })
 	return nil
 }
+
+// errSwept says that somebody took the record that we had begun for one left behind.
+var errSwept = errors.New("swept")
 
 // newRecord makes the record in a place of its own and takes its lock.
 //
 // Order: complete and locked before it gets its name: whoever sees it can tell
 // whose it is, and nobody takes it for one that can go.
 func (l *launch) newRecord() (dir string, err error) {
+	l.unlock = func() {}
 	if dir, err = os.MkdirTemp(l.c.rt.dir(), newPrefix+l.c.id+"."); err != nil { // mode 0700
 		return "", err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
+	lock, err := tryLock(filepath.Join(dir, lockFile), exclusive)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errLocked):
+		return dir, errSwept
+	case err != nil:
 		return dir, err
 	}
-	l.unlock = func() { d.Close() }
-	if err := flock(d); err != nil {
-		return dir, err
+	l.unlock = func() { lock.Close() }
+	if !isAt(lock, filepath.Join(dir, lockFile)) {
+		return dir, errSwept
 	}
 	self, err := identify(os.Getpid())
 	if err != nil {
@@ -75,7 +84,7 @@ func (l *launch) newRecord() (dir string, err error) {
 	if l.c.st.Foreground {
 		l.c.st.Keeper = self
 	}
-	if err := os.WriteFile(filepath.Join(dir, exitFile), nil, 0o600); err != nil {
+	if err := makeExit(filepath.Join(dir, exitFile)); err != nil {
 		return dir, err
 	}
 	return dir, l.c.writeTo(dir)
@@ -88,7 +97,7 @@ func (l *launch) replaceStopped(ctx context.Context) error {
 	if err := old.ended(); err != nil { // before the lock, for which there may be long to wait
 		return ignore(err, ErrNotExist)
 	}
-	unlock, err := old.lock()
+	unlock, err := old.lock(ctx, exclusive)
 	if err != nil {
 		return ignore(err, ErrNotExist)
 	}
@@ -100,6 +109,9 @@ func (l *launch) replaceStopped(ctx context.Context) error {
 		// It ended a moment ago: its keeper needs the lock to finish.
 		unlock()
 		return waitFor(ctx, old.st.Keeper)
+	}
+	if err := old.endRest(ctx); err != nil {
+		return err
 	}
 	return old.removeRecord()
 }
@@ -113,6 +125,8 @@ func (c *Container) ended() error {
 		return err
 	case err != nil:
 		return fmt.Errorf("%w, and its record cannot be read: %w", ErrExist, err)
+	case c.status() == Creating:
+		return fmt.Errorf("%w: another command is creating it (wait for it, or choose another name)", ErrExist)
 	case c.status() != Stopped:
 		return fmt.Errorf("%w and is %s (stop it first, or choose another name)", ErrExist, c.status())
 	}

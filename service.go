@@ -104,7 +104,7 @@ func passNotifySocket(spec *specs.Spec) error {
 // systemd tells ExecStopPost= (systemd.exec(5), $EXIT_CODE and $EXIT_STATUS).
 func (c *Container) recordServiceExit() error {
 	if e, err := c.exit(); e != nil || err != nil {
-		return err
+		return ignoreMissing(err)
 	}
 	rec := nsexec.ExitRecord{At: time.Now()}
 	rec.OOMKilled, rec.OOMKnown = c.serviceOOM()
@@ -142,15 +142,4 @@ func (c *Container) serviceOOM() (killed, known bool) {
 	defer events.Close()
 	kills, known := scope.OOMKills(events)
 	return kills > c.st.OOMKills, known
-}
-
-// writeExit writes the exit record, which is empty before. Whoever waits for it is woken by the
-// first change and reads at once: truncating it first would be one.
-func (c *Container) writeExit(rec nsexec.ExitRecord) error {
-	f, err := os.OpenFile(c.path(exitFile), os.O_WRONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(rec.Encode())
-	return errors.Join(err, f.Close())
 }

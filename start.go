@@ -139,12 +139,11 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}
 	l.c.start = nil
 	closeAll([]*os.File{l.pidfd, l.events})
-	if err := l.c.writeExit(rec); err != nil {
-		return Exit{}, err
-	}
 	e := exitOf(ws)
 	e.OOMKilled, e.At = oom > 0, rec.At
-	return e, l.c.rt.Cleanup(ctx, l.c.id)
+	// Removed by force meanwhile, or not to be written to: how the payload ended is known all the same.
+	err = ignoreMissing(l.c.writeExit(rec))
+	return e, errors.Join(err, l.c.rt.Cleanup(ctx, l.c.id))
 }
 
 // Cleanup does what is left to do for a container that has ended: its end goes
@@ -158,13 +157,13 @@ func (r *Runtime) Cleanup(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	err = c.locked(func() error { return c.cleanup(ctx) })
+	err = c.locked(ctx, func() error { return c.cleanup(ctx) })
 	return wrap("cleanup", id, ignore(err, ErrNotExist))
 }
 
 func (c *Container) cleanup(ctx context.Context) error {
-	if c.status() != Stopped {
-		return nil
+	if k := c.st.Keeper; c.status() != Stopped || k.alive() && k.Pid != os.Getpid() {
+		return nil // not yet, or its own keeper will
 	}
 	if c.st.Service {
 		if err := c.recordServiceExit(); err != nil {
@@ -198,7 +197,7 @@ const MessageEnded = "5c6c9b8f1d1e4b6f9a3f0c2d7e8b4a10"
 // journalctl -u UNIT shows it.
 func (c *Container) logEnd() error {
 	e, err := c.exit()
-	if err != nil {
+	if ignoreMissing(err) != nil {
 		return err
 	}
 	msg, prio := c.id+": exit status unknown: its keeper was killed", "4"

@@ -70,6 +70,7 @@ func (r *Runtime) List() ([]*Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.sweep(entries)
 	var list []*Container
 	var errs []error
 	for _, e := range entries {
@@ -133,12 +134,17 @@ func (c *Container) State() (State, error) {
 		}
 		return s, nil
 	}
+	// Order: before reading: a keeper that is gone now has written what it knew.
+	kept := st.Keeper.alive()
 	exit, err := c.exit()
+	if errors.Is(err, fs.ErrNotExist) { // removed meanwhile, or all that is missing is this file
+		err = c.read()
+	}
 	if err != nil {
 		return s, wrap("state", c.id, err)
 	}
 	s.Exit = exit
-	s.ExitUnknown = exit == nil && !st.Keeper.alive()
+	s.ExitUnknown = exit == nil && !kept
 	return s, nil
 }
 

@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == "other" {
+		if err := others[os.Args[2]](os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(sdtest.Main(m))
 }
 
@@ -77,19 +84,27 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) spec(id string, args ...string) *specs.Spec {
 	w.t.Helper()
-	spec, err := configs.FromRootfs(id, w.root, args)
+	spec, err := testSpec(id, w.root, args)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return spec
+}
+
+func testSpec(id, root string, args []string) (*specs.Spec, error) {
+	spec, err := configs.FromRootfs(id, root, args)
+	if err != nil {
+		return nil, err
+	}
 	s, err := configs.SettingsOf(spec)
 	if err != nil {
-		w.t.Fatal(err)
+		return nil, err
 	}
 	s.Strict = false // the private hierarchy has no controllers
 	s.Log.Driver = "none"
 	s.StopTimeout = 5 * time.Second
 	s.Annotate(spec)
-	return spec
+	return spec, nil
 }
 
 func (w *world) options(o CreateOptions) CreateOptions {

@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // The ids systemd sets aside for container user namespaces (its UIDS-GIDS.md:
@@ -20,14 +22,15 @@ const (
 	usernsFirst = 0x00080000
 	usernsBlock = 0x10000
 	usernsCount = (0x70000000 - usernsFirst) / usernsBlock
-	usernsDir   = ".userns" // symlinks BLOCK -> container ID, below Runtime.Dir
+	usernsDir   = ".userns"      // symlinks BLOCK -> container ID, below Runtime.Dir
+	usernsLock  = ".userns.lock" // held by who claims
 )
 
 // claimUserns finds a free range of size ids and claims it for id. The search
 // begins at a place derived from the name, so that a container usually gets the
 // range it had before. A claim is a symlink: readable by ls,
 // void when the container it names is gone.
-func (r *Runtime) claimUserns(id string, size uint32) (first uint32, err error) {
+func (r *Runtime) claimUserns(ctx context.Context, id string, size uint32) (first uint32, err error) {
 	blocks := (int(size) + usernsBlock - 1) / usernsBlock
 	if blocks < 1 || blocks > usernsCount {
 		return 0, fmt.Errorf("user namespace of %d ids: want 1 to %d", size, usernsCount*usernsBlock)
@@ -38,14 +41,14 @@ func (r *Runtime) claimUserns(id string, size uint32) (first uint32, err error) 
 	}
 	// Order: under a lock: between looking at a void claim and removing it, somebody
 	// else may have made it his.
-	lock, err := os.Open(dir)
+	lock, err := waitLock(ctx, r.path(usernsLock), exclusive)
+	if errors.Is(err, errNotFIFO) {
+		err = fmt.Errorf("%w (remove it)", err)
+	}
 	if err != nil {
 		return 0, err
 	}
 	defer lock.Close()
-	if err := flock(lock); err != nil {
-		return 0, err
-	}
 	at := usernsStart(id)
 	for range usernsCount {
 		if at+blocks > usernsCount {
@@ -92,33 +95,69 @@ func (r *Runtime) claimBlock(link, id string) (bool, error) {
 		if !errors.Is(err, fs.ErrExist) {
 			return false, err
 		}
-		owner, err := os.Readlink(link)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		void, err := r.void(link, id)
+		if !void || err != nil {
 			return false, err
 		}
-		if _, err := os.Stat(r.path(owner)); owner != id && err == nil {
-			return false, nil
-		}
-		// Void: its container is gone, or it is our own from a start that was killed.
-		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := ignoreMissing(os.Remove(link)); err != nil {
 			return false, err
 		}
 	}
 	return false, nil
 }
 
+// void says whether a claim is nobody's: its container is gone, or it is our own from
+// a start that was killed. What is no claim at all is not ours to remove.
+func (r *Runtime) void(link, id string) (bool, error) {
+	owner, err := os.Readlink(link)
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return false, nil
+	case err != nil:
+		return errors.Is(err, fs.ErrNotExist), ignoreMissing(err)
+	case owner == id || checkID(owner) != nil:
+		return true, nil
+	}
+	_, err = os.Lstat(r.path(owner))
+	return errors.Is(err, fs.ErrNotExist), ignoreMissing(err)
+}
+
+// validRange says whether a range could have been claimed here.
+func validRange(u [2]uint32) bool {
+	first, size := uint64(u[0]), uint64(u[1])
+	if size == 0 {
+		return first == 0
+	}
+	return first >= usernsFirst && (first-usernsFirst)%usernsBlock == 0 && first+size <= usernsFirst+usernsCount*usernsBlock
+}
+
 func (r *Runtime) releaseUserns(st *record) error {
 	var errs []error
 	for n := uint32(0); n < st.Userns[1]; n += usernsBlock {
-		link := filepath.Join(r.dir(), usernsDir, strconv.Itoa(int((st.Userns[0]+n-usernsFirst)/usernsBlock)))
-		if owner, err := os.Readlink(link); err != nil || owner != st.ID {
-			continue
-		}
-		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, r.release(strconv.Itoa(int((st.Userns[0]+n-usernsFirst)/usernsBlock)), st.ID))
 	}
 	return errors.Join(errs...)
+}
+
+// releaseNamed removes every claim of a container whose record does not say which it has.
+func (r *Runtime) releaseNamed(id string) error {
+	entries, err := os.ReadDir(r.path(usernsDir))
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, r.release(e.Name(), id))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Runtime) release(block, id string) error {
+	link := r.path(usernsDir, block)
+	if owner, err := os.Readlink(link); err != nil || owner != id {
+		return nil
+	}
+	return ignoreMissing(os.Remove(link))
 }
 
 // mapOne translates a container id to the host's; without a map they are equal.

@@ -29,7 +29,7 @@ func TestClaimUsernsNeverOverlaps(t *testing.T) {
 		r.fakeRecord(t, id)
 		wg.Go(func() {
 			var err error
-			if first[i], err = r.claimUserns(id, uint32(1+i%3*usernsBlock)); err != nil {
+			if first[i], err = r.claimUserns(t.Context(), id, uint32(1+i%3*usernsBlock)); err != nil {
 				t.Errorf("claim %s: %v", id, err)
 			}
 		})
@@ -53,12 +53,12 @@ func TestClaimUsernsNeverOverlaps(t *testing.T) {
 func TestClaimUsernsIsStableAndReleased(t *testing.T) {
 	r := &Runtime{Dir: t.TempDir()}
 	r.fakeRecord(t, "web")
-	a, err := r.claimUserns("web", 65536)
+	a, err := r.claimUserns(t.Context(), "web", 65536)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A start that was killed left its claim: the same name gets it again.
-	b, err := r.claimUserns("web", 65536)
+	b, err := r.claimUserns(t.Context(), "web", 65536)
 	if err != nil || a != b {
 		t.Fatalf("second claim: %d, %v; want %d", b, err, a)
 	}
@@ -74,7 +74,7 @@ func TestClaimUsernsIsStableAndReleased(t *testing.T) {
 func TestClaimUsernsTakesOverFromTheDead(t *testing.T) {
 	r := &Runtime{Dir: t.TempDir()}
 	r.fakeRecord(t, "gone")
-	first, err := r.claimUserns("gone", 65536)
+	first, err := r.claimUserns(t.Context(), "gone", 65536)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestClaimUsernsTakesOverOnce(t *testing.T) {
 	gone, ids := ids[0], ids[1:]
 	for range 300 {
 		r := &Runtime{Dir: t.TempDir()}
-		if _, err := r.claimUserns(gone, 1); err != nil { // it has no record: the claim is void
+		if _, err := r.claimUserns(t.Context(), gone, 1); err != nil { // it has no record: the claim is void
 			t.Fatal(err)
 		}
 		first := make([]uint32, len(ids))
@@ -128,7 +128,7 @@ func TestClaimUsernsTakesOverOnce(t *testing.T) {
 			r.fakeRecord(t, id)
 			wg.Go(func() {
 				var err error
-				if first[i], err = r.claimUserns(id, 1); err != nil {
+				if first[i], err = r.claimUserns(t.Context(), id, 1); err != nil {
 					t.Errorf("claim %s: %v", id, err)
 				}
 			})

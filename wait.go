@@ -30,11 +30,11 @@ func (c *Container) wait(ctx context.Context) (Exit, error) {
 		return Exit{}, err
 	}
 	// Opened before anything ends: with Remove the record is gone afterwards.
-	f, err := os.Open(c.path(exitFile))
-	if err != nil {
+	f, err := c.openFile(exitFile)
+	if ignoreMissing(err) != nil {
 		return Exit{}, err
 	}
-	defer f.Close()
+	defer f.Close() // of none, too
 	if err := waitFor(ctx, c.st.Init); err != nil {
 		return Exit{}, err
 	}
@@ -44,19 +44,17 @@ func (c *Container) wait(ctx context.Context) (Exit, error) {
 	if err := c.waitRecorded(ctx); err != nil {
 		return Exit{}, err
 	}
-	return readExit(f)
+	return c.readExit(f)
 }
 
 // readExit reads an exit record. Errors: ErrExitUnknown when nothing is written there.
-func readExit(f *os.File) (Exit, error) {
-	b := make([]byte, 4096)
-	n, _ := f.ReadAt(b, 0) // short: the record is smaller
-	if n == 0 {
-		return Exit{}, ErrExitUnknown
-	}
-	e, err := decodeExit(b[:n])
+func (c *Container) readExit(f *os.File) (Exit, error) {
+	e, err := c.exitIn(f)
 	if err != nil {
 		return Exit{}, err
+	}
+	if e == nil {
+		return Exit{}, ErrExitUnknown
 	}
 	return *e, nil
 }
@@ -77,7 +75,7 @@ func (c *Container) waitRecorded(ctx context.Context) error {
 	}
 	defer w.Close()
 	if e, err := c.exit(); e != nil || err != nil {
-		return err
+		return ignoreMissing(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -92,14 +90,14 @@ func (c *Container) waitRecorded(ctx context.Context) error {
 func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, error) {
 	w, err := kernel.WatchWritten(c.path(exitFile))
 	if errors.Is(err, fs.ErrNotExist) { // it was written before it went
-		return readExit(record)
+		return c.readExit(record)
 	}
 	if err != nil {
 		return Exit{}, err
 	}
 	defer w.Close()
 	// Order: watch before reading: it may be written in between.
-	if e, err := readExit(record); !errors.Is(err, ErrExitUnknown) {
+	if e, err := c.readExit(record); !errors.Is(err, ErrExitUnknown) {
 		return e, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -120,13 +118,13 @@ func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, err
 		if err != nil {
 			return Exit{}, err
 		}
-		if e, err := readExit(record); !errors.Is(err, ErrExitUnknown) {
+		if e, err := c.readExit(record); !errors.Is(err, ErrExitUnknown) {
 			return e, err
 		}
 		a = <-asked // the record was removed as it was
 	case a = <-asked:
 	}
-	if e, err := readExit(record); !errors.Is(err, ErrExitUnknown) {
+	if e, err := c.readExit(record); !errors.Is(err, ErrExitUnknown) {
 		return e, err
 	}
 	return a.exit, a.err

@@ -21,8 +21,8 @@ import (
 
 // spawn has the interpreter make the namespaces and the init. It needs the least of
 // the Spec, and takes the longest: so it comes first.
-func (l *launch) spawn(context.Context) error {
-	if err := l.choose(); err != nil {
+func (l *launch) spawn(ctx context.Context) error {
+	if err := l.choose(ctx); err != nil {
 		return err
 	}
 	o := compileOptions{service: l.o.Service}
@@ -58,9 +58,9 @@ func (l *launch) spawn(context.Context) error {
 }
 
 // choose settles what the Spec leaves to us.
-func (l *launch) choose() error {
+func (l *launch) choose(ctx context.Context) error {
 	if n := l.settings.AutoUserns; n > 0 {
-		first, err := l.c.rt.claimUserns(l.c.id, n)
+		first, err := l.c.rt.claimUserns(ctx, l.c.id, n)
 		if err != nil {
 			return err
 		}

@@ -253,3 +253,11 @@ var HaveOverlayLowerPlus = sync.OnceValue(func() bool {
 	}
 	return unix.FsconfigSetString(fs, "lowerdir+", "/") == nil
 })
+
+// TryFlock takes a lock on f, LOCK_SH or LOCK_EX. Errors: EWOULDBLOCK where somebody else has it.
+func TryFlock(f *os.File, how int) error {
+	if err := retry(func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }); err != nil {
+		return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// soon bounds what must not hang.
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+func TestLockWaitEndsWithItsContext(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	l := reservation(r, "web")
+	if err := l.reserve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := openFiles(t)
+	c, err := r.Load("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Pause(ctx) }()
+		cancel(nil)
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "another command") {
+				t.Fatalf("%v; want that it was called off, and what it waited for", err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("the wait for the lock goes on without its context")
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := r.Remove(ctx, "web", true); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("rm -f: %v; want its deadline", err)
+	}
+	if _, err := r.claimUserns(t.Context(), "web", 1); err != nil { // makes the lock
+		t.Fatal(err)
+	}
+	held, err := tryLock(r.path(usernsLock), exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.claimUserns(ctx, "web", 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("claim: %v; want its deadline", err)
+	}
+	held.Close()
+	if n := openFiles(t); n > before {
+		t.Errorf("%d files open, %d before", n, before)
+	}
+	if err := l.takeBack(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// One at a time, and each who waits is woken: also by those who only tried.
+func TestLockExcludesAndWakes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	ctx := soon(t)
+	var n, inside int // under the lock
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 300 {
+				f, err := waitLock(ctx, file, exclusive)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if inside++; inside != 1 {
+					t.Error("two have the lock")
+				}
+				n++
+				runtime.Gosched() // others may come in, if they can
+				inside--
+				f.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if n != 8*300 && !t.Failed() {
+		t.Errorf("%d of %d turns", n, 8*300)
+	}
+}
+
+func TestLockIsShared(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	a, err := waitLock(soon(t), file, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := tryLock(file, shared)
+	if err != nil {
+		t.Fatalf("a second one who shares: %v", err)
+	}
+	if _, err := tryLock(file, exclusive); !errors.Is(err, errLocked) {
+		t.Fatalf("one who does not share: %v", err)
+	}
+	got := make(chan error)
+	go func() {
+		f, err := waitLock(soon(t), file, exclusive)
+		if err == nil {
+			f.Close()
+		}
+		got <- err
+	}()
+	a.Close()
+	b.Close()
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
+// A lock goes with its holder, and those who wait for it are told, when he is killed.
+func TestLockOfTheKilled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	ctx := soon(t)
+	for range 20 {
+		holder := startOther(t, "hold", file)
+		if s := holder.line(t); s != "held" {
+			t.Fatal(s)
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				f, err := waitLock(ctx, file, exclusive)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				f.Close()
+			})
+		}
+		holder.kill()
+		wg.Wait()
+	}
+}
+
+func TestWhatIsNoLock(t *testing.T) {
+	dir := t.TempDir()
+	for name, make := range damages {
+		path := filepath.Join(dir, name)
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tryLock(path, exclusive); name != "fifo" && name != "missing" && name != "huge" && !errors.Is(err, errNotFIFO) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweep removes what commands that were killed have left in the run directory under
+// no container's name: records half made and half removed. What cannot be removed is left.
+func (r *Runtime) sweep(entries []os.DirEntry) {
+	for _, e := range entries {
+		dir := r.path(e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), gonePrefix):
+			// Nobody needs it any more; that somebody is at it as well does no harm.
+			_ = os.RemoveAll(dir)
+		case strings.HasPrefix(e.Name(), newPrefix):
+			_ = r.sweepNew(dir)
+		}
+	}
+}
+
+// sweepAll is sweep for who has not read the directory.
+func (r *Runtime) sweepAll() {
+	entries, _ := os.ReadDir(r.dir()) // what is there of it
+	r.sweep(entries)
+}
+
+// sweepNew removes a record that is being made, unless its maker lives: he has its
+// lock. If he has not come that far, rmdir, which takes only the empty, makes him begin anew.
+func (r *Runtime) sweepNew(dir string) error {
+	if err := unix.Rmdir(dir); err == nil || err != unix.ENOTEMPTY {
+		return err
+	}
+	lock, err := tryLock(filepath.Join(dir, lockFile), exclusive)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return r.discard(dir)
+}
+
+// discard removes the directory of a record. Renamed first: there is no moment when
+// half a record is there, and what is left of it when we are killed here can be told.
+func (r *Runtime) discard(dir string) error {
+	for {
+		gone := r.path(fmt.Sprintf("%s%s.%x", gonePrefix, strings.TrimPrefix(filepath.Base(dir), newPrefix), rand.Uint64()))
+		err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, gone, unix.RENAME_NOREPLACE)
+		switch err {
+		case nil:
+			return os.RemoveAll(gone)
+		case unix.EEXIST, unix.EINTR:
+			continue
+		case unix.ENOENT:
+			return nil
+		}
+		return roomFor(&os.LinkError{Op: "rename", Old: dir, New: gone, Err: err})
+	}
+}
+
+// removeRecord removes the directory: the last thing a container has. The
+// caller holds the lock and has seen the container's end.
+func (c *Container) removeRecord() error {
+	if c.st != nil {
+		if err := c.rt.releaseUserns(c.st); err != nil {
+			return roomFor(err)
+		}
+	}
+	if c.st == nil || c.st.Phase != Created && c.st.Phase != Running {
+		// Of a start that was killed, and a record that is damaged, only the claims themselves tell.
+		if err := c.rt.releaseNamed(c.id); err != nil {
+			return roomFor(err)
+		}
+	}
+	return c.rt.discard(c.path())
+}
+
+// ignoreMissing is err unless it says that something is not there.
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -32,7 +32,7 @@ func (c *Container) signal(ctx context.Context, sig unix.Signal, all bool) error
 		return err
 	}
 	if all {
-		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, sig) })
+		return c.unlessEnded(c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, sig) }))
 	}
 	f, err := c.st.Init.open()
 	if errors.Is(err, unix.ESRCH) {
@@ -74,7 +74,17 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 		return nil
 	}
 	if c.frozen() { // a frozen process handles no signal
-		if err := c.thaw(ctx); err != nil {
+		// Order: under the lock: systemd refuses to thaw while it is about to, for somebody else.
+		err := c.locked(ctx, func() error {
+			if !c.frozen() {
+				return nil
+			}
+			return c.unlessEnded(c.thaw(ctx))
+		})
+		if errors.Is(err, ErrNotExist) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrNotRunning) {
 			return err
 		}
 	}
@@ -201,7 +211,7 @@ func (c *Container) settle(ctx context.Context) error {
 // unlessEnded is the error of a verb that wants a running container; where it has
 // ended meanwhile, that is the reason.
 func (c *Container) unlessEnded(err error) error {
-	if err != nil && c.status() == Stopped {
+	if err != nil && (c.status() == Stopped || kernel.Ending(c.st.Init.Pid) || !scope.Populated(c.st.Cgroup)) {
 		return fmt.Errorf("%w: it ended meanwhile (%w)", ErrNotRunning, err)
 	}
 	return err

@@ -99,26 +99,25 @@ func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
 	}
 }
 
-// lock takes the container's lock. Errors: ErrNotExist.
+// lock takes the lock of what has the container's name. Errors: ErrNotExist, *damage.
 func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error) {
 	if err := c.rt.trusted(); err != nil {
 		return nil, err
 	}
-	f, err := waitLock(ctx, c.path(lockFile), how)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, ErrNotExist
-	case errors.Is(err, errNotFIFO):
-		return nil, &damage{c.path(lockFile), errNotFIFO.Error()}
-	case err != nil:
-		return nil, err
+	for {
+		f, err := waitLock(ctx, c.path(lockFile), how)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, ErrNotExist
+		case errors.Is(err, errNotFIFO):
+			return nil, &damage{c.path(lockFile), errNotFIFO.Error()}
+		case err != nil:
+			return nil, err
+		case isAt(f, c.path(lockFile)):
+			return func() { f.Close() }, nil
+		}
+		f.Close() // removed, and perhaps made anew, while we waited
 	}
-	// The directory may have been removed, and made anew, while we waited.
-	if !isAt(f, c.path(lockFile)) {
-		f.Close()
-		return nil, ErrNotExist
-	}
-	return func() { f.Close() }, nil
 }
 
 // isAt says whether path still leads to f.

@@ -17,6 +17,7 @@ import (
 var others = map[string]func(args []string) error{
 	"hold":    holdLock,
 	"records": makeRecords,
+	"history": playHistory,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

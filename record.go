@@ -112,9 +112,6 @@ func (c *Container) read() error {
 	}
 	b, err := c.readFile(stateFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(c.path()); errors.Is(err, fs.ErrNotExist) {
-			return ErrNotExist
-		}
 		return &damage{c.path(stateFile), "missing"}
 	}
 	if err != nil {
@@ -164,11 +161,15 @@ func (d *damage) Error() string {
 func (d *damage) Is(target error) bool { return target == ErrDamaged }
 
 // openFile opens a file of the record for reading: a regular one, in a directory, by
-// no link, so that nothing here blocks. Errors: fs.ErrNotExist, *damage.
+// no link, so that nothing here blocks. Errors: ErrNotExist, fs.ErrNotExist where only
+// the file is missing, *damage.
 func (c *Container) openFile(name string) (*os.File, error) {
 	dir, err := os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil, &damage{c.path(), "not a directory"}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotExist
 	}
 	if err != nil {
 		return nil, err
@@ -176,6 +177,8 @@ func (c *Container) openFile(name string) (*os.File, error) {
 	defer dir.Close()
 	f, err := kernel.OpenIn(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
 	switch {
+	case errors.Is(err, unix.ENOENT) && !isAt(dir, c.path()):
+		return nil, ErrNotExist // removed, perhaps made anew, since we opened it
 	case errors.Is(err, unix.ENOENT):
 		return nil, err
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
@@ -307,11 +310,11 @@ func (c *Container) writeExit(rec nsexec.ExitRecord) error {
 	return f.Close()
 }
 
-// exit reads the exit record; nil while it is empty. Errors: fs.ErrNotExist, *damage.
+// exit reads the exit record; nil while it is empty, or missing. Errors: ErrNotExist, *damage.
 func (c *Container) exit() (*Exit, error) {
 	f, err := c.openFile(exitFile)
 	if err != nil {
-		return nil, err
+		return nil, ignoreMissing(err)
 	}
 	defer f.Close()
 	return c.exitIn(f)
@@ -328,6 +331,9 @@ func (c *Container) exitIn(f *os.File) (*Exit, error) {
 }
 
 func (c *Container) readExitRecord(f *os.File) (*nsexec.ExitRecord, error) {
+	if f == nil {
+		return nil, nil
+	}
 	b := make([]byte, 2*exitRoom)
 	n, err := f.ReadAt(b, 0)
 	switch {

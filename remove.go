@@ -44,17 +44,13 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 		return err
 	}
 	defer c.rt.sweepAll()
-	// Held open, no other record can be taken for this one.
-	pin, err := os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(c.path()); errors.Is(err, fs.ErrNotExist) {
 		return ErrNotExist
 	}
-	if err != nil {
-		return err
-	}
-	defer pin.Close()
+	var pin *os.File
+	defer func() { pin.Close() }() // of none, too
 	for first := true; ; first = false {
-		wait, err := c.destroyLocked(ctx, force, first, pin)
+		wait, err := c.destroyLocked(ctx, force, &pin)
 		if errors.Is(err, ErrNotExist) && !first {
 			return nil // its keeper, or somebody else, has removed it
 		}
@@ -68,8 +64,9 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 }
 
 // destroyLocked goes as far as it can under the lock. It returns what there is to wait
-// for without it, because others need it to finish; then it is called again.
-func (c *Container) destroyLocked(ctx context.Context, force, first bool, pin *os.File) (wait func(context.Context) error, err error) {
+// for without it, because others need it to finish; then it is called again. pin is the record's directory:
+// held open, no other can be taken for it.
+func (c *Container) destroyLocked(ctx context.Context, force bool, pin **os.File) (wait func(context.Context) error, err error) {
 	unlock, err := c.lock(ctx, exclusive)
 	if errors.Is(err, ErrDamaged) && force {
 		unlock, err = func() {}, nil // whoever had it, nobody can have it now
@@ -78,7 +75,13 @@ func (c *Container) destroyLocked(ctx context.Context, force, first bool, pin *o
 		return nil, err
 	}
 	defer unlock()
-	if !isAt(pin, c.path()) {
+	first := *pin == nil
+	if first {
+		if *pin, err = os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW, 0); err != nil {
+			return nil, err
+		}
+	}
+	if !isAt(*pin, c.path()) {
 		return nil, ErrNotExist
 	}
 	if err := c.read(); err != nil {

@@ -37,7 +37,11 @@ func (l *launch) reserve(ctx context.Context) error {
 			break
 		}
 		if err == unix.EEXIST {
-			err = l.replaceStopped(ctx)
+			var replaced bool
+			if replaced, err = l.replaceStopped(ctx, made); replaced {
+				l.onFailure(func(context.Context) error { return l.c.removeRecord() })
+				return err
+			}
 		} else {
 			err = &os.LinkError{Op: "rename", Old: made, New: l.c.path(), Err: err}
 		}
@@ -90,30 +94,35 @@ func (l *launch) newRecord() (dir string, err error) {
 	return dir, l.c.writeTo(dir)
 }
 
-// replaceStopped removes the record of a container of the same name that has
-// ended. Errors: ErrExist when it has not.
-func (l *launch) replaceStopped(ctx context.Context) error {
+// replaceStopped puts the record made in the place of one of the same name whose
+// container has ended; or says that its name may be free now. Errors: ErrExist when it has not.
+func (l *launch) replaceStopped(ctx context.Context, made string) (replaced bool, err error) {
 	old := &Container{rt: l.c.rt, id: l.c.id}
 	if err := old.ended(); err != nil { // before the lock, for which there may be long to wait
-		return ignore(err, ErrNotExist)
+		return false, ignore(err, ErrNotExist)
 	}
 	unlock, err := old.lock(ctx, exclusive)
 	if err != nil {
-		return ignore(err, ErrNotExist)
+		return false, ignore(err, ErrNotExist)
 	}
 	defer unlock()
 	if err := old.ended(); err != nil {
-		return ignore(err, ErrNotExist)
+		return false, ignore(err, ErrNotExist)
 	}
 	if !old.st.Foreground && old.st.Keeper.alive() {
 		// It ended a moment ago: its keeper needs the lock to finish.
 		unlock()
-		return waitFor(ctx, old.st.Keeper)
+		return false, waitFor(ctx, old.st.Keeper)
 	}
-	if err := old.endRest(ctx); err != nil {
-		return err
+	if err := errors.Join(old.endRest(ctx), old.releaseClaims()); err != nil {
+		return false, err
 	}
-	return old.removeRecord()
+	// There is no moment without a container of that name.
+	err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, old.path(), unix.RENAME_EXCHANGE)
+	if err != nil {
+		return false, &os.LinkError{Op: "exchange", Old: made, New: old.path(), Err: err}
+	}
+	return true, l.c.rt.discard(made)
 }
 
 // ended reads the record. Errors: ErrNotExist, ErrExist when the container has

@@ -104,7 +104,7 @@ func passNotifySocket(spec *specs.Spec) error {
 // systemd tells ExecStopPost= (systemd.exec(5), $EXIT_CODE and $EXIT_STATUS).
 func (c *Container) recordServiceExit() error {
 	if e, err := c.exit(); e != nil || err != nil {
-		return ignoreMissing(err)
+		return err
 	}
 	rec := nsexec.ExitRecord{At: time.Now()}
 	rec.OOMKilled, rec.OOMKnown = c.serviceOOM()

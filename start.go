@@ -197,7 +197,7 @@ const MessageEnded = "5c6c9b8f1d1e4b6f9a3f0c2d7e8b4a10"
 // journalctl -u UNIT shows it.
 func (c *Container) logEnd() error {
 	e, err := c.exit()
-	if ignoreMissing(err) != nil {
+	if err != nil {
 		return err
 	}
 	msg, prio := c.id+": exit status unknown: its keeper was killed", "4"

@@ -137,9 +137,6 @@ func (c *Container) State() (State, error) {
 	// Order: before reading: a keeper that is gone now has written what it knew.
 	kept := st.Keeper.alive()
 	exit, err := c.exit()
-	if errors.Is(err, fs.ErrNotExist) { // removed meanwhile, or all that is missing is this file
-		err = c.read()
-	}
 	if err != nil {
 		return s, wrap("state", c.id, err)
 	}

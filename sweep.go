@@ -70,6 +70,13 @@ func (r *Runtime) discard(dir string) error {
 // removeRecord removes the directory: the last thing a container has. The
 // caller holds the lock and has seen the container's end.
 func (c *Container) removeRecord() error {
+	if err := c.releaseClaims(); err != nil {
+		return err
+	}
+	return c.rt.discard(c.path())
+}
+
+func (c *Container) releaseClaims() error {
 	if c.st != nil {
 		if err := c.rt.releaseUserns(c.st); err != nil {
 			return roomFor(err)
@@ -77,11 +84,9 @@ func (c *Container) removeRecord() error {
 	}
 	if c.st == nil || c.st.Phase != Created && c.st.Phase != Running {
 		// Of a start that was killed, and a record that is damaged, only the claims themselves tell.
-		if err := c.rt.releaseNamed(c.id); err != nil {
-			return roomFor(err)
-		}
+		return roomFor(c.rt.releaseNamed(c.id))
 	}
-	return c.rt.discard(c.path())
+	return nil
 }
 
 // ignoreMissing is err unless it says that something is not there.

@@ -75,7 +75,7 @@ func (c *Container) waitRecorded(ctx context.Context) error {
 	}
 	defer w.Close()
 	if e, err := c.exit(); e != nil || err != nil {
-		return ignoreMissing(err)
+		return ignore(err, ErrNotExist)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -209,6 +209,18 @@ func StartTime(pid int) (uint64, error) {
 	return strconv.ParseUint(f[19], 10, 64)
 }
 
+// Ending says whether a process has begun to exit, or is gone: its namespaces, root and
+// memory may be so already, while it still has a name.
+func Ending(pid int) bool {
+	f, err := statFields(pid)
+	if err != nil || len(f) < 7 {
+		return true
+	}
+	const exiting = 0x4 // PF_EXITING, in field 9
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	return err == nil && flags&exiting != 0
+}
+
 // BootID names this boot of the machine.
 func BootID() string {
 	b, err := ReadFile("/proc/sys/kernel/random/boot_id")

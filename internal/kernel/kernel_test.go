@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -94,5 +95,30 @@ func TestB18OnlyFilesAreOpened(t *testing.T) {
 	}
 	if !strings.Contains(opened(), "file") {
 		t.Error("the watch sees nothing")
+	}
+}
+
+func TestEnding(t *testing.T) {
+	if kernel.Ending(os.Getpid()) {
+		t.Error("this process is not ending")
+	}
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := kernel.Pidfd(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := kernel.WaitReadable(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	if !kernel.Ending(cmd.Process.Pid) {
+		t.Error("a zombie has ended")
+	}
+	_ = cmd.Wait() // reaps it
+	if !kernel.Ending(cmd.Process.Pid) {
+		t.Error("one that is gone has ended")
 	}
 }

@@ -18,6 +18,9 @@ func (l *launch) record(ctx context.Context) error {
 		if err := l.prepareKeeper(ctx); err != nil {
 			return err
 		}
+		if l.events != nil {
+			l.c.st.Above = markOOM(l.c.st.Cgroup)
+		}
 	}
 	if _, err := l.saved.wait(); err != nil {
 		return err

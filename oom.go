@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -97,4 +98,60 @@ func (w *oomWatch) result(ws unix.WaitStatus) (kills uint64, known bool) {
 		return max(w.kills, w.above), true
 	}
 	return w.kills, w.known
+}
+
+// An oomMark is what the cgroup above a container's had counted when the container began.
+type oomMark struct {
+	Cgroup string `json:"cgroup"`
+	Kills  uint64 `json:"kills"`
+}
+
+// For who decides what a keeper missed; tests put others in their place.
+var (
+	killsBelow = func(cgroup string) (uint64, bool) {
+		f, err := scope.OpenEvents(cgroup)
+		if err != nil {
+			return 0, false
+		}
+		defer f.Close()
+		return scope.OOMKills(f)
+	}
+	loggedOOM = kernel.LoggedOOM
+)
+
+// markOOM takes the count of the cgroup above; nil where there is none.
+func markOOM(cgroup string) *oomMark {
+	above := path.Dir(strings.TrimSuffix(cgroup, "/payload"))
+	kills, ok := killsBelow(above)
+	if !ok {
+		return nil
+	}
+	return &oomMark{above, kills}
+}
+
+// amendOOM completes the exit record where systemd removed the cgroup before the keeper's
+// last look at memory.events. The cgroup above counts what happens below
+// it, but for others too: it only says whether to look closer. What decides is the kernel's log, which names
+// the process. Where that cannot be read, what the keeper saw stands.
+func (c *Container) amendOOM() error {
+	f, err := c.openFile(exitFile)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	defer f.Close()
+	rec, err := c.readExitRecord(f)
+	if rec == nil || err != nil || c.st.Above == nil {
+		return err
+	}
+	if !rec.OOMKnown || rec.OOMKilled || !rec.Status.Signaled() || rec.Status.Signal() != unix.SIGKILL {
+		return nil
+	}
+	if now, ok := killsBelow(c.st.Above.Cgroup); !ok || now <= c.st.Above.Kills {
+		return nil
+	}
+	if killed, err := loggedOOM(c.st.Init.Pid); err != nil || !killed {
+		return nil // nobody can tell, or it was somebody else
+	}
+	rec.OOMKilled = true
+	return c.writeExit(*rec)
 }

@@ -104,6 +104,7 @@ type record struct {
 	Created    time.Time `json:"created"`
 	Started    time.Time `json:"started,omitzero"`
 	Logged     bool      `json:"logged,omitempty"` // the journal has the end
+	Above      *oomMark  `json:"above,omitempty"`  // of a detached one with a memory controller
 }
 
 func (c *Container) read() error {

@@ -172,7 +172,7 @@ func (c *Container) cleanup(ctx context.Context) error {
 	}
 	var errs []error
 	if !c.st.Logged {
-		errs = append(errs, c.logEnd())
+		errs = append(errs, c.amendOOM(), c.logEnd())
 		c.st.Logged = true
 		if !c.st.Remove {
 			errs = append(errs, c.write())

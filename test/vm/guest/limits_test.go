@@ -5,6 +5,7 @@ package guest
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -85,6 +86,45 @@ func TestOOM(t *testing.T) {
 	}
 	if o := sd(t, "ps", "-a"); !strings.Contains(strings.ToUpper(o.stdout), "OOM") {
 		t.Errorf("ps -a does not say so: %v", o)
+	}
+}
+
+// A keeper that lost the race for memory.events: its record is made to say so.
+func TestOOMMissedByTheKeeper(t *testing.T) {
+	forget := func(name string) {
+		dir := filepath.Join("/run/sdcontainer", name)
+		for file, change := range map[string]struct {
+			old *regexp.Regexp
+			new string
+		}{
+			"exit": {regexp.MustCompile(`\noom_kill \d`), "\noom_kill 0"}, "state.json": {regexp.MustCompile(`,"logged":true`), ""},
+		} {
+			b, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), change.old.ReplaceAll(b, []byte(change.new)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	detached(t, container(t, "bystander", shell("exec sleep 1000")))
+	file := container(t, "missed", shell("exec "+eater)+eat)
+	must(t, "sdcontainer", "run", "-d", file)
+	_ = sd(t, "wait", "missed") // its answer is compared through inspect
+	forget("missed")
+	if s := inspect(t, "missed"); s.Exit == nil || s.Exit.OOMKilled {
+		t.Fatalf("after forgetting: %+v", s.Exit)
+	}
+	must(t, "sdcontainer", "cleanup", "missed")
+	if s := inspect(t, "missed"); s.Exit == nil || !s.Exit.OOMKilled || s.Exit.Code != 137 {
+		t.Errorf("after cleanup: %+v; want an OOM kill", s.Exit)
+	}
+	// What befell the one is not said of the other.
+	must(t, "sdcontainer", "kill", "bystander")
+	_ = sd(t, "wait", "bystander")
+	if s := inspect(t, "bystander"); s.Exit == nil || s.Exit.OOMKilled || s.Exit.Code != 137 {
+		t.Errorf("bystander: %+v", s.Exit)
 	}
 }
 

@@ -146,3 +146,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzExitRecord: what is accepted comes out the same after it is written again, but for the text of
+// memory.events, of which only the count matters.
+func FuzzExitRecord(f *testing.F) {
+	for _, r := range []ExitRecord{
+		{Status: 7 << 8, OOMKnown: true}, {Status: unix.WaitStatus(unix.SIGKILL), OOMKilled: true, OOMKnown: true}, {Status: unix.WaitStatus(11 | 0x80)},
+	} {
+		f.Add(r.Encode())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseExitRecord(b)
+		if err != nil {
+			return
+		}
+		if len(b) != recordSize || r.OOMKilled && !r.OOMKnown {
+			t.Fatalf("%d bytes: %+v", len(b), r)
+		}
+		again, err := ParseExitRecord(r.Encode())
+		if err != nil || again != r {
+			t.Fatalf("%+v, then %+v, %v", r, again, err)
+		}
+	})
+}

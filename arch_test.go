@@ -21,17 +21,18 @@ const module = "github.com/sdcontainer/sdcontainer"
 // mayImport is the import rule: for each package of the module the others it
 // may use. docs/architecture.md has the picture.
 var mayImport = map[string][]string{
-	"configs":          {},
-	"internal/kernel":  {},
-	"nsexec":           {"configs", "internal/kernel"},
-	"scope":            {"configs", "internal/kernel"},
-	"unitgen":          {"configs", "internal/kernel", "scope"},
-	"rootfs":           {"configs", "internal/kernel", "nsexec"},
-	"caps":             {"configs", "internal/kernel", "nsexec"},
-	"internal/seccomp": {"configs", "internal/kernel"},
-	"internal/journal": {"configs", "internal/kernel"},
+	"configs":           {},
+	"internal/kernel":   {},
+	"internal/oncejson": {},
+	"nsexec":            {"configs", "internal/kernel"},
+	"scope":             {"configs", "internal/kernel"},
+	"unitgen":           {"configs", "internal/kernel", "scope"},
+	"rootfs":            {"configs", "internal/kernel", "nsexec"},
+	"caps":              {"configs", "internal/kernel", "nsexec"},
+	"internal/seccomp":  {"configs", "internal/kernel"},
+	"internal/journal":  {"configs", "internal/kernel"},
 	".": {"configs", "internal/kernel", "nsexec", "scope", "unitgen", "rootfs", "caps",
-		"internal/seccomp", "internal/journal"},
+		"internal/seccomp", "internal/journal", "internal/oncejson"},
 }
 
 // onlyIn says which packages may import a module, and why nobody else.

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oncejson
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func same(t *testing.T, v any) {
+	t.Helper()
+	want, wantErr := json.Marshal(v)
+	got, err := Marshal(v)
+	if string(got) != string(want) && wantErr == nil || (err == nil) != (wantErr == nil) {
+		t.Errorf("%T: %s, %v\nwant %s, %v", v, got, err, want, wantErr)
+	}
+}
+
+// Every field of every type of the Spec, filled in, and again with nothing in it.
+func TestSpecAsEncodingJSON(t *testing.T) {
+	var full specs.Spec
+	fill(reflect.ValueOf(&full).Elem(), 0)
+	same(t, &full)
+	same(t, &specs.Spec{})
+	same(t, specs.Spec{Linux: &specs.Linux{}, Process: &specs.Process{}})
+}
+
+func fill(v reflect.Value, depth int) {
+	if depth > 12 {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), depth+1)
+	case reflect.Struct:
+		for _, f := range v.Fields() {
+			if f.CanSet() {
+				fill(f, depth+1)
+			} else if f.Kind() == reflect.Struct { // embedded without a public name: its fields are public
+				fill(f, depth+1)
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), depth+1)
+		fill(v.Index(1), depth+1)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for i := range 3 {
+			e := reflect.New(v.Type().Elem()).Elem()
+			fill(e, depth+1)
+			v.SetMapIndex(reflect.ValueOf(fmt.Sprint("key", 2-i)).Convert(v.Type().Key()), e)
+		}
+	case reflect.String:
+		v.SetString("text <&> " + v.Type().Name())
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(-7)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(7)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(1.5)
+	case reflect.Interface:
+		v.Set(reflect.ValueOf("anything"))
+	default:
+		panic(v.Kind())
+	}
+}
+
+type inner struct {
+	A int `json:"a"`
+	b int
+}
+
+type odd struct {
+	inner
+	Plain   string
+	Skipped string      `json:"-"`
+	Dash    string      `json:"-,"`
+	Empty   []string    `json:"empty,omitempty"`
+	Zero    time.Time   `json:"zero,omitzero"`
+	Time    time.Time   `json:"time"`
+	Addr    *netip.Addr `json:"addr"`
+	Bytes   []byte      `json:"bytes"`
+	Nil     []int       `json:"nil"`
+	Map     map[int]bool
+	Any     any
+	Mode    fs.FileMode
+	Struct  struct{} `json:"struct,omitempty"`
+	private string
+}
+
+func TestOddTypesAsEncodingJSON(t *testing.T) {
+	addr := netip.MustParseAddr("::1")
+	for _, v := range []any{
+		nil, 1, "x", []string{}, map[string]int{}, map[string]int(nil), (*odd)(nil), odd{},
+		&odd{inner: inner{1, 2}, Time: time.Unix(1, 2), Addr: &addr, Bytes: []byte("abc"), Map: map[int]bool{2: true, 1: false}, Any: inner{}, private: "x"},
+		[]any{1.5, "x", nil}, make(chan int),
+	} {
+		same(t, v)
+	}
+}
+
+func FuzzString(f *testing.F) {
+	for _, s := range []string{"", "plain", "\x00\x1f\x7f\"\\/<>&'", "\b\f\n\r\t", "äöü\u2028\u2029\U0001F600", "\xff\xc3\x28", "\xed\xa0\x80"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) { same(t, map[string]string{s: s}) })
+}

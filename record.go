@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/internal/oncejson"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -224,7 +225,7 @@ func (c *Container) writeTo(dir string) error {
 // prepareJSON writes what is to replace the file at path, and returns what replaces
 // it: there everything that takes room has been done.
 func prepareJSON(path string, v any) (commit func() error, err error) {
-	b, err := json.Marshal(v)
+	b, err := oncejson.Marshal(v)
 	if err != nil {
 		return nil, err
 	}

@@ -38,16 +38,7 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 	if n, err := unix.Getxattr(dir, "user.delegate", yes[:]); err != nil || string(yes[:n]) != "1" {
 		return nil, fmt.Errorf("run --unit: %s is not delegated (set Delegate=yes in the unit)", unit)
 	}
-	files := l.plan.unit.Payload
-	if len(files) > 0 {
-		// Order: before controllers are given to cgroups below: a cgroup with processes of its
-		// own gives none (cgroups(7), "no internal processes").
-		if err := scope.StepAside(own, os.Getpid(), l.helper.Pid); err != nil {
-			return nil, err
-		}
-	}
-	// Order: before the init is born there: its cgroup has the limits from the first instruction on.
-	payload, err := scope.MakePayload(own, files, 0)
+	payload, err := scope.MakePayload(own, nil, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +48,22 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 		events.Close()
 	}
 	return os.Open(filepath.Join(scope.Mount(), payload))
+}
+
+// limitPayload writes the payload's own limits, if there are any.
+func (l *launch) limitPayload(path string) error {
+	files := l.plan.unit.Payload
+	if len(files) == 0 {
+		return nil
+	}
+	unit := filepath.Dir(path)
+	// Order: before controllers are given to cgroups below: a cgroup with processes of its
+	// own gives none (cgroups(7), "no internal processes").
+	if err := scope.StepAside(unit, os.Getpid(), l.helper.Pid); err != nil {
+		return err
+	}
+	_, err := scope.MakePayload(unit, files, 0)
+	return err
 }
 
 // adjustService gives our service the limits of the configuration where its unit

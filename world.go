@@ -257,11 +257,15 @@ func (l *launch) settle(ctx context.Context) error {
 	if l.job != nil && filepath.Base(path) != l.plan.unit.Name {
 		return fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name)
 	}
-	if len(l.plan.unit.Payload) > 0 && !l.o.Service { // of a service it is there: see serviceCgroup
+	switch {
+	case l.o.Service: // it was born in its payload's
+		err = l.limitPayload(path)
+	case len(l.plan.unit.Payload) > 0:
 		// Order: before unshare(CLONE_NEWCGROUP), which fixes the namespace's root.
-		if path, err = scope.MakePayload(path, l.plan.unit.Payload, l.pid); err != nil {
-			return err
-		}
+		path, err = scope.MakePayload(path, l.plan.unit.Payload, l.pid)
+	}
+	if err != nil {
+		return err
 	}
 	l.c.st.Cgroup = path
 	if l.o.Service {

@@ -151,11 +151,11 @@ func (c *Container) endUnit(ctx context.Context) error {
 	if c.st.Service || c.st.Unit == "" {
 		return nil
 	}
-	// Without a cgroup the start did not come that far, and a unit of that name is
-	// somebody else's.
 	unit := strings.TrimSuffix(c.st.Cgroup, "/payload")
 	if unit == "" {
-		return nil
+		// The start did not come so far as to know its cgroup. A unit of that name in which
+		// there is a process is somebody else's: ours is dead.
+		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.EndEmpty(ctx, c.st.Unit) })
 	}
 	if _, err := os.Stat(filepath.Join(scope.Mount(), unit)); errors.Is(err, fs.ErrNotExist) {
 		return nil

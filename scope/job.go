@@ -250,8 +250,8 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// clear makes room for a unit whose name is taken: a failed leftover is reset, one that
-// is on its way out, or empty and so about to be, is waited for. Anything else is somebody's.
+// clear makes room for a unit whose name is taken: a failed leftover is reset, an empty one
+// stopped, one that is on its way out waited for. Anything else is somebody's.
 func (c *Conn) clear(ctx context.Context, unit string) error {
 	gone, err := c.WatchRemoved(ctx, unit)
 	if err != nil {
@@ -262,9 +262,11 @@ func (c *Conn) clear(ctx context.Context, unit string) error {
 		return err
 	}
 	state, _ := p["ActiveState"].(string)
-	cgroup, _ := p["ControlGroup"].(string)
-	if state == "active" && p["Transient"] == true && cgroup != "" && !Populated(cgroup) {
-		state = "deactivating" // systemd has not heard yet that it is empty
+	if empty(p) {
+		if err := c.Stop(ctx, unit); err != nil {
+			return ignoreGone(err)
+		}
+		state = "deactivating"
 	}
 	switch {
 	case p["Transient"] == false && state != "inactive":
@@ -293,4 +295,22 @@ func (c *Conn) clear(ctx context.Context, unit string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("end of %s: %w: %w", unit, ErrTimeout, ctx.Err())
 	}
+}
+
+// EndEmpty stops a transient unit that is active without a process. One that has processes, or is
+// none, is left alone.
+//
+// Such a unit may stay for ever: systemd hears of an empty cgroup when its last process leaves
+// it, and one that died on its way in never does.
+func (c *Conn) EndEmpty(ctx context.Context, unit string) error {
+	p, err := c.Get(ctx, unit, "ActiveState", "Transient", "ControlGroup")
+	if err != nil || !empty(p) {
+		return ignoreGone(err)
+	}
+	return ignoreGone(c.Stop(ctx, unit))
+}
+
+func empty(p map[string]any) bool {
+	cgroup, _ := p["ControlGroup"].(string)
+	return p["ActiveState"] == "active" && p["Transient"] == true && cgroup != "" && !Populated(cgroup)
 }

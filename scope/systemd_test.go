@@ -222,6 +222,68 @@ func TestRealFailedLeftover(t *testing.T) {
 	}
 }
 
+// TestRealDeadOnArrival: a process that ends while systemd moves it leaves a unit that nothing
+// ever ends, and that must not be in the way of the next.
+func TestRealDeadOnArrival(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := dialTest(t)
+	unit := Unit{Name: "sdc-dead.scope"}
+	dead := func() {
+		t.Helper()
+		job, err := c.Start(ctx, unit, zombie(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := job.Wait(ctx); err != nil { // a later systemd may well refuse it
+			t.Logf("with a dead process: %v", err)
+		}
+	}
+	dead()
+	job, err := c.Start(ctx, unit, sleeper(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Wait(ctx); err != nil {
+		t.Fatalf("the same name again: %v", err)
+	}
+	if err := c.EndEmpty(ctx, unit.Name); err != nil {
+		t.Error(err)
+	}
+	if path, err := c.ControlGroup(ctx, unit.Name); err != nil || !Populated(path) {
+		t.Errorf("a unit with a process is gone: %q, %v", path, err)
+	}
+	if err := c.Stop(ctx, unit.Name); err != nil {
+		t.Error(err)
+	}
+	dead()
+	for range 2 {
+		if err := c.EndEmpty(ctx, unit.Name); err != nil {
+			t.Error(err)
+		}
+	}
+	if p, err := c.Get(ctx, unit.Name, "ActiveState"); err == nil && p["ActiveState"] == "active" {
+		t.Errorf("still %v", p)
+	}
+}
+
+// zombie is a process that has ended and that nobody has waited for.
+func zombie(t *testing.T) uint32 {
+	t.Helper()
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // only to be rid of it
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	return uint32(cmd.Process.Pid)
+}
+
 func TestRealKeepers(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return

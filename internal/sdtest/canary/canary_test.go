@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
+)
+
+func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
+
+// TestSees: each kind of thing left behind is seen, and seen to go.
+func TestSees(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	write(t, file, "a")
+	w := canary.Watch{Files: []string{dir}, Dirs: []string{"/run/canary"}}
+	before, err := canary.Take(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sleeper *exec.Cmd
+	var null *os.File
+	for _, tt := range []struct {
+		want string
+		make func() error
+		undo func() error
+	}{
+		{"+ unit canary.service: loaded active", command("systemd-run", "--unit=canary", "-r", "true"), command("systemctl", "stop", "canary")},
+		{"+ unit canary.service: loaded failed", func() error {
+			_ = exec.Command("systemd-run", "--unit=canary", "--wait", "false").Run() // that it fails is the point
+			return nil
+		}, command("systemctl", "reset-failed", "canary")},
+		{"+ cgroup /canary: there", command("mkdir", "/sys/fs/cgroup/canary"), command("rmdir", "/sys/fs/cgroup/canary")},
+		{"+ mount /mnt: tmpfs", command("mount", "-t", "tmpfs", "none", "/mnt"), command("umount", "/mnt")},
+		{"~ link lo: ", command("ip", "link", "set", "lo", "mtu", "1400"), command("ip", "link", "set", "lo", "mtu", "65536")},
+		{"+ process ", func() error {
+			sleeper = exec.Command("sleep", "1000")
+			return sleeper.Start()
+		}, func() error {
+			_ = sleeper.Process.Kill() // and Wait complains when that did not help
+			_ = sleeper.Wait()
+			return nil
+		}},
+		{"~ number of descriptors: ", func() (err error) { null, err = os.Open(os.DevNull); return err }, func() error { return null.Close() }},
+		{"~ file " + file + ": ", func() error { return os.Chmod(file, 0o640) }, func() error { return os.Chmod(file, 0o600) }},
+		{"+ name /run/canary", command("mkdir", "/run/canary"), command("rmdir", "/run/canary")},
+	} {
+		if err := tt.make(); err != nil {
+			t.Fatal(tt.want, err)
+		}
+		now, err := canary.Take(t.Context(), w)
+		if diff := before.Diff(now); err != nil || !strings.Contains(diff, tt.want) {
+			t.Errorf("want %q, have %v and:\n%s", tt.want, err, diff)
+		}
+		if err := tt.undo(); err != nil {
+			t.Error(tt.want, err)
+		}
+		if diff, err := canary.Settle(t.Context(), before, w, 10*time.Second); diff != "" || err != nil {
+			t.Errorf("afterwards: %v\n%s", err, diff)
+		}
+	}
+}
+
+// TestContent: the same length at the same time is no excuse.
+func TestContent(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "a")
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		t.Fatal(err)
+	}
+	w := canary.Watch{Files: []string{file}}
+	before, err := canary.Take(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, "b")
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, file, []unix.Timespec{st.Atim, st.Mtim}, 0); err != nil {
+		t.Fatal(err)
+	}
+	now, err := canary.Take(t.Context(), w)
+	if diff := before.Diff(now); err != nil || !strings.Contains(diff, "~ file "+file) {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+// TestCheap: a snapshot must not keep anybody from taking one.
+func TestCheap(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	best := time.Hour
+	for range 10 {
+		begin := time.Now()
+		if _, err := canary.Take(t.Context(), canary.Watch{}); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(begin))
+	}
+	t.Logf("a snapshot takes %v", best)
+	if best > 100*time.Millisecond {
+		t.Errorf("a snapshot takes %v", best)
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func command(args ...string) func() error {
+	return func() error { return exec.Command(args[0], args[1:]...).Run() }
+}

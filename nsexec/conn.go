@@ -133,7 +133,7 @@ func (c *Conn) Send(p *Program, files ...*os.File) error {
 	c.running = p
 	o := order{Kind: orderProgram, Program: c.sent.add(p), Value: uint32(os.Getpid()), Count: uint32(len(fds))}
 	if err := c.write(o, fds); err != nil {
-		return c.explainEOF(fmt.Errorf("send program %s: %w", p.name, err))
+		return c.lost(fmt.Errorf("send program %s: %w", p.name, err))
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (c *Conn) Answer(e Event, file *os.File) error {
 		fds, o.Count = []int{int(file.Fd())}, 1
 	}
 	if err := c.write(o, fds); err != nil {
-		return c.explainEOF(fmt.Errorf("answer %s: %w", e.Kind, err))
+		return c.lost(fmt.Errorf("answer %s: %w", e.Kind, err))
 	}
 	if e.Kind == Keeping && c.h != nil {
 		c.h.kept = true
@@ -245,7 +245,13 @@ func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
 	var n, oobn, flags int
 	var recvErr error
 	err = rc.Read(func(fd uintptr) bool {
-		n, oobn, flags, _, recvErr = unix.Recvmsg(int(fd), b[:], oob, unix.MSG_CMSG_CLOEXEC)
+		for range 2 {
+			n, oobn, flags, _, recvErr = unix.Recvmsg(int(fd), b[:], oob, unix.MSG_CMSG_CLOEXEC)
+			if recvErr != unix.ECONNRESET {
+				break
+			}
+			// It ended without reading all that we sent. What it said before comes now.
+		}
 		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
 	})
 	if ctx.Err() != nil && err != nil {
@@ -384,11 +390,4 @@ func (c *Conn) follow(ctx context.Context, event func(Event) error) error {
 			return errors.Join(fmt.Errorf("%s: %s", c.waiting(), e.Kind), closeFile(e.File))
 		}
 	}
-}
-
-func closeFile(f *os.File) error {
-	if f == nil {
-		return nil
-	}
-	return f.Close()
 }

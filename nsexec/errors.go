@@ -4,6 +4,7 @@ package nsexec
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -62,7 +63,11 @@ func (c *Conn) stepError(r *report) error {
 		p = c.adopted
 	}
 	if r.Program == 0 {
-		return fmt.Errorf("%s: the interpreter refuses to run here: %w", c.who, e.Errno)
+		err := fmt.Errorf("%s: the interpreter refuses to run here: %w", c.who, e.Errno)
+		if e.Errno == unix.EMFILE {
+			err = fmt.Errorf("%w (it needs a limit of 256 open files: ulimit -n, LimitNOFILE=)", err)
+		}
+		return err
 	}
 	if p == nil {
 		return fmt.Errorf("%s: unknown program %d, step %d: %w", c.who, r.Program, r.Step, e.Errno)
@@ -137,6 +142,21 @@ func hint(e *StepError) string {
 		}
 	}
 	return ""
+}
+
+// lost is the error for a process that does not take what it is sent: what it said
+// before it ended, if it did.
+func (c *Conn) lost(err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	r, file, readErr := c.read(ctx)
+	if file != nil {
+		_ = file.Close() // of a message nobody waits for
+	}
+	if readErr == nil && r != nil && r.Kind == failed {
+		return c.stepError(r)
+	}
+	return c.explainEOF(err)
 }
 
 // explainEOF adds how the process at the other end died, if that can be known.

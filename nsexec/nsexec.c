@@ -332,11 +332,12 @@ static void prepare(void) {
 	struct rlimit core;
 	u64 none = 0;
 
-	control = SYS(dup3, 3, HIGH, O_CLOEXEC); /* 3 and up belong to the payload */
+	s64 high = SYS(dup3, 3, HIGH, O_CLOEXEC); /* 3 and up belong to the payload */
+	need(high == HIGH, EMFILE); /* told on 3: the limit on descriptors is below HIGH */
+	control = high;
 	keeper = SYS(dup3, 4, HIGH + 1, O_CLOEXEC); /* before anything else can become 4 */
 	SYS(close_range, 3, HIGH - 1, 0);
 	SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0);
-	need(control == HIGH, EMFILE);
 	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC), F_GET_SEALS) & SEALS) == SEALS, EPERM);
 	need(SYS(prctl, PR_SET_DUMPABLE, 0) == 0 && SYS(prctl, PR_SET_PDEATHSIG, SIGKILL) == 0, EPERM);
 	SYS(prlimit64, 0, RLIMIT_CORE, 0, &core);

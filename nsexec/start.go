@@ -144,6 +144,9 @@ func (h *Helper) exec(exe, control, keeper int) error {
 // above copies a descriptor to a number that is not below least.
 func above(fd, least int) (int, error) {
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, least)
+	if err == unix.EINVAL { // fcntl(2): least is not below the limit
+		err = unix.EMFILE
+	}
 	return high, os.NewSyscallError("fcntl", err)
 }
 
@@ -153,6 +156,13 @@ func pollable(fd int, name string) (*os.File, error) {
 		return nil, errors.Join(os.NewSyscallError("fcntl "+name, err), unix.Close(fd))
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+func closeFile(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
 }
 
 // Keeper is the connection to K after it has forked; nil without [StartOptions].Keeper.

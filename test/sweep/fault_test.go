@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
+)
+
+// faults are what every step is made to fail with.
+var faults = []unix.Errno{unix.EPERM, unix.ENOENT, unix.ENOMEM, unix.EMFILE, unix.EINVAL, unix.ENOSYS, unix.EINTR}
+
+// odd is an errno that no step tolerates: with it a call tells whose it is.
+const odd = unix.EBADE
+
+// harmless are the calls of the interpreter whose failure it does not look at: they cannot fail, or
+// only tidy up.
+var harmless = []uint64{unix.SYS_CLOSE, unix.SYS_MUNMAP, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_UMASK,
+	unix.SYS_CLOSE_RANGE, unix.SYS_DUP3, unix.SYS_PRLIMIT64, unix.SYS_EXIT_GROUP}
+
+type step struct {
+	Program   string   `json:"program"`
+	Index     int      `json:"index"`
+	Name      string   `json:"name"`
+	Call      string   `json:"call"`
+	Tolerated []string `json:"tolerated"`
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%s %d, %s: %s", s.Program, s.Index, s.Name, s.Call)
+}
+
+// TestStepFaults: every step of a full program fails with every errno. The manager names step and
+// errno, no later step is begun, and nothing is left.
+func TestStepFaults(t *testing.T) {
+	o, ok := inside(t)
+	if !ok {
+		return
+	}
+	m := newMachine(t, o)
+	f := faulty{machine: m, steps: m.explained(), met: map[string]bool{}}
+	line := tally{Sweep: "errno at each step"}
+	defer func() { tell(t, line) }()
+	clean := f.run(1<<30, odd)
+	if clean.end.code != 0 {
+		t.Fatalf("without a fault: %v: %s", clean.end, clean.out)
+	}
+	line.Calls = clean.calls
+	random := rand.New(rand.NewPCG(o.Seed, 2))
+	stride := 1
+	if !o.Soak {
+		stride = max(1, clean.calls/16)
+	}
+	for n := 1 + random.IntN(stride); n <= clean.calls; n += stride {
+		errnos := faults
+		if !o.Soak {
+			errnos = faults[random.IntN(len(faults)):][:1]
+		}
+		whose, err := f.whose(n)
+		if err == nil {
+			for _, e := range errnos {
+				line.Stopped++
+				if err = f.check(n, e, whose); err != nil {
+					break
+				}
+				line.Clean++
+			}
+		}
+		if err != nil {
+			t.Errorf("call %d: %v", n, err)
+			m.restore()
+		}
+		if line.Stopped-line.Clean >= giveUp {
+			line.Note = "(given up)"
+			return
+		}
+	}
+	if o.Soak {
+		f.complete()
+	}
+}
+
+// explained are the programs' steps, by name of program.
+func (m *machine) explained() map[uint32][]step {
+	out, code, _ := m.do("explain", "--json", m.file)
+	var x struct {
+		Programs map[string][]step `json:"programs"`
+	}
+	if err := json.Unmarshal([]byte(out), &x); code != 0 || err != nil {
+		m.t.Fatalf("explain: exit %d, %v: %s", code, err, out)
+	}
+	return map[uint32][]step{1: x.Programs["spawn"], 2: x.Programs["build"], 3: x.Programs["enter"]}
+}
+
+type faulty struct {
+	*machine
+	steps map[uint32][]step
+	met   map[string]bool // steps that failed
+}
+
+// outcome is what a run with one fault came to.
+type outcome struct {
+	calls  int
+	nr     uint64
+	report *report // of the failure
+	later  []string
+	end    ended
+	out    string
+	err    error
+}
+
+// run lets the n-th call fail.
+func (f faulty) run(n int, errno unix.Errno) (o outcome) {
+	pid := 0
+	o.end, o.out, o.err = f.traced([]string{"run", "--rm", f.file}, trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
+		o.calls++
+		switch r, ok := reportOf(c); {
+		case o.calls == n:
+			o.nr, pid = c.NR, c.PID
+			return trace.Verdict{Errno: errno}
+		case ok && r.kind == failed && o.report == nil:
+			o.report = &r
+		case o.report != nil && c.PID == pid && c.NR != unix.SYS_EXIT_GROUP:
+			o.later = append(o.later, describe(c))
+		}
+		return trace.Verdict{Detach: letGo(c)}
+	}})
+	return o
+}
+
+// whose finds out which step makes the n-th call; nil if it is the interpreter's own.
+func (f faulty) whose(n int) (*step, error) {
+	o := f.run(n, odd)
+	if err := errors.Join(o.err, f.cleaned()); err != nil {
+		return nil, fmt.Errorf("%s: %w", odd, err)
+	}
+	switch {
+	case o.end.code == 0 && slices.Contains(harmless, o.nr):
+		return nil, nil
+	case o.end.code == 0:
+		return nil, fmt.Errorf("system call %d failed with %s, and nobody minds", o.nr, odd)
+	case o.report == nil || o.report.step == refused:
+		return nil, f.told(o)
+	}
+	steps := f.steps[o.report.program]
+	if int(o.report.step) >= len(steps) {
+		return nil, fmt.Errorf("there is no step %d in program %d", o.report.step, o.report.program)
+	}
+	s := &steps[o.report.step]
+	f.met[s.String()] = true
+	return s, f.names(o, s)
+}
+
+// told: a failure of the interpreter itself is an error too.
+func (f faulty) told(o outcome) error {
+	if o.end.code != 125 || !strings.HasPrefix(o.out, "sdcontainer: ") {
+		return fmt.Errorf("want exit 125 and an error, have %v: %s", o.end, o.out)
+	}
+	return nil
+}
+
+// names: step and errno are in the error, and nothing was done after it.
+func (f faulty) names(o outcome, s *step) error {
+	switch errno := unix.Errno(o.report.errno); {
+	case o.end.code < 125 || o.end.code > 127:
+		return fmt.Errorf("%s: want a failure, have %v: %s", s, o.end, o.out)
+	case !strings.Contains(o.out, s.Name) || !strings.Contains(o.out, s.Call) || !strings.Contains(o.out, errno.Error()):
+		return fmt.Errorf("%s with %s is not named: %s", s, errno, o.out)
+	case len(o.later) > 0:
+		return fmt.Errorf("%s: the interpreter went on: %s", s, strings.Join(o.later, "; "))
+	}
+	return nil
+}
+
+// special steps are of several calls, and may take some failures for an answer.
+func (s step) special() bool {
+	return slices.Contains([]string{"mkpath", "sync", "fork", "spawn", "check", "keep", "reap"}, s.Call)
+}
+
+// check lets the n-th call, which belongs to s, fail with errno.
+func (f faulty) check(n int, errno unix.Errno, s *step) error {
+	o := f.run(n, errno)
+	err := errors.Join(o.err, f.cleaned())
+	switch {
+	case err != nil:
+	case o.end.code == 0 && (s == nil || s.special() || slices.Contains(s.Tolerated, unix.ErrnoName(errno))):
+	case o.end.code == 0:
+		err = errors.New("nobody minds")
+	case s == nil || o.report == nil || o.report.step == refused:
+		err = f.told(o)
+	case slices.Contains(s.Tolerated, unix.ErrnoName(errno)):
+		err = fmt.Errorf("it is tolerated, and yet %v: %s", o.end, o.out)
+	case int(o.report.step) != s.Index && !s.special():
+		err = fmt.Errorf("step %d of program %d is named", o.report.step, o.report.program)
+	case !s.special() && unix.Errno(o.report.errno) != errno:
+		err = fmt.Errorf("%s is named", unix.Errno(o.report.errno))
+	default:
+		err = f.names(o, s)
+	}
+	if err != nil && s != nil {
+		err = fmt.Errorf("%s of %s: %w", errno, s, err)
+	}
+	return err
+}
+
+// complete: every step that is a call has been met, up to the one after which nobody may look.
+func (f faulty) complete() {
+	for program, steps := range f.steps {
+		for _, s := range steps {
+			last := program == 3 && s.Call == "execve"
+			if !f.met[s.String()] && s.Call != "store" && s.Call != "end" && len(s.Tolerated) == 0 && !last {
+				f.t.Errorf("never failed: %s", s)
+			}
+		}
+	}
+}

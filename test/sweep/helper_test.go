@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
+)
+
+// A report of the interpreter, as nsexec.h has it.
+type report struct {
+	kind, program, step uint32
+	errno               int32
+	value               uint64
+}
+
+const (
+	reportSize = 24
+	synced     = 2
+	failed     = 4
+	refused    = 0xffffffff
+	readySync  = 1
+)
+
+// reportOf reads the report that a call writes, if it does.
+func reportOf(c trace.Call) (r report, ok bool) {
+	if c.NR != unix.SYS_WRITE || c.Args[2] != reportSize {
+		return r, false
+	}
+	b, err := trace.Read(c.PID, c.Args[1], reportSize)
+	if err != nil || len(b) < reportSize {
+		return r, false
+	}
+	le := binary.LittleEndian
+	return report{le.Uint32(b), le.Uint32(b[4:]), le.Uint32(b[8:]), int32(le.Uint32(b[12:])), le.Uint64(b[16:])}, true
+}
+
+// letGo is the init's last report before it executes the payload. From here on it must not be
+// traced: the manager would see that, and refuse it.
+func letGo(c trace.Call) bool {
+	r, ok := reportOf(c)
+	return ok && c.Role == trace.Init && r.kind == synced && r.value == readySync
+}
+
+// helperVerbs start an interpreter.
+var helperVerbs = []verb{
+	{name: "run", setup: nothing, args: func(m *machine) []string { return []string{"run", "--rm", m.file} }, quick: 10},
+	{name: "run -d", setup: nothing, args: func(m *machine) []string { return append([]string{"run", "-d", m.file}, payload...) }, quick: 10},
+	{name: "exec", setup: running, args: args("exec", name, "/bin/true"), after: untouched, quick: 6},
+}
+
+// TestKillHelper: the interpreter, or its child, is killed at its first, second, third ... call. The
+// manager says so, and cleans up by itself.
+func TestKillHelper(t *testing.T) {
+	for _, v := range helperVerbs {
+		t.Run(v.name, func(t *testing.T) {
+			if o, ok := inside(t); ok {
+				newMachine(t, o).sweepHelper(v)
+			}
+		})
+	}
+}
+
+func (m *machine) sweepHelper(v verb) {
+	line := tally{Sweep: "kill helper of " + v.name}
+	defer func() { line.Known = m.swept; tell(m.t, line) }()
+	stride, n := 1, 1
+	if !m.order.Soak {
+		calls, _, err := m.killHelper(v, 1<<30)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		stride = max(1, calls/v.quick)
+		n = 1 + rand.New(rand.NewPCG(m.order.Seed, 1)).IntN(stride)
+	}
+	for ; ; n += stride {
+		calls, last, err := m.killHelper(v, n)
+		if calls < n && err == nil {
+			line.Calls = calls
+			return
+		}
+		line.Stopped++
+		if err == nil {
+			line.Clean++
+			continue
+		}
+		m.t.Errorf("killed at call %d, %s: %v", n, last, err)
+		if line.Stopped-line.Clean >= giveUp {
+			line.Note = "(given up)"
+			return
+		}
+		m.restore()
+	}
+}
+
+func (m *machine) killHelper(v verb, n int) (calls int, last string, err error) {
+	v.setup(m)
+	var before state
+	if v.after != nil {
+		before = m.inspect()
+	}
+	keeper := false
+	end, out, err := m.traced(v.args(m), trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
+		calls++
+		if calls == n {
+			last, keeper = fmt.Sprintf("%s, %s", c.Role, describe(c)), c.Role == trace.Helper
+			return trace.Verdict{Signal: unix.SIGKILL}
+		}
+		return trace.Verdict{Detach: letGo(c)}
+	}})
+	if err != nil {
+		return calls, last, err
+	}
+	var errs []error
+	switch {
+	case calls < n && end.code != 0:
+		errs = append(errs, fmt.Errorf("by itself: %v: %s", end, out))
+	case calls < n:
+	case end.code == 0 && keeper: // its work was done, or it was the keeper's: the end will be unknown
+	case end.code != 125 || !strings.Contains(out, "SIGKILL"):
+		errs = append(errs, fmt.Errorf("want exit 125 and SIGKILL named, have %v: %s", end, out))
+	}
+	if v.after != nil {
+		errs = append(errs, v.after(m, before))
+	}
+	if v.after != nil || end.code == 0 {
+		if text, code, _ := m.do("rm", "-f", name); code != 0 {
+			errs = append(errs, fmt.Errorf("rm -f: exit %d: %s", code, text))
+		}
+	}
+	errs = append(errs, m.cleaned())
+	return calls, last, errors.Join(errs...)
+}

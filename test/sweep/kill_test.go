@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
+)
+
+// payload ends when it is told to, as pid 1 of its namespace too.
+var payload = []string{"/bin/sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"}
+
+// A verb is one to be interrupted. Every round begins with its container made anew.
+type verb struct {
+	name  string
+	setup func(*machine)
+	args  func(*machine) []string
+	// after is what must hold when it was interrupted, before the container is removed.
+	after func(*machine, state) error
+	quick int // rounds of the quick form
+}
+
+func running(m *machine) { m.must(append([]string{"run", "-d", m.file}, payload...)...) }
+
+func nothing(*machine) {}
+
+func args(a ...string) func(*machine) []string { return func(*machine) []string { return a } }
+
+// untouched: the container's own process is as it was.
+func untouched(m *machine, before state) error {
+	if now := m.inspect(); now.Pid != before.Pid || now.Status != "running" {
+		return fmt.Errorf("the container is %+v, was %+v", now, before)
+	}
+	return nil
+}
+
+var verbs = []verb{
+	{"run", nothing, func(m *machine) []string { return []string{"run", m.file} }, nil, 20},
+	{"run -d", nothing, func(m *machine) []string { return append([]string{"run", "-d", m.file}, payload...) }, nil, 20},
+	{"exec", running, args("exec", name, "/bin/true"), untouched, 12},
+	{"stop", running, args("stop", name), nil, 8},
+	{"update", running, args("update", "--tasks", "77", name), func(m *machine, before state) error {
+		if out, code, _ := m.do("update", "--tasks", "78", name); code != 0 {
+			return fmt.Errorf("update again: exit %d: %s", code, out)
+		}
+		return untouched(m, before)
+	}, 8},
+	{"pause", running, args("pause", name), nil, 8},
+	{"resume", func(m *machine) { running(m); m.must("pause", name) }, args("resume", name), nil, 6},
+	{"kill", running, args("kill", name), nil, 6},
+	{"rm", func(m *machine) { m.must("run", m.file) }, args("rm", name), nil, 8},
+	{"rm -f", running, args("rm", "-f", name), nil, 8},
+}
+
+// TestKill: the manager is killed at its first, second, third ... system call.
+func TestKill(t *testing.T) {
+	for _, v := range verbs {
+		t.Run(v.name, func(t *testing.T) {
+			if o, ok := inside(t); ok {
+				newMachine(t, o).sweep(v)
+			}
+		})
+	}
+}
+
+// giveUp is how many dirty rounds say enough.
+const giveUp = 5
+
+// sweep interrupts a verb until it ends by itself.
+func (m *machine) sweep(v verb) {
+	line := tally{Sweep: "kill " + v.name}
+	defer func() { line.Known = m.swept; tell(m.t, line) }()
+	stride, n := m.stride(v)
+	for ; ; n += stride {
+		r, err := m.round(v, n)
+		if r.calls < n && err == nil {
+			line.Calls = max(r.calls, line.Stopped)
+			break
+		}
+		line.Stopped++
+		line.Gone = max(line.Gone, float64(r.gone.Microseconds())/1000)
+		line.Removed = max(line.Removed, float64(r.removed.Microseconds())/1000)
+		if err == nil {
+			line.Clean++
+			continue
+		}
+		m.t.Errorf("killed at call %d, %s: %v", n, r.last, err)
+		if line.Stopped-line.Clean >= giveUp {
+			line.Note = "(given up)"
+			break
+		}
+		m.restore()
+	}
+}
+
+// stride says which calls are taken: all, or some from a random one on.
+func (m *machine) stride(v verb) (stride, first int) {
+	if m.order.Soak {
+		return 1, 1
+	}
+	r, err := m.round(v, 1<<30)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	stride = max(1, r.calls/v.quick)
+	return stride, 1 + rand.New(rand.NewPCG(m.order.Seed, 0)).IntN(stride)
+}
+
+type round struct {
+	calls         int
+	last          string
+	gone, removed time.Duration
+}
+
+// round kills the manager at its n-th call, and looks.
+func (m *machine) round(v verb, n int) (r round, err error) {
+	v.setup(m)
+	m.known = nil
+	if m.known, err = m.helpers(); err != nil {
+		return r, err
+	}
+	var before state
+	if v.after != nil {
+		before = m.inspect()
+	}
+	end, out, err := m.traced(v.args(m), trace.Options{Manager: true, OnCall: func(c trace.Call) trace.Verdict {
+		r.calls++
+		if r.calls != n {
+			return trace.Verdict{}
+		}
+		r.last = describe(c)
+		return trace.Verdict{Signal: unix.SIGKILL}
+	}})
+	if err != nil {
+		return r, err
+	}
+	if r.calls < n && end.code != 0 {
+		return r, fmt.Errorf("by itself: %v: %s", end, out)
+	}
+	var errs []error
+	r.gone, err = m.helpersGone()
+	errs = append(errs, err)
+	if v.after != nil {
+		errs = append(errs, v.after(m, before))
+	}
+	text, code, took := m.do("rm", "-f", name)
+	if r.removed = took; code != 0 {
+		errs = append(errs, fmt.Errorf("rm -f: exit %d: %s", code, text))
+	}
+	errs = append(errs, m.cleaned())
+	if again := v.args(m); again[0] == "run" { // the others' set-up shows it
+		if text, code, _ := m.do("run", "--rm", m.file); code != 0 {
+			errs = append(errs, fmt.Errorf("the same name again: exit %d: %s", code, text))
+		}
+	}
+	return r, errors.Join(errs...)
+}
+
+// restore takes what is there for given, so that one failure is reported once.
+func (m *machine) restore() {
+	_, _, _ = m.do("rm", "-f", name) // it has been complained about
+	m.look()
+}
+
+// describe describes a call for people.
+func describe(c trace.Call) string {
+	s := fmt.Sprintf("system call %d", c.NR)
+	for _, a := range c.Args[:4] {
+		if path := trace.ReadString(c.PID, a); len(path) > 1 && strings.HasPrefix(path, "/") {
+			s += " " + path
+		}
+	}
+	return s
+}

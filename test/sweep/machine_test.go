@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
+)
+
+// name is the container of all sweeps: what one run leaves is in the way of the next.
+const name = "swept"
+
+const (
+	patience = 8 * time.Second // for one command
+	lastGasp = time.Second     // for a helper whose manager was killed
+)
+
+// A machine is a place to run the command in, and what it looked like before.
+type machine struct {
+	t     *testing.T
+	order order
+	bin   string
+	dir   string // of records
+	root  string
+	file  string // configuration
+	out   *os.File
+	watch canary.Watch
+	clean canary.Snapshot
+	known map[int]bool // helpers that were there before
+	swept int          // void things that were removed
+}
+
+// config has something of everything that makes steps.
+const config = `version = 1
+[rootfs]
+path = "%s"
+[process]
+args = ["/bin/true"]
+[network]
+hostname = "swept"
+[[mount]]
+source = "%s"
+target = "/data"
+idmap = true
+[[mount]]
+type = "tmpfs"
+target = "/cache"
+[log]
+driver = "none"
+[systemd]
+strict = false
+`
+
+func newMachine(t *testing.T, o order) *machine {
+	t.Helper()
+	dir := t.TempDir()
+	m := &machine{t: t, order: o, bin: filepath.Join(sdtest.ShareInside, "sdcontainer"),
+		dir: "/run/sdcontainer", root: filepath.Join(dir, "root"), file: filepath.Join(dir, name+".toml")}
+	if _, err := os.Stat(m.bin); err != nil {
+		if m.bin, err = exec.LookPath("sdcontainer"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := filepath.Join(dir, "data")
+	for _, d := range []string{"root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/tmp", "root/run", "root/data", "root/cache", "data"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatalf("%v (install busybox-static)", err)
+	}
+	b, err := os.ReadFile(busybox)
+	errs := []error{err, os.WriteFile(filepath.Join(m.root, "bin/busybox"), b, 0o755),
+		os.WriteFile(filepath.Join(data, "file"), []byte("untouched"), 0o640),
+		os.WriteFile(m.file, fmt.Appendf(nil, config, m.root, data), 0o644), os.Chmod(m.root, 0o755)}
+	for _, applet := range []string{"sh", "true", "sleep"} {
+		errs = append(errs, os.Symlink("busybox", filepath.Join(m.root, "bin", applet)))
+	}
+	m.out, err = os.Create(filepath.Join(dir, "out"))
+	if err := errors.Join(append(errs, err)...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.out.Close() })
+	m.watch = canary.Watch{Files: []string{m.root, data, m.file}, Dirs: []string{m.dir}, Quick: true}
+	// Whatever is made once and stays is made now.
+	m.must("run", "-d", m.file, "/bin/sleep", "1000")
+	m.must("exec", name, "/bin/true")
+	m.must("rm", "-f", name)
+	m.look()
+	return m
+}
+
+// look takes down what is there before a sweep.
+func (m *machine) look() {
+	m.t.Helper()
+	var err error
+	for before := ""; ; { // until it is at rest, and the last keeper's scope has gone
+		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {
+			m.t.Fatal(err)
+		}
+		now := fmt.Sprint(m.clean)
+		if now == before && !strings.Contains(now, "sdcontainer-keepers.scope") {
+			return
+		}
+		before = now
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (m *machine) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(m.bin, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root", "LANG=C.UTF-8"}
+	return cmd
+}
+
+// do runs the command with a deadline and tells how long it took.
+func (m *machine) do(args ...string) (out string, code int, took time.Duration) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := m.command(args...)
+	bound := exec.CommandContext(ctx, cmd.Path, args...)
+	bound.Env, bound.WaitDelay = cmd.Env, time.Second
+	var b bytes.Buffer
+	bound.Stdout, bound.Stderr = &b, &b
+	begin := time.Now()
+	err := bound.Run()
+	if ctx.Err() != nil {
+		return b.String() + "not done in time", -1, time.Since(begin)
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return b.String() + err.Error(), -1, time.Since(begin)
+	}
+	return b.String(), bound.ProcessState.ExitCode(), time.Since(begin)
+}
+
+func (m *machine) must(args ...string) {
+	m.t.Helper()
+	if out, code, _ := m.do(args...); code != 0 {
+		m.t.Fatalf("sdcontainer %s: exit %d: %s", strings.Join(args, " "), code, out)
+	}
+}
+
+// traced runs the command under o and returns what it printed.
+func (m *machine) traced(args []string, o trace.Options) (ended, string, error) {
+	if err := m.out.Truncate(0); err != nil {
+		return ended{}, "", err
+	}
+	out, err := os.OpenFile(m.out.Name(), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return ended{}, "", err
+	}
+	defer out.Close()
+	cmd := m.command(args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	o.Deadline = patience
+	ws, err := trace.Run(cmd, o)
+	b, readErr := os.ReadFile(m.out.Name())
+	return ended{ws.ExitStatus(), int(ws.Signal()), ws.Signaled()}, string(b), errors.Join(err, readErr)
+}
+
+// ended is how the command did.
+type ended struct {
+	code, signal int
+	signaled     bool
+}
+
+func (e ended) String() string {
+	if e.signaled {
+		return fmt.Sprintf("killed by signal %d", e.signal)
+	}
+	return fmt.Sprintf("exit %d", e.code)
+}
+
+// helpers are the interpreters there are, but for those that were known.
+func (m *machine) helpers() (map[int]bool, error) {
+	list, err := canary.Processes()
+	found := map[int]bool{}
+	for _, p := range list {
+		if strings.HasPrefix(p.Exe, trace.HelperExe) && !m.known[p.PID] && p.State != "Z" {
+			found[p.PID] = true
+		}
+	}
+	return found, err
+}
+
+type state struct {
+	Status    string `json:"status"`
+	Pid       int    `json:"pid"`
+	KeeperPid int    `json:"keeperPid"`
+}
+
+func (m *machine) inspect() state {
+	out, code, _ := m.do("inspect", name)
+	var list []state
+	if code != 0 || json.Unmarshal([]byte(out), &list) != nil || len(list) != 1 {
+		return state{}
+	}
+	return list[0]
+}
+
+// helpersGone waits for helpers to end, and tells how long the last one took. The keeper of a
+// container that runs, and is known to, may stay.
+func (m *machine) helpersGone() (time.Duration, error) {
+	begin := time.Now()
+	for {
+		found, err := m.helpers()
+		if err != nil || len(found) == 0 {
+			return time.Since(begin), err
+		}
+		if time.Since(begin) > lastGasp/10 && len(found) == 1 {
+			if st := m.inspect(); st.Status == "running" && found[st.KeeperPid] {
+				return 0, nil
+			}
+		}
+		if time.Since(begin) > lastGasp {
+			return time.Since(begin), fmt.Errorf("helpers %v live on", found)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// cleaned waits for the machine to be as it was.
+func (m *machine) cleaned() error {
+	m.sweepVoid()
+	diff, err := canary.Settle(m.t.Context(), m.clean, m.watch, 3*time.Second)
+	if err == nil && diff != "" {
+		err = fmt.Errorf("left behind:\n%s", diff)
+	}
+	return err
+}
+
+// sweepVoid removes, and counts, what names no container and no resource: a record that never got its name
+// or has lost it, and a claim on user ids whose container is not there. No verb on the name finds
+// them; they cost a few hundred bytes of memory each.
+func (m *machine) sweepVoid() {
+	for _, pattern := range []string{".new-*", ".gone-*", ".userns/*"} {
+		list, err := filepath.Glob(filepath.Join(m.dir, pattern))
+		if err != nil {
+			m.t.Error(err)
+		}
+		for _, path := range list {
+			if owner, err := os.Readlink(path); err == nil && owner != name {
+				continue // not of ours
+			}
+			m.swept++
+			if err := os.RemoveAll(path); err != nil {
+				m.t.Error(err)
+			}
+		}
+	}
+}

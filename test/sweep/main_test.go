@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sweep interrupts the command at every system call it makes and looks at what is left behind.
+// Its tests run in a booted systemd, at native speed. `make test` takes some of the calls, from a random
+// one on; `make soak` takes all.
+package sweep
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// soakEnv asks for the full form, seedEnv for the calls of an earlier quick one; binaryEnv is
+// a command to test instead of the one built here.
+const (
+	soakEnv   = "SDCONTAINER_SOAK"
+	seedEnv   = "SDCONTAINER_SEED"
+	binaryEnv = "SDCONTAINER_BINARY"
+)
+
+// order is what the tests inside are told.
+type order struct {
+	Soak bool
+	Seed uint64
+}
+
+// A tally is one line of the report.
+type tally struct {
+	Sweep   string  `json:"sweep"`
+	Calls   int     `json:"calls"`   // system calls there were
+	Stopped int     `json:"stopped"` // of which so many were interrupted, one run each
+	Clean   int     `json:"clean"`   // and so many left nothing
+	Known   int     `json:"void"`    // records without a name, claims without a container
+	Gone    float64 `json:"goneMs"`  // the longest a helper lived on
+	Removed float64 `json:"removeMs"`
+	Note    string  `json:"note,omitempty"`
+}
+
+func TestMain(m *testing.M) {
+	code := sdtest.Main(m)
+	if !sdtest.InSystemd() {
+		if err := summary(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+// all are the lines of this run.
+var all = map[string]tally{}
+
+// inside is sdtest.Inside with the command and an order in the system's share.
+func inside(t *testing.T) (order, bool) {
+	t.Helper()
+	if sdtest.InSystemd() {
+		sdtest.Inside(t)
+		var o order
+		b, err := os.ReadFile(filepath.Join(sdtest.ShareInside, "order.json"))
+		if err == nil {
+			err = json.Unmarshal(b, &o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o, true
+	}
+	share := sdtest.BootSystemd(t).Share
+	if err := prepare(t, share); err != nil {
+		t.Fatal(err)
+	}
+	defer collect(t, share)
+	sdtest.Inside(t)
+	return order{}, false
+}
+
+// prepare builds the command as it is shipped, and writes the order.
+func prepare(t *testing.T, share string) error {
+	bin := filepath.Join(share, "sdcontainer")
+	if other := os.Getenv(binaryEnv); other != "" {
+		b, err := os.ReadFile(other)
+		if err == nil {
+			err = os.WriteFile(bin, b, 0o755)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(bin); errors.Is(err, fs.ErrNotExist) {
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "../../cmd/sdcontainer")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	o := order{Soak: os.Getenv(soakEnv) != "", Seed: rand.Uint64()}
+	if text := os.Getenv(seedEnv); text != "" {
+		var err error
+		if o.Seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return err
+		}
+	}
+	t.Logf("seed: %s=%d", seedEnv, o.Seed)
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(share, "order.json"), b, 0o644)
+}
+
+// collect takes the lines that the tests inside left in the share.
+func collect(t *testing.T, share string) {
+	files, err := filepath.Glob(filepath.Join(share, "tally-*.json"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		var line tally
+		if err == nil {
+			err = json.Unmarshal(b, &line)
+		}
+		if err = errors.Join(err, os.Remove(f)); err != nil {
+			t.Error(err)
+		}
+		all[line.Sweep] = line
+	}
+}
+
+// tell leaves a line for collect.
+func tell(t *testing.T, line tally) {
+	t.Helper()
+	b, err := json.Marshal(line)
+	if err == nil {
+		name := "tally-" + strings.ReplaceAll(line.Sweep, " ", "-") + ".json"
+		err = os.WriteFile(filepath.Join(sdtest.ShareInside, name), b, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// summary prints the lines, and writes them to bin/sweep.json, where a full run leaves bin/soak.json.
+func summary() error {
+	if len(all) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "calls\tstopped\tclean\tvoid\thelper gone\trm -f\t sweep\n")
+	lines := make([]tally, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		l := all[name]
+		lines = append(lines, l)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.0f ms\t%.0f ms\t %s %s\n", l.Calls, l.Stopped, l.Clean, l.Known, l.Gone, l.Removed, l.Sweep, l.Note)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(lines, "", "  ")
+	if err != nil {
+		return err
+	}
+	root, err := sdtest.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	name := "sweep.json"
+	if os.Getenv(soakEnv) != "" {
+		name = "soak.json"
+	}
+	if err := os.MkdirAll(filepath.Join(root, "bin"), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, "bin", name), append(b, '\n'), 0o644)
+}

@@ -11,9 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // EventKind says what an [Event] reports.
@@ -179,7 +180,7 @@ func (c *Conn) write(o order, fds []int) error {
 // Next waits for the next event. A step that failed is a [*StepError]; a process
 // that died, or a context that ended, is another error.
 func (c *Conn) Next(ctx context.Context) (Event, error) {
-	r, file, err := c.read(ctx)
+	r, file, err := c.hear(ctx)
 	if err != nil {
 		return Event{}, err
 	}
@@ -234,12 +235,7 @@ func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.f.SetReadDeadline(time.Unix(1, 0)) })
-	defer func() {
-		if !stop() {
-			_ = c.f.SetReadDeadline(time.Time{}) // the next wait has its own context
-		}
-	}()
+	defer kernel.Interrupt(ctx, c.f)()
 	var b [reportSize + 1]byte
 	oob := make([]byte, unix.CmsgSpace(4*2))
 	var n, oobn, flags int

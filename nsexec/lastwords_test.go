@@ -3,10 +3,15 @@
 package nsexec
 
 import (
+	"context"
 	"errors"
+	"os/exec"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // TestLastWords: what a process said before it ended without reading more is heard.
@@ -36,5 +41,41 @@ func TestLastWords(t *testing.T) {
 		if !errors.Is(err, unix.EMFILE) {
 			t.Errorf("early %v: %v", early, err)
 		}
+	}
+}
+
+// TestKilledForking: K is gone, and its child, of which nobody has heard, holds the socket.
+func TestKilledForking(t *testing.T) {
+	near, far, err := socketpair("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	defer unix.Close(far)
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }() // it was only there to end
+	h := &Helper{Pid: cmd.Process.Pid}
+	if h.pidfd, err = kernel.Pidfd(h.Pid); err != nil {
+		t.Fatal(err)
+	}
+	defer h.pidfd.Close()
+	h.Conn = &Conn{f: near, sent: &sentPrograms{}, who: "helper", h: h, pid: h.Pid}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := h.Next(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("next: %v, %v", err, ctx.Err())
+	}
+	// Neither file is spoilt for those who wait next.
+	if err := kernel.WaitReadable(ctx, h.pidfd); err != nil {
+		t.Error(err)
+	}
+	if _, err := unix.Write(far, put(nil, report{Kind: Synced, Value: 7})); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := h.Next(ctx); err != nil || e.ID != 7 {
+		t.Errorf("%+v, %v", e, err)
 	}
 }

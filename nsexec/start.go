@@ -165,6 +165,38 @@ func closeFile(f *os.File) error {
 	return f.Close()
 }
 
+// hear takes one report. While K forks it is K that must speak, and K may be killed: its child
+// has the same socket, so that the connection would not end.
+func (c *Conn) hear(ctx context.Context) (*report, *os.File, error) {
+	if c.h == nil || c != c.h.Conn || c.pid != c.h.Pid {
+		return c.read(ctx)
+	}
+	alive, gone := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if kernel.WaitReadable(alive, c.h.pidfd) == nil {
+			gone()
+		}
+	}()
+	r, file, err := c.read(alive)
+	gone()
+	<-watched
+	if err == nil || ctx.Err() != nil || !errors.Is(err, context.Canceled) {
+		return r, file, err
+	}
+	// What it said is there by now.
+	last, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	if r, file, err = c.read(last); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = nil // the end, like that of the connection
+	}
+	return r, file, err
+}
+
+// lastWords is how long a report that has been sent may take to be read.
+const lastWords = 100 * time.Millisecond
+
 // Keeper is the connection to K after it has forked; nil without [StartOptions].Keeper.
 func (h *Helper) Keeper() *Conn { return h.keeper }
 

@@ -148,8 +148,7 @@ func wait(ctx context.Context, f *os.File, events int16) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer Interrupt(ctx, f)()
 	err = rc.Read(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: events}} // POLLHUP always counts
 		n, _ := unix.Poll(p, 0)
@@ -159,6 +158,22 @@ func wait(ctx context.Context, f *os.File, events int16) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// Interrupt makes reads of f end when ctx does, until undo: then f is as before, for the
+// next wait with a context of its own.
+func Interrupt(ctx context.Context, f *os.File) (undo func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = f.SetReadDeadline(time.Unix(1, 0)) // of a closed file reads end anyway
+		close(done)
+	})
+	return func() {
+		if !stop() {
+			<-done // it may be under way
+			_ = f.SetReadDeadline(time.Time{})
+		}
+	}
 }
 
 // Signal sends sig to the process behind a pidfd.

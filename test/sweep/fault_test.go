@@ -50,43 +50,50 @@ func TestStepFaults(t *testing.T) {
 	f := faulty{machine: m, steps: m.explained(), met: map[string]bool{}}
 	line := tally{Sweep: "errno at each step"}
 	defer func() { tell(t, line) }()
-	clean := f.run(1<<30, odd)
-	if clean.end.code != 0 {
-		t.Fatalf("without a fault: %v: %s", clean.end, clean.out)
-	}
-	line.Calls = clean.calls
 	random := rand.New(rand.NewPCG(o.Seed, 2))
-	stride := 1
-	if !o.Soak {
-		stride = max(1, clean.calls/16)
-	}
-	for n := 1 + random.IntN(stride); n <= clean.calls; n += stride {
-		errnos := faults
+	for _, f.role = range []trace.Role{trace.Helper, trace.Init} {
+		clean := f.run(1<<30, odd)
+		if clean.end.code != 0 {
+			t.Fatalf("without a fault: %v: %s", clean.end, clean.out)
+		}
+		line.Calls += clean.calls
+		stride := 1
 		if !o.Soak {
-			errnos = faults[random.IntN(len(faults)):][:1]
+			stride = max(1, clean.calls/8)
 		}
-		whose, err := f.whose(n)
-		if err == nil {
-			for _, e := range errnos {
-				line.Stopped++
-				if err = f.check(n, e, whose); err != nil {
-					break
-				}
-				line.Clean++
+		for n := 1 + random.IntN(stride); n <= clean.calls; n += stride {
+			errnos := faults
+			if !o.Soak {
+				errnos = faults[random.IntN(len(faults)):][:1]
 			}
-		}
-		if err != nil {
-			t.Errorf("call %d: %v", n, err)
+			tried, err := f.try(n, errnos)
+			line.Stopped += tried
+			if err == nil {
+				line.Clean += tried
+				continue
+			}
+			line.Clean += max(0, tried-1)
+			t.Errorf("call %d of the %s: %v", n, f.role, err)
 			m.restore()
-		}
-		if line.Stopped-line.Clean >= giveUp {
-			line.Note = "(given up)"
-			return
+			if line.Stopped-line.Clean >= giveUp {
+				line.Note = "(given up)"
+				return
+			}
 		}
 	}
 	if o.Soak {
 		f.complete()
 	}
+}
+
+// try lets the n-th call fail with each errno.
+func (f faulty) try(n int, errnos []unix.Errno) (tried int, err error) {
+	whose, err := f.whose(n)
+	for i := 0; i < len(errnos) && err == nil; i++ {
+		tried++
+		err = f.check(n, errnos[i], whose)
+	}
+	return max(tried, 1), err
 }
 
 // explained are the programs' steps, by name of program.
@@ -103,6 +110,7 @@ func (m *machine) explained() map[uint32][]step {
 
 type faulty struct {
 	*machine
+	role  trace.Role // whose calls fail
 	steps map[uint32][]step
 	met   map[string]bool // steps that failed
 }
@@ -122,9 +130,11 @@ type outcome struct {
 func (f faulty) run(n int, errno unix.Errno) (o outcome) {
 	pid := 0
 	o.end, o.out, o.err = f.traced([]string{"run", "--rm", f.file}, trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
-		o.calls++
+		if c.Role == f.role {
+			o.calls++
+		}
 		switch r, ok := reportOf(c); {
-		case o.calls == n:
+		case c.Role == f.role && o.calls == n && pid == 0:
 			o.nr, pid = c.NR, c.PID
 			return trace.Verdict{Errno: errno}
 		case ok && r.kind == failed && o.report == nil:

@@ -72,47 +72,51 @@ func TestKillHelper(t *testing.T) {
 func (m *machine) sweepHelper(v verb) {
 	line := tally{Sweep: "kill helper of " + v.name}
 	defer func() { line.Known = m.swept; tell(m.t, line) }()
-	stride, n := 1, 1
-	if !m.order.Soak {
-		calls, _, err := m.killHelper(v, 1<<30)
-		if err != nil {
-			m.t.Fatal(err)
+	for _, role := range []trace.Role{trace.Helper, trace.Init} {
+		stride, n := 1, 1
+		if !m.order.Soak {
+			calls, _, err := m.killHelper(v, role, 1<<30)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			stride = max(1, 2*calls/v.quick)
+			n = 1 + rand.New(rand.NewPCG(m.order.Seed, 1)).IntN(stride)
 		}
-		stride = max(1, calls/v.quick)
-		n = 1 + rand.New(rand.NewPCG(m.order.Seed, 1)).IntN(stride)
-	}
-	for ; ; n += stride {
-		calls, last, err := m.killHelper(v, n)
-		if calls < n && err == nil {
-			line.Calls = calls
-			return
+		for ; ; n += stride {
+			calls, last, err := m.killHelper(v, role, n)
+			if calls < n && err == nil {
+				line.Calls += calls
+				break
+			}
+			line.Stopped++
+			if err == nil {
+				line.Clean++
+				continue
+			}
+			m.t.Errorf("killed at call %d of the %s, %s: %v", n, role, last, err)
+			if line.Stopped-line.Clean >= giveUp {
+				line.Note = "(given up)"
+				return
+			}
+			m.restore()
 		}
-		line.Stopped++
-		if err == nil {
-			line.Clean++
-			continue
-		}
-		m.t.Errorf("killed at call %d, %s: %v", n, last, err)
-		if line.Stopped-line.Clean >= giveUp {
-			line.Note = "(given up)"
-			return
-		}
-		m.restore()
 	}
 }
 
-func (m *machine) killHelper(v verb, n int) (calls int, last string, err error) {
+// killHelper kills at the n-th call of one of the two, which run at the same time.
+func (m *machine) killHelper(v verb, role trace.Role, n int) (calls int, last string, err error) {
 	v.setup(m)
 	var before state
 	if v.after != nil {
 		before = m.inspect()
 	}
-	keeper := false
 	end, out, err := m.traced(v.args(m), trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
-		calls++
-		if calls == n {
-			last, keeper = fmt.Sprintf("%s, %s", c.Role, describe(c)), c.Role == trace.Helper
-			return trace.Verdict{Signal: unix.SIGKILL}
+		if c.Role == role {
+			calls++
+			if calls == n {
+				last = describe(c)
+				return trace.Verdict{Signal: unix.SIGKILL}
+			}
 		}
 		return trace.Verdict{Detach: letGo(c)}
 	}})
@@ -124,7 +128,7 @@ func (m *machine) killHelper(v verb, n int) (calls int, last string, err error) 
 	case calls < n && end.code != 0:
 		errs = append(errs, fmt.Errorf("by itself: %v: %s", end, out))
 	case calls < n:
-	case end.code == 0 && keeper: // its work was done, or it was the keeper's: the end will be unknown
+	case end.code == 0 && role == trace.Helper: // its work was done, or it was the keeper's: the end will be unknown
 	case end.code != 125 || !strings.Contains(out, "SIGKILL"):
 		errs = append(errs, fmt.Errorf("want exit 125 and SIGKILL named, have %v: %s", end, out))
 	}

@@ -108,6 +108,7 @@ func newMachine(t *testing.T, o order) *machine {
 // look takes down what is there before a sweep.
 func (m *machine) look() {
 	m.t.Helper()
+	m.sweepVoid()
 	var err error
 	for before := ""; ; { // until it is at rest, and the last keeper's scope has gone
 		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {

@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -83,6 +84,7 @@ func TestRealTable(t *testing.T) {
 		return
 	}
 	c := dialTest(t)
+	t.Cleanup(func() { _ = c.Stop(context.Background(), "sample.slice") }) // it is there if the table has Slice
 	version, err := c.Version(t.Context())
 	if err != nil {
 		t.Fatal(err)

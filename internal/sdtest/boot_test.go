@@ -116,3 +116,25 @@ func TestBootRootfs(t *testing.T) {
 		})
 	}
 }
+
+// TestLeftBehind: a package whose tests leave something fails, though they pass.
+func TestLeftBehind(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	if os.Getenv("SDTEST_LEAVE") != "" {
+		if out, err := exec.Command("systemd-run", "-r", "--unit=sdtest-left", "true").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestLeftBehind$")
+	cmd.Env = append(os.Environ(), "SDTEST_LEAVE=1", "SDTEST_WATCHED=")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "+ unit sdtest-left.service: loaded active exited") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := exec.Command("systemctl", "stop", "sdtest-left").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -17,6 +17,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
 )
 
 // Command prepares a command inside the system, as root with a plain environment.
@@ -81,11 +84,12 @@ func BootRootfs(t testing.TB, rootfs string) *System {
 	return s
 }
 
-// Main runs a package's tests and then ends its systems. Use it as
+// Main runs a package's tests and then ends its systems. Where PID 1 is a systemd that may be disturbed, the
+// machine must afterwards be as it was: see [canary]. Use it as
 //
 //	func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
 func Main(m *testing.M) int {
-	code := m.Run()
+	code := watched(m.Run)
 	shared.Lock()
 	defer shared.Unlock()
 	for rootfs, s := range shared.systems {
@@ -97,6 +101,33 @@ func Main(m *testing.M) int {
 	}
 	return code
 }
+
+// settling is how long systemd may take to forget what the tests had.
+const settling = 10 * time.Second
+
+// watched runs tests and fails them for what they left behind.
+func watched(run func() int) int {
+	if !InSystemd() || os.Getenv(nestedEnv) != "" {
+		return run()
+	}
+	os.Setenv(nestedEnv, "1") // what the tests start of themselves is part of them
+	w := canary.Watch{Dirs: []string{"/run/sdcontainer"}}
+	before, err := canary.Take(context.Background(), w)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "canary:", err)
+		return 1
+	}
+	code := run()
+	left, err := canary.Settle(context.Background(), before, w, settling)
+	if left != "" || err != nil {
+		fmt.Fprintf(os.Stderr, "--- FAIL: left behind (%v)\n%s", err, left)
+		return max(code, 1)
+	}
+	return code
+}
+
+// nestedEnv is set for the processes of a test that is watched already.
+const nestedEnv = "SDTEST_WATCHED"
 
 // Inside tells a test whether it runs where PID 1 is a systemd that may be disturbed.
 // Where it does not, the test, or benchmark, is run once more in the package's system;

@@ -56,7 +56,7 @@ func TestSees(t *testing.T) {
 		}},
 		{"~ number of descriptors: ", func() (err error) { null, err = os.Open(os.DevNull); return err }, func() error { return null.Close() }},
 		{"~ file " + file + ": ", func() error { return os.Chmod(file, 0o640) }, func() error { return os.Chmod(file, 0o600) }},
-		{"+ name /run/canary", command("mkdir", "/run/canary"), command("rmdir", "/run/canary")},
+		{"+ name /run/canary/a", command("mkdir", "-p", "/run/canary/a"), command("rm", "-r", "/run/canary")},
 	} {
 		if err := tt.make(); err != nil {
 			t.Fatal(tt.want, err)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -174,12 +175,17 @@ func files(_ context.Context, w Watch, s Snapshot) error {
 	}
 	for _, root := range w.Dirs {
 		errs = append(errs, walk(root, func(path string, st *unix.Stat_t) error {
-			s.put("name", path, fmt.Sprintf("%06o %d:%d", st.Mode, st.Uid, st.Gid))
+			if path != root && !slices.Contains(lasting, filepath.Base(path)) {
+				s.put("name", path, fmt.Sprintf("%06o %d:%d", st.Mode, st.Uid, st.Gid))
+			}
 			return nil
 		}))
 	}
 	return errors.Join(errs...)
 }
+
+// lasting are the names in a directory of records that are made once, and stay; so is the directory.
+var lasting = []string{".userns", ".userns.lock"}
 
 // walk visits a tree without following links. What goes meanwhile, or is not there, is no error.
 func walk(root string, visit func(string, *unix.Stat_t) error) error {

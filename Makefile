@@ -107,6 +107,11 @@ vm: stage $(SDVM) vm-deps ## a shell in a guest with the current build; VM=12 or
 demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to use this machine
 	@test/demo/run.sh $(SDVM) $(STAGE)
 
+# One run for each call: about half an hour on an idle machine.
+soak: bin/sdcontainer ## the command interrupted at every system call; RUN=TestKill/stop to choose
+	@test/deps.sh busybox-static dbus systemd iproute2
+	SDCONTAINER_SOAK=1 SDCONTAINER_MUST=root,systemd $(GO) test -count=1 -timeout=4h -v -run '$(RUN)' ./test/sweep
+
 bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, bwrap
 	@$(SDVM) build 13
 	@$(GO) run ./test/bench $(BENCH)
@@ -129,4 +134,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench fuzz coverage release-check clean FORCE
+.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench soak fuzz coverage release-check clean FORCE

@@ -69,6 +69,7 @@ func TestUnitExists(t *testing.T) {
 			m.On("StartTransientUnit", firstThen(failing(unitExists), done))
 			m.On("GetUnit", c.getUnit)
 			m.On("ResetFailedUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { ok(p, msg); removed(p) })
+			m.On("StopUnit", done)
 			m.Set(unit+" ActiveState", c.state)
 			m.Set(unit+" Transient", !c.file)
 			m.Set(unit+" ControlGroup", c.cgroup)

@@ -97,6 +97,7 @@ func newMachine(t *testing.T, o order) *machine {
 	}
 	t.Cleanup(func() { m.out.Close() })
 	m.watch = canary.Watch{Files: []string{m.root, data, m.file}, Dirs: []string{m.dir}, Quick: true}
+	t.Cleanup(func() { _, _, _ = m.do("rm", "-f", name) }) // of a test that failed half way
 	// Whatever is made once and stays is made now.
 	m.must("run", "-d", m.file, "/bin/sleep", "1000")
 	m.must("exec", name, "/bin/true")

@@ -31,7 +31,7 @@ Environment=GOMAXPROCS=1
 ExecStart=/bin/sh -c 'if test -e %[1]s/hold; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s run --unit %[1]s/%[3]s.toml'
 ExecStopPost=-%[2]s cleanup %[3]s
 KillMode=mixed
-TimeoutStopSec=10s
+TimeoutStopSec=1s
 `
 
 const serviceName = name + ".service"
@@ -95,7 +95,7 @@ func (m *machine) newService() *service {
 		os.WriteFile(unit, fmt.Appendf(nil, serviceUnit, s.dir, m.bin, name), 0o644),
 		unix.Mkfifo(filepath.Join(s.dir, "pid"), 0o600), unix.Mkfifo(filepath.Join(s.dir, "go"), 0o600))
 	m.t.Cleanup(func() {
-		if err := errors.Join(os.Remove(unit), s.systemctl("daemon-reload")); err != nil {
+		if err := errors.Join(s.systemctl("stop", serviceName), os.Remove(unit), s.systemctl("daemon-reload")); err != nil {
 			m.t.Error(err)
 		}
 	})

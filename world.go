@@ -164,11 +164,11 @@ func (l *launch) attach(ctx context.Context) (err error) {
 	}
 	// Until a keeper stays or the payload runs, all processes die with this one.
 	if l.c.st.Init, err = identify(l.pid); err != nil {
-		return err
+		return l.helper.Died(err)
 	}
 	if l.o.Detach {
 		if l.c.st.Keeper, err = identify(l.helper.Pid); err != nil {
-			return err
+			return l.helper.Keeper().Died(err)
 		}
 	}
 	return l.c.write()

@@ -134,7 +134,7 @@ func (c *Conn) Send(p *Program, files ...*os.File) error {
 	c.running = p
 	o := order{Kind: orderProgram, Program: c.sent.add(p), Value: uint32(os.Getpid()), Count: uint32(len(fds))}
 	if err := c.write(o, fds); err != nil {
-		return c.lost(fmt.Errorf("send program %s: %w", p.name, err))
+		return c.Died(fmt.Errorf("send program %s: %w", p.name, err))
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (c *Conn) Answer(e Event, file *os.File) error {
 		fds, o.Count = []int{int(file.Fd())}, 1
 	}
 	if err := c.write(o, fds); err != nil {
-		return c.lost(fmt.Errorf("answer %s: %w", e.Kind, err))
+		return c.Died(fmt.Errorf("answer %s: %w", e.Kind, err))
 	}
 	if e.Kind == Keeping && c.h != nil {
 		c.h.kept = true

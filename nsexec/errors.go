@@ -144,9 +144,9 @@ func hint(e *StepError) string {
 	return ""
 }
 
-// lost is the error for a process that does not take what it is sent: what it said
-// before it ended, if it did.
-func (c *Conn) lost(err error) error {
+// Died is the error for a process that was found dead, as err says: what it told before it
+// ended, or how it did.
+func (c *Conn) Died(err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	r, file, readErr := c.read(ctx)

@@ -95,7 +95,9 @@ func (m *machine) newService() *service {
 		os.WriteFile(unit, fmt.Appendf(nil, serviceUnit, s.dir, m.bin, name), 0o644),
 		unix.Mkfifo(filepath.Join(s.dir, "pid"), 0o600), unix.Mkfifo(filepath.Join(s.dir, "go"), 0o600))
 	m.t.Cleanup(func() {
-		if err := errors.Join(s.systemctl("stop", serviceName), os.Remove(unit), s.systemctl("daemon-reload")); err != nil {
+		err := s.systemctl("stop", serviceName)
+		_ = s.systemctl("reset-failed", serviceName) // a payload killed before it heard of SIGTERM is a failure
+		if err := errors.Join(err, os.Remove(unit), s.systemctl("daemon-reload")); err != nil {
 			m.t.Error(err)
 		}
 	})

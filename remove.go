@@ -131,8 +131,13 @@ func (c *Container) salvage(ctx context.Context) error {
 		c.st.Cgroup, err = conn.ControlGroup(ctx, c.st.Unit)
 		return ignore(err, scope.ErrNoSuchUnit)
 	})
-	if _, serr := os.Stat("/run/systemd/system"); errors.Is(serr, fs.ErrNotExist) { // sd_booted(3)
-		return nil // without a systemd there is no unit
+	return ifBooted(err)
+}
+
+// ifBooted drops an error where no systemd runs, as sd_booted(3) tells: there are no units then.
+func ifBooted(err error) error {
+	if _, missing := os.Stat("/run/systemd/system"); errors.Is(missing, fs.ErrNotExist) {
+		return nil
 	}
 	return err
 }
@@ -155,7 +160,7 @@ func (c *Container) endUnit(ctx context.Context) error {
 	if unit == "" {
 		// The start did not come so far as to know its cgroup. A unit of that name in which
 		// there is a process is somebody else's: ours is dead.
-		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.EndEmpty(ctx, c.st.Unit) })
+		return ifBooted(c.withBus(ctx, func(conn *scope.Conn) error { return conn.EndEmpty(ctx, c.st.Unit) }))
 	}
 	if _, err := os.Stat(filepath.Join(scope.Mount(), unit)); errors.Is(err, fs.ErrNotExist) {
 		return nil

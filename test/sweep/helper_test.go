@@ -71,7 +71,7 @@ func TestKillHelper(t *testing.T) {
 
 func (m *machine) sweepHelper(v verb) {
 	line := tally{Sweep: "kill helper of " + v.name}
-	defer func() { line.Known = m.swept; tell(m.t, line) }()
+	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
 	for _, role := range []trace.Role{trace.Helper, trace.Init} {
 		stride, n := 1, 1
 		if !m.order.Soak {

@@ -77,7 +77,7 @@ const giveUp = 5
 // sweep interrupts a verb until it ends by itself.
 func (m *machine) sweep(v verb) {
 	line := tally{Sweep: "kill " + v.name}
-	defer func() { line.Known = m.swept; tell(m.t, line) }()
+	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
 	stride, n := m.stride(v)
 	for ; ; n += stride {
 		r, err := m.round(v, n)

@@ -30,17 +30,17 @@ const (
 
 // A machine is a place to run the command in, and what it looked like before.
 type machine struct {
-	t     *testing.T
-	order order
-	bin   string
-	dir   string // of records
-	root  string
-	file  string // configuration
-	out   *os.File
-	watch canary.Watch
-	clean canary.Snapshot
-	known map[int]bool // helpers that were there before
-	swept int          // void things that were removed
+	t            *testing.T
+	order        order
+	bin          string
+	dir          string // of records
+	root         string
+	file         string // configuration
+	out          *os.File
+	watch        canary.Watch
+	clean        canary.Snapshot
+	known        map[int]bool // helpers that were there before
+	emptyKeepers int          // scopes for keepers that were left, and ended
 }
 
 // config has something of everything that makes steps.
@@ -109,7 +109,6 @@ func newMachine(t *testing.T, o order) *machine {
 // look takes down what is there before a sweep.
 func (m *machine) look() {
 	m.t.Helper()
-	m.sweepVoid()
 	var err error
 	for before := ""; ; { // until it is at rest, and the last keeper's scope has gone
 		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {
@@ -240,7 +239,6 @@ func (m *machine) helpersGone() (time.Duration, error) {
 
 // cleaned waits for the machine to be as it was.
 func (m *machine) cleaned() error {
-	m.sweepVoid()
 	diff, err := canary.Settle(m.t.Context(), m.clean, m.watch, 3*time.Second)
 	if err == nil && strings.Contains(diff, keepers) && m.endKeepers() {
 		diff, err = canary.Settle(m.t.Context(), m.clean, m.watch, 3*time.Second)
@@ -260,27 +258,6 @@ func (m *machine) endKeepers() bool {
 	if err != nil || !strings.Contains(string(b), "populated 0") {
 		return false
 	}
-	m.swept++
+	m.emptyKeepers++
 	return exec.Command("systemctl", "stop", keepers).Run() == nil
-}
-
-// sweepVoid removes, and counts, what names no container and no resource: a record that never got its name
-// or has lost it, and a claim on user ids whose container is not there. No verb on the name finds
-// them; they cost a few hundred bytes of memory each.
-func (m *machine) sweepVoid() {
-	for _, pattern := range []string{".new-*", ".gone-*", ".userns/*"} {
-		list, err := filepath.Glob(filepath.Join(m.dir, pattern))
-		if err != nil {
-			m.t.Error(err)
-		}
-		for _, path := range list {
-			if owner, err := os.Readlink(path); err == nil && owner != name {
-				continue // not of ours
-			}
-			m.swept++
-			if err := os.RemoveAll(path); err != nil {
-				m.t.Error(err)
-			}
-		}
-	}
 }

@@ -44,7 +44,7 @@ type tally struct {
 	Calls   int     `json:"calls"`   // system calls there were
 	Stopped int     `json:"stopped"` // of which so many were interrupted, one run each
 	Clean   int     `json:"clean"`   // and so many left nothing
-	Known   int     `json:"void"`    // records without a name, claims without a container
+	Keepers int     `json:"keepers"` // empty scopes for keepers that were left, and ended
 	Gone    float64 `json:"goneMs"`  // the longest a helper lived on
 	Removed float64 `json:"removeMs"`
 	Note    string  `json:"note,omitempty"`
@@ -160,12 +160,12 @@ func summary() error {
 		return nil
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "calls\tstopped\tclean\tvoid\thelper gone\trm -f\t sweep\n")
+	fmt.Fprint(w, "calls\tstopped\tclean\tkeepers\thelper gone\trm -f\t sweep\n")
 	lines := make([]tally, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		l := all[name]
 		lines = append(lines, l)
-		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.0f ms\t%.0f ms\t %s %s\n", l.Calls, l.Stopped, l.Clean, l.Known, l.Gone, l.Removed, l.Sweep, l.Note)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.0f ms\t%.0f ms\t %s %s\n", l.Calls, l.Stopped, l.Clean, l.Keepers, l.Gone, l.Removed, l.Sweep, l.Note)
 	}
 	if err := w.Flush(); err != nil {
 		return err

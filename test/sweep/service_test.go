@@ -45,7 +45,7 @@ func TestKillService(t *testing.T) {
 	m := newMachine(t, o)
 	s := m.newService()
 	line := tally{Sweep: "kill run --unit"}
-	defer func() { line.Known = m.swept; tell(t, line) }()
+	defer func() { line.Keepers = m.emptyKeepers; tell(t, line) }()
 	stride, n := 1, 1
 	if !o.Soak {
 		r, err := s.round(1 << 30)

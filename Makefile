@@ -80,11 +80,12 @@ check-arm64:
 check-generated: docs
 	@git diff --exit-code -- $(GENERATED) || { echo "run make docs and commit the result"; exit 1; }
 
-GENERATED = docs/ordering.md docs/security-tests.md docs/reference docs/man configs/schema internal/seccomp
+GENERATED = docs/ordering.md docs/security-tests.md docs/figures.md docs/figures.svg docs/reference docs/man configs/schema internal/seccomp
 
 docs: bin/sdcontainer ## regenerate the generated pages
 	$(GO) generate ./...
 	$(GO) run ./test/security . docs/security-tests.md
+	$(GO) run ./test/figures
 	$(GO) test -count=1 -run '^TestOrderingPage$$' . -update
 	$(GO) test -count=1 -run '^TestReference$$' ./scope -update
 
@@ -127,6 +128,9 @@ coverage: $(HELPER) ## lines and branches of C that the tests reach; needs root
 	@mkdir -p bin
 	@nsexec/cover.sh bin ./nsexec ./rootfs ./caps .
 
+figures: ## docs/figures.md from what bench, soak, fuzz and coverage left in bin/
+	$(GO) run ./test/figures -take bin
+
 release-check: check test ## what a release needs on top of check and test
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
@@ -134,4 +138,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench soak fuzz coverage release-check clean FORCE
+.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench soak fuzz coverage figures release-check clean FORCE

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestPageFromMeasurements(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"docs/x": "", // the directory
+		"bin/bench.json": `{"scenarios":[{"name":"run","contenders":[{"name":"sdcontainer","medianMs":5,"ratio":{"crun":0.5}},{"name":"crun","medianMs":10,"ratio":{"crun":1}}]}],
+			"phases":[{"phase":"check","ms":1}],"growth":{"runs":3,"firstTenthMs":1,"lastTenthMs":2},"memory":[{"name":"keeper","pssKiB":32}]}`,
+		"bin/soak.json":    `[{"sweep":"kill run","calls":7,"stopped":6,"clean":5}]`,
+		"bin/coverage.txt": "all of it\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	if err := run("bin"); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("docs/figures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| sdcontainer | 5.0 ms |", "| 0.50 |", "| kill run | 7 | 6 | 5 |", "32 KiB", "all of it", "processors"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("no %q in\n%s", want, page)
+		}
+	}
+	if strings.Contains(string(page), "Fuzzing") {
+		t.Error("a part that was not measured")
+	}
+	svg, err := os.Open("docs/figures.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svg.Close()
+	for d := xml.NewDecoder(svg); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Again from what is kept alone: the same page.
+	if err := run(""); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := os.ReadFile("docs/figures.md"); string(again) != string(page) {
+		t.Errorf("it differs:\n%s", again)
+	}
+}

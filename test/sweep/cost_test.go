@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sweep
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
+)
+
+// What a start costs is hard to tell on a busy machine by a clock; these are counts. Left out are the calls that Go's
+// runtime makes as it likes. A change that makes one smaller lowers it here; one that makes it larger says why.
+var costs = []struct {
+	call string
+	nr   uint64
+	most int
+}{
+	{"connect", unix.SYS_CONNECT, 2}, // to systemd and to the journal
+	{"memfd_create", unix.SYS_MEMFD_CREATE, 4},
+	{"sendmsg", unix.SYS_SENDMSG, 4}, // three programs and the word that lets the payload go
+	{"openat", unix.SYS_OPENAT, 56},
+	{"openat2", unix.SYS_OPENAT2, 16},
+	{"open_tree", unix.SYS_OPEN_TREE, 8},
+	{"newfstatat", unix.SYS_NEWFSTATAT, 21},
+	{"statx", unix.SYS_STATX, 2},
+	{"readlinkat", unix.SYS_READLINKAT, 18},
+	{"renameat", unix.SYS_RENAMEAT, 5},
+	{"unlinkat", unix.SYS_UNLINKAT, 9},
+	{"fcntl", unix.SYS_FCNTL, 102},
+}
+
+func TestStartCosts(t *testing.T) {
+	o, ok := inside(t)
+	if !ok {
+		return
+	}
+	m := newMachine(t, o)
+	counts := map[uint64]int{}
+	e, out, err := m.traced([]string{"run", "--rm", m.file, "/bin/true"}, trace.Options{Manager: true, OnCall: func(c trace.Call) trace.Verdict {
+		counts[c.NR]++
+		return trace.Verdict{}
+	}})
+	if err != nil || e.code != 0 {
+		t.Fatalf("%v, %v: %s", e, err, out)
+	}
+	var seen []string
+	for _, c := range costs {
+		n := counts[c.nr]
+		seen = append(seen, fmt.Sprintf("%s %d", c.call, n))
+		if n > c.most {
+			t.Errorf("%d of %s, want %d at most", n, c.call, c.most)
+		}
+	}
+	t.Log(strings.Join(seen, ", "))
+}

@@ -83,8 +83,7 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 	defer s.restore()
 	starting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sigs := catch()
-	defer sigs.stop()
+	sigs := catch(o.terminal)
 	sigs.hand(callOff(cancel))
 	p, err := c.Exec(starting, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
 	sigs.hold()
@@ -106,6 +105,7 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 		_ = p.Signal(sig.sig) // too late to call it off
 	}
 	s.resize() // the size may have changed while nobody looked
+	sigs.catchRest()
 	sigs.hand(func(sig unix.Signal) {
 		if !s.handle(sig) {
 			_ = p.Signal(sig) // it may just have ended

@@ -205,8 +205,7 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	}
 	defer s.restore()
 	timing := a.timing()
-	sigs := catch()
-	defer sigs.stop()
+	sigs := catch(spec.Process.Terminal)
 	self, err1 := os.Executable() // not what PATH has: root executes it in the end
 	dir, err2 := filepath.Abs(a.rt.Dir)
 	if err := errors.Join(err1, err2); err != nil {
@@ -225,6 +224,7 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	if !foreground {
 		return a.greet(c, o)
 	}
+	sigs.catchRest()
 	sigs.hand(a.forward(ctx, c.ID(), s))
 	exit, err := c.Wait(ctx)
 	s.finish()

@@ -44,7 +44,7 @@ func FuzzService(f *testing.F) {
 			}
 			got := mustParse(t, text)
 			for key, values := range got {
-				asked := key == "Unit."+unit || key == "Service."+own || key == "Service.LogExtraFields" || key == "Service.ExecStart" || key == "Service.ExecStopPost"
+				asked := key == "Unit."+unit || key == "Service."+own || key == "Service.LogExtraFields" || key == "Service.ExecStart" || key == "Service.ExecStop" || key == "Service.ExecStopPost"
 				if n := len(plain[key]); !asked && len(values) != max(n, 1) || !asked && n == 0 && key != "Install.WantedBy" {
 					t.Errorf("%s stands %d times, not %d:\n%s", key, len(values), n, text)
 				}

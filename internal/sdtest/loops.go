@@ -10,6 +10,15 @@ import (
 // soakEnv makes tests of races go on for as long as is worth it when nobody waits.
 const soakEnv = "SDCONTAINER_SOAK"
 
+// Stride is how many cases of a long row a test goes on at a time: all are tried at native speed, one in
+// many where a guest's processor is emulated, twenty times slower.
+func Stride(many int) int {
+	if probeGuest() == nil && os.Getenv(soakEnv) == "" {
+		return many
+	}
+	return 1
+}
+
 // Loops is how often a test tries a race: quick, or soak where SDCONTAINER_SOAK is set.
 func Loops(t testing.TB, quick, soak int) int {
 	t.Helper()

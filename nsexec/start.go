@@ -226,7 +226,7 @@ func (h *Helper) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if e := kernel.WaitReadable(ctx, h.pidfd); e != nil {
-			err = errors.Join(err, h.Kill(), h.pidfd.SetReadDeadline(time.Time{}))
+			err = errors.Join(err, h.Kill())
 		}
 		err = errors.Join(err, h.reap(context.Background()))
 	})

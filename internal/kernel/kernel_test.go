@@ -3,6 +3,7 @@
 package kernel_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -120,5 +121,26 @@ func TestEnding(t *testing.T) {
 	_ = cmd.Wait() // reaps it
 	if !kernel.Ending(cmd.Process.Pid) {
 		t.Error("one that is gone has ended")
+	}
+}
+
+// A wait that was called off leaves nothing behind: the same file can be waited for again.
+func TestWaitAfterOneThatWasCalledOff(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := kernel.WaitReadable(ctx, r); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v, want cancelled", err)
+	}
+	if _, err := w.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := kernel.WaitReadable(t.Context(), r); err != nil {
+		t.Error(err)
 	}
 }

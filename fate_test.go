@@ -236,7 +236,7 @@ func TestRunDirectoryTakesNothing(t *testing.T) {
 			}
 			refused := func(what string, err error) {
 				t.Helper()
-				if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.todo) || strings.Contains(err.Error(), "\n") {
+				if !errors.Is(err, c.want) || strings.Count(err.Error(), c.todo) != 1 || strings.Contains(err.Error(), "\n") {
 					t.Errorf("%s: %v; want one line with what to do", what, err)
 				}
 			}

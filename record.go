@@ -240,13 +240,25 @@ func prepareJSON(path string, v any) (commit func() error, err error) {
 	return func() error { return os.Rename(tmp, path) }, nil
 }
 
-// roomFor says what to do where the run directory takes nothing more.
+// A noRoom is the error of a run directory that takes nothing more, with what to do.
+type noRoom struct {
+	error
+	todo string
+}
+
+func (e noRoom) Error() string { return e.error.Error() + " (" + e.todo + ")" }
+
+func (e noRoom) Unwrap() error { return e.error }
+
+// roomFor says what to do where the run directory takes nothing more: once, however
+// many layers ask.
 func roomFor(err error) error {
 	switch {
+	case errors.As(err, new(noRoom)):
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fmt.Errorf("%w (make room in the run directory, where containers have their records)", err)
+		return noRoom{err, "make room in the run directory, where containers have their records"}
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("%w (make the run directory, where containers have their records, writable)", err)
+		return noRoom{err, "make the run directory, where containers have their records, writable"}
 	}
 	return err
 }

@@ -4,12 +4,14 @@ package sdcontainer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 func reservation(r *Runtime, id string) *launch {
@@ -101,6 +103,14 @@ func TestForeignDirIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := l.takeBack(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Several layers say what to do about a run directory that is full; people read it once.
+func TestRoomForSaysItOnce(t *testing.T) {
+	err := roomFor(fmt.Errorf("reserve: %w", roomFor(&os.PathError{Op: "write", Path: "x", Err: unix.ENOSPC})))
+	if !errors.Is(err, unix.ENOSPC) || strings.Count(err.Error(), "make room") != 1 {
 		t.Error(err)
 	}
 }

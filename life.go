@@ -65,10 +65,8 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 	if err := c.read(); err != nil {
 		return err
 	}
-	if c.status() == Creating && c.start == nil { // it is too early: nobody can be stopped yet
-		if err := c.locked(ctx, func() error { return nil }); err != nil {
-			return err
-		}
+	if err := c.created(ctx); err != nil {
+		return err
 	}
 	if c.status() == Stopped {
 		return nil

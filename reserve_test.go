@@ -3,12 +3,14 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -112,5 +114,36 @@ func TestRoomForSaysItOnce(t *testing.T) {
 	err := roomFor(fmt.Errorf("reserve: %w", roomFor(&os.PathError{Op: "write", Path: "x", Err: unix.ENOSPC})))
 	if !errors.Is(err, unix.ENOSPC) || strings.Count(err.Error(), "make room") != 1 {
 		t.Error(err)
+	}
+}
+
+// Who waits for a container that another command is still creating learns of its end,
+// or that it never came to be.
+func TestWaitWhileItIsCreated(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	l := reservation(r, "early")
+	l.o.Detach = true
+	if err := l.reserve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.Load("early")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if e, err := c.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%+v, %v; want that it still waits", e, err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.Wait(soon(t))
+		ended <- err
+	}()
+	if err := l.takeBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrNotExist) {
+		t.Errorf("%v, want that there is no such container", err)
 	}
 }

@@ -23,10 +23,13 @@ func (c *Container) Wait(ctx context.Context) (Exit, error) {
 }
 
 func (c *Container) wait(ctx context.Context) (Exit, error) {
-	if c.start != nil {
+	if c.start != nil && c.st.Foreground {
 		return c.start.reap(ctx)
 	}
 	if err := c.read(); err != nil {
+		return Exit{}, err
+	}
+	if err := c.created(ctx); err != nil {
 		return Exit{}, err
 	}
 	// Opened before anything ends: with Remove the record is gone afterwards.
@@ -45,6 +48,15 @@ func (c *Container) wait(ctx context.Context) (Exit, error) {
 		return Exit{}, err
 	}
 	return c.readExit(f)
+}
+
+// created waits while another command is creating the container: before it is there,
+// nothing of it can be stopped or waited for. Errors: ErrNotExist when that failed.
+func (c *Container) created(ctx context.Context) error {
+	if c.status() != Creating || c.start != nil {
+		return nil
+	}
+	return c.locked(ctx, func() error { return nil })
 }
 
 // readExit reads an exit record. Errors: ErrExitUnknown when nothing is written there.

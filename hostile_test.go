@@ -142,6 +142,60 @@ func TestA9TracedExecIsNotWaitedForInVain(t *testing.T) {
 	}
 }
 
+// The same of a payload in the host's PID namespace: there its tracer outlives it.
+func TestTracedPayloadIsNotWaitedForInVain(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.hostile("traced", "")
+	unconfined(t, spec, "CAP_SYS_PTRACE")
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.AutoUserns, s.IdmapRootfs = 0, false
+	s.Annotate(spec)
+	spec.Process.Args = []string{"/bin/sh", "-c", "/spy spy child & read x; exit 7"}
+	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace || n.Type == specs.UserNamespace
+	})
+	spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
+	in, stop := pipe(t)
+	r, out := pipe(t)
+	c, err := w.Create(t.Context(), "traced", spec, w.options(CreateOptions{Stdin: in, Stdout: out}))
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || line != "traced\n" {
+		t.Fatalf("the payload said %q, %v", line, err)
+	}
+	stop.Close()
+	ended := make(chan Exit, 1)
+	go func() {
+		e, err := c.Wait(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- e
+	}()
+	select {
+	case e := <-ended:
+		if e.Code != 7 {
+			t.Errorf("%+v, want code 7", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("waits as long as the tracer pleases")
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+}
+
 // A11: what the host gave the helper of an exec is closed before it changes its ids.
 func TestA11HostDescriptorsAreClosedFirst(t *testing.T) {
 	sdtest.Require(t, sdtest.Root, sdtest.Userns)

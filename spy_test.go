@@ -30,12 +30,21 @@ func (w *world) hostile(id, what string) *specs.Spec {
 	return spec
 }
 
+const ptraceSeize = 0x4206 // PTRACE_SEIZE
+
 func spy(what string, args ...string) {
 	switch what {
 	case "tracer":
 		fmt.Println("up")
 		runtime.LockOSThread()
 		trace()
+	case "child": // of a shell that it holds on to
+		runtime.LockOSThread()
+		if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(os.Getppid()), 0, 0, 0, 0); errno != 0 {
+			fmt.Println(errno)
+		}
+		fmt.Println("traced")
+		time.Sleep(time.Hour)
 	case "helpers":
 		fmt.Println("up")
 		runtime.LockOSThread() // a tracer is a thread
@@ -77,11 +86,10 @@ func trace() {
 		list, _ := os.ReadDir("/proc") // there will be another look
 		for _, e := range list {
 			pid, err := strconv.Atoi(e.Name())
-			const seize = 0x4206
 			if err != nil || pid == os.Getpid() || isHelper(e.Name()) {
 				continue
 			}
-			if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, seize, uintptr(pid), 0, 0, 0, 0); errno == 0 {
+			if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0); errno == 0 {
 				fmt.Println("traced")
 				time.Sleep(time.Hour)
 			}
@@ -139,8 +147,7 @@ var spyWays = map[string]func(proc string, pid int) bool{
 	"executable":  func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_RDONLY) },
 	"writing":     func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_WRONLY|unix.O_TRUNC) },
 	"tracing": func(_ string, pid int) bool {
-		const seize = 0x4206 // PTRACE_SEIZE
-		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, seize, uintptr(pid), 0, 0, 0, 0)
+		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0)
 		if errno != 0 {
 			return false
 		}

@@ -125,15 +125,8 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 		return Exit{}, err
 	}
 	var ws unix.WaitStatus
-	for {
-		_, err := unix.Wait4(l.pid, &ws, 0, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return Exit{}, os.NewSyscallError("wait4", err)
-		}
-		break
+	if err := reapEnded(l.pid, &ws); err != nil {
+		return Exit{}, err
 	}
 	oom, known := watch.result(ws)
 	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}

@@ -22,8 +22,12 @@ const busConfig = `<busconfig>
 <listen>unix:path=%s</listen>
 <auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
+<limit name="max_match_rules_per_connection">%d</limit>
 </busconfig>
 `
+
+// busRules is how many match rules the bus lets a connection have; that of a system has 512.
+const busRules = 8
 
 // newBus starts a dbus-daemon and returns the path of its socket.
 func newBus(t *testing.T) string {
@@ -31,7 +35,7 @@ func newBus(t *testing.T) string {
 	sdtest.Require(t, sdtest.Bus)
 	dir := t.TempDir()
 	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "config")
-	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, socket), 0o644); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, socket, busRules), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("dbus-daemon", "--nofork", "--print-address", "--config-file="+config)
@@ -154,5 +158,52 @@ func TestBusWithoutManager(t *testing.T) {
 	}
 	if err := c.Freeze(t.Context(), "a.scope"); !errors.Is(err, ErrNoManager) {
 		t.Errorf("systemd has left the bus: %v", err)
+	}
+}
+
+// However often a service changes while somebody waits for its end, the bus has one rule
+// of ours for it, not one more each time.
+func TestBusWaitServiceKeepsOneMatch(t *testing.T) {
+	socket := newBus(t)
+	manager := busManager(t, socket, nil)
+	state := make(chan string) // given when it is asked for: then somebody watches
+	get := func(_, name string) (dbus.Variant, *dbus.Error) {
+		switch name {
+		case "InvocationID":
+			return dbus.MakeVariant([]byte{1, 2}), nil
+		case "ActiveState":
+			return dbus.MakeVariant(<-state), nil
+		case "ExecMainCode", "ExecMainStatus":
+			return dbus.MakeVariant(int32(0)), nil
+		case "ExecMainExitTimestamp":
+			return dbus.MakeVariant(uint64(0)), nil
+		}
+		return dbus.MakeVariant(""), nil
+	}
+	if err := manager.ExportMethodTable(map[string]any{"Get": get}, unitPath(webService), propertyIface); err != nil {
+		t.Fatal(err)
+	}
+	if err := manager.ExportMethodTable(map[string]any{"Subscribe": func() *dbus.Error { return nil }}, managerPath, managerIface); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	c := dialBus(t, socket)
+	go func() {
+		_, err := c.WaitService(t.Context(), webService, "0102")
+		ended <- err
+	}()
+	for range busRules + 10 {
+		select {
+		case state <- "active":
+		case err := <-ended:
+			t.Fatal(err)
+		}
+		if err := manager.Emit(unitPath(webService), propertyIface+".PropertiesChanged"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state <- "inactive"
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

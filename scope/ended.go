@@ -92,15 +92,18 @@ func (c *Conn) watchChanges(ctx context.Context, unit string) (<-chan error, fun
 		return nil, nil, err
 	}
 	path := unitPath(unit)
+	unmatch := func() {}
 	if !c.onPrivate() {
-		err := bus.AddMatchSignalContext(ctx, dbus.WithMatchSender(destination), dbus.WithMatchObjectPath(path),
-			dbus.WithMatchInterface(propertyIface), dbus.WithMatchMember("PropertiesChanged"))
-		if err != nil {
+		match := []dbus.MatchOption{dbus.WithMatchSender(destination), dbus.WithMatchObjectPath(path),
+			dbus.WithMatchInterface(propertyIface), dbus.WithMatchMember("PropertiesChanged")}
+		if err := bus.AddMatchSignalContext(ctx, match...); err != nil {
 			return nil, nil, callError("AddMatch", err)
 		}
+		// Each rule counts: a bus has a limit for one connection.
+		unmatch = func() { _ = bus.RemoveMatchSignalContext(ctx, match...) } // or it goes with the connection
 	}
 	ch := s.onChanged(path)
-	return ch, func() { s.forgetChanged(path, ch) }, nil
+	return ch, func() { s.forgetChanged(path, ch); unmatch() }, nil
 }
 
 func (c *Conn) onPrivate() bool {

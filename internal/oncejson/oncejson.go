@@ -30,7 +30,9 @@ func appendValue(b []byte, v reflect.Value) ([]byte, error) {
 			return appendString(b, v.String()), nil
 		}
 	case reflect.Bool:
-		return strconv.AppendBool(b, v.Bool()), nil
+		if !special(v) {
+			return strconv.AppendBool(b, v.Bool()), nil
+		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if !special(v) {
 			return strconv.AppendInt(b, v.Int(), 10), nil
@@ -63,7 +65,7 @@ func appendValue(b []byte, v reflect.Value) ([]byte, error) {
 	if !v.IsValid() {
 		return append(b, "null"...), nil
 	}
-	text, err := json.Marshal(v.Interface())
+	text, err := json.Marshal(itself(v))
 	return append(b, text...), err
 }
 
@@ -72,11 +74,20 @@ func special(v reflect.Value) bool {
 	if v.Type().PkgPath() == "" && v.Kind() != reflect.Pointer {
 		return false // a type without a name has no methods
 	}
-	switch v.Interface().(type) {
+	switch itself(v).(type) {
 	case json.Marshaler, encoding.TextMarshaler:
 		return true
 	}
 	return false
+}
+
+// itself is the value with the methods that encoding/json would find: those of its
+// pointer too, where it can have one.
+func itself(v reflect.Value) any {
+	if v.Kind() != reflect.Pointer && v.CanAddr() {
+		v = v.Addr()
+	}
+	return v.Interface()
 }
 
 func appendSlice(b []byte, v reflect.Value) (_ []byte, err error) {
@@ -137,7 +148,10 @@ func appendFields(b []byte, v reflect.Value) (_ []byte, err error) {
 		switch {
 		case whole == "-":
 			continue
-		case field.Anonymous && tag == "" && field.Type.Kind() == reflect.Struct:
+		case field.Anonymous && tag == "":
+			if field.Type.Kind() != reflect.Struct {
+				return b, fmt.Errorf("embedded field %s: not a struct", field.Name)
+			}
 			if b, err = appendFields(b, value); err != nil {
 				return b, err
 			}

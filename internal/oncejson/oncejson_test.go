@@ -81,7 +81,24 @@ type inner struct {
 	b int
 }
 
+// Types that encode themselves, by a method of the value or of the pointer.
+type yes bool
+
+func (yes) MarshalText() ([]byte, error) { return []byte("yes"), nil }
+
+type loud string
+
+func (l *loud) MarshalJSON() ([]byte, error) { return json.Marshal(string(*l) + "!") }
+
+type point struct{ X int }
+
+func (p *point) MarshalText() ([]byte, error) { return fmt.Append(nil, "x=", p.X), nil }
+
 type odd struct {
+	Yes    yes
+	Loud   loud
+	Point  point
+	Points []point
 	inner
 	Plain   string
 	Skipped string      `json:"-"`
@@ -102,6 +119,7 @@ type odd struct {
 func TestOddTypesAsEncodingJSON(t *testing.T) {
 	addr := netip.MustParseAddr("::1")
 	for _, v := range []any{
+		odd{Points: []point{{1}, {2}}}, &odd{Loud: "x", Points: []point{{1}}}, yes(true), loud("x"), map[string]point{"a": {1}},
 		nil, 1, "x", []string{}, map[string]int{}, map[string]int(nil), (*odd)(nil), odd{},
 		&odd{inner: inner{1, 2}, Time: time.Unix(1, 2), Addr: &addr, Bytes: []byte("abc"), Map: map[int]bool{2: true, 1: false}, Any: inner{}, private: "x"},
 		[]any{1.5, "x", nil}, make(chan int),
@@ -116,3 +134,18 @@ func FuzzString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) { same(t, map[string]string{s: s}) })
 }
+
+// What would be encoded otherwise than encoding/json does is refused.
+func TestRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, v := range []any{
+		struct{ *Exported }{}, struct {
+			N int `json:"n,string"`
+		}{},
+	} {
+		if b, err := Marshal(v); err == nil {
+			t.Errorf("%T: %s", v, b)
+		}
+	}
+}
+
+type Exported struct{ A int }

@@ -15,7 +15,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
-// A mount is a line of mountinfo.
+// A mountLine is a line of mountinfo.
 type mountLine struct {
 	id      uint64
 	point   string

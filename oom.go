@@ -37,14 +37,13 @@ func watchOOM(events *os.File, cgroup string) (*oomWatch, error) {
 	if events == nil {
 		return w, nil
 	}
-	above := path.Dir(strings.TrimSuffix(cgroup, "/payload"))
-	if f, err := scope.OpenEvents(above); err == nil { // the root has none
-		w.slice = f
-		w.before, _ = scope.OOMKills(f)
-	}
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("pipe2", err)
+	}
+	if f, err := scope.OpenEvents(cgroupAbove(cgroup)); err == nil { // the root has none
+		w.slice = f
+		w.before, _ = scope.OOMKills(f)
 	}
 	w.stop = os.NewFile(uintptr(p[1]), "stop")
 	w.read()
@@ -119,9 +118,12 @@ var (
 	loggedOOM = kernel.LoggedOOM
 )
 
+// cgroupAbove is the cgroup above the unit's that a container lives in.
+func cgroupAbove(cgroup string) string { return path.Dir(strings.TrimSuffix(cgroup, "/payload")) }
+
 // markOOM takes the count of the cgroup above; nil where there is none.
 func markOOM(cgroup string) *oomMark {
-	above := path.Dir(strings.TrimSuffix(cgroup, "/payload"))
+	above := cgroupAbove(cgroup)
 	kills, ok := killsBelow(above)
 	if !ok {
 		return nil

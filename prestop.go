@@ -95,18 +95,20 @@ func (c *Container) powerOff(ctx context.Context) error {
 	if err != nil {
 		return c.dropIfEnded(err)
 	}
-	aside := &launch{pid: e.Pid, pidfd: e.File} // a process of ours in there
+	if e.Kind != nsexec.Forked {
+		return fmt.Errorf("nsexec: %s, want forked", e.Kind)
+	}
 	// Order: before reboot(2): in a PID namespace that is not the container's it would
 	// end what is not ours to end; in the machine's own, the machine.
 	if err := c.inPIDNamespace(e.Pid); err != nil {
-		return errors.Join(c.dropIfEnded(err), aside.killInit(ctx))
+		return errors.Join(c.dropIfEnded(err), endChild(ctx, e.Pid, e.File))
 	}
 	err = helper.Send(off)
 	if err == nil {
 		_, err = helper.Next(ctx)
 	}
 	// Order: reaped before the init is waited for, which itself waits for everybody in its namespace.
-	reaped := aside.killInit(ctx)
+	reaped := endChild(ctx, e.Pid, e.File)
 	if step := (*nsexec.StepError)(nil); errors.As(err, &step) { // else it was ended with the rest
 		return errors.Join(c.dropIfEnded(err), reaped)
 	}

@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,18 +87,8 @@ func (r *Runtime) List() ([]*Container, error) {
 			list = append(list, c)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Container) int { return compareIDs(a.id, b.id) })
+	slices.SortFunc(list, func(a, b *Container) int { return cmp.Compare(a.id, b.id) })
 	return list, errors.Join(errs...)
-}
-
-func compareIDs(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // checkID accepts what is a file name, a host name and a unit name part alike.

@@ -125,17 +125,29 @@ func (l *launch) spawnFiles() ([]*os.File, error) {
 }
 
 func (l *launch) killInit(ctx context.Context) error {
-	if err := kernel.Signal(l.pidfd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+	if l.o.Detach {
+		return endProcess(ctx, l.pidfd)
+	}
+	return endChild(ctx, l.pid, l.pidfd)
+}
+
+// endProcess kills a process and waits for its end. It closes its pidfd.
+func endProcess(ctx context.Context, pidfd *os.File) error {
+	defer pidfd.Close()
+	if err := kernel.Signal(pidfd, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return err
 	}
-	if err := kernel.WaitReadable(ctx, l.pidfd); err != nil {
+	return kernel.WaitReadable(ctx, pidfd)
+}
+
+// endChild is endProcess for a child of ours, which it reaps.
+func endChild(ctx context.Context, pid int, pidfd *os.File) error {
+	if err := endProcess(ctx, pidfd); err != nil {
 		return err
 	}
-	if !l.o.Detach {
-		var ws unix.WaitStatus
-		_ = reapEnded(l.pid, &ws) // nobody wants to know how it died
-	}
-	return l.pidfd.Close()
+	var ws unix.WaitStatus
+	_ = reapEnded(pid, &ws) // nobody wants to know how it died
+	return nil
 }
 
 // attach writes the id maps, starts the job that makes the container's unit, and

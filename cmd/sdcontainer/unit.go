@@ -15,11 +15,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/journal"
-	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
@@ -120,26 +118,6 @@ func loadUnit(ctx context.Context, file string, version int) (*generated, error)
 	return &generated{spec, s, unitgen.Options{Binary: self, Version: version}}, nil
 }
 
-// askTime bounds questions whose answer is not needed.
-const askTime = 2 * time.Second
-
-// runningSystemd is the manager's version, or 0 where there is none: a unit may be made
-// for another machine.
-func runningSystemd(ctx context.Context) int {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	conn, err := scope.Dial(ctx)
-	if err != nil {
-		return 0
-	}
-	defer conn.Close()
-	version, err := conn.Version(ctx)
-	if err != nil || version < unitgen.Floor {
-		return 0
-	}
-	return version
-}
-
 func (g *generated) text(dropIn bool) (string, error) {
 	if dropIn {
 		return unitgen.DropIn(g.spec, g.settings, g.options)
@@ -200,48 +178,6 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 		return err
 	}
 	return a.activate(ctx, serviceName(name), o)
-}
-
-// serviceHint says how a service ended, of whose container there is no record any more. It is
-// empty for what is no service.
-func serviceHint(ctx context.Context, name string) string {
-	unit, dropIn := unitPaths(unitDir, name)
-	plain := fileExists(filepath.Join(configDir, name+".toml")) && templateInstalled()
-	if !fileExists(unit) && !fileExists(dropIn) && !plain {
-		return ""
-	}
-	state, err := askState(ctx, serviceName(name))
-	if err != nil {
-		return "it is a service that does not run: systemctl status " + serviceName(name)
-	}
-	return fmt.Sprintf("%s is %s (systemctl status %s; its last output: sdcontainer logs %s)", serviceName(name), state, serviceName(name), name)
-}
-
-// askState is the state of a service in words: "failed: exit code 3".
-func askState(ctx context.Context, unit string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	conn, err := scope.Dial(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	p, err := conn.Get(ctx, unit, "ActiveState", "Result", "ExecMainCode", "ExecMainStatus")
-	if err != nil {
-		return "", err
-	}
-	state := fmt.Sprint(p["ActiveState"])
-	status, _ := p["ExecMainStatus"].(int32)
-	switch p["ExecMainCode"] {
-	case int32(1): // CLD_EXITED, sigaction(2)
-		state += fmt.Sprintf(": exit code %d", status)
-	case int32(2), int32(3): // CLD_KILLED, CLD_DUMPED
-		state += ": " + unix.SignalName(unix.Signal(status))
-	}
-	if result := fmt.Sprint(p["Result"]); result != "success" && result != "exit-code" && result != "signal" {
-		state += ", " + result
-	}
-	return state, nil
 }
 
 // unitPaths are where a container's unit and its drop-in are.

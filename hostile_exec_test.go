@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// A1, A9, A11: CVE-2019-5736, CVE-2016-9962, CVE-2016-8649. A container that may
+// trace its processes goes for every process that enters it.
+func TestA9NothingOfAHelperCanBeHad(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.hostile("spy", "helpers")
+	unconfined(t, spec, "CAP_SYS_PTRACE")
+	c, said := w.startHostile("spy", spec)
+	for range sdtest.Loops(t, 40, 10000) {
+		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 {
+			t.Fatalf("%+v, %v", e, err)
+		}
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(rest)) {
+		if strings.HasPrefix(line, "seen ") {
+			seen++
+		} else {
+			t.Error(line)
+		}
+	}
+	if seen == 0 {
+		t.Error("it never saw a helper: the test shows nothing")
+	}
+	t.Logf("%d helpers seen", seen)
+}
+
+// What runs in the container may trace the processes of an exec, and keeps their
+// zombies then: how they ended is known all the same, and nobody waits.
+func TestA9TracedExecIsNotWaitedForInVain(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.hostile("tracer", "tracer")
+	unconfined(t, spec, "CAP_SYS_PTRACE")
+	c, said := w.startHostile("tracer", spec)
+	in, stop := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "read x; exit 7"}}, ProcessOptions{Stdin: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := said.ReadString('\n'); err != nil || line != "traced\n" {
+		t.Fatalf("the payload said %q, %v", line, err)
+	}
+	stop.Close()
+	ended := make(chan Exit, 1)
+	go func() {
+		e, err := p.Wait(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- e
+	}()
+	select {
+	case e := <-ended:
+		if e.Code != 7 {
+			t.Errorf("%+v, want code 7", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("waits as long as the tracer pleases")
+	}
+}
+
+// The same of a payload in the host's PID namespace: there its tracer outlives it.
+func TestTracedPayloadIsNotWaitedForInVain(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.hostile("traced", "")
+	unconfined(t, spec, "CAP_SYS_PTRACE")
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.AutoUserns, s.IdmapRootfs = 0, false
+	s.Annotate(spec)
+	spec.Process.Args = []string{"/bin/sh", "-c", "/spy spy child & read x; exit 7"}
+	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace || n.Type == specs.UserNamespace
+	})
+	spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
+	in, stop := pipe(t)
+	r, out := pipe(t)
+	c, err := w.Create(t.Context(), "traced", spec, w.options(CreateOptions{Stdin: in, Stdout: out}))
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || line != "traced\n" {
+		t.Fatalf("the payload said %q, %v", line, err)
+	}
+	stop.Close()
+	ended := make(chan Exit, 1)
+	go func() {
+		e, err := c.Wait(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- e
+	}()
+	select {
+	case e := <-ended:
+		if e.Code != 7 {
+			t.Errorf("%+v, want code 7", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("waits as long as the tracer pleases")
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+}
+
+// A11: what the host gave the helper of an exec is closed before it changes its ids.
+func TestA11HostDescriptorsAreClosedFirst(t *testing.T) {
+	sdtest.Require(t, sdtest.Root, sdtest.Userns)
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, Pdeathsig: unix.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	spec, err := configs.FromRootfs("x", t.TempDir(), []string{"true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &launch{c: &Container{st: &record{}}, spec: spec, plan: &plan{spec: spec}}
+	l.c.st.Init.Pid = cmd.Process.Pid
+	root, err := openRoot(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	spec.Process.Args = []string{"/bin/sh"}
+	if l.who, err = findPayload(root, spec.Process, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, enter, err := l.compileJoin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := 0
+	for _, s := range enter.Steps() {
+		if s.NR == unix.SYS_CLOSE {
+			closed++
+		}
+		if s.NR == unix.SYS_SETRESGID || s.NR == unix.SYS_SETRESUID {
+			break
+		}
+	}
+	if closed != 2 {
+		t.Errorf("%d descriptors closed before the ids change, want the container's init and its cgroup", closed)
+	}
+}
+
+// A6: CVE-2024-21626. The container exchanges the directory an exec begins in
+// with links to wherever they may lead.
+func TestA6ExchangedWorkingDirectory(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	if err := os.MkdirAll(filepath.Join(w.root, "work/d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, target := range []string{"/proc/self/fd/3", "/proc/1/root", "../../../../..", "/proc/self/fd/100", "/proc/self/cwd"} {
+		link := filepath.Join(w.root, "work/link")
+		_ = os.Remove(link) // of the last round
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("swap", i)
+		c, _ := w.startHostile(id, w.hostile(id, "swap"))
+		made := 0
+		for range sdtest.Loops(t, 10, 2000) {
+			r, out := pipe(t)
+			p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "cwd"}, Cwd: "/work/d"}, ProcessOptions{Stdout: out})
+			out.Close()
+			if err != nil {
+				continue // a link to nowhere
+			}
+			b, _ := io.ReadAll(r)
+			if _, err := p.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			made++
+			if !strings.HasPrefix(string(b), `"/`) || !strings.HasSuffix(string(b), " <nil>\n") {
+				t.Errorf("%s: working directory is %s", target, b)
+			}
+		}
+		t.Logf("%s: %d began", target, made)
+		if err := c.Destroy(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A10: CVE-2015-1334. What the container has at /proc matters to no exec.
+func TestA10ForgedProc(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("forged", "/bin/sleep", "60")
+	spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/proc" })
+	spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
+	if err := os.MkdirAll(filepath.Join(w.root, "proc/self/attr"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"proc/self/fd": "/bin", "proc/thread-self": "self", "proc/1": "self", "proc/self/root": "/"} {
+		if err := os.Symlink(to, filepath.Join(w.root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := w.Create(t.Context(), "forged", spec, w.options(CreateOptions{Detach: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Destroy(context.Background(), true) }()
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, out := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"echo", "here"}}, ProcessOptions{Stdout: out})
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(r)
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 || string(b) != "here\n" {
+		t.Errorf("%q, %+v, %v", b, e, err)
+	}
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// B9, B10: CVE-2021-30465, CVE-2024-45310. Somebody exchanges a directory on the
+// way to a mount point with a link to the host, all the while.
+func TestB9ExchangedDirectory(t *testing.T) {
+	w := newWorld(t)
+	c := newCanary(t)
+	w.plant(map[string]string{"vol/d": "/", "vol/link": "-> CANARY/dir", "vol/up": "-> ../../../../../../../CANARY"}, c)
+	stop := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		vol := filepath.Join(w.root, "vol")
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			other := []string{"/link", "/up"}[i%2]
+			_ = unix.Renameat2(unix.AT_FDCWD, vol+"/d", unix.AT_FDCWD, vol+other, unix.RENAME_EXCHANGE) // one that fails is one less
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	made := 0
+	attempts := sdtest.Loops(t, 60, 10000)
+	for i := range attempts {
+		next := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
+		next.bind(filepath.Join(c.dir, "file"), fmt.Sprintf("/vol/d/new%d/file", i))
+		next.spec.Mounts = append(next.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/vol/d/t"})
+		if v, err := next.run("ls /.."); err == nil {
+			made++
+			if !strings.Contains(v.Ran["ls /.."], "vol") {
+				t.Errorf("/.. is %s", v.Ran["ls /.."])
+			}
+		}
+	}
+	t.Logf("%d of %d worlds were made", made, attempts)
+}
+
+// B4, B6: CVE-2025-31133, CVE-2025-52565. Another container shares the directory
+// mounted at /dev and exchanges what lies in it while this one starts.
+func TestB4SharedDev(t *testing.T) {
+	w := newWorld(t)
+	c := newCanary(t)
+	vol := t.TempDir()
+	for _, name := range []string{"pts", "shm", "mqueue"} {
+		if err := os.Mkdir(filepath.Join(vol, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"null": "/proc/sys/kernel/core_pattern", "console": c.dir + "/file", "evil": "/proc"} {
+		if err := os.Symlink(target, filepath.Join(vol, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, dev := range map[string]uint64{"null2": unix.Mkdev(1, 3), "console2": unix.Mkdev(5, 1)} {
+		if err := unix.Mknod(filepath.Join(vol, name), unix.S_IFCHR|0o666, int(dev)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer exchanging(vol, "null", "null2", "console", "console2", "pts", "evil")()
+	made := 0
+	for i := range sdtest.Loops(t, 60, 10000) {
+		next := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
+		next.spec.Process.Terminal = i%2 == 0
+		next.without("/dev")
+		next.without("/dev/mqueue")
+		next.spec.Mounts = append([]specs.Mount{{Type: "bind", Source: vol, Destination: "/dev", Options: []string{"bind", "dev"}}}, next.spec.Mounts...)
+		v, err := next.run("write /proc/sys/kernel/core_pattern", "write /proc/sysrq-trigger", "write /proc/keys", "cat /proc/keys")
+		if err != nil {
+			continue // refused
+		}
+		made++
+		for command, result := range v.Ran {
+			if strings.HasPrefix(command, "write") && result == "ok" || command == "cat /proc/keys" && result != "" && result != "ENOENT" {
+				t.Errorf("%s: %q", command, result)
+			}
+		}
+	}
+	t.Logf("%d were made", made)
+}
+
+// exchanging exchanges pairs of names in dir until the function it returns is called.
+func exchanging(dir string, names ...string) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ; i += 2 {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			a, b := names[i%len(names)], names[i%len(names)+1]
+			_ = unix.Renameat2(unix.AT_FDCWD, filepath.Join(dir, a), unix.AT_FDCWD, filepath.Join(dir, b), unix.RENAME_EXCHANGE) // one that fails is one less
+		}
+	}()
+	return func() { close(end); <-ended }
+}

@@ -89,24 +89,8 @@ func TestA5LeakyManager(t *testing.T) {
 		t.Error("a directory as standard input: accepted")
 		_ = c.Destroy(t.Context(), true)
 	}
-	r, out := pipe(t)
-	c, err := w.Create(t.Context(), "leaky", w.hostile("leaky", "files"), w.options(CreateOptions{Stdout: out}))
-	out.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	b, _ := io.ReadAll(r)
-	if _, err := c.Wait(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if string(b) != "<nil> 0 1 2\n" {
-		t.Errorf("open files: %s", b)
-	}
-	if err := c.Destroy(t.Context(), true); err != nil {
-		t.Fatal(err)
+	if files, _ := w.outputOf("leaky", w.hostile("leaky", "files")); files != "<nil> 0 1 2\n" {
+		t.Errorf("open files: %s", files)
 	}
 	for n := 3; n < 40; n++ {
 		for _, dir := range []string{"/proc/self/fd/", "/proc/1/fd/", "/dev/fd/"} {
@@ -138,20 +122,8 @@ func TestA14Environment(t *testing.T) {
 	w := newWorld(t)
 	spec := w.spec("env", "/bin/sh", "-c", "cat /proc/self/environ")
 	spec.Process.Env = []string{"A=b\nC=d", "EMPTY="}
-	r, out := pipe(t)
-	c, err := w.Create(t.Context(), "env", spec, w.options(CreateOptions{Stdout: out}))
-	out.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	b, _ := io.ReadAll(r)
-	if _, err := c.Wait(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
+	out, _ := w.outputOf("env", spec)
+	got := strings.Split(strings.TrimRight(out, "\x00"), "\x00")
 	slices.Sort(got)
 	want := []string{"A=b\nC=d", "EMPTY=", "HOME=/", "PATH=" + "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=sdcontainer"}
 	got = slices.DeleteFunc(got, func(kv string) bool {

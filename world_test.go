@@ -114,7 +114,12 @@ func (w *world) options(o CreateOptions) CreateOptions {
 
 func (w *world) start(id string, o CreateOptions, args ...string) (*Container, error) {
 	w.t.Helper()
-	c, err := w.Create(w.t.Context(), id, w.spec(id, args...), w.options(o))
+	return w.startSpec(id, w.spec(id, args...), o)
+}
+
+func (w *world) startSpec(id string, spec *specs.Spec, o CreateOptions) (*Container, error) {
+	w.t.Helper()
+	c, err := w.Create(w.t.Context(), id, spec, w.options(o))
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +143,13 @@ func (w *world) mustStart(id string, o CreateOptions, args ...string) *Container
 // output runs a container in the foreground and returns what it printed.
 func (w *world) output(id string, args ...string) (string, Exit) {
 	w.t.Helper()
+	return w.outputOf(id, w.spec(id, args...))
+}
+
+func (w *world) outputOf(id string, spec *specs.Spec) (string, Exit) {
+	w.t.Helper()
 	r, out := pipe(w.t)
-	c, err := w.start(id, CreateOptions{Stdout: out, Stderr: out}, args...)
+	c, err := w.startSpec(id, spec, CreateOptions{Stdout: out, Stderr: out})
 	out.Close()
 	if err != nil {
 		w.t.Fatal(err)

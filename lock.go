@@ -19,15 +19,15 @@ var (
 	errNotFIFO = errors.New("not a FIFO, which a lock is")
 )
 
-// A lock is flock(2) on a FIFO, which ends with its descriptor and so with its
-// holder, however he ends. Nobody waits inside flock: that wait can be ended neither
-// by closing the descriptor nor by a signal (Go's handlers restart it). Who finds the lock taken waits
-// for the hang-up of the FIFO instead, like for anything else that poll(2) knows.
+// A lock is flock(2) on a FIFO, which ends with its descriptor and so with its holder,
+// however he ends. Nobody waits inside flock: that wait can be ended neither by closing the
+// descriptor nor by a signal (Go's handlers restart it). Who finds the lock taken waits for
+// the hang-up of the FIFO instead, like for anything else that poll(2) knows.
 //
-// Order: flock and the end for writing are one open file. The kernel drops the flock
-// of a file that is closed before it counts one writer less (__fput: locks_remove_file, then
-// ->release). So when there is no writer any more, nobody has the lock, and no wake-up is lost: the hang-up
-// is a state, not an event.
+// Order: flock and the end for writing are one open file. The kernel drops the flock of a
+// file that is closed before it counts one writer less (__fput: locks_remove_file, then
+// ->release). So when there is no writer any more, nobody has the lock, and no wake-up is
+// lost: the hang-up is a state, not an event.
 
 // How a lock is taken.
 const (
@@ -36,8 +36,7 @@ const (
 )
 
 // tryLock takes the lock at path, making it where there is none. Errors: errLocked,
-// errNotFIFO,
-// fs.ErrNotExist without the directory.
+// errNotFIFO, fs.ErrNotExist without the directory.
 func tryLock(path string, how int) (*os.File, error) {
 	for {
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY, 0)

@@ -74,7 +74,8 @@ var moves = func() (all []move) {
 	add(paused, "pause", "ispaused", paused)
 	add(paused, "resume", "ok", running)
 	add(paused, "exec", "ispaused", paused)
-	// Killed, and not dead: as if it ran or not, for a moment. A pause that hits it is one of the dead.
+	// Killed, and not dead: as if it ran or not, for a moment. A pause that hits it is one
+	// of the dead.
 	add(dying, "inspect", "paused", dying)
 	add(dying, "kill", "ok", dying)
 	add(dying, "rm", "isrunning", dying)
@@ -86,7 +87,8 @@ var moves = func() (all []move) {
 	for _, v := range []string{"kill", "pause", "resume", "update", "exec"} {
 		add(ended, v, "notrunning", ended)
 	}
-	// stop, rm, rm -f: it dies; its end is recorded, or it is gone. What has the name by then is another one.
+	// stop, rm, rm -f: it dies; its end is recorded, or it is gone. What has the name by
+	// then is another one.
 	for _, p := range []phase{running, paused, dying} {
 		add(p, "stop"+begins, "", dying)
 		add(p, "rm -f"+begins, "", dying)
@@ -119,7 +121,8 @@ func (p phase) step(point, result string) (phase, bool) {
 }
 
 // linearizable says whether there is an order of the events, each somewhere between its
-// begin and its end, that the model can go through. Some verbs are two points: they begin, and they are done.
+// begin and its end, that the model can go through. Some verbs are two points: they begin,
+// and they are done.
 func linearizable(history []event) bool {
 	var all []event
 	for _, e := range history {

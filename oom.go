@@ -132,8 +132,8 @@ func markOOM(cgroup string) *oomMark {
 }
 
 // amendOOM completes the exit record where systemd removed the cgroup before the keeper's
-// last look at memory.events. The cgroup above counts what happens below
-// it, but for others too: it only says whether to look closer. What decides is the kernel's log, which names
+// last look at memory.events. The cgroup above counts what happens below it, but for others
+// too: it only says whether to look closer. What decides is the kernel's log, which names
 // the process. Where that cannot be read, what the keeper saw stands.
 func (c *Container) amendOOM() error {
 	f, err := c.openFile(exitFile)

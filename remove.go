@@ -63,9 +63,9 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	}
 }
 
-// destroyLocked goes as far as it can under the lock. It returns what there is to wait
-// for without it, because others need it to finish; then it is called again. pin is the record's directory:
-// held open, no other can be taken for it.
+// destroyLocked goes as far as it can under the lock. It returns what there is to wait for
+// without it, because others need it to finish; then it is called again. pin is the
+// record's directory: held open, no other can be taken for it.
 func (c *Container) destroyLocked(ctx context.Context, force bool, pin **os.File) (wait func(context.Context) error, err error) {
 	unlock, err := c.lock(ctx, exclusive)
 	if errors.Is(err, ErrDamaged) && force {

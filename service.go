@@ -141,7 +141,8 @@ func (c *Container) serviceOOM() (killed, known bool) {
 	if os.Getenv("SERVICE_RESULT") == "oom-kill" {
 		return true, true
 	}
-	// The unit's own cgroup: the payload's need not have the controller, and it is there while we run in it.
+	// The unit's own cgroup: the payload's need not have the controller, and it is there
+	// while we run in it.
 	events, err := scope.OpenEvents(path.Dir(c.st.Cgroup))
 	if err != nil {
 		return false, false

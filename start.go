@@ -134,7 +134,8 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 	closeAll([]*os.File{l.pidfd, l.events})
 	e := exitOf(ws)
 	e.OOMKilled, e.At = oom > 0, rec.At
-	// Removed by force meanwhile, or not to be written to: how the payload ended is known all the same.
+	// Removed by force meanwhile, or not to be written to: how the payload ended is known
+	// all the same.
 	err = ignoreMissing(l.c.writeExit(rec))
 	return e, errors.Join(err, l.c.rt.Cleanup(ctx, l.c.id))
 }
@@ -171,7 +172,8 @@ func (c *Container) cleanup(ctx context.Context) error {
 			errs = append(errs, c.write())
 		}
 	}
-	// An empty scope ends by itself: systemd needs no asking, and a start that comes too soon for the name waits.
+	// An empty scope ends by itself: systemd needs no asking, and a start that comes too
+	// soon for the name waits.
 	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {
 		errs = append(errs, c.endUnit(ctx))
 	}

@@ -97,8 +97,9 @@ func (c *Container) waitRecorded(ctx context.Context) error {
 	return <-first
 }
 
-// waitService waits until ExecStopPost= has written record, which is the end's, or until the service is
-// over and it has not: because it was killed, or taken out of the unit. Then systemd itself is asked.
+// waitService waits until ExecStopPost= has written record, which is the end's, or until
+// the service is over and it has not: because it was killed, or taken out of the unit. Then
+// systemd itself is asked.
 func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, error) {
 	w, err := kernel.WatchWritten(c.path(exitFile))
 	if errors.Is(err, fs.ErrNotExist) { // it was written before it went
@@ -142,7 +143,8 @@ func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, err
 	return a.exit, a.err
 }
 
-// askService waits until the service has ended and returns what systemd knows of it. Errors: ErrExitUnknown.
+// askService waits until the service has ended and returns what systemd knows of it.
+// Errors: ErrExitUnknown.
 func (c *Container) askService(ctx context.Context) (e Exit, err error) {
 	var end scope.ServiceEnd
 	err = c.withBus(ctx, func(conn *scope.Conn) (err error) {

@@ -3,10 +3,10 @@
 // Package configs turns what people write (TOML, or an OCI bundle) into the one
 // description the rest of the program works on: a [specs.Spec] with annotations.
 //
-// [Load] compiles a TOML file and its drop-ins, [Check] lists everything that is
-// wrong with one, [SettingsOf] and [Settings.Annotate] read and write what the Spec cannot say, [Validate] looks
-// at any Spec. The package reads files it is asked to and makes no other system call; it
-// knows nothing of programs, units or running containers.
+// [Load] compiles a TOML file and its drop-ins, [Check] lists everything that is wrong with
+// one, [SettingsOf] and [Settings.Annotate] read and write what the Spec cannot say,
+// [Validate] looks at any Spec. The package reads files it is asked to and makes no other
+// system call; it knows nothing of programs, units or running containers.
 package configs
 
 //go:generate go run ./gen ..

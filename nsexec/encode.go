@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Encode turns the program into the interpreter's format. The same program
-// gives the same bytes, which are not to be changed. It returns the first mistake made while assembling.
+// Encode turns the program into the interpreter's format. The same program gives the same
+// bytes, which are not to be changed. It returns the first mistake made while assembling.
 func (p *Program) Encode() (b []byte, err error) {
 	if p.encoded == nil {
 		p.encoded, err = p.encode()

@@ -119,8 +119,9 @@ func (h *Helper) exec(exe, control, keeper int) error {
 	defer unix.Close(null)
 	// Without a keeper the 4 is -1, which closes what we may have inherited there.
 	files := []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(control), uintptr(keeper)}
-	// Order: after every other descriptor is known. On its way to giving the child its descriptors ForkExec
-	// uses the numbers right above the highest of them: the executable must not be there.
+	// Order: after every other descriptor is known. On its way to giving the child its
+	// descriptors ForkExec uses the numbers right above the highest of them: the executable
+	// must not be there.
 	exe, err = above(exe, max(null, control, keeper)+2*len(files))
 	if err != nil {
 		return err

@@ -94,8 +94,8 @@ func TestStartSendsEverything(t *testing.T) {
 	}
 }
 
-// The first write carries authentication and the call: no round trip before it. A small call waits, see
-// TestRealSmallCalls.
+// The first write carries authentication and the call: no round trip before it. A small
+// call waits, see TestRealSmallCalls.
 func TestDialIsPipelined(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "private")
 	l, err := net.Listen("unix", path)

@@ -56,10 +56,11 @@ func CgroupOf(pid int) (string, error) {
 
 var anticipating sync.Mutex
 
-// Anticipate shortens the wait for a job that is started next. To take a process into a cgroup the kernel first
-// waits for an RCU grace period, 5 to 15 ms in which systemd is stuck, unless one has just been waited for
-// (cgroup_threadgroup_rwsem). Here that is done ahead, by moving ourselves to where we are. Without the right to do so nothing is lost, nor
-// when another call is at it.
+// Anticipate shortens the wait for a job that is started next. To take a process into a
+// cgroup the kernel first waits for an RCU grace period, 5 to 15 ms in which systemd is
+// stuck, unless one has just been waited for (cgroup_threadgroup_rwsem). Here that is done
+// ahead, by moving ourselves to where we are. Without the right to do so nothing is lost,
+// nor when another call is at it.
 func Anticipate() {
 	if !anticipating.TryLock() {
 		return
@@ -71,7 +72,8 @@ func Anticipate() {
 	}
 }
 
-// Populated tells whether there is a living process in the cgroup or below it. A cgroup that is gone has none.
+// Populated tells whether there is a living process in the cgroup or below it. A cgroup
+// that is gone has none.
 func Populated(cgroup string) bool { return event(cgroup, "populated") }
 
 // Frozen tells whether all of the cgroup's processes are frozen.

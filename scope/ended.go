@@ -20,9 +20,10 @@ type ServiceEnd struct {
 	At     time.Time
 }
 
-// WaitService waits until one invocation of a service has ended, ExecStopPost= included: the
-// unit is inactive or failed, waits to restart, or runs anew. It goes on over a re-execution of the manager.
-// What it returns is empty when the unit went before anybody looked.
+// WaitService waits until one invocation of a service has ended, ExecStopPost= included:
+// the unit is inactive or failed, waits to restart, or runs anew. It goes on over a
+// re-execution of the manager. What it returns is empty when the unit went before anybody
+// looked.
 func (c *Conn) WaitService(ctx context.Context, unit, invocation string) (ServiceEnd, error) {
 	var last ServiceEnd
 	for {

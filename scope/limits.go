@@ -97,8 +97,8 @@ func FormatSet(mask []byte) string {
 	return strings.Join(parts, ",")
 }
 
-// PayloadLimits is what the files of the payload's sub-cgroup hold. Those with a value for each device are left
-// out: the kernel writes them in its own order.
+// PayloadLimits is what the files of the payload's sub-cgroup hold. Those with a value for
+// each device are left out: the kernel writes them in its own order.
 func PayloadLimits(u Unit) []Limit {
 	var limits []Limit
 	for _, file := range slices.Sorted(maps.Keys(u.Payload)) {

@@ -47,7 +47,8 @@ var unitIface = []string{
 }
 
 // Get reads properties of a unit. A unit that is not loaded has a LoadState of "not-found"
-// and an ActiveState of "inactive". When the connection is lost meanwhile, as by daemon-reexec, it asks again.
+// and an ActiveState of "inactive". When the connection is lost meanwhile, as by
+// daemon-reexec, it asks again.
 func (c *Conn) Get(ctx context.Context, unit string, names ...string) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -109,8 +110,9 @@ func (c *Conn) ControlGroup(ctx context.Context, unit string) (string, error) {
 	return path, nil
 }
 
-// Stop stops a unit and waits until it has ended: its processes get the unit's
-// KillSignal, and after TimeoutStopUSec they are killed. A frozen unit is thawed first. Errors: ErrNoSuchUnit.
+// Stop stops a unit and waits until it has ended: its processes get the unit's KillSignal,
+// and after TimeoutStopUSec they are killed. A frozen unit is thawed first. Errors:
+// ErrNoSuchUnit.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
 	p, err := c.Get(ctx, unit, "FreezerState", "TimeoutStopUSec")
 	if err == nil {
@@ -181,8 +183,9 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, pro
 	return err
 }
 
-// Attach moves processes into a unit that has Delegate=yes, or into a sub-cgroup of
-// it ("/payload", "" for the unit's own). The sub-cgroup must exist. Errors: ErrNoSuchUnit, ErrNoProcess.
+// Attach moves processes into a unit that has Delegate=yes, or into a sub-cgroup of it
+// ("/payload", "" for the unit's own). The sub-cgroup must exist. Errors: ErrNoSuchUnit,
+// ErrNoProcess.
 func (c *Conn) Attach(ctx context.Context, unit, subcgroup string, pids ...uint32) error {
 	return c.call(ctx, " "+unit, "AttachProcessesToUnit", nil, unit, subcgroup, pids)
 }

@@ -227,9 +227,9 @@ func (u Unit) Get(name string) any {
 	return nil
 }
 
-// Changes is what has to be set to make a running unit u into next. Properties
-// that cannot change while a unit runs are an error when they differ, and so is the payload's sub-cgroup
-// where there is none yet.
+// Changes is what has to be set to make a running unit u into next. Properties that cannot
+// change while a unit runs are an error when they differ, and so is the payload's
+// sub-cgroup where there is none yet.
 func (u Unit) Changes(next Unit) ([]Property, error) {
 	var changes []Property
 	var errs []error

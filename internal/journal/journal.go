@@ -28,8 +28,8 @@ const (
 	entrySocket  = "/run/systemd/journal/socket"
 )
 
-// Stream returns a socket whose lines journald stores under identifier and
-// level (a syslog priority, 0-7). It is meant to be handed to a payload: each line is attributed to the
+// Stream returns a socket whose lines journald stores under identifier and level (a syslog
+// priority, 0-7). It is meant to be handed to a payload: each line is attributed to the
 // process that wrote it, and nothing of ours has to stay.
 func Stream(identifier string, level int) (*os.File, error) {
 	return stream(streamSocket, identifier, level)

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadFile reads a file of the kernel's: of procfs, sysfs or a cgroup. os.ReadFile would do, with ten system calls
-// in place of four: it asks whether the file can be waited for. A start reads dozens.
+// ReadFile reads a file of the kernel's: of procfs, sysfs or a cgroup. os.ReadFile would
+// do, with ten system calls in place of four: it asks whether the file can be waited for. A
+// start reads dozens.
 func ReadFile(path string) ([]byte, error) {
 	var fd int
 	err := retry(func() (err error) {

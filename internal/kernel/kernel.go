@@ -127,7 +127,8 @@ func Idmap(mount *os.File, recursive bool, userns *os.File) error {
 func Pidfd(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if pid > 0 && (err == unix.EINVAL || err == unix.ENOENT) {
-		// The number is known, but not as that of a process: it is being reaped at this moment, or a thread's.
+		// The number is known, but not as that of a process: it is being reaped at this
+		// moment, or a thread's.
 		err = unix.ESRCH
 	}
 	if err != nil {

@@ -2,10 +2,11 @@
 
 // Package oncejson is json.Marshal for a value that a process encodes once.
 //
-// encoding/json first builds an encoder for every type that can be reached from a value's type, which pays
-// when more values follow. Of an OCI Spec it is a hundred types, those of Windows and z/OS among them, and takes
-// a tenth of the CPU time of a start. Here only what is there is looked at. The result is the same to the byte;
-// what this package does not know it leaves to encoding/json.
+// encoding/json first builds an encoder for every type that can be reached from a value's
+// type, which pays when more values follow. Of an OCI Spec it is a hundred types, those of
+// Windows and z/OS among them, and takes a tenth of the CPU time of a start. Here only what
+// is there is looked at. The result is the same to the byte; what this package does not
+// know it leaves to encoding/json.
 package oncejson
 
 import (

@@ -20,10 +20,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// System is a real systemd booted as PID 1 of private namespaces: no virtual
-// machine, the host's kernel, about a second. It has a cgroup2 hierarchy of its own (a sub-directory of
-// ours), its own network, /dev, /run and /tmp, a journal, and D-Bus where the root has it. Writes to its root go to memory.
-// Its cgroups have the controllers the host's have to give: limits may have no effect.
+// System is a real systemd booted as PID 1 of private namespaces: no virtual machine, the
+// host's kernel, about a second. It has a cgroup2 hierarchy of its own (a sub-directory of
+// ours), its own network, /dev, /run and /tmp, a journal, and D-Bus where the root has it.
+// Writes to its root go to memory. Its cgroups have the controllers the host's have to
+// give: limits may have no effect.
 //
 // In a test, let the test itself run inside (see [Inside]):
 //

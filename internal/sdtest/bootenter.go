@@ -84,8 +84,8 @@ func BootRootfs(t testing.TB, rootfs string) *System {
 	return s
 }
 
-// Main runs a package's tests and then ends its systems. Where PID 1 is a systemd that may be disturbed, the
-// machine must afterwards be as it was: see [canary]. Use it as
+// Main runs a package's tests and then ends its systems. Where PID 1 is a systemd that may
+// be disturbed, the machine must afterwards be as it was: see [canary]. Use it as
 //
 //	func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
 func Main(m *testing.M) int {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command figures writes docs/figures.md and docs/figures.svg from what make bench, make soak, make fuzz and
-// make coverage measured:
+// Command figures writes docs/figures.md and docs/figures.svg from what make bench, make
+// soak, make fuzz and make coverage measured:
 //
 //	figures [-take DIR]
 //
-// The measurements are kept in docs/figures, each with the machine it was made on; -take copies newer ones there
-// from DIR, which is bin.
+// The measurements are kept in docs/figures, each with the machine it was made on; -take
+// copies newer ones there from DIR, which is bin.
 package main
 
 import (

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fakesystemd is a service manager that does what a test says: refuse, be silent, lie, go away.
-// It speaks D-Bus on a socket as systemd does on its private one. Test support only.
+// Package fakesystemd is a service manager that does what a test says: refuse, be silent,
+// lie, go away. It speaks D-Bus on a socket as systemd does on its private one. Test
+// support only.
 package fakesystemd
 
 import (

@@ -71,20 +71,8 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 	if c.status() == Stopped {
 		return nil
 	}
-	if c.frozen() { // a frozen process handles no signal
-		// Order: under the lock: systemd refuses to thaw while it is about to, for somebody else.
-		err := c.locked(ctx, func() error {
-			if !c.frozen() {
-				return nil
-			}
-			return c.unlessEnded(c.thaw(ctx))
-		})
-		if errors.Is(err, ErrNotExist) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, ErrNotRunning) {
-			return err
-		}
+	if err := c.thawFrozen(ctx); err != nil {
+		return ignore(err, ErrNotExist)
 	}
 	if c.st.Service {
 		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) })
@@ -122,6 +110,21 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 		return c.killRest(ctx)
 	})
 	return ignore(err, ErrNotExist)
+}
+
+// thawFrozen thaws a container that is to be stopped: a frozen process handles no signal.
+func (c *Container) thawFrozen(ctx context.Context) error {
+	if !c.frozen() {
+		return nil
+	}
+	// Order: under the lock: systemd refuses to thaw while it is about to, for somebody else.
+	err := c.locked(ctx, func() error {
+		if !c.frozen() {
+			return nil
+		}
+		return c.unlessEnded(c.thaw(ctx))
+	})
+	return ignore(err, ErrNotRunning)
 }
 
 func (c *Container) stopSettings() (unix.Signal, time.Duration, error) {

@@ -154,9 +154,9 @@ func (c *Container) askService(ctx context.Context) (e Exit, err error) {
 	switch {
 	case err != nil:
 		return Exit{}, err
-	case end.Code == cldExited:
+	case end.Code == scope.Exited:
 		e = exitOf(unix.WaitStatus(end.Status << 8))
-	case end.Code == cldKilled, end.Code == cldDumped:
+	case end.Code == scope.Killed, end.Code == scope.Dumped:
 		e = exitOf(unix.WaitStatus(end.Status))
 	default:
 		return Exit{}, fmt.Errorf("%w: %s left no record, and systemd has forgotten it", ErrExitUnknown, c.st.Unit)
@@ -164,13 +164,6 @@ func (c *Container) askService(ctx context.Context) (e Exit, err error) {
 	e.OOMKilled, e.At = end.Result == "oom-kill", end.At
 	return e, nil
 }
-
-// How a process ended, as sigaction(2) has it.
-const (
-	cldExited = 1
-	cldKilled = 2
-	cldDumped = 3
-)
 
 // waitFor waits until a process has ended; one that is gone already has.
 func waitFor(ctx context.Context, p procID) error {

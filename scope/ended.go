@@ -12,9 +12,17 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
+// How a process ended, in systemd's properties: CLD_EXITED, CLD_KILLED, CLD_DUMPED of
+// sigaction(2).
+const (
+	Exited int32 = 1
+	Killed int32 = 2
+	Dumped int32 = 3
+)
+
 // A ServiceEnd is how systemd saw a service's main process end.
 type ServiceEnd struct {
-	Code   int32  // CLD_EXITED, CLD_KILLED or CLD_DUMPED of sigaction(2); 0 is not known
+	Code   int32  // Exited, Killed or Dumped; 0 is not known
 	Status int32  // exit code or signal
 	Result string // of the service: "success", "oom-kill" ...
 	At     time.Time

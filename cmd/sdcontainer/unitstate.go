@@ -65,9 +65,9 @@ func askState(ctx context.Context, unit string) (string, error) {
 	state := fmt.Sprint(p["ActiveState"])
 	status, _ := p["ExecMainStatus"].(int32)
 	switch p["ExecMainCode"] {
-	case int32(1): // CLD_EXITED, sigaction(2)
+	case scope.Exited:
 		state += fmt.Sprintf(": exit code %d", status)
-	case int32(2), int32(3): // CLD_KILLED, CLD_DUMPED
+	case scope.Killed, scope.Dumped:
 		state += ": " + unix.SignalName(unix.Signal(status))
 	}
 	if result := fmt.Sprint(p["Result"]); result != "success" && result != "exit-code" && result != "signal" {

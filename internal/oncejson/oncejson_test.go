@@ -101,7 +101,8 @@ type odd struct {
 	Points []point
 	inner
 	Plain   string
-	Skipped string      `json:"-"`
+	Skipped string `json:"-"`
+	//lint:ignore SA5008 an odd tag is what is tested
 	Dash    string      `json:"-,"`
 	Empty   []string    `json:"empty,omitempty"`
 	Zero    time.Time   `json:"zero,omitzero"`

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // arguments checks the number of arguments; most < 0 is any number.
@@ -26,6 +27,16 @@ func arguments(least, most int, want string) cobra.PositionalArgs {
 
 // names is for verbs that take containers.
 func names(least int) cobra.PositionalArgs { return arguments(least, -1, "the name of a container") }
+
+// alias makes flags known by other tools' names for them too.
+func alias(flags *pflag.FlagSet, names map[string]string) {
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if ours, ok := names[name]; ok {
+			name = ours
+		}
+		return pflag.NormalizedName(name)
+	})
+}
 
 const noFiles = cobra.ShellCompDirectiveNoFileComp
 

@@ -61,15 +61,21 @@ is not there.`,
 
 // process is what the flags say; the library fills in the container's own for the rest.
 func (o execOptions) process(args []string) *specs.Process {
-	p := &specs.Process{Args: args, Cwd: o.cwd, Terminal: o.terminal, User: specs.User{Username: o.user}}
-	for _, e := range o.env {
+	return &specs.Process{Args: args, Cwd: o.cwd, Terminal: o.terminal, Env: environment(o.env),
+		User: specs.User{Username: o.user}}
+}
+
+// environment is what --env flags say: NAME=VALUE, or NAME for the value it has here.
+func environment(flags []string) []string {
+	var env []string
+	for _, e := range flags {
 		if name, _, ok := strings.Cut(e, "="); ok {
-			p.Env = append(p.Env, e)
+			env = append(env, e)
 		} else if v, ok := os.LookupEnv(name); ok {
-			p.Env = append(p.Env, name+"="+v)
+			env = append(env, name+"="+v)
 		}
 	}
-	return p
+	return env
 }
 
 func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.Process, o execOptions) error {

@@ -15,11 +15,16 @@ import (
 
 // formatFlag adds --format. Its value is one of words or a Go template.
 func formatFlag(cmd *cobra.Command, format *string, words ...string) {
+	shortFormatFlag(cmd, "", format, words...)
+}
+
+// shortFormatFlag gives it a letter too.
+func shortFormatFlag(cmd *cobra.Command, letter string, format *string, words ...string) {
 	def := ""
 	if len(words) > 0 {
 		def = words[0]
 	}
-	cmd.Flags().StringVar(format, "format", def,
+	cmd.Flags().StringVarP(format, "format", letter, def,
 		strings.Join(append(words, "Go `template`, or \"table TEMPLATE\""), ", "))
 	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
 }

@@ -50,6 +50,7 @@ journalctl -u UNIT shows them too, with what systemd says of the unit.`,
 	f.StringVar(&o.until, "until", "", "to this `time`")
 	f.IntVarP(&o.lines, "lines", "n", -1, "only the last `N` lines")
 	f.BoolVarP(&o.timestamps, "timestamps", "t", false, "print times")
+	alias(f, map[string]string{"tail": "lines"}) // podman's
 	must(cmd.RegisterFlagCompletionFunc("lines", cobra.NoFileCompletions))
 	return cmd
 }

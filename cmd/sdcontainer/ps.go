@@ -147,7 +147,7 @@ A Go template sees the same fields by their Go names (ID, Status, Pid, Exit ...)
 		},
 	}
 	cmd.Flags().BoolVar(&spec, "spec", false, "print the OCI runtime specs")
-	formatFlag(cmd, &format, "json")
+	shortFormatFlag(cmd, "f", &format, "json")
 	return cmd
 }
 

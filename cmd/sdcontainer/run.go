@@ -27,7 +27,8 @@ const configDir = "/etc/sdcontainer"
 type runOptions struct {
 	detach, terminal, interactive, remove, unit, lenient bool
 
-	name, rootfs string
+	name, rootfs, cwd string
+	env               []string
 }
 
 func (a *app) run() *cobra.Command {
@@ -65,6 +66,8 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
 	f.BoolVar(&o.remove, "rm", false, "remove the container when it has ended")
 	f.StringVar(&o.name, "name", "", "`name` of the container")
 	f.StringVar(&o.rootfs, "rootfs", "", "run a command in `directory`, without a configuration")
+	f.StringVarP(&o.cwd, "workdir", "w", "", "working `directory` in the container")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` set in the environment; NAME alone takes ours")
 	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
 	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as strict = false does")
 	must(cmd.MarkFlagDirname("rootfs"))
@@ -130,6 +133,10 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 	if o.terminal {
 		spec.Process.Terminal = true
 	}
+	if o.cwd != "" {
+		spec.Process.Cwd = o.cwd
+	}
+	spec.Process.Env = append(spec.Process.Env, environment(o.env)...) // the last of a name counts
 	if spec.Process.Terminal && (o.detach || o.unit) {
 		return hinted{errors.New("process.terminal is set, and nobody would hold the terminal"),
 			"run it in the foreground with -t, or take process.terminal out of the configuration"}

@@ -40,6 +40,7 @@ the signal would never hear it: it is killed at once.`,
 		},
 	}
 	cmd.Flags().VarP(&timeout, "timeout", "t", "how long to wait before killing, like 10s or 1min 30s (default: the container's own)")
+	alias(cmd.Flags(), map[string]string{"time": "timeout"}) // podman's
 	return cmd
 }
 

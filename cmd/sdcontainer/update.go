@@ -71,12 +71,7 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "any property: `PROPERTY=VALUE`")
 	must(cmd.RegisterFlagCompletionFunc("set", completeProperties))
-	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if other, ok := aliases[name]; ok {
-			name = other
-		}
-		return pflag.NormalizedName(name)
-	})
+	alias(cmd.Flags(), aliases)
 	return cmd
 }
 

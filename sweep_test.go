@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // names are those of what lies in the run directory.
@@ -111,7 +113,7 @@ func TestSweepDisturbsNobody(t *testing.T) {
 // Killed at any instruction, a command leaves nothing that rm -f does not find.
 func TestKilledAnywhere(t *testing.T) {
 	seen := map[string]int{}
-	for range 150 {
+	for n := 0; n < 150; n += sdtest.Stride(10) {
 		r := &Runtime{Dir: t.TempDir()}
 		o := startOther(t, "records", r.Dir)
 		if s := o.line(t); s != "begun" {

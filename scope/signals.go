@@ -14,21 +14,21 @@ import (
 // are kept by path from the moment a unit is watched, and looked up afterwards.
 type signals struct {
 	mu          sync.Mutex
-	watched     map[string]int                                // unit: number of watchers
-	ended       map[dbus.ObjectPath]string                    // job: result
-	jobs        map[dbus.ObjectPath]chan<- string             // job: who waits
-	removed     map[string]map[chan<- error]struct{}          // unit: who waits for its end
-	changed     map[dbus.ObjectPath]map[chan<- error]struct{} // unit: who waits for another property
-	wantChanged atomic.Bool                                   // somebody has waited for such
-	sender      string                                        // on a bus: whose signals count
+	watched     map[string]int                    // unit: number of watchers
+	ended       map[dbus.ObjectPath]string        // job: result
+	jobs        map[dbus.ObjectPath]chan<- string // job: who waits
+	removed     waiters[string]                   // unit: who waits for its end
+	changed     waiters[dbus.ObjectPath]          // unit: who waits for another property
+	wantChanged atomic.Bool                       // somebody has waited for such
+	sender      string                            // on a bus: whose signals count
 	isLost      bool
 }
 
 func newSignals() *signals {
 	return &signals{
 		watched: map[string]int{}, ended: map[dbus.ObjectPath]string{},
-		jobs: map[dbus.ObjectPath]chan<- string{}, removed: map[string]map[chan<- error]struct{}{},
-		changed: map[dbus.ObjectPath]map[chan<- error]struct{}{},
+		jobs: map[dbus.ObjectPath]chan<- string{}, removed: waiters[string]{},
+		changed: waiters[dbus.ObjectPath]{},
 	}
 }
 
@@ -44,7 +44,7 @@ func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
 		return
 	}
 	if ofUnit {
-		s.unitChanged(sig.Path, nil)
+		s.changed.tell(sig.Path, nil)
 		return
 	}
 	switch member {
@@ -59,7 +59,7 @@ func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
 		var unit string
 		var path dbus.ObjectPath
 		if dbus.Store(sig.Body, &unit, &path) == nil {
-			s.unitRemoved(unit, nil)
+			s.removed.tell(unit, nil)
 		}
 	}
 }
@@ -82,20 +82,6 @@ func (s *signals) jobRemoved(job dbus.ObjectPath, result string) {
 		return
 	}
 	s.ended[job] = result
-}
-
-func (s *signals) unitRemoved(unit string, err error) {
-	for ch := range s.removed[unit] {
-		ch <- err // has room for one
-	}
-	delete(s.removed, unit)
-}
-
-func (s *signals) unitChanged(path dbus.ObjectPath, err error) {
-	for ch := range s.changed[path] {
-		ch <- err // has room for one
-	}
-	delete(s.changed, path)
 }
 
 // watch keeps the ends of the unit's jobs from now on.
@@ -150,10 +136,7 @@ func (s *signals) onRemoved(unit string) chan error {
 		ch <- ErrLost
 		return ch
 	}
-	if s.removed[unit] == nil {
-		s.removed[unit] = map[chan<- error]struct{}{}
-	}
-	s.removed[unit][ch] = struct{}{}
+	s.removed.add(unit, ch)
 	return ch
 }
 
@@ -166,10 +149,7 @@ func (s *signals) onChanged(path dbus.ObjectPath) chan error {
 		ch <- ErrLost
 		return ch
 	}
-	if s.changed[path] == nil {
-		s.changed[path] = map[chan<- error]struct{}{}
-	}
-	s.changed[path][ch] = struct{}{}
+	s.changed.add(path, ch)
 	s.wantChanged.Store(true)
 	return ch
 }
@@ -178,16 +158,14 @@ func (s *signals) onChanged(path dbus.ObjectPath) chan error {
 func (s *signals) forgetChanged(path dbus.ObjectPath, ch chan error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if delete(s.changed[path], ch); len(s.changed[path]) == 0 {
-		delete(s.changed, path)
-	}
+	s.changed.remove(path, ch)
 }
 
 // forget ends a wait that nobody is interested in any more.
 func (s *signals) forget(unit string, ch chan error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.removed[unit], ch)
+	s.removed.remove(unit, ch)
 }
 
 // lost ends every wait.
@@ -200,9 +178,32 @@ func (s *signals) lost() {
 		close(ch)
 	}
 	for unit := range s.removed {
-		s.unitRemoved(unit, ErrLost)
+		s.removed.tell(unit, ErrLost)
 	}
 	for path := range s.changed {
-		s.unitChanged(path, ErrLost)
+		s.changed.tell(path, ErrLost)
 	}
+}
+
+// waiters are those who wait for something, once; each channel has room for one word.
+type waiters[K comparable] map[K]map[chan<- error]struct{}
+
+func (w waiters[K]) add(key K, ch chan<- error) {
+	if w[key] == nil {
+		w[key] = map[chan<- error]struct{}{}
+	}
+	w[key][ch] = struct{}{}
+}
+
+func (w waiters[K]) remove(key K, ch chan<- error) {
+	if delete(w[key], ch); len(w[key]) == 0 {
+		delete(w, key)
+	}
+}
+
+func (w waiters[K]) tell(key K, err error) {
+	for ch := range w[key] {
+		ch <- err
+	}
+	delete(w, key)
 }

@@ -82,22 +82,7 @@ func TestA9TracedExecIsNotWaitedForInVain(t *testing.T) {
 		t.Fatalf("the payload said %q, %v", line, err)
 	}
 	stop.Close()
-	ended := make(chan Exit, 1)
-	go func() {
-		e, err := p.Wait(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		ended <- e
-	}()
-	select {
-	case e := <-ended:
-		if e.Code != 7 {
-			t.Errorf("%+v, want code 7", e)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("waits as long as the tracer pleases")
-	}
+	endsWith7(t, p.Wait)
 }
 
 // The same of a payload in the host's PID namespace: there its tracer outlives it.
@@ -133,22 +118,7 @@ func TestTracedPayloadIsNotWaitedForInVain(t *testing.T) {
 		t.Fatalf("the payload said %q, %v", line, err)
 	}
 	stop.Close()
-	ended := make(chan Exit, 1)
-	go func() {
-		e, err := c.Wait(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		ended <- e
-	}()
-	select {
-	case e := <-ended:
-		if e.Code != 7 {
-			t.Errorf("%+v, want code 7", e)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("waits as long as the tracer pleases")
-	}
+	endsWith7(t, c.Wait)
 	if err := c.Destroy(t.Context(), true); err != nil {
 		t.Error(err)
 	}
@@ -272,5 +242,26 @@ func TestA10ForgedProc(t *testing.T) {
 	b, _ := io.ReadAll(r)
 	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 || string(b) != "here\n" {
 		t.Errorf("%q, %+v, %v", b, e, err)
+	}
+}
+
+// endsWith7 waits for a process that has ended with code 7, whoever traces it.
+func endsWith7(t *testing.T, wait func(context.Context) (Exit, error)) {
+	t.Helper()
+	ended := make(chan Exit, 1)
+	go func() {
+		e, err := wait(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- e
+	}()
+	select {
+	case e := <-ended:
+		if e.Code != 7 {
+			t.Errorf("%+v, want code 7", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("waits as long as the tracer pleases")
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,31 +63,6 @@ func TestRunErrors(t *testing.T) {
 			t.Errorf("%s: %v; want %v", arg, err, want)
 		}
 		w.nothingLeft("bad")
-	}
-}
-
-func TestOneNameOneWinner(t *testing.T) {
-	if !sdtest.Inside(t) {
-		return
-	}
-	w := newWorld(t)
-	const n = 8
-	var wg sync.WaitGroup
-	errs := make([]error, n)
-	for i := range n {
-		wg.Go(func() { _, errs[i] = w.start("one", CreateOptions{Detach: true}, "/bin/sleep", "60") })
-	}
-	wg.Wait()
-	won := 0
-	for _, err := range errs {
-		if err == nil {
-			won++
-		} else if !errors.Is(err, ErrExist) {
-			t.Error(err)
-		}
-	}
-	if won != 1 {
-		t.Errorf("%d of %d starts of one name succeeded", won, n)
 	}
 }
 

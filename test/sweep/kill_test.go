@@ -120,6 +120,18 @@ type round struct {
 	gone, removed time.Duration
 }
 
+// killAt counts calls, and kills the process at the n-th.
+func (r *round) killAt(n int) func(trace.Call) trace.Verdict {
+	return func(c trace.Call) trace.Verdict {
+		r.calls++
+		if r.calls != n {
+			return trace.Verdict{}
+		}
+		r.last = describe(c)
+		return trace.Verdict{Signal: unix.SIGKILL}
+	}
+}
+
 // round kills the manager at its n-th call, and looks.
 func (m *machine) round(v verb, n int) (r round, err error) {
 	v.setup(m)
@@ -131,14 +143,7 @@ func (m *machine) round(v verb, n int) (r round, err error) {
 	if v.after != nil {
 		before = m.inspect()
 	}
-	end, out, err := m.traced(v.args(m), trace.Options{Manager: true, OnCall: func(c trace.Call) trace.Verdict {
-		r.calls++
-		if r.calls != n {
-			return trace.Verdict{}
-		}
-		r.last = describe(c)
-		return trace.Verdict{Signal: unix.SIGKILL}
-	}})
+	end, out, err := m.traced(v.args(m), trace.Options{Manager: true, OnCall: r.killAt(n)})
 	if err != nil {
 		return r, err
 	}

@@ -143,14 +143,7 @@ func (s *service) round(n int) (r round, err error) {
 	ws, err := trace.Run(nil, trace.Options{Manager: true, Attach: pid, Deadline: patience, Go: func() error {
 		_, err := s.goes.WriteString("\n")
 		return err
-	}, OnCall: func(c trace.Call) trace.Verdict {
-		r.calls++
-		if r.calls != n {
-			return trace.Verdict{}
-		}
-		r.last = describe(c)
-		return trace.Verdict{Signal: unix.SIGKILL}
-	}})
+	}, OnCall: r.killAt(n)})
 	if err != nil {
 		return r, err
 	}

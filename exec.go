@@ -171,10 +171,9 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if err := stdio.fill(); err != nil {
 		return err
 	}
-	if l.helper, err = l.ahead.helper.wait(); err != nil {
+	if l.helper, err = l.ahead.takeHelper(); err != nil {
 		return err
 	}
-	l.ahead.helper = nil
 	l.onFailure(func(context.Context) error { return l.helper.Kill() })
 	if err := l.helper.Send(spawn, append(stdio.files(), target, group)...); err != nil {
 		return err

@@ -75,20 +75,12 @@ func findIn(ctx context.Context, pid int, p *specs.Process, linux *specs.Linux) 
 // look does what touches the container's filesystem. Whoever serves that (FUSE,
 // NFS) may never answer: then the thread that waits is given up.
 func look[T any](ctx context.Context, what string, f func() (T, error)) (T, error) {
-	type result struct {
-		t   T
-		err error
-	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	done := make(chan result, 1)
-	go func() {
-		t, err := f()
-		done <- result{t, err}
-	}()
+	seen := begin(f)
 	select {
-	case r := <-done:
-		return r.t, r.err
+	case <-seen.done:
+		return seen.wait()
 	case <-ctx.Done():
 		var none T
 		return none, fmt.Errorf("%s: %w (a filesystem there, FUSE or NFS, does not answer)", what, ctx.Err())

@@ -48,6 +48,20 @@ func prepare(unit bool) *preparation {
 	return p
 }
 
+// takeHelper hands the interpreter over to a start, which ends it.
+func (p *preparation) takeHelper() (*nsexec.Helper, error) {
+	h, err := p.helper.wait()
+	p.helper = nil
+	return h, err
+}
+
+// takeConn hands the connection over to a start, which closes it.
+func (p *preparation) takeConn() (*scope.Conn, error) {
+	conn, err := p.conn.wait()
+	p.conn = nil
+	return conn, err
+}
+
 // close frees what nobody took.
 func (p *preparation) close() {
 	if p.helper != nil {

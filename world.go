@@ -40,11 +40,9 @@ func (l *launch) spawn(ctx context.Context) error {
 		return err
 	}
 	defer stdio.close()
-	l.helper, err = l.ahead.helper.wait()
-	if err != nil {
+	if l.helper, err = l.ahead.takeHelper(); err != nil {
 		return err
 	}
-	l.ahead.helper = nil
 	// Order: taken back after the init was killed: at the gate it handles no
 	// signal, and systemd would wait for it.
 	l.onFailure(l.stopUnit)
@@ -166,10 +164,9 @@ func (l *launch) attach(ctx context.Context) (err error) {
 		}
 	}
 	if !l.o.Service { // there it was born in its cgroup
-		if l.bus, err = l.ahead.conn.wait(); err != nil {
+		if l.bus, err = l.ahead.takeConn(); err != nil {
 			return err
 		}
-		l.ahead.conn = nil
 		if l.job, err = l.bus.Start(ctx, l.plan.unit, uint32(l.pid)); err != nil {
 			return err
 		}

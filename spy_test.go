@@ -127,7 +127,9 @@ func spyOnHelpers() {
 	}
 }
 
-// isHelper: one that was forked and has not executed anything since.
+// isHelper: one that was forked and has not executed anything since. The kernel
+// takes that mark away a little after it exchanged the memory: what has a program
+// of the container's already is no helper, and the container's own to look at.
 func isHelper(pid string) bool {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {
@@ -138,7 +140,11 @@ func isHelper(pid string) bool {
 		return false
 	}
 	flags, _ := strconv.ParseUint(f[6], 10, 64)
-	return flags&0x40 != 0 // PF_FORKNOEXEC
+	const forkNoExec = 0x40 // PF_FORKNOEXEC
+	if exe, err := os.Readlink("/proc/" + pid + "/exe"); err == nil && !strings.HasPrefix(exe, "/memfd:") {
+		return false
+	}
+	return flags&forkNoExec != 0
 }
 
 var spyWays = map[string]func(proc string, pid int) bool{

@@ -173,11 +173,15 @@ func (s *System) Run(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
-	args := []string{self, "-test.v", "-test.run=" + pattern}
+	args := []string{self, "-test.v", "-test.timeout=0", "-test.run=" + pattern}
 	if _, ok := t.(*testing.B); ok {
 		args = []string{self, "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
 	}
-	out, err := s.command(t.Context(), dir, args).CombinedOutput()
+	cmd := s.command(t.Context(), dir, args)
+	if soaking() {
+		cmd.Env = append(cmd.Env, soakEnv+"=1")
+	}
+	out, err := cmd.CombinedOutput()
 	switch {
 	case err != nil:
 		t.Fatalf("inside: %v\n%s", err, out)

@@ -10,10 +10,12 @@ import (
 // soakEnv makes tests of races go on for as long as is worth it when nobody waits.
 const soakEnv = "SDCONTAINER_SOAK"
 
+func soaking() bool { return os.Getenv(soakEnv) != "" }
+
 // Stride is how many cases of a long row a test goes on at a time: all are tried at native speed, one in
 // many where a guest's processor is emulated, twenty times slower.
 func Stride(many int) int {
-	if probeGuest() == nil && os.Getenv(soakEnv) == "" {
+	if probeGuest() == nil && !soaking() {
 		return many
 	}
 	return 1
@@ -23,7 +25,7 @@ func Stride(many int) int {
 func Loops(t testing.TB, quick, soak int) int {
 	t.Helper()
 	n := quick
-	if os.Getenv(soakEnv) != "" {
+	if soaking() {
 		n = soak
 	}
 	t.Logf("%d attempts", n)

@@ -147,6 +147,7 @@ func goTest(ctx context.Context, o options, wanted []string, counted map[string]
 	err = r.read(out)
 	waited := cmd.Wait()
 	r.count(all)
+	r.showSlow()
 	for _, t := range wanted {
 		all[t].took = time.Since(start)
 	}

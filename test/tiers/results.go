@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,6 +35,7 @@ type outcome struct {
 	tier   string // what sdtest.Require asked for, or ""
 	output []string
 	parent bool // has subtests, which are counted instead
+	took   float64
 }
 
 // tally is the count of one tier.
@@ -98,6 +101,7 @@ func (r *results) addTest(e event) {
 			}
 		}
 	}
+	t.took = e.Elapsed
 	switch e.Action {
 	case "output":
 		t.output = append(t.output, e.Output)
@@ -192,6 +196,20 @@ func (r *results) count(into map[string]*tally) {
 	into[r.fallback].failed += r.broken
 	for _, tier := range r.counted {
 		into[tier].given = true
+	}
+}
+
+// showSlow prints the tests that made the phase long.
+func (r *results) showSlow() {
+	const enough, most = 10, 8 // seconds, lines
+	slow := slices.DeleteFunc(slices.Collect(maps.Keys(r.tests)), func(name string) bool {
+		return r.tests[name].took < enough || strings.LastIndexByte(name, '/') > strings.IndexByte(name, ' ')
+	})
+	slices.SortFunc(slow, func(a, b string) int {
+		return cmp.Or(cmp.Compare(r.tests[b].took, r.tests[a].took), cmp.Compare(a, b))
+	})
+	for _, name := range slow[:min(len(slow), most)] {
+		fmt.Fprintf(r.log, "slow: %.0f s %s\n", r.tests[name].took, name)
 	}
 }
 

@@ -88,3 +88,15 @@ func TestReport(t *testing.T) {
 		t.Error("a failure was reported as success")
 	}
 }
+
+func TestShowSlow(t *testing.T) {
+	var b strings.Builder
+	r := newResults(&b, nil, "pure")
+	for name, took := range map[string]float64{"p/q A": 9.9, "p/q B": 12, "p/q B/sub": 11.5, "p/q C": 30} {
+		r.tests[name] = &outcome{action: "pass", took: took}
+	}
+	r.showSlow()
+	if want := "slow: 30 s p/q C\nslow: 12 s p/q B\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}

@@ -83,6 +83,7 @@ func timed(ctx context.Context, log io.Writer, o options, tier string, binaries 
 	r.verbose, r.told = o.verbose, true
 	err := guest(ctx, log, o, tier, binaries, r)
 	r.count(map[string]*tally{tier: into})
+	r.showSlow()
 	if err != nil {
 		into.failed++
 	}

@@ -3,8 +3,6 @@
 package scope
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 )
@@ -18,16 +16,15 @@ const (
 )
 
 // UnitName is the unit of the container id. Two ids never have the same unit:
-// what a unit name cannot hold is written \xNN, the backslash too. An id that
-// would be too long ends in a hash behind a mark that no escape produces.
-func UnitName(id string) string {
-	e := escape(id)
-	if room := maxUnitName - 1 - len(unitPrefix) - len(scopeSuffix); len(e) > room {
-		sum := sha256.Sum256([]byte(id))
-		mark := `\:` + hex.EncodeToString(sum[:])
-		e = e[:room-len(mark)] + mark
+// what a unit name cannot hold is written \xNN, the backslash too. [Plan] refuses
+// an id for which that is too long.
+func UnitName(id string) string { return unitPrefix + escape(id) + scopeSuffix }
+
+func checkUnitName(id string) error {
+	if n := len(UnitName(id)); n >= maxUnitName {
+		return fmt.Errorf("container name of %d bytes: its unit's name would have %d, systemd takes %d", len(id), n, maxUnitName-1)
 	}
-	return unitPrefix + e + scopeSuffix
+	return nil
 }
 
 // escape keeps letters, digits, '_', '.', ':' and '-'. An '@' would make a template.

@@ -54,6 +54,9 @@ func (d Dropped) String() string {
 // reported at once. Properties set by their systemd name come last and win.
 func Plan(spec *specs.Spec, s configs.Settings) (Unit, error) {
 	p := &planner{unit: Unit{Name: UnitName(s.Name), Slice: s.Slice, Payload: map[string]string{}, Strict: s.Strict}}
+	if err := checkUnitName(s.Name); err != nil {
+		p.errs = append(p.errs, err)
+	}
 	p.identity(s)
 	if spec.Linux != nil && spec.Linux.Resources != nil {
 		p.resources(spec.Linux.Resources)

@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,7 @@ func TestManagerFaults(t *testing.T) {
 		says  string
 	}{
 		"nobody listens": {nil, scope.ErrNoManager, "/run/systemd/private"},
+		"lets nobody in": {nil, context.DeadlineExceeded, "create"},
 		"refuses": {func(p *fakesystemd.Peer, msg *dbus.Message) {
 			p.Fail(msg, "org.freedesktop.DBus.Error.AccessDenied", "not you")
 		}, nil, "not you"},
@@ -66,6 +68,9 @@ func TestManagerFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			if name == "lets nobody in" {
+				silentBus(t)
+			}
 			if c.start != nil {
 				m := fakesystemd.Listen(t, "/run/systemd/private")
 				m.Set("Version", "257")
@@ -89,6 +94,19 @@ func TestManagerFaults(t *testing.T) {
 			nothingLeftOf(t, w.Runtime)
 		})
 	}
+}
+
+// silentBus accepts connections, and that is all.
+func silentBus(t *testing.T) {
+	t.Helper()
+	if err := os.MkdirAll("/run/dbus", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", "/run/dbus/system_bus_socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
 }
 
 func must(s string, err error) string {

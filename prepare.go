@@ -35,13 +35,16 @@ func (f *future[T]) wait() (T, error) {
 type preparation struct {
 	helper *future[*nsexec.Helper]
 	conn   *future[*scope.Conn] // nil where no unit is made
+	hangUp context.CancelFunc   // stop dialling
 }
 
 func prepare(unit bool) *preparation {
 	p := &preparation{}
 	if unit {
 		go scope.Anticipate()
-		p.conn = begin(func() (*scope.Conn, error) { return scope.Dial(context.Background()) })
+		var ctx context.Context
+		ctx, p.hangUp = context.WithCancel(context.Background())
+		p.conn = begin(func() (*scope.Conn, error) { return scope.Dial(ctx) })
 	}
 	// With a keeper's socket, needed or not: without it the helper ends where it would become one.
 	p.helper = begin(func() (*nsexec.Helper, error) { return nsexec.Start(nsexec.StartOptions{Keeper: true}) })
@@ -55,10 +58,15 @@ func (p *preparation) takeHelper() (*nsexec.Helper, error) {
 	return h, err
 }
 
-// takeConn hands the connection over to a start, which closes it.
-func (p *preparation) takeConn() (*scope.Conn, error) {
+// takeConn hands the connection over to a start, which closes it. A start that is given up
+// does not wait for a manager that lets nobody in.
+func (p *preparation) takeConn(ctx context.Context) (*scope.Conn, error) {
+	defer context.AfterFunc(ctx, p.hangUp)()
 	conn, err := p.conn.wait()
 	p.conn = nil
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return conn, err
 }
 
@@ -72,6 +80,7 @@ func (p *preparation) close() {
 	if p.conn == nil {
 		return
 	}
+	p.hangUp()
 	if conn, err := p.conn.wait(); err == nil {
 		_ = conn.Close() // nothing was asked
 	}

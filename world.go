@@ -164,7 +164,7 @@ func (l *launch) attach(ctx context.Context) (err error) {
 		}
 	}
 	if !l.o.Service { // there it was born in its cgroup
-		if l.bus, err = l.ahead.takeConn(); err != nil {
+		if l.bus, err = l.ahead.takeConn(ctx); err != nil {
 			return err
 		}
 		if l.job, err = l.bus.Start(ctx, l.plan.unit, uint32(l.pid)); err != nil {

@@ -93,6 +93,8 @@ func (a address) connect(ctx context.Context, s *signals) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Not the bus: closing that waits for what is being written.
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	piped := newPipelined(raw)
 	piped.messages.changes = &s.wantChanged
 	bus, err := dbus.NewConn(piped, dbus.WithSignalHandler(s))
@@ -106,6 +108,9 @@ func (a address) connect(ctx context.Context, s *signals) (*dbus.Conn, error) {
 	}
 	if err != nil {
 		bus.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("%s: %w", a.path, err)
 	}
 	go func() {
@@ -117,8 +122,6 @@ func (a address) connect(ctx context.Context, s *signals) (*dbus.Conn, error) {
 
 // greet is what a bus wants first: a name for us, and which signals to pass on.
 func greet(ctx context.Context, bus *dbus.Conn, s *signals) error {
-	stop := context.AfterFunc(ctx, func() { bus.Close() })
-	defer stop()
 	if err := bus.Hello(); err != nil {
 		return err
 	}

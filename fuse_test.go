@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fuse is an empty filesystem that answers, until it is told to be mute.
+// A fuse is a filesystem with one empty directory that answers, until it is told to be mute.
 type fuse struct {
 	dir  string
 	dev  *os.File
@@ -69,6 +69,18 @@ func (f *fuse) abort(t *testing.T) {
 	}
 }
 
+// fuseDir is the one name in a fuse. It is asked for each time.
+const fuseDir = "dir"
+
+// directory is the kernel's struct fuse_attr of one.
+func directory(inode uint64) []byte {
+	attr := make([]byte, 88)
+	binary.LittleEndian.PutUint64(attr, inode)
+	binary.LittleEndian.PutUint32(attr[60:], unix.S_IFDIR|0o755)
+	binary.LittleEndian.PutUint32(attr[64:], 2) // links
+	return attr
+}
+
 // serve answers as little as makes a directory (linux/fuse.h).
 func (f *fuse) serve() {
 	const lookup, forget, getattr, initialize, interrupt, batchForget = 1, 2, 3, 26, 36, 42
@@ -93,12 +105,14 @@ func (f *fuse) serve() {
 			out = append(out, make([]byte, 56)...)
 			binary.LittleEndian.PutUint32(out[20:], 1<<16) // max_write
 		case getattr:
-			out = make([]byte, 16+88)
-			binary.LittleEndian.PutUint64(out[16:], 1)                     // inode
-			binary.LittleEndian.PutUint32(out[16+60:], unix.S_IFDIR|0o755) // mode
-			binary.LittleEndian.PutUint32(out[16+64:], 2)                  // links
+			out = append(make([]byte, 16), directory(1)...)
 		case lookup:
-			errno = -int32(unix.ENOENT)
+			if name, _, _ := bytes.Cut(b[40:n], []byte{0}); string(name) != fuseDir {
+				errno = -int32(unix.ENOENT)
+				break
+			}
+			out = append(make([]byte, 40), directory(2)...)
+			out[0] = 2 // the node
 		default:
 			errno = -int32(unix.ENOSYS)
 		}

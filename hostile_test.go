@@ -171,6 +171,40 @@ func TestB18FilesystemThatDoesNotAnswer(t *testing.T) {
 	w.nothingLeft("fuse")
 }
 
+// B18: a source of a bind that answered when it was looked at, and does not any more.
+func TestB18SourceThatFallsSilent(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	source := mountFuse(t)
+	old := lookTimeout
+	lookTimeout = 300 * time.Millisecond
+	t.Cleanup(func() { lookTimeout = old })
+	spec := w.spec("silent", "/bin/true")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: filepath.Join(source.dir, fuseDir), Destination: "/mnt", Options: []string{"bind"}})
+	l := w.launch(&Container{rt: w.Runtime, id: "silent"}, spec, w.options(CreateOptions{}))
+	for _, s := range l.steps() {
+		if s.name == "build" {
+			source.mute.Store(true)
+		}
+		err := s.do(t.Context())
+		if s.name != "build" && err != nil {
+			t.Fatal(s.name, err)
+		}
+		if s.name == "build" {
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "sources of mounts") {
+				t.Errorf("%v, want a deadline exceeded", err)
+			}
+			break
+		}
+	}
+	if err := l.takeBack(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("silent")
+}
+
 // C7: CVE-2021-41091. Nobody else can enter the directories of records.
 func TestC7RecordsArePrivate(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -77,13 +77,17 @@ func makeSource(path string, c *rootfs.Create) error {
 
 // openSources opens what the init needs of the host, in the order it receives it:
 // detached mounts, so that nothing that happens to the paths later matters.
-func (l *launch) openSources(ctx context.Context) (files []*os.File, err error) {
+func (l *launch) openSources(ctx context.Context) ([]*os.File, error) {
+	if len(l.plan.world.Sources) == 0 {
+		return nil, nil
+	}
+	// Whoever serves them answered a moment ago, and may not any more.
+	return look(ctx, "open the sources of mounts", func() ([]*os.File, error) { return l.cloneSources(ctx) })
+}
+
+func (l *launch) cloneSources(ctx context.Context) (files []*os.File, err error) {
 	var userns *os.File
-	defer func() {
-		if userns != nil {
-			userns.Close()
-		}
-	}()
+	defer func() { _ = userns.Close() }() // nil if none was needed
 	for _, s := range l.plan.world.Sources {
 		f, err := kernel.CloneMount(s.Path, s.Recursive)
 		if err != nil {

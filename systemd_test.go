@@ -231,6 +231,39 @@ func TestPauseUpdateStats(t *testing.T) {
 	}
 }
 
+// Whoever made a container has its lock until it starts, and does not wait for itself.
+func TestBetweenCreateAndStart(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c, err := w.Create(t.Context(), "between", w.spec("between", "/bin/true"), w.options(CreateOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	limit := int64(64)
+	if err := c.Update(ctx, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.Pause(ctx); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("pause: %v, want ErrNotRunning", err)
+	}
+	if _, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("exec: %v, want ErrNotRunning", err)
+	}
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := c.Wait(ctx); err != nil || e.Code != 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if err := c.Destroy(ctx, false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("between")
+}
+
 // A payload that must not start: what is attested differs from what is expected.
 func TestAttestKills(t *testing.T) {
 	if !sdtest.Inside(t) {

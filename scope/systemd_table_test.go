@@ -89,7 +89,8 @@ func TestRealTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, info := range Properties {
+	for i := 0; i < len(Properties); i += sdtest.Stride(8) {
+		info := Properties[i]
 		switch info.Name {
 		case "PIDs", "AddRef": // in every start; for clients of a bus
 			continue

@@ -168,8 +168,11 @@ TasksMax=infinity
 func initramfs(image Image, agent string) ([]byte, error) {
 	var c cpio
 	for _, dir := range []string{"bin", "modules", "run", "run/sdvm", "run/systemd", "run/systemd/system",
-		"run/systemd/system/multi-user.target.wants"} {
+		"run/systemd/system/multi-user.target.wants", "run/systemd/system-generators"} {
 		c.add(dir, unix.S_IFDIR|0o755, nil)
+	}
+	if err := c.maskGenerators(image); err != nil {
+		return nil, err
 	}
 	c.add("init", unix.S_IFREG|0o755, []byte(initScript))
 	c.add("run/systemd/system/sdvm-agent.service", unix.S_IFREG|0o644, []byte(agentUnit))
@@ -195,6 +198,19 @@ func initramfs(image Image, agent string) ([]byte, error) {
 		c.add(name, unix.S_IFREG|0o755, data)
 	}
 	return c.close(), nil
+}
+
+// maskGenerators keeps a reload from running what writes no unit in a guest: a dozen programs, and
+// half the time of a reload where the processor is emulated.
+func (c *cpio) maskGenerators(image Image) error {
+	generators, err := filepath.Glob(filepath.Join(image.Rootfs(), "usr/lib/systemd/system-generators/*"))
+	if err != nil {
+		return err
+	}
+	for _, g := range generators {
+		c.add("run/systemd/system-generators/"+filepath.Base(g), unix.S_IFLNK|0o777, []byte("/dev/null"))
+	}
+	return nil
 }
 
 // cpio is an archive in the "newc" format the kernel unpacks.

@@ -201,7 +201,10 @@ func (r *results) count(into map[string]*tally) {
 
 // showSlow prints the tests that made the phase long.
 func (r *results) showSlow() {
-	const enough, most = 10, 8 // seconds, lines
+	enough, most := 10.0, 8 // seconds, lines
+	if r.verbose {
+		enough, most = 1, len(r.tests)
+	}
 	slow := slices.DeleteFunc(slices.Collect(maps.Keys(r.tests)), func(name string) bool {
 		return r.tests[name].took < enough || strings.LastIndexByte(name, '/') > strings.IndexByte(name, ' ')
 	})

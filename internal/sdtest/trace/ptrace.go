@@ -25,14 +25,21 @@ type call struct {
 	op   uint8
 	nr   uint64
 	args [6]uint64
+	ret  int64 // after the call
 }
 
-const opEntry = 1 // PTRACE_SYSCALL_INFO_ENTRY
+const (
+	opEntry = 1 // PTRACE_SYSCALL_INFO_ENTRY
+	opExit  = 2 // PTRACE_SYSCALL_INFO_EXIT
+)
 
 func syscallInfo(tid int) (call, error) {
 	var b [88]byte
 	err := ptrace(unix.PTRACE_GET_SYSCALL_INFO, tid, uintptr(len(b)), uintptr(unsafe.Pointer(&b)))
 	c := call{op: b[0]}
+	if c.op == opExit {
+		c.ret = int64(binary.NativeEndian.Uint64(b[24:]))
+	}
 	if c.op == opEntry {
 		c.nr = binary.NativeEndian.Uint64(b[24:])
 		for i := range c.args {

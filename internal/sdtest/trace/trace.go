@@ -163,6 +163,12 @@ func hold(cmd *exec.Cmd) (release func() error, err error) {
 	}, nil
 }
 
+// isHeld tells whether what was executed is still that which waits: the end of its own execution may be seen.
+func isHeld(pid int) bool {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it is stopped
+	return strings.HasPrefix(string(text), strings.Join(held, "\x00"))
+}
+
 func (t *tracer) add(th *thread) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -298,7 +304,7 @@ func (t *tracer) forked(parent *thread, event int) error {
 // executed says what a process has become, and whether it is let go.
 func (t *tracer) executed(th *thread) (gone bool, err error) {
 	if th.tid == t.root {
-		t.begun = true
+		t.begun = !isHeld(th.pid)
 		return false, nil
 	}
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", th.pid))

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// contender is one program that runs /bin/true in a container.
+// contender is one program that does what a scenario is about.
 type contender struct {
 	name    string
 	samples []time.Duration
@@ -38,7 +38,9 @@ type summary struct {
 }
 
 // bases are the contenders everything is compared with.
-var bases = []string{"crun", "systemd-run --scope", "bare Type=exec"}
+var bases = []string{"crun", "systemd-run --scope", "bare Type=exec", emptyProgram}
+
+const emptyProgram = "empty Go program"
 
 // compare runs every contender once a round, in an order that rotates.
 func compare(all []*contender, warm, rounds int, progress io.Writer) error {

@@ -53,6 +53,7 @@ func (b *bed) scenarios() []scenario {
 		{name: "run /bin/true in a user namespace", share: 1, contenders: b.runs("userns.toml", "bundle-userns")},
 		{name: "run -d, then rm -f", share: 2, contenders: b.detached()},
 		b.execs(),
+		b.looks(),
 		b.services(),
 	}
 	for _, n := range []int{1, 2, 4, 8} {
@@ -124,29 +125,50 @@ func (b *bed) detached() []*contender {
 	}
 }
 
+// script runs one of the shell, that is not measured.
+func (b *bed) script(text string) func() error {
+	return func() error {
+		out, err := b.shell("", text).command(0).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+}
+
+// among has one container of each runtime running meanwhile: e of ours, ec and er.
+func (b *bed) among(s scenario) scenario {
+	s.before = b.script(`$B/sdcontainer run -d --name e $B/bench.toml /bin/sleep 1000000
+		crun --systemd-cgroup run --detach --bundle $B/bundle-long ec </dev/null >/dev/null 2>&1
+		runc --systemd-cgroup run --detach --bundle $B/bundle-long er </dev/null >/dev/null 2>&1`)
+	s.after = b.script(`$B/sdcontainer rm -f e; crun --systemd-cgroup delete -f ec; runc --systemd-cgroup delete -f er`)
+	return s
+}
+
+// fixed is a contender that does the same each round.
+func (b *bed) fixed(name string, args ...string) *contender {
+	return b.command(name, func(string) []string { return args })
+}
+
 // execs enters a container that runs.
 func (b *bed) execs() scenario {
-	do := func(script string) func() error {
-		return func() error {
-			out, err := b.shell("", script).command(0).CombinedOutput()
-			if err != nil {
-				return fmt.Errorf("%w: %s", err, out)
-			}
-			return nil
-		}
-	}
-	return scenario{
-		name: "exec /bin/true", share: 1,
-		before: do(`$B/sdcontainer run -d --name e $B/bench.toml /bin/sleep 1000000
-			crun --systemd-cgroup run --detach --bundle $B/bundle-long ec </dev/null >/dev/null 2>&1
-			runc --systemd-cgroup run --detach --bundle $B/bundle-long er </dev/null >/dev/null 2>&1`),
-		after: do(`$B/sdcontainer rm -f e; crun --systemd-cgroup delete -f ec; runc --systemd-cgroup delete -f er`),
-		contenders: []*contender{
-			b.command("sdcontainer", func(string) []string { return b.ours("exec", "e", "/bin/true") }),
-			b.command("crun", func(string) []string { return []string{"crun", "--systemd-cgroup", "exec", "ec", "/bin/true"} }),
-			b.command("runc", func(string) []string { return []string{"runc", "--systemd-cgroup", "exec", "er", "/bin/true"} }),
-		},
-	}
+	return b.among(scenario{name: "exec /bin/true", share: 1, contenders: []*contender{
+		b.fixed("sdcontainer", b.ours("exec", "e", "/bin/true")...),
+		b.fixed("crun", "crun", "--systemd-cgroup", "exec", "ec", "/bin/true"),
+		b.fixed("runc", "runc", "--systemd-cgroup", "exec", "er", "/bin/true"),
+	}})
+}
+
+// looks are the verbs of which most of the time is the program's own start.
+func (b *bed) looks() scenario {
+	return b.among(scenario{name: "look at a container", share: 1, contenders: []*contender{
+		b.fixed("sdcontainer ps", b.ours("ps")...),
+		b.fixed("sdcontainer inspect", b.ours("inspect", "e")...),
+		b.fixed("sdcontainer kill", b.ours("kill", "-s", "CONT", "e")...),
+		b.fixed("crun list", "crun", "list"),
+		b.fixed("crun state", "crun", "state", "ec"),
+		b.fixed(emptyProgram, b.here+"/empty"),
+	}})
 }
 
 //go:embed units

@@ -10,17 +10,8 @@ import (
 )
 
 type bench struct {
-	Scenarios []struct {
-		Name       string `json:"name"`
-		Contenders []struct {
-			Name   string             `json:"name"`
-			Median float64            `json:"medianMs"`
-			P10    float64            `json:"p10Ms"`
-			P90    float64            `json:"p90Ms"`
-			Ratio  map[string]float64 `json:"ratio"`
-		} `json:"contenders"`
-	} `json:"scenarios"`
-	Phases []struct {
+	Scenarios []scenario `json:"scenarios"`
+	Phases    []struct {
 		Phase string  `json:"phase"`
 		Ms    float64 `json:"ms"`
 	} `json:"phases"`
@@ -29,12 +20,50 @@ type bench struct {
 		First float64 `json:"firstTenthMs"`
 		Last  float64 `json:"lastTenthMs"`
 	} `json:"growth"`
-	Memory []struct {
-		Name    string `json:"name"`
-		Peak    int64  `json:"peakKiB"`
-		Private int64  `json:"privateKiB"`
-		Pss     int64  `json:"pssKiB"`
-	} `json:"memory"`
+	Memory []memory `json:"memory"`
+	Costs  []struct {
+		Name      string `json:"name"`
+		Processes int    `json:"processes"`
+		Execs     int    `json:"execs"`
+		Threads   int    `json:"threads"`
+		Calls     int    `json:"systemCalls"`
+		Messages  int    `json:"busMessages"`
+	} `json:"costs"`
+	Sizes []struct {
+		Name  string `json:"name"`
+		Bytes int64  `json:"bytes"`
+	} `json:"sizes"`
+}
+
+type scenario struct {
+	Name       string `json:"name"`
+	Contenders []struct {
+		Name   string             `json:"name"`
+		Median float64            `json:"medianMs"`
+		P10    float64            `json:"p10Ms"`
+		P90    float64            `json:"p90Ms"`
+		Ratio  map[string]float64 `json:"ratio"`
+	} `json:"contenders"`
+}
+
+type memory struct {
+	Name     string `json:"name"`
+	Peak     int64  `json:"peakKiB"`
+	Resident *int64 `json:"residentKiB"` // nil where nothing can stay
+	Private  int64  `json:"privateKiB"`
+	Pss      int64  `json:"pssKiB"`
+}
+
+// base is what a scenario is compared with.
+func (s scenario) base() string { return baseOf(s.Contenders[0].Ratio) }
+
+func baseOf(ratio map[string]float64) string {
+	for _, name := range []string{"crun", "bare Type=exec", "systemd-run --scope", "empty Go program"} {
+		if _, ok := ratio[name]; ok {
+			return name
+		}
+	}
+	return ""
 }
 
 func renderBench(b *strings.Builder, s sheet) error {
@@ -44,26 +73,61 @@ func renderBench(b *strings.Builder, s sheet) error {
 	}
 	heading(b, "Speed", s)
 	b.WriteString("systemd of Debian 13 booted in private namespaces at native speed (`make bench`). crun, runc and Podman are Debian 13's and get the very\n" +
-		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio.\n\n![ratios](figures.svg)\n")
-	var bars []bar
+		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio. A bar is what this\n" +
+		"project promises.\n\n![ratios](figures.svg)\n")
+	var all []row
 	for _, sc := range r.Scenarios {
-		base := baseOf(sc.Contenders[0].Ratio)
-		fmt.Fprintf(b, "\n| %s | median | 10 %% | 90 %% | / %s |\n|---|---|---|---|---|\n", sc.Name, base)
-		for _, c := range sc.Contenders {
-			fmt.Fprintf(b, "| %s | %.1f ms | %.1f ms | %.1f ms | %.2f |\n", c.Name, c.Median, c.P10, c.P90, c.Ratio[base])
-		}
-		bars = append(bars, bar{sc.Name, base, sc.Contenders[0].Ratio[base]})
+		renderScenario(b, sc)
+		all = append(all, rows(sc)...)
 	}
+	missing(b, r.Scenarios)
 	b.WriteString("\n| phase of our `run` | at |\n|---|---|\n")
 	for _, p := range r.Phases {
 		fmt.Fprintf(b, "| %s | %.2f ms |\n", p.Phase, p.Ms)
 	}
 	fmt.Fprintf(b, "\n%d in sequence: the first tenth takes %.1f ms each (median), the last %.1f ms.\n", r.Growth.Runs, r.Growth.First, r.Growth.Last)
-	b.WriteString("\n| memory | peak | private | pss |\n|---|---|---|---|\n")
-	for _, m := range r.Memory {
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", m.Name, kib(m.Peak), kib(m.Private), kib(m.Pss))
+	renderCosts(b, r)
+	renderMemory(b, r.Memory)
+	return os.WriteFile("docs/figures.svg", []byte(plot(all)), 0o644)
+}
+
+func renderScenario(b *strings.Builder, s scenario) {
+	base := s.base()
+	fmt.Fprintf(b, "\n| %s | median | 10 %% | 90 %% | / %s |\n|---|---|---|---|---|\n", s.Name, base)
+	for _, c := range s.Contenders {
+		fmt.Fprintf(b, "| %s | %.1f ms | %.1f ms | %.1f ms | %.2f |\n", c.Name, c.Median, c.P10, c.P90, c.Ratio[base])
 	}
-	return os.WriteFile("docs/figures.svg", []byte(plot(bars)), 0o644)
+	judge(b, s)
+}
+
+// renderCosts says what does not depend on how busy the machine was.
+func renderCosts(b *strings.Builder, r bench) {
+	if len(r.Costs) > 0 {
+		b.WriteString("\nCounted in one start, the payload's among them and the command's own left out; threads are those of the command.\n\n" +
+			"| one start | processes made | programs executed | threads made | system calls | messages sent over D-Bus |\n|---|---|---|---|---|---|\n")
+	}
+	for _, c := range r.Costs {
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d |\n", c.Name, c.Processes, c.Execs, c.Threads, c.Calls, c.Messages)
+	}
+	if len(r.Sizes) > 0 {
+		b.WriteString("\n| on disk, without shared libraries | size |\n|---|---|\n")
+	}
+	for _, s := range r.Sizes {
+		fmt.Fprintf(b, "| %s | %d KiB |\n", s.Name, (s.Bytes+1023)/1024)
+	}
+}
+
+func renderMemory(b *strings.Builder, all []memory) {
+	b.WriteString("\nPeak is what the manager has resident at most while it starts a container, the rest is of what stays while it runs.\n\n" +
+		"| memory | peak | resident | private | pss |\n|---|---|---|---|---|\n")
+	for _, m := range all {
+		stays := "| | |"
+		if m.Resident != nil {
+			stays = fmt.Sprintf("%d KiB | %d KiB | %d KiB |", *m.Resident, m.Private, m.Pss)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s\n", m.Name, kib(m.Peak), stays)
+	}
+	judgeMemory(b, all)
 }
 
 func kib(n int64) string {
@@ -71,14 +135,4 @@ func kib(n int64) string {
 		return ""
 	}
 	return fmt.Sprintf("%d KiB", n)
-}
-
-// baseOf is what a scenario is compared with.
-func baseOf(ratio map[string]float64) string {
-	for _, name := range []string{"crun", "bare Type=exec", "systemd-run --scope"} {
-		if _, ok := ratio[name]; ok {
-			return name
-		}
-	}
-	return ""
 }

@@ -17,7 +17,7 @@ func TestPageFromMeasurements(t *testing.T) {
 	for name, text := range map[string]string{
 		"docs/x": "", // the directory
 		"bin/bench.json": `{"scenarios":[{"name":"run","contenders":[{"name":"sdcontainer","medianMs":5,"ratio":{"crun":0.5}},{"name":"crun","medianMs":10,"ratio":{"crun":1}}]}],
-			"phases":[{"phase":"check","ms":1}],"growth":{"runs":3,"firstTenthMs":1,"lastTenthMs":2},"memory":[{"name":"keeper","pssKiB":32}]}`,
+			"phases":[{"phase":"check","ms":1}],"growth":{"runs":3,"firstTenthMs":1,"lastTenthMs":2},"memory":[{"name":"keeper","residentKiB":32}]}`,
 		"bin/soak.json":    `[{"sweep":"kill run","calls":7,"stopped":6,"clean":5}]`,
 		"bin/coverage.txt": "all of it\n",
 	} {

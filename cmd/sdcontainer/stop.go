@@ -21,7 +21,8 @@ func (a *app) stop() *cobra.Command {
 		Use:   "stop [flags] NAME...",
 		Short: "Stop containers: signal, wait, kill",
 		Long: `Sends the container's stop signal, waits for it to end and kills what is left
-after the timeout. Several containers are stopped at the same time.
+after the timeout. Several containers are stopped at the same time. Prints the names
+of those that were.
 
 A payload that is the first process of its PID namespace and has no handler for
 the signal would never hear it: it is killed at once.`,
@@ -30,13 +31,7 @@ the signal would never hear it: it is killed at once.`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.together(args, func(name string) error {
-				c, err := a.load(name)
-				if err != nil {
-					return err
-				}
-				return c.Stop(cmd.Context(), timeout.Duration)
-			})
+			return a.control(args, func(c *sdcontainer.Container) error { return c.Stop(cmd.Context(), timeout.Duration) })
 		},
 	}
 	cmd.Flags().VarP(&timeout, "timeout", "t", "how long to wait before killing, like 10s or 1min 30s (default: the container's own)")
@@ -80,6 +75,17 @@ func (a *app) together(names []string, f func(name string) error) error {
 	return errors.Join(errs...)
 }
 
+// control does something to all named containers, as together does it.
+func (a *app) control(names []string, f func(*sdcontainer.Container) error) error {
+	return a.together(names, func(name string) error {
+		c, err := a.load(name)
+		if err != nil {
+			return err
+		}
+		return f(c)
+	})
+}
+
 func (a *app) kill() *cobra.Command {
 	var all bool
 	var signal string
@@ -87,7 +93,7 @@ func (a *app) kill() *cobra.Command {
 		Use:   "kill [flags] NAME...",
 		Short: "Send a signal to containers",
 		Long: `Sends a signal to the first process of each container, or with --all to every
-process of its unit.`,
+process of its unit. Prints the names of those that got it.`,
 		Example: `  sdcontainer kill web
   sdcontainer kill -s HUP web
   sdcontainer kill -s TERM --all web`,
@@ -98,9 +104,7 @@ process of its unit.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return a.each(args, func(c *sdcontainer.Container) error {
-				return c.Signal(cmd.Context(), sig, all)
-			})
+			return a.control(args, func(c *sdcontainer.Container) error { return c.Signal(cmd.Context(), sig, all) })
 		},
 	}
 	cmd.Flags().StringVarP(&signal, "signal", "s", "KILL", "the `signal`, by name or number")
@@ -157,12 +161,13 @@ func (a *app) pause() *cobra.Command {
 		Use:   "pause NAME...",
 		Short: "Freeze containers",
 		Long: `Freezes every process of the containers' units until they are resumed. Memory
-stays in use; nothing inside can notice, but the clock goes on.`,
+stays in use; nothing inside can notice, but the clock goes on. Prints the names of
+those that were frozen.`,
 		Example:           "  sdcontainer pause web",
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(args, func(c *sdcontainer.Container) error { return c.Pause(cmd.Context()) })
+			return a.control(args, func(c *sdcontainer.Container) error { return c.Pause(cmd.Context()) })
 		},
 	}
 }
@@ -171,11 +176,12 @@ func (a *app) resume() *cobra.Command {
 	return &cobra.Command{
 		Use:               "resume NAME...",
 		Short:             "Thaw containers that were paused",
+		Long:              "Lets paused containers go on and prints their names.",
 		Example:           "  sdcontainer resume web",
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(args, func(c *sdcontainer.Container) error { return c.Resume(cmd.Context()) })
+			return a.control(args, func(c *sdcontainer.Container) error { return c.Resume(cmd.Context()) })
 		},
 	}
 }

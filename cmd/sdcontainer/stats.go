@@ -44,8 +44,19 @@ func (a *app) stats() *cobra.Command {
 run, as a table that refreshes itself until interrupted. Where standard output is
 no terminal, or with --no-stream, it is printed once.
 
-CPU is the share of one CPU since the last reading, at first since the start.
---format json prints an array; with --stream one JSON object a line, for ever.`,
+CPU % is the share of one CPU since the last reading, at first since the start. TASKS
+are processes and threads, with the most that there may be.
+
+--format json prints an array; with --stream one JSON object a line, for ever. Its
+fields, which stay:
+
+    id, at, cpuPercent, oomKills
+    cpu     usageNsec, userNsec, systemNsec, periods, throttledPeriods
+    memory  current, peak, max, high, swap, swapMax: bytes; 0 is no limit
+    tasks   current, peak, max; 0 is no limit
+    io      readBytes, writeBytes, readOps, writeOps
+
+A Go template has them by their Go names: ID, CPUPercent, CPU.Usage, Memory.Max.`,
 		Example: `  sdcontainer stats
   sdcontainer stats --no-stream web
   sdcontainer stats --no-stream --format '{{.ID}} {{.Memory.Current}}'`,
@@ -131,17 +142,16 @@ func (a *app) printStats(samples []sample, format string) error {
 }
 
 func (a *app) statsTable(samples []sample) error {
-	t := a.table(false, "NAME", "CPU", "TIME", "MEMORY", "OF", "TASKS", "READ", "WRITTEN", "OOM KILLS")
+	t := a.table(false, "NAME", "CPU %", "CPU TIME", "MEM USAGE / LIMIT", "MEM %", "TASKS", "READ", "WRITTEN", "OOM KILLS")
 	for _, s := range samples {
-		of, colour := "-", ""
+		limit, percent, colour := "-", "-", ""
 		if s.Memory.Max > 0 {
 			share := float64(s.Memory.Current) / float64(s.Memory.Max)
-			of = fmt.Sprintf("%s (%.0f%%)", size(s.Memory.Max), 100*share)
-			colour = heat(share)
+			limit, percent, colour = size(s.Memory.Max), fmt.Sprintf("%.1f%%", 100*share), heat(share)
 		}
 		memory, taskText := size(s.Memory.Current), strconv.FormatUint(s.Tasks.Current, 10)
 		if s.Memory.Current == 0 { // no process lives without memory: the controller is missing
-			memory = "-"
+			memory, percent = "-", "-"
 		}
 		if s.Tasks.Current == 0 {
 			taskText = "-"
@@ -149,7 +159,7 @@ func (a *app) statsTable(samples []sample) error {
 			taskText += "/" + strconv.FormatUint(s.Tasks.Max, 10)
 		}
 		t.add(text(s.ID), number(fmt.Sprintf("%.1f%%", s.CPUPercent)), number(cpuTime(s.CPU.Usage)),
-			cell{text: memory, colour: colour, right: true}, number(of), number(taskText),
+			number(memory+" / "+limit), cell{text: percent, colour: colour, right: true}, number(taskText),
 			number(size(s.IO.ReadBytes)), number(size(s.IO.WriteBytes)), number(strconv.FormatUint(s.OOMKills, 10)))
 	}
 	return t.write(a.stdout)

@@ -3,7 +3,10 @@
 package main
 
 import (
+	"io"
 	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"text/template"
@@ -137,6 +140,47 @@ func TestProperties(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", tt.args, err, diff)
 		}
+	}
+}
+
+// What programs read from stats is documented field by field.
+func TestStatsFieldsAreDocumented(t *testing.T) {
+	long := newApp(os.Stdin, os.Stdout, os.Stderr).stats().Long
+	var check func(reflect.Type)
+	check = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			name := f.Tag.Get("json")
+			if name != "" && !regexp.MustCompile(`\b`+name+`\b`).MatchString(long) {
+				t.Errorf("%s is not in the text of stats", name)
+			}
+			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[time.Time]() {
+				check(f.Type)
+			}
+		}
+	}
+	check(reflect.TypeFor[sample]())
+}
+
+func TestStatsTable(t *testing.T) {
+	var s sample
+	s.ID, s.CPUPercent = "web", 12.34
+	s.Memory.Current, s.Memory.Max, s.Tasks.Current = 48<<20, 64<<20, 3
+	free := sample{ID: "free"}
+	free.Memory.Current, free.Tasks.Current, free.Tasks.Max = 1<<20, 1, 2048
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	err = newApp(os.Stdin, w, os.Stderr).statsTable([]sample{s, free})
+	w.Close()
+	got, _ := io.ReadAll(r)
+	want := "NAME  CPU %  CPU TIME  MEM USAGE / LIMIT  MEM %   TASKS  READ  WRITTEN  OOM KILLS\n" +
+		"web   12.3%   0:00.00          48M / 64M  75.0%       3    0B       0B          0\n" +
+		"free   0.0%   0:00.00           1.0M / -      -  1/2048    0B       0B          0\n"
+	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
+		t.Error(err, diff)
 	}
 }
 

@@ -62,16 +62,16 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 			return a.each(args, func(c *sdcontainer.Container) error { return a.change(cmd.Context(), c, props) })
 		},
 	}
-	aliases := map[string]string{}
 	for _, l := range limits() {
 		cmd.Flags().String(l.flag, "", l.usage)
-		if l.alias != "" {
-			aliases[l.alias] = l.flag
+		if l.alias != "" { // a flag of its own: errors name what was typed
+			cmd.Flags().String(l.alias, "", "the same as --"+l.flag)
+			must(cmd.Flags().MarkHidden(l.alias))
+			cmd.MarkFlagsMutuallyExclusive(l.flag, l.alias)
 		}
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "any property: `PROPERTY=VALUE`")
 	must(cmd.RegisterFlagCompletionFunc("set", completeProperties))
-	alias(cmd.Flags(), aliases)
 	return cmd
 }
 
@@ -119,12 +119,15 @@ func properties(flags *pflag.FlagSet, set []string) (map[string]string, error) {
 	var errs []error
 	for _, l := range limits() {
 		f := flags.Lookup(l.flag)
+		if l.alias != "" && flags.Changed(l.alias) {
+			f = flags.Lookup(l.alias)
+		}
 		if !f.Changed {
 			continue
 		}
 		name, value, err := l.value(f.Value.String())
 		if err != nil {
-			errs = append(errs, usage("--%s %w", l.flag, err))
+			errs = append(errs, usage("--%s %w", f.Name, err))
 		}
 		props[name] = value
 	}

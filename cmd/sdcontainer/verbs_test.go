@@ -119,6 +119,7 @@ func TestProperties(t *testing.T) {
 		{"--cpu-quota 5% --cpu-weight idle", map[string]string{"CPUQuotaPerSecUSec": "uint64 50000", "CPUWeight": "uint64 0"}, ""},
 		{"--set IOWeight=uint64_5 --io-weight 7", nil, "IOWeight"},
 		{"--memory 1X", nil, `--memory "1X": want a size`},
+		{"--memory-max 1X", nil, `--memory-max "1X": want a size`},
 		{"", nil, "nothing to change"},
 	}
 	for _, tt := range tests {

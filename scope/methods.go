@@ -42,7 +42,7 @@ func (c *Conn) Version(ctx context.Context) (int, error) {
 
 // unitIface are the properties every type of unit has; others are the type's.
 var unitIface = []string{
-	"ActiveEnterTimestamp", "ActiveState", "CanFreeze", "CollectMode", "Description", "FragmentPath", "FreezerState", "Id",
+	"ActiveEnterTimestamp", "ActiveState", "CanFreeze", "CollectMode", "Description", "DropInPaths", "FragmentPath", "FreezerState", "Id",
 	"InvocationID", "Job", "LoadState", "NeedDaemonReload", "StateChangeTimestamp", "SubState", "Transient",
 }
 

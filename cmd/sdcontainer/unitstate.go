@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,24 @@ func runningSystemd(ctx context.Context) int {
 		return 0
 	}
 	return version
+}
+
+// remembered says whether the manager still has a unit made of one of the files.
+func remembered(ctx context.Context, unit string, files ...string) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	p, err := conn.Get(ctx, unit, "FragmentPath", "DropInPaths")
+	if err != nil {
+		return false
+	}
+	from, _ := p["DropInPaths"].([]string)
+	from = append(from, fmt.Sprint(p["FragmentPath"]))
+	return slices.ContainsFunc(from, func(path string) bool { return slices.Contains(files, path) })
 }
 
 // serviceHint says how a service ended, of whose container there is no record any more. It is

@@ -131,7 +131,7 @@ func hints() []known {
 		{sdcontainer.ErrNotRunning, "sdcontainer ps -a says how it ended"},
 		{sdcontainer.ErrExitUnknown, "nobody was there to see it: its keeper was killed, or the machine went down"},
 		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
-		{sdcontainer.ErrNotFound, "the path is one inside the container's rootfs"},
+		{sdcontainer.ErrNotFound, "looked up in the container's own files, not this machine's; -e PATH=... gives another search path"},
 		{sdcontainer.ErrNotExecutable, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"},
 		{sdcontainer.ErrUnsupported, "sdcontainer doctor says what this machine has and lacks"},
 		{scope.ErrNoManager, "sdcontainer doctor says what this machine has and lacks"},

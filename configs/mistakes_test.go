@@ -114,3 +114,38 @@ func TestMountsAreChecked(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A name from elsewhere gets the one it has here.
+func TestGuesses(t *testing.T) {
+	for more, want := range map[string]string{
+		"[stop]\ntimeout = 5":                                 "stop: unknown key; did you mean process.stop_signal or systemd.stop_timeout?",
+		"[image]\nname = 'x'":                                 "image: not supported yet (use rootfs.path)",
+		"[process.capabilities]\nadd = ['x']":                 "process.capabilities: unknown key; did you mean [capabilities]?",
+		"process.capability = ['x']":                          "process.capability: unknown key; did you mean [capabilities]?",
+		"[process]\nstop_timeout = '5s'":                      "process.stop_timeout: unknown key; did you mean systemd.stop_timeout?",
+		"[memory]\nmax = '64M'":                               "memory: unknown key; did you mean [resources.memory]?",
+		"[resource]\nmemory = '64M'":                          `resource: unknown key; did you mean "resources"?`,
+		"resources.memory = '64M'":                            "resources.memory: want a table: [resources.memory] of high, low, managed_oom_preference, managed_oom_pressure, managed_oom_pressure_limit, managed_oom_swap, max, min, oom_policy, swap_max, zswap_max",
+		"resources.memory_max = '64M'":                        "resources.memory_max: unknown key; did you mean resources.memory.max?",
+		"resources.limits.memory = '64M'":                     "resources.limits: unknown key; did you mean [resources]?",
+		"[systemd]\nMemoryMax = '64M'":                        "systemd.MemoryMax: unknown key; did you mean resources.memory.max?",
+		"hostname = 'x'":                                      "hostname: unknown key; did you mean network.hostname?",
+		"user = 'x'":                                          "user: unknown key; did you mean process.user?",
+		"command = 'x'":                                       "command: unknown key; did you mean process.args?",
+		"[[mounts]]\nsource = '/x'":                           `mounts: unknown key; did you mean "mount"?`,
+		"volumes = ['/a:/b']":                                 "volumes: unknown key; did you mean [[mount]]?",
+		"[[mount]]\ntarget = '/x'\nsource = '/s'\npath = '/'": "mount.path: unknown key; did you mean mount.target?",
+		"noNewPrivileges = true":                              "noNewPrivileges: unknown key; did you mean process.no_new_privileges?",
+		"restart = 'always'":                                  "restart: unknown key; did you mean systemd.restart?",
+		"zzz = 1":                                             "zzz: unknown key; accepted here: ",
+	} {
+		if got := problemsOf(t, "x.toml", minimal+more); len(got) == 0 || !strings.Contains(got[0], ": "+want) {
+			t.Errorf("%s: %q, want %s", more, got, want)
+		}
+	}
+	for name, key := range elsewhere() {
+		if find(key) == nil && !hasPrefix(key+".") && !hasPrefix(key+"[].") && !strings.HasPrefix(key, "mount.") && !strings.HasPrefix(key, "device.") {
+			t.Errorf("%s: there is no %s", name, key)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -41,7 +40,7 @@ func (c *compiler) walk(path, pattern string, t map[string]any) {
 		case !hasPrefix(pat + "."):
 			c.unknown(at, pat)
 		case !isTable:
-			c.problem(at, "want a table: [%s]", pat)
+			c.problem(at, "want a table: [%s] of %s", pat, strings.Join(childrenOf(pat+"."), ", "))
 		default:
 			c.walk(at, pat, sub)
 		}
@@ -135,63 +134,4 @@ func show(v any) string {
 		return "a list"
 	}
 	return fmt.Sprint(v)
-}
-
-// unknown reports a key there is not, with the one that may be meant.
-func (c *compiler) unknown(path, pattern string) {
-	parent, name := "", pattern
-	if i := strings.LastIndexByte(pattern, '.'); i >= 0 {
-		parent, name = pattern[:i+1], pattern[i+1:]
-	}
-	var here []string
-	for _, k := range Keys() {
-		if rest, ok := strings.CutPrefix(k.Path, parent); ok {
-			word, _, _ := strings.Cut(rest, ".")
-			here = append(here, strings.TrimSuffix(word, "[]"))
-		}
-	}
-	slices.Sort(here)
-	here = slices.Compact(here)
-	hint := "accepted here: " + strings.Join(here, ", ")
-	if n := nearest(name, here); n != "" {
-		hint = fmt.Sprintf("did you mean %q?", n)
-	}
-	c.problem(path, "unknown key; %s", hint)
-}
-
-// nearest is the word most like s, if one is like it at all.
-func nearest(s string, words []string) string {
-	best, at := len(s)/3+2, ""
-	sort.Strings(words)
-	for _, w := range words {
-		if d := EditDistance(s, w, best); d < best {
-			best, at = d, w
-		}
-	}
-	return at
-}
-
-// EditDistance is the number of letters to change, add or leave out between a and
-// b (Levenshtein), or limit when there are that many or more.
-func EditDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, diagonal+1, row[j]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }

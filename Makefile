@@ -8,6 +8,8 @@ DESTDIR ?=
 BINDIR = $(PREFIX)/bin
 UNITDIR = $(PREFIX)/lib/systemd/system
 COMPLETIONS = $(PREFIX)/share
+# Where sdcontainer@.service and the command look for configurations, whatever the prefix.
+CONFIGDIR = /etc/sdcontainer
 
 GO ?= go
 GOARCH := $(shell $(GO) env GOARCH)
@@ -38,10 +40,11 @@ bin/sdcontainer: $(HELPER) FORCE
 $(SDVM): FORCE
 	@$(GO) build -o $@ ./test/vm/sdvm
 
-install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX)
+install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX), and $(DESTDIR)/etc/sdcontainer
 	install -Dm755 bin/sdcontainer '$(DESTDIR)$(BINDIR)/sdcontainer'
 	for unit in packaging/systemd/*; do \
 		sed 's,@bindir@,$(BINDIR),g' "$$unit" | install -Dm644 /dev/stdin '$(DESTDIR)$(UNITDIR)'/"$${unit##*/}" || exit; done
+	install -dm755 '$(DESTDIR)$(CONFIGDIR)'
 	install -Dm644 packaging/tmpfiles.d/sdcontainer.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sdcontainer.conf'
 	install -Dm644 -t '$(DESTDIR)$(PREFIX)/share/sdcontainer/schema' configs/schema/*.json
 	bin/sdcontainer completion bash | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/sdcontainer'

@@ -87,6 +87,25 @@ func TestServiceMainPIDIsThePayload(t *testing.T) {
 	}
 }
 
+// The installation has the directory that the template's instances are looked for in.
+func TestTemplateRunsWhatLiesInEtc(t *testing.T) {
+	file := container(t, "etc", shell("exec sleep 1000"))
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const installed = "/etc/sdcontainer/etc.toml"
+	if err := os.WriteFile(installed, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(installed) })
+	t.Cleanup(func() { run(t, "systemctl", "stop", "sdcontainer@etc.service") })
+	must(t, "systemctl", "start", "sdcontainer@etc.service")
+	if out := sd(t, "inspect", "--format", "{{.Unit}}", "etc"); out.stdout != "sdcontainer@etc.service\n" {
+		t.Error(out)
+	}
+}
+
 func TestServiceExitCodeIsTheUnits(t *testing.T) {
 	unit, show := service(t, "svcexit", shell("exit 23"))
 	_ = run(t, "systemctl", "start", unit) // whether it was fast enough to fail the job does not matter

@@ -73,8 +73,11 @@ func (c *compiler) hostname(name string) string {
 	return h
 }
 
-// expanded replaces the specifiers of s, the value at path.
+// expanded replaces the specifiers of s, the value at path. What a shell has expanded has none.
 func (c *compiler) expanded(at, s string) string {
+	if c.where(at).flag {
+		return s
+	}
 	out, err := c.expand(s)
 	if err != nil {
 		c.problem(at, "%v", err)

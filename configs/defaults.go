@@ -101,14 +101,19 @@ func defaultMounts() []specs.Mount {
 }
 
 // FromRootfs is the Spec of a container that has a root directory, a command,
-// and the defaults of profile "app". Nothing in args is expanded.
-func FromRootfs(name, dir string, args []string) (*specs.Spec, error) {
+// the settings, and the defaults of profile "app" for the rest. Nothing is expanded.
+func FromRootfs(name, dir string, args []string, set ...Setting) (*specs.Spec, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	c := newCompiler(abs, LoadOptions{})
 	c.source, c.raw = "", true
+	if len(set) > 0 { // else the table of keys need not be made
+		doc := map[string]any{}
+		c.lay(doc, set)
+		c.walk("", "", doc)
+	}
 	maps.Copy(c.vals, map[string]any{"name": name, "rootfs.path": abs, "process.args": slices.Clone(args)})
 	c.build()
 	return c.result()

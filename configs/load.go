@@ -26,9 +26,12 @@ type LoadOptions struct {
 	Property func(name, value string) error
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
+	// Set is laid over the files, in order.
+	Set []Setting
 }
 
-// A Problem is one thing wrong with a configuration.
+// A Problem is one thing wrong with a configuration. That of a [Setting] has its flag for
+// a File, and no Line.
 type Problem struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`
@@ -38,6 +41,9 @@ type Problem struct {
 }
 
 func (p Problem) String() string {
+	if p.OfFlag() {
+		return p.File + " " + p.Msg
+	}
 	s := p.File
 	if p.Line > 0 {
 		s += fmt.Sprintf(":%d:%d", p.Line, p.Column)
@@ -75,8 +81,9 @@ func (o LoadOptions) Check(path string) []Problem {
 
 // place is where a value was written.
 type place struct {
-	file string
+	file string // or the flag
 	at   position
+	flag bool
 }
 
 // A compiler turns the keys of a configuration into a Spec.
@@ -139,6 +146,7 @@ func load(path string, o LoadOptions) (*compiler, error) {
 		}
 	}
 	if doc != nil {
+		c.lay(doc, o.Set)
 		c.compile(doc)
 	}
 	slices.SortStableFunc(c.problems, func(a, b Problem) int {
@@ -215,7 +223,7 @@ func (c *compiler) place(path, file string, at map[string]position) {
 	maps.DeleteFunc(c.places, func(key string, _ place) bool { return under(key) })
 	for key, p := range at {
 		if under(key) {
-			c.places[key] = place{file, p}
+			c.places[key] = place{file: file, at: p}
 		}
 	}
 }
@@ -265,7 +273,7 @@ func (c *compiler) where(path string) place {
 		}
 		p = p[:i]
 	}
-	return place{c.shown, position{1, 1}}
+	return place{file: c.shown, at: position{1, 1}}
 }
 
 // plain is a path as people write it: without the numbers of array elements.

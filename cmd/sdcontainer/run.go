@@ -25,10 +25,10 @@ import (
 const configDir = "/etc/sdcontainer"
 
 type runOptions struct {
-	detach, terminal, interactive, remove, unit, lenient bool
+	detach, terminal, interactive, remove, replace, unit, lenient bool
 
-	name, rootfs, cwd string
-	env               []string
+	name, rootfs string
+	settings     []configs.Setting
 }
 
 func (a *app) run() *cobra.Command {
@@ -41,11 +41,16 @@ func (a *app) run() *cobra.Command {
 FILE is a TOML configuration; a name without a slash is looked up in
 ` + configDir + ` too. COMMAND replaces the configuration's process.args.
 
+Flags that are keys of the TOML, as --memory is resources.memory.max, take what the
+key takes and are laid over the configuration, with nothing in them expanded; lists
+and mounts are added to its own.
+
 In the foreground signals are forwarded to the payload and its exit status
 becomes ours: its own code, 128+n when signal n ended it, 125 when sdcontainer
 itself failed, 126 when the program cannot be executed, 127 when it is not there.`,
 		Example: `  sdcontainer run hello.toml
   sdcontainer run -d --name web1 web.toml
+  sdcontainer run --rm --memory 256M --cpus 1.5 -v ./data:/data:ro web.toml
   sdcontainer run --rm -t --rootfs /var/lib/machines/debian -- bash
   echo text | sdcontainer run --rm -i --rootfs /var/lib/machines/busybox -- cat`,
 		ValidArgsFunction: a.completeConfigs,
@@ -64,12 +69,12 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
 	f.BoolVarP(&o.terminal, "terminal", "t", false, "give the payload a terminal, connected to ours")
 	f.BoolVarP(&o.interactive, "interactive", "i", false, "give the payload our standard input")
 	f.BoolVar(&o.remove, "rm", false, "remove the container when it has ended")
+	f.BoolVar(&o.replace, "replace", false, "remove a container of the same name first, by force")
 	f.StringVar(&o.name, "name", "", "`name` of the container")
 	f.StringVar(&o.rootfs, "rootfs", "", "run a command in `directory`, without a configuration")
-	f.StringVarP(&o.cwd, "workdir", "w", "", "working `directory` in the container")
-	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` set in the environment; NAME alone takes ours")
 	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
 	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as strict = false does")
+	addKeyFlags(f, &o.settings)
 	must(cmd.MarkFlagDirname("rootfs"))
 	return cmd
 }
@@ -81,6 +86,8 @@ func (o runOptions) check() error {
 		return usage("-d leaves nobody to use -t or -i")
 	case o.unit && (o.detach || o.terminal || o.interactive):
 		return usage("--unit excludes -d, -t and -i: systemd supervises the payload")
+	case o.unit && o.replace:
+		return usage("--unit excludes --replace: systemctl restart does that")
 	}
 	return nil
 }
@@ -100,13 +107,16 @@ func (o *runOptions) spec(args []string) (*specs.Spec, error) {
 		if o.name == "" {
 			o.name = generatedName(o.rootfs)
 		}
-		spec, err = configs.FromRootfs(o.name, o.rootfs, args)
+		spec, err = configs.FromRootfs(o.name, o.rootfs, args, o.settings...)
 	case len(args) == 0:
 		return nil, usage("want a configuration, or --rootfs DIR -- COMMAND")
 	default:
-		spec, err = loadConfig(args[0])
+		spec, err = loadConfig(args[0], o.settings...)
 	}
-	if err != nil {
+	switch {
+	case flagsOnly(err):
+		return nil, hinted{err, "sdcontainer run --help shows what it takes"}
+	case err != nil:
 		return nil, err
 	}
 	if o.rootfs == "" && len(args) > 1 {
@@ -133,10 +143,6 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 	if o.terminal {
 		spec.Process.Terminal = true
 	}
-	if o.cwd != "" {
-		spec.Process.Cwd = o.cwd
-	}
-	spec.Process.Env = append(spec.Process.Env, environment(o.env)...) // the last of a name counts
 	if spec.Process.Terminal && (o.detach || o.unit) {
 		return hinted{errors.New("process.terminal is set, and nobody would hold the terminal"),
 			"run it in the foreground with -t, or take process.terminal out of the configuration"}
@@ -145,9 +151,12 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 }
 
 // loadConfig compiles a configuration given by path, or by name in /etc.
-func loadConfig(file string) (*specs.Spec, error) {
+func loadConfig(file string, set ...configs.Setting) (*specs.Spec, error) {
 	path := findConfig(file)
-	spec, err := configs.Load(path, configs.LoadOptions{})
+	spec, err := configs.Load(path, configs.LoadOptions{Set: set})
+	if flagsOnly(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, hinted{err, configHint(file, path)}
 	}
@@ -217,6 +226,11 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	dir, err2 := filepath.Abs(a.rt.Dir)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
+	}
+	if o.replace {
+		if err := a.rt.Remove(ctx, o.name, true); err != nil && !errors.Is(err, sdcontainer.ErrNotExist) {
+			return err
+		}
 	}
 	c, err := a.start(ctx, spec, s, sigs, sdcontainer.CreateOptions{
 		Cleanup: []string{self, "cleanup", "--run-dir", dir},

@@ -32,7 +32,7 @@ func limits() []limit {
 		{"memory-low", "", "memory protected if possible: `size`", "MemoryLow", sizeProperty("MemoryLow")},
 		{"memory-min", "", "memory protected in any case: `size`", "MemoryMin", sizeProperty("MemoryMin")},
 		{"swap", "memory-swap-max", "most swap: `size`", "MemorySwapMax", sizeProperty("MemorySwapMax")},
-		{"cpus", "cpu-quota", "CPU time: `share` like 150%, infinity", "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", configs.ParseQuota)},
+		{"cpus", "cpu-quota", "CPU time: `number` of CPUs, share like 150%, infinity", "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
 		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
 		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", "IOWeight", number64("IOWeight", configs.ParseWeight)},
 		{"tasks", "tasks-max", "most processes and threads: `number`, share, infinity", "TasksMax", tasks},
@@ -92,6 +92,8 @@ func sizeProperty(property string) func(string) (string, string, error) {
 		return sized(property, n, err)
 	}
 }
+
+func quota(s string) (uint64, error) { return configs.ParseQuota(cpuShare(s)) }
 
 func tasks(s string) (string, string, error) {
 	n, err := configs.ParseCount(s)

@@ -5,8 +5,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,12 +17,17 @@ import (
 )
 
 func (a *app) ps() *cobra.Command {
-	var all, quiet, noTrunc bool
+	var quiet, noTrunc bool
 	var format string
+	var want selection
 	cmd := &cobra.Command{
 		Use:   "ps [flags]",
 		Short: "List containers",
 		Long: `Lists the containers that run, or with -a all of them with how they ended.
+
+--filter name=TEXT keeps those with TEXT in their name; status=STATUS those that are
+creating, created, running, paused or stopped (exited), whether or not -a is given.
+Of several filters for one thing one must fit.
 
 --format json prints an array of what inspect prints. A Go template is
 executed for each container, with the fields of inspect by their Go names (ID,
@@ -29,6 +36,8 @@ join, split, upper, lower, size, truncate and pad; "table TEMPLATE" makes column
 of what tabs separate.`,
 		Example: `  sdcontainer ps -a
   sdcontainer ps -q | xargs -r sdcontainer stop
+  sdcontainer ps --filter status=exited --filter name=job
+  sdcontainer logs $(sdcontainer ps -lq)
   sdcontainer ps --format json
   sdcontainer ps -a --format 'table {{.ID}}\t{{.Status}}\t{{join .Command " "}}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -37,7 +46,11 @@ of what tabs separate.`,
 			if err := checkFormat(format, "table", "json"); err != nil {
 				return err
 			}
-			states, err := a.states(all)
+			if err := want.check(); err != nil {
+				return err
+			}
+			states, err := a.states(want.ended())
+			states = want.choose(states)
 			switch {
 			case quiet:
 				return errors.Join(err, a.ids(states))
@@ -49,11 +62,74 @@ of what tabs separate.`,
 			return errors.Join(err, writeTemplate(a, format, states))
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that have ended")
+	cmd.Flags().BoolVarP(&want.all, "all", "a", false, "also those that have ended")
+	cmd.Flags().BoolVarP(&want.latest, "latest", "l", false, "only the one made last, also if it has ended")
+	cmd.Flags().StringArrayVar(&want.filters, "filter", nil, "only those that fit: `name=TEXT or status=STATUS`")
+	must(cmd.RegisterFlagCompletionFunc("filter", completeFilters))
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "do not cut lines at the terminal's width")
 	formatFlag(cmd, &format, "table", "json")
 	return cmd
+}
+
+// A selection says which containers are listed.
+type selection struct {
+	all, latest bool
+	filters     []string
+}
+
+// statuses are the words of --filter status=; exited is podman's.
+func statuses() map[string]sdcontainer.Status {
+	return map[string]sdcontainer.Status{"creating": sdcontainer.Creating, "created": sdcontainer.Created, "running": sdcontainer.Running,
+		"paused": sdcontainer.Paused, "stopped": sdcontainer.Stopped, "exited": sdcontainer.Stopped}
+}
+
+func completeFilters(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	words := []string{"name="}
+	for s := range statuses() {
+		words = append(words, "status="+s)
+	}
+	return words, noFiles | cobra.ShellCompDirectiveNoSpace
+}
+
+func (s *selection) check() error {
+	for _, f := range s.filters {
+		key, value, _ := strings.Cut(f, "=")
+		if key == "name" && value != "" {
+			continue
+		}
+		if _, ok := statuses()[value]; key != "status" || !ok {
+			return usage("--filter %s: want name=TEXT or status=%s", f, strings.Join(slices.Sorted(maps.Keys(statuses())), ", "))
+		}
+	}
+	return nil
+}
+
+// ended says whether containers that have ended are asked for.
+func (s *selection) ended() bool {
+	return s.all || s.latest || slices.ContainsFunc(s.filters, func(f string) bool { return strings.HasPrefix(f, "status=") })
+}
+
+func (s *selection) choose(states []sdcontainer.State) []sdcontainer.State {
+	states = slices.DeleteFunc(states, func(st sdcontainer.State) bool { return !s.fits(st) })
+	if s.latest && len(states) > 0 {
+		last := slices.MaxFunc(states, func(a, b sdcontainer.State) int { return a.Created.Compare(b.Created) })
+		return []sdcontainer.State{last}
+	}
+	return states
+}
+
+// fits says whether one filter of each kind lets a container through.
+func (s *selection) fits(st sdcontainer.State) bool {
+	asked, passed := map[string]bool{}, map[string]bool{}
+	for _, f := range s.filters {
+		key, value, _ := strings.Cut(f, "=")
+		asked[key] = true
+		if key == "name" && strings.Contains(st.ID, value) || key == "status" && statuses()[value] == st.Status {
+			passed[key] = true
+		}
+	}
+	return len(asked) == len(passed)
 }
 
 // states are those of all containers, or of those that have not ended.

@@ -38,6 +38,17 @@ func alias(flags *pflag.FlagSet, names map[string]string) {
 	})
 }
 
+// plainUsages takes the quotes out of what flags say, which mark the value's name for help and the
+// manual: a shell shows the text as it is.
+func plainUsages(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	cmd.PersistentFlags().VisitAll(plain)
+	cmd.Flags().VisitAll(plain)
+	for _, sub := range cmd.Commands() {
+		plainUsages(sub)
+	}
+}
+
 const noFiles = cobra.ShellCompDirectiveNoFileComp
 
 // containers lists the names there are, from the directory alone: the shell waits.

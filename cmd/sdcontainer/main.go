@@ -134,6 +134,9 @@ func (a *app) root(args []string) *cobra.Command {
 		return root
 	}
 	a.addAll(root)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		plainUsages(root)
+	}
 	return root
 }
 

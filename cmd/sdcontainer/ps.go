@@ -84,12 +84,15 @@ func statuses() map[string]sdcontainer.Status {
 		"paused": sdcontainer.Paused, "stopped": sdcontainer.Stopped, "exited": sdcontainer.Stopped}
 }
 
-func completeFilters(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	words := []string{"name="}
+func completeFilters(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	if !strings.HasPrefix(word, "status=") {
+		return []string{"name=", "status="}, noFiles | cobra.ShellCompDirectiveNoSpace
+	}
+	var words []string
 	for s := range statuses() {
 		words = append(words, "status="+s)
 	}
-	return words, noFiles | cobra.ShellCompDirectiveNoSpace
+	return words, noFiles
 }
 
 func (s *selection) check() error {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 )
@@ -21,6 +21,8 @@ type keyFlag struct {
 
 	value func(string) (any, error) // what TOML would have; nil: the text
 	isYes bool                      // a flag that takes no value
+	files bool                      // the shell completes paths
+	words []string                  // or these
 	to    *[]configs.Setting
 }
 
@@ -30,11 +32,11 @@ func keyFlags() []keyFlag {
 		{name: "cpus", usage: "CPU time: `number` of CPUs, share like 150%, infinity", key: "resources.cpu.quota", value: cpuQuota},
 		{name: "pids-limit", usage: "most processes and threads: `number`, share, infinity", key: "resources.tasks"},
 		{name: "user", short: "u", usage: "`user[:group]`, by name or number, of the container", key: "process.user"},
-		{name: "workdir", short: "w", usage: "working `directory` in the container", key: "process.cwd"},
+		{name: "workdir", short: "w", usage: "working `directory` in the container", key: "process.cwd", files: true},
 		{name: "env", short: "e", usage: "`NAME=VALUE` set in the environment; NAME alone takes ours", key: "process.env", value: variable},
 		{name: "hostname", usage: "host `name` in the container", key: "network.hostname"},
-		{name: "network", usage: "`mode`: none, host or path:/FILE", key: "network.mode"},
-		{name: "volume", short: "v", usage: "show a file or directory: `SOURCE:TARGET[:ro]`", key: "mount", value: volume},
+		{name: "network", usage: "`mode`: none, host or path:/FILE", key: "network.mode", words: []string{"none", "host"}},
+		{name: "volume", short: "v", usage: "show a file or directory: `SOURCE:TARGET[:ro]`", key: "mount", value: volume, files: true},
 		{name: "tmpfs", usage: "an empty directory in memory: `TARGET[:size=SIZE,mode=MODE,ro]`", key: "mount", value: tmpfs},
 		{name: "read-only", usage: "mount the root read-only", key: "rootfs.read_only", isYes: true},
 		{name: "cap-add", usage: "one more `capability`", key: "capabilities.add", value: element},
@@ -43,12 +45,15 @@ func keyFlags() []keyFlag {
 }
 
 // addKeyFlags defines them; what is typed goes to settings.
-func addKeyFlags(flags *pflag.FlagSet, settings *[]configs.Setting) {
+func addKeyFlags(cmd *cobra.Command, settings *[]configs.Setting) {
 	for _, k := range keyFlags() {
 		k.to = settings
-		f := flags.VarPF(&k, k.name, k.short, k.usage)
+		f := cmd.Flags().VarPF(&k, k.name, k.short, k.usage)
 		if k.isYes {
 			f.NoOptDefVal = "true"
+		}
+		if !k.files {
+			must(cmd.RegisterFlagCompletionFunc(k.name, cobra.FixedCompletions(k.words, noFiles)))
 		}
 	}
 }

@@ -183,6 +183,52 @@ func TestRunWithTerminal(t *testing.T) {
 	}
 }
 
+// A shell in a running container, as a person uses one: what is typed is seen once, ^C ends what the
+// shell runs and not the shell, ^D the shell, and the terminal is as before.
+func TestExecWithTerminal(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	flags := arena(t)
+	flags[4] = "--name=shell" // instead of --rm
+	if out, err := exec.Command("sdcontainer", append(flags, "-d", "--", "sleep", "1000")...).CombinedOutput(); err != nil {
+		t.Fatalf("run: %v: %s", err, out)
+	}
+	s := newScreen(t)
+	s.resize(t, 30, 100)
+	cmd := s.start(t, append(flags[:2:2], "exec", "-it", "shell", "sh")...)
+	s.see(t, "#")
+	if s.local(t) {
+		t.Error("the terminal is not raw while the command has it")
+	}
+	s.press(t, "stty size; tty; echo on''ce\n")
+	s.see(t, "30 100\n/dev/pts/0\nonce\n")
+	if n := strings.Count(s.text(), "echo on''ce"); n != 1 {
+		t.Errorf("what is typed is seen %d times:\n%s", n, s.text())
+	}
+	s.resize(t, 11, 22)
+	s.press(t, "until [ \"$(stty size)\" = '11 22' ]; do :; done; echo re''sized\n")
+	s.see(t, "resized")
+	s.press(t, "sh -c \"echo sle''eping; exec sleep 1000\"\n")
+	s.see(t, "sleeping")
+	s.press(t, "\x03")
+	s.see(t, "^C")
+	s.press(t, "echo al''ive; PS1='status $? '\n")
+	s.see(t, "alive")
+	s.press(t, "(exit 7)\n")
+	s.see(t, "status 7 ") // only now does the shell read keys: before, ^D would be a line's
+	s.press(t, "\x04")
+	if got := code(t, cmd); got != 7 {
+		t.Errorf("exit status %d:\n%s", got, s.text())
+	}
+	if !s.local(t) {
+		t.Error("the terminal is still raw")
+	}
+	if out, err := exec.Command("sdcontainer", append(flags[:2:2], "rm", "-f", "shell")...).CombinedOutput(); err != nil {
+		t.Errorf("rm: %v: %s", err, out)
+	}
+}
+
 func TestC16TerminalIsRestoredWhenThePayloadIsKilled(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

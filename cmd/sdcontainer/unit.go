@@ -139,7 +139,12 @@ func (a *app) unitInstall() *cobra.Command {
 		Long: `Writes the unit file of a configuration and has systemd read it. With --enable
 it starts at boot; with --now it starts at once.
 
-What is installed is a snapshot: run it again after a change of the configuration.`,
+What is installed is a snapshot: run it again after a change of the configuration.
+What update or systemctl set-property --runtime changed meanwhile is undone.
+
+Without it an instance of the shipped template has its limits set when it starts,
+as by set-property --runtime: systemd keeps these until a reboot, also one that the
+configuration has no more.`,
 		Example: `  sdcontainer unit install /etc/sdcontainer/web.toml
   sdcontainer unit install --enable --now web`,
 		ValidArgsFunction: a.completeConfigs,
@@ -196,6 +201,9 @@ func templateInstalled() bool {
 
 // activate has systemd read the unit and do with it what the flags say.
 func (a *app) activate(ctx context.Context, unit string, o installOptions) error {
+	if err := forgetChanges(unit); err != nil {
+		return err
+	}
 	if err := systemctl(ctx, "daemon-reload"); err != nil {
 		return err
 	}
@@ -218,6 +226,10 @@ func (a *app) activate(ctx context.Context, unit string, o installOptions) error
 	}
 	return nil
 }
+
+// forgetChanges removes what was set on a unit while it ran, and would meet its next start until a
+// reboot; systemd has to read its units then.
+func forgetChanges(unit string) error { return os.RemoveAll(filepath.Join(controlDir, unit+".d")) }
 
 // complaints are what a unit wrote since it began to fail: systemctl only says where to look.
 func complaints(ctx context.Context, unit string, since time.Time) (errs []error) {

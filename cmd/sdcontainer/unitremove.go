@@ -85,8 +85,7 @@ func retire(ctx context.Context, unit string, files bool) error {
 	if err := systemctl(ctx, args...); err != nil {
 		return err
 	}
-	// What update changed would else meet the next unit of that name, until a reboot.
-	if err := os.RemoveAll(filepath.Join(controlDir, unit+".d")); err != nil {
+	if err := forgetChanges(unit); err != nil {
 		return err
 	}
 	_ = systemctl(ctx, "reset-failed", unit) // it need not have failed

@@ -45,6 +45,9 @@ Flags that are keys of the TOML, as --memory is resources.memory.max, take what 
 key takes and are laid over the configuration, with nothing in them expanded; lists
 and mounts are added to its own.
 
+With -t and a standard input that is no terminal, what comes is typed, and ^D at its
+end; a program that reads keys may miss that.
+
 In the foreground signals are forwarded to the payload and its exit status
 becomes ours: its own code, 128+n when signal n ended it, 125 when sdcontainer
 itself failed, 126 when the program cannot be executed, 127 when it is not there.`,

@@ -120,10 +120,18 @@ func (a *app) attach(s *streams, master *os.File) error {
 			return err
 		}
 		s.state, s.tty = state, a.stdin
+	} else if !isDevice(a.stdin) {
+		a.warn("standard input is no terminal: its end is typed as ^D, which a program that reads keys may miss (leave out -t if none is needed)")
 	}
 	s.copy(a.stdout, master)
 	go s.type_(a.stdin, master)
 	return nil
+}
+
+// isDevice is true of /dev/null, which has nothing to type.
+func isDevice(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }
 
 // type_ copies the caller's input into a terminal. Where a file ends, the

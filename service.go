@@ -67,8 +67,8 @@ func (l *launch) limitPayload(path string) error {
 }
 
 // adjustService gives our service the limits of the configuration where its unit
-// file has others: an instance of the template without its drop-in has none. The
-// change is for this run only.
+// file has others: an instance of the template without its drop-in has none. systemd
+// keeps the change until a reboot (docs/on-disk.md).
 func (l *launch) adjustService(ctx context.Context) error {
 	unit := filepath.Dir(filepath.Join(scope.Mount(), l.c.st.Cgroup))
 	same := func(limit scope.Limit) bool {

@@ -143,9 +143,6 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if err := noDirectories(o.Stdin, o.Stdout, o.Stderr); err != nil {
 		return err
 	}
-	if err := l.plan.compileFilter(); err != nil {
-		return err
-	}
 	target, err := l.c.st.Init.open()
 	if err != nil {
 		return ErrNotRunning
@@ -157,25 +154,15 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 		return err
 	}
 	defer group.Close()
-	if l.who, err = findIn(ctx, l.c.st.Init.Pid, l.spec.Process, nil); err != nil {
-		return err
-	}
-	l.who.Keyring = keyring(l.c.id)
-	l.who.DeathSignal = unix.SIGKILL // nobody would learn how it ended
-	spawn, enter, err := l.compileJoin()
+	j, err := compileJoin(l.c.st.Init.Pid)
 	if err != nil {
 		return err
 	}
-	stdio := &stdio{in: o.Stdin, out: o.Stdout, err: o.Stderr}
-	defer stdio.close()
-	if err := stdio.fill(); err != nil {
+	if err := l.sendJoin(j, o, target, group); err != nil {
 		return err
 	}
-	if l.helper, err = l.ahead.takeHelper(); err != nil {
-		return err
-	}
-	l.onFailure(func(context.Context) error { return l.helper.Kill() })
-	if err := l.helper.Send(spawn, append(stdio.files(), target, group)...); err != nil {
+	enter, err := l.findEnter(ctx, j) // while the process is made
+	if err != nil {
 		return err
 	}
 	if err := l.fork(ctx); err != nil {
@@ -187,6 +174,36 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 		}
 	}
 	return l.turnInto(ctx, enter, cgroup)
+}
+
+// sendJoin has the interpreter make a process in the container.
+func (l *launch) sendJoin(j *joining, o ProcessOptions, target, group *os.File) error {
+	stdio := &stdio{in: o.Stdin, out: o.Stdout, err: o.Stderr}
+	defer stdio.close()
+	err := stdio.fill()
+	if err != nil {
+		return err
+	}
+	if l.helper, err = l.ahead.takeHelper(); err != nil {
+		return err
+	}
+	l.onFailure(func(context.Context) error { return l.helper.Kill() })
+	return l.makeInit(j.spawn, append(stdio.files(), target, group)...)
+}
+
+// findEnter looks in the container's files for who the process is, and compiles the
+// program that makes it that.
+func (l *launch) findEnter(ctx context.Context, j *joining) (*nsexec.Program, error) {
+	if err := l.plan.compileFilter(); err != nil {
+		return nil, err
+	}
+	var err error
+	if l.who, err = findIn(ctx, l.c.st.Init.Pid, l.spec.Process, nil); err != nil {
+		return nil, err
+	}
+	l.who.Keyring = keyring(l.c.id)
+	l.who.DeathSignal = unix.SIGKILL // nobody would learn how it ended
+	return l.compileEnter(j)
 }
 
 // turnInto has the process that was born in the container become what was asked for.
@@ -225,36 +242,48 @@ func (l *launch) attestJoined(cgroup string) error {
 	return attestProcess(l.pid, e)
 }
 
-// compileJoin compiles both programs of an exec.
-func (l *launch) compileJoin() (spawn, enter *nsexec.Program, err error) {
-	flags, group, err := foreignNamespaces(l.c.st.Init.Pid)
+// A joining is the program that makes a process in a container, and what the next one,
+// which becomes the command, has to know of it.
+type joining struct {
+	spawn          *nsexec.Program
+	flags          uint64 // the namespaces joined
+	cgroupns       bool   // there is one to join yet
+	target, cgroup nsexec.Reg
+}
+
+func compileJoin(init int) (*joining, error) {
+	flags, cgroupns, err := foreignNamespaces(init)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s := nsexec.New("spawn")
 	stdio := receiveStdio(s)
-	target, cgroup := s.Receive("container's init"), s.Receive("container's cgroup")
+	j := &joining{spawn: s, flags: flags, cgroupns: cgroupns, target: s.Receive("container's init"), cgroup: s.Receive("container's cgroup")}
 	s.At("standard streams", "")
 	s.Stdio(stdio)
 	s.At("join the container's namespaces", strings.Join(flagNames(flags), " "))
 	// Order: without the cgroup namespace: from inside it our own cgroup cannot be
 	// seen, and a process cannot be born across that border (cgroup_namespaces(7)).
-	s.Setns(target, "container's namespaces", flags)
+	s.Setns(j.target, "container's namespaces", flags)
 	s.At("new process in the container's cgroup", "")
-	s.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: cgroup})
+	s.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: j.cgroup})
 	s.End()
+	_, err = s.Encode()
+	return j, err
+}
 
-	e := nsexec.Next("enter", s)
-	if group {
+func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
+	e := nsexec.Next("enter", j.spawn)
+	if j.cgroupns {
 		e.At("join the cgroup namespace", "")
-		e.Setns(target, "cgroup namespace", unix.CLONE_NEWCGROUP)
+		e.Setns(j.target, "cgroup namespace", unix.CLONE_NEWCGROUP)
 	}
 	e.At("close the host's descriptors", "what runs in the container can see this process")
 	// Order: before any change of ids: until then only the host's root can look into this
 	// process, whatever fs.suid_dumpable says (CVE-2016-8649).
-	e.Close(target)
-	e.Close(cgroup)
-	if flags&unix.CLONE_NEWUSER != 0 {
+	e.Close(j.target)
+	e.Close(j.cgroup)
+	if j.flags&unix.CLONE_NEWUSER != 0 {
 		rootfs.BecomeRoot(e, l.spec.Linux)
 	}
 	terminal := func() {
@@ -269,10 +298,8 @@ func (l *launch) compileJoin() (spawn, enter *nsexec.Program, err error) {
 	}
 	l.who.Enter(e, terminal, func() { l.plan.addFilter(e) })
 	finish(e, l.who, l.spec.Process.Args, false)
-	if _, err = e.Encode(); err == nil {
-		_, err = s.Encode()
-	}
-	return s, e, err
+	_, err := e.Encode()
+	return e, err
 }
 
 // foreignNamespaces are those of a process that are not ours: setns refuses to

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,13 +123,23 @@ func nothingLeftOf(t *testing.T, r *Runtime) {
 	if left := r.names(t); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
-	children, err := filepath.Glob("/proc/self/task/*/children")
+	if left := children(t); left != "" {
+		t.Errorf("children left: %s", left)
+	}
+}
+
+// children are this process's, those that have ended included.
+func children(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range children {
-		if b, _ := os.ReadFile(file); len(b) > 0 { // its thread may have ended
-			t.Errorf("children left: %s", b)
-		}
+	var all []string
+	for _, file := range files {
+		b, _ := os.ReadFile(file) // its thread may have ended
+		all = append(all, strings.Fields(string(b))...)
 	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
 }

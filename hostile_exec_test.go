@@ -148,7 +148,11 @@ func TestA11HostDescriptorsAreClosedFirst(t *testing.T) {
 	if l.who, err = findPayload(root, spec.Process, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, enter, err := l.compileJoin()
+	j, err := compileJoin(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter, err := l.compileEnter(j)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -231,6 +231,42 @@ func TestPauseUpdateStats(t *testing.T) {
 	}
 }
 
+// What fails while the process is being made takes that back.
+func TestFailureMeanwhileLeavesNoProcess(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("meanwhile", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	files, processes := openFiles(t), children(t) // one is the keeper
+	for range 10 {
+		if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nosuch"}}, ProcessOptions{}); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("exec: %v, want ErrNotFound", err)
+		}
+		spec := w.spec("nosource", "/bin/true")
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/nosuch", Destination: "/mnt", Options: []string{"bind"}})
+		if _, err := w.Create(t.Context(), "nosource", spec, w.options(CreateOptions{})); err == nil {
+			t.Fatal("created with a source that is not there")
+		}
+		if now := children(t); now != processes {
+			t.Fatalf("children %s, were %s", now, processes)
+		}
+	}
+	if pids, err := c.Processes(); err != nil || len(pids) != 1 {
+		t.Errorf("processes in the container: %v, %v", pids, err)
+	}
+	for end := soon(t); openFiles(t) > files; { // the last scope.Anticipate has one for a while
+		select {
+		case <-end.Done():
+			t.Fatalf("%d descriptors stay open, were %d", openFiles(t), files)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+}
+
 // Whoever made a container has its lock until it starts, and does not wait for itself.
 func TestBetweenCreateAndStart(t *testing.T) {
 	if !sdtest.Inside(t) {

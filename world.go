@@ -52,7 +52,16 @@ func (l *launch) spawn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.helper.Send(l.plan.spawn, append(stdio.files(), files...)...)
+	return l.makeInit(l.plan.spawn, append(stdio.files(), files...)...)
+}
+
+// makeInit has the interpreter make the init.
+func (l *launch) makeInit(spawn *nsexec.Program, files ...*os.File) error {
+	if err := l.helper.Send(spawn, files...); err != nil {
+		return err
+	}
+	l.onFailure(l.killInit)
+	return nil
 }
 
 // choose settles what the Spec leaves to us.
@@ -87,7 +96,6 @@ func (l *launch) fork(ctx context.Context) error {
 		return fmt.Errorf("nsexec: %s, want forked", e.Kind)
 	}
 	l.pid, l.pidfd = e.Pid, e.File
-	l.onFailure(l.killInit)
 	if l.o.Detach || l.o.Service {
 		return nil
 	}
@@ -122,7 +130,14 @@ func (l *launch) spawnFiles() ([]*os.File, error) {
 	return files, nil
 }
 
+// killInit ends the init, also one that nobody has waited for yet.
 func (l *launch) killInit(ctx context.Context) error {
+	if l.pidfd == nil {
+		_ = l.fork(ctx) // the start has failed already
+	}
+	if l.pidfd == nil {
+		return nil // none was made
+	}
 	if l.o.Detach {
 		return endProcess(ctx, l.pidfd)
 	}

@@ -6,34 +6,78 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // KeepersUnit holds the keepers of all detached containers.
 const KeepersUnit = "sdcontainer-keepers.scope"
 
-// keeperTries bounds the race with a scope that ends with its last keeper just
-// when the next one comes.
-const keeperTries = 5
+// keeperTimeout bounds how long others may make and end the keepers' scope before a keeper has got into it.
+const keeperTimeout = callTimeout
 
 // StartKeeper puts a keeper into the keepers' scope, which it makes if there is none.
 // It is not the container's scope: there it would be stopped together with what it watches.
 func (c *Conn) StartKeeper(ctx context.Context, pid uint32) error {
-	var err error
-	for range keeperTries {
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	for {
 		// Attaching is the usual case, and fails without a trace.
-		err = c.Attach(ctx, KeepersUnit, "", pid)
+		err := c.Attach(ctx, KeepersUnit, "", pid)
 		if err == nil || !gone(err) {
 			return err
 		}
-		var job *Job
-		if job, err = c.Start(ctx, keepers(), pid); err != nil {
+		job, err := c.Start(ctx, keepers(), pid)
+		if err != nil {
 			return err
 		}
 		if err = job.Wait(ctx); err == nil || !errors.Is(err, ErrUnitExists) {
 			return err
 		}
+		// Another's keeper makes it at this moment, or it ends with its last one.
+		if waited := c.waitJob(ctx, KeepersUnit); waited != nil {
+			return fmt.Errorf("keeper %d: %w", pid, errors.Join(err, waited))
+		}
 	}
-	return fmt.Errorf("keeper %d: %w", pid, err)
+}
+
+// waitJob waits for the job that a unit has, whoever asked for it and however it ends; or a moment if
+// there is none.
+func (c *Conn) waitJob(ctx context.Context, unit string) error {
+	_, s, err := c.current(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.subscribe(ctx); err != nil { // on a bus others' jobs are not told of
+		return err
+	}
+	// Order: watch before asking: it may end in between.
+	s.watch(unit)
+	defer s.unwatch(unit)
+	p, err := c.Get(ctx, unit, "Job")
+	if err != nil {
+		return err
+	}
+	if !hasJob(p["Job"]) {
+		select {
+		case <-time.After(askAgain):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	job, _ := p["Job"].([]any)[1].(dbus.ObjectPath)
+	end := s.job(job)
+	defer s.forgetJob(job)
+	select {
+	case <-end: // or the connection was lost
+		return nil
+	case <-time.After(askAfter):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // gone tells that there is no such scope, or not any more.
@@ -48,6 +92,9 @@ func keepers() Unit {
 	p.set("keepers", "Description", "Keepers of detached containers")
 	p.set("keepers", "Slice", DefaultSlice)
 	p.set("keepers", "Delegate", true) // attaching needs it
+	// The default is a share of what the machine may have: with more keepers than that none could become the
+	// clean-up command, which has threads.
+	p.set("keepers", "TasksMax", uint64(Infinity))
 	p.set("keepers", "CollectMode", "inactive-or-failed")
 	return p.unit
 }

@@ -273,6 +273,11 @@ func TestKeeper(t *testing.T) {
 			m.Set(KeepersUnit+" ActiveState", "active")
 			m.Set(KeepersUnit+" Transient", true)
 			m.Set(KeepersUnit+" ControlGroup", "")
+			m.Set(KeepersUnit+" Job", struct {
+				ID   uint32
+				Path dbus.ObjectPath
+			}{0, "/"})
+			m.On("Subscribe", ok)
 			if err := dialFake(t, m).StartKeeper(t.Context(), 42); err != nil {
 				t.Fatal(err)
 			}

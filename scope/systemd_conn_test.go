@@ -29,6 +29,9 @@ func TestRealKeepers(t *testing.T) {
 			t.Errorf("keeper is in %s, %v", path, err)
 		}
 	}
+	if p, err := c.Get(ctx, KeepersUnit, "TasksMax"); err != nil || p["TasksMax"] != uint64(Infinity) {
+		t.Errorf("%v, %v: the number of keepers is bounded", p, err)
+	}
 	if err := c.Kill(ctx, KeepersUnit, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

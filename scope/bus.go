@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ const (
 	destination   = "org.freedesktop.systemd1"
 	managerPath   = dbus.ObjectPath("/org/freedesktop/systemd1")
 	managerIface  = destination + ".Manager"
+	busName       = "org.freedesktop.DBus"
 	propertyIface = "org.freedesktop.DBus.Properties"
 
 	// callTimeout bounds one call. systemd answers in microseconds unless it is reloading.
@@ -58,8 +60,18 @@ func managerAddresses() []address {
 }
 
 // Dial connects to the manager: root to the system's, on its private socket or else on
-// the system bus; others to their own. Errors: ErrNoManager.
-func Dial(ctx context.Context) (*Conn, error) { return dial(ctx, managerAddresses()) }
+// the system bus; others to their own. One that re-executes itself is waited for. Errors: ErrNoManager.
+func Dial(ctx context.Context) (c *Conn, err error) {
+	addresses := managerAddresses()
+	if _, err := os.Stat(filepath.Dir(addresses[0].path)); err != nil {
+		return dial(ctx, addresses) // there is none to wait for
+	}
+	err = again(ctx, func() error {
+		c, err = dial(ctx, addresses)
+		return err
+	})
+	return c, err
+}
 
 func dial(ctx context.Context, addresses []address) (*Conn, error) {
 	c := &Conn{addresses: addresses}
@@ -125,7 +137,15 @@ func greet(ctx context.Context, bus *dbus.Conn, s *signals) error {
 	if err := bus.Hello(); err != nil {
 		return err
 	}
-	err := bus.AddMatchSignalContext(ctx,
+	// Order: before the owner is asked for: a manager that re-executes itself comes back under another name, and
+	// what it is asked and tells then is not what this connection knows of.
+	s.onGone(func() { bus.Close() })
+	err := bus.AddMatchSignalContext(ctx, dbus.WithMatchSender(busName), dbus.WithMatchInterface(busName),
+		dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, destination))
+	if err != nil {
+		return err
+	}
+	err = bus.AddMatchSignalContext(ctx,
 		dbus.WithMatchSender(destination), dbus.WithMatchObjectPath(managerPath), dbus.WithMatchInterface(managerIface))
 	if err != nil {
 		return err
@@ -163,12 +183,17 @@ func (c *Conn) current(ctx context.Context) (*dbus.Conn, *signals, error) {
 	return c.bus, c.signals, nil
 }
 
-// call is one method call of the manager.
+// call is one method call of the manager. When the connection is lost before the answer, as by daemon-reexec,
+// it is made again: nobody can tell whether it was heard, and each does no harm the second time.
 func (c *Conn) call(ctx context.Context, what, method string, result any, args ...any) error {
 	return c.callOn(ctx, managerPath, managerIface, what, method, result, args...)
 }
 
 func (c *Conn) callOn(ctx context.Context, path dbus.ObjectPath, iface, what, method string, result any, args ...any) error {
+	return again(ctx, func() error { return c.callOnce(ctx, path, iface, what, method, result, args...) })
+}
+
+func (c *Conn) callOnce(ctx context.Context, path dbus.ObjectPath, iface, what, method string, result any, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	bus, _, err := c.current(ctx)
@@ -177,6 +202,27 @@ func (c *Conn) callOn(ctx context.Context, path dbus.ObjectPath, iface, what, me
 	}
 	call := bus.Object(destination, path).CallWithContext(ctx, iface+"."+method, 0, args...)
 	return finish(ctx, call, method+what, result)
+}
+
+// again tries until the manager is not away, as it is while it re-executes itself, or has been away for too long.
+func again(ctx context.Context, try func() error) error {
+	var end time.Time
+	for {
+		err := try()
+		if !errors.Is(err, ErrLost) && !errors.Is(err, ErrNoManager) {
+			return err
+		}
+		if now := time.Now(); end.IsZero() {
+			end = now.Add(returnTimeout)
+		} else if now.After(end) {
+			return err
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // finish turns the end of a call into a result or a typed error.

@@ -156,8 +156,42 @@ func TestBusWithoutManager(t *testing.T) {
 	if _, err := manager.ReleaseName(destination); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Freeze(t.Context(), "a.scope"); !errors.Is(err, ErrNoManager) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := c.Freeze(ctx, "a.scope"); !errors.Is(err, ErrNoManager) {
 		t.Errorf("systemd has left the bus: %v", err)
+	}
+}
+
+// TestBusManagerReturns: a manager that re-executes itself leaves the bus, with the call, and comes back under another
+// name. Its signals count, and no question in between was needed to find that out.
+func TestBusManagerReturns(t *testing.T) {
+	socket := newBus(t)
+	first := make(chan *dbus.Conn, 1)
+	first <- busManager(t, socket, func(dbus.Sender, string) {
+		(<-first).Close()
+		second := make(chan *dbus.Conn, 1)
+		back := busManager(t, socket, func(_ dbus.Sender, unit string) { emitJobRemoved(t, <-second, unit, "done") })
+		get := func(_, name string) (dbus.Variant, *dbus.Error) {
+			if name == "Job" {
+				return dbus.MakeVariant(struct {
+					ID   uint32
+					Path dbus.ObjectPath
+				}{0, "/"}), nil
+			}
+			return dbus.MakeVariant("inactive"), nil
+		}
+		if err := back.ExportMethodTable(map[string]any{"Get": get}, unitPath("sdc-web.scope"), propertyIface); err != nil {
+			t.Error(err)
+		}
+		second <- back
+	})
+	begin := time.Now()
+	if err := start(t, dialBus(t, socket), testUnit(t)); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > askAfter/2 {
+		t.Errorf("it took %v: the signal did not count", took)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -92,7 +93,7 @@ func callError(call string, err error) error {
 		}
 		return &CallError{Call: call, Name: reply.Name, Text: text}
 	}
-	for _, lost := range []error{dbus.ErrClosed, io.EOF, io.ErrUnexpectedEOF, unix.ECONNRESET, unix.EPIPE} {
+	for _, lost := range []error{dbus.ErrClosed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE} {
 		if errors.Is(err, lost) {
 			return fmt.Errorf("%s: %w", call, ErrLost)
 		}

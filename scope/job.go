@@ -20,7 +20,9 @@ const (
 	// askAfter is how long a job may be silent before its unit is asked.
 	askAfter = 3 * time.Second
 	// returnTimeout bounds how long a manager that went away may take to come back.
-	returnTimeout = 10 * time.Second
+	returnTimeout = 15 * time.Second
+	// resends bounds how often a request is written anew that a manager which went away did not take along.
+	resends = 5
 	// askAgain is the pause between questions, and between attempts to reach a manager that
 	// re-executes: it announces neither.
 	askAgain = 50 * time.Millisecond
@@ -53,7 +55,7 @@ func (c *Conn) Start(ctx context.Context, u Unit, pids ...uint32) (*Job, error) 
 		return nil, fmt.Errorf("start %s: want at least one process (a scope cannot be empty)", u.Name)
 	}
 	j := &Job{conn: c, unit: u, pids: pids}
-	if err := j.send(ctx); err != nil {
+	if err := again(ctx, func() error { return j.send(ctx) }); err != nil {
 		return nil, err
 	}
 	return j, nil
@@ -92,7 +94,7 @@ func wire(properties []Property) []sdbus.Property {
 func (j *Job) Wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
-	cleared := false
+	cleared, sent := false, 0
 	for {
 		err := j.wait(ctx)
 		j.signals.unwatch(j.unit.Name)
@@ -102,11 +104,14 @@ func (j *Job) Wait(ctx context.Context) error {
 			err = j.conn.clear(ctx, j.unit.Name)
 		case errors.Is(err, ErrUnsupported) && len(j.Dropped) == 0:
 			err = j.reduce(ctx, err)
+		case errors.Is(err, errForgotten) && sent < resends:
+			sent++
+			err = nil
 		default:
 			return err
 		}
 		if err == nil {
-			err = j.send(ctx)
+			err = again(ctx, func() error { return j.send(ctx) })
 		}
 		if err != nil {
 			return err
@@ -133,6 +138,9 @@ func (j *Job) wait(ctx context.Context) error {
 	}
 	return j.conn.jobEnd(ctx, j.signals, j.unit.Name, job, "active")
 }
+
+// errForgotten is the error of a job whose unit a manager that went away does not have, now that it is back.
+var errForgotten = errors.New("the manager has not taken it along")
 
 // reduce leaves out what the running systemd lacks, if the unit may go without.
 func (j *Job) reduce(ctx context.Context, refused error) error {
@@ -189,6 +197,9 @@ func (c *Conn) jobFailed(ctx context.Context, unit, result string) error {
 func (c *Conn) ask(ctx context.Context, unit, want string) error {
 	for {
 		if ended, err := c.askOnce(ctx, unit, want); ended {
+			if failed := (*JobError)(nil); errors.As(err, &failed) && failed.Result == "inactive" {
+				return fmt.Errorf("%w: %w", err, errForgotten)
+			}
 			return err
 		}
 		select {

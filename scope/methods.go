@@ -49,22 +49,17 @@ var unitIface = []string{
 // Get reads properties of a unit. A unit that is not loaded has a LoadState of "not-found"
 // and an ActiveState of "inactive". When the connection is lost meanwhile, as by
 // daemon-reexec, it asks again.
-func (c *Conn) Get(ctx context.Context, unit string, names ...string) (map[string]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	values, err := c.getOnce(ctx, unit, names)
-	for end := time.Now().Add(returnTimeout); errors.Is(err, ErrLost) && time.Now().Before(end); {
-		select {
-		case <-time.After(askAgain):
-		case <-ctx.Done():
-			return nil, err
-		}
+func (c *Conn) Get(ctx context.Context, unit string, names ...string) (values map[string]any, err error) {
+	err = again(ctx, func() error {
 		values, err = c.getOnce(ctx, unit, names)
-	}
+		return err
+	})
 	return values, err
 }
 
 func (c *Conn) getOnce(ctx context.Context, unit string, names []string) (map[string]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	bus, _, err := c.current(ctx)
 	if err != nil {
 		return nil, err
@@ -129,21 +124,43 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 			}
 		}
 	}
-	_, s, err := c.current(ctx)
+	s, job, err := c.stopJob(ctx, unit)
 	if err != nil {
 		return err
 	}
-	s.watch(unit)
 	defer s.unwatch(unit)
-	var job dbus.ObjectPath
-	err = c.call(ctx, " "+unit, "StopUnit", &job, unit, "replace")
-	if errors.Is(err, ErrLost) {
-		return c.ask(ctx, unit, "inactive")
-	}
-	if err != nil {
-		return err
+	if job == "" {
+		return nil
 	}
 	return c.jobEnd(ctx, s, unit, job, "inactive")
+}
+
+// stopJob asks for the end of a unit, and watches it. There is no job when a manager that went away has
+// ended the unit before.
+func (c *Conn) stopJob(ctx context.Context, unit string) (s *signals, job dbus.ObjectPath, err error) {
+	lost := false
+	err = again(ctx, func() (err error) {
+		if _, s, err = c.current(ctx); err != nil {
+			return err
+		}
+		s.watch(unit)
+		err = c.callOnce(ctx, managerPath, managerIface, " "+unit, "StopUnit", &job, unit, "replace")
+		if err == nil || lost && errors.Is(err, ErrNoSuchUnit) {
+			return nil
+		}
+		if lost = lost || errors.Is(err, ErrLost); errors.Is(err, ErrLost) && c.ended(ctx, unit) {
+			return nil
+		}
+		s.unwatch(unit)
+		return err
+	})
+	return s, job, err
+}
+
+// ended tells that a unit is known not to be active.
+func (c *Conn) ended(ctx context.Context, unit string) bool {
+	p, err := c.Get(ctx, unit, "ActiveState")
+	return err == nil && (p["ActiveState"] == "inactive" || p["ActiveState"] == "failed")
 }
 
 // Kill sends a signal to every process of a unit. Errors: ErrNoSuchUnit.

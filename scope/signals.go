@@ -21,6 +21,7 @@ type signals struct {
 	changed     waiters[dbus.ObjectPath]          // unit: who waits for another property
 	wantChanged atomic.Bool                       // somebody has waited for such
 	sender      string                            // on a bus: whose signals count
+	gone        func()                            // on a bus: what to do when the manager has left it
 	isLost      bool
 }
 
@@ -35,11 +36,17 @@ func newSignals() *signals {
 // DeliverSignal makes signals the handler of a godbus connection.
 func (s *signals) DeliverSignal(iface, member string, sig *dbus.Signal) {
 	ofUnit := iface == propertyIface && member == "PropertiesChanged"
-	if !ofUnit && (iface != managerIface || sig.Path != managerPath) {
+	if !ofUnit && iface != busName && (iface != managerIface || sig.Path != managerPath) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if iface == busName && member == "NameOwnerChanged" {
+		if sig.Sender == busName && len(sig.Body) == 3 && sig.Body[0] == destination && s.gone != nil {
+			go s.gone() // not here: it waits for whoever delivers signals
+		}
+		return
+	}
 	if s.sender != anyone && sig.Sender != s.sender {
 		return
 	}
@@ -73,6 +80,13 @@ func (s *signals) from(sender string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sender = sender
+}
+
+// onGone says what to do when the manager leaves the bus.
+func (s *signals) onGone(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = do
 }
 
 func (s *signals) jobRemoved(job dbus.ObjectPath, result string) {

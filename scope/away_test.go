@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scope
+
+import (
+	"context"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/fakesystemd"
+)
+
+// hangups answers the first calls by hanging up, as a manager does that re-executes itself.
+func hangups(n int, then func(*fakesystemd.Peer, *dbus.Message)) func(*fakesystemd.Peer, *dbus.Message) {
+	return func(p *fakesystemd.Peer, msg *dbus.Message) {
+		if n--; n >= 0 {
+			p.Hangup()
+			return
+		}
+		then(p, msg)
+	}
+}
+
+// TestManagerComesBack: what was written just before the manager re-executed itself may have been read or not. Every
+// call is made again.
+func TestManagerComesBack(t *testing.T) {
+	const unit = "sdc-web.scope"
+	for _, c := range []struct {
+		method string
+		answer func(*fakesystemd.Peer, *dbus.Message)
+		state  string
+		calls  int
+		do     func(context.Context, *Conn) error
+	}{
+		{"FreezeUnit", ok, "active", 3, func(ctx context.Context, c *Conn) error { return c.Freeze(ctx, unit) }},
+		{"ThawUnit", ok, "active", 3, func(ctx context.Context, c *Conn) error { return c.Thaw(ctx, unit) }},
+		{"KillUnit", ok, "active", 3, func(ctx context.Context, c *Conn) error { return c.Kill(ctx, unit, unix.SIGKILL) }},
+		{"SetUnitProperties", ok, "active", 3, func(ctx context.Context, c *Conn) error {
+			return c.SetProperties(ctx, unit, true, []Property{{Name: "TasksMax", Value: uint64(5)}})
+		}},
+		{"AttachProcessesToUnit", ok, "active", 3, func(ctx context.Context, c *Conn) error { return c.StartKeeper(ctx, 42) }},
+		{"StopUnit", done, "active", 3, func(ctx context.Context, c *Conn) error { return c.Stop(ctx, unit) }},
+		{"StopUnit", failing(noSuchUnit), "active", 3, func(ctx context.Context, c *Conn) error { return c.Stop(ctx, unit) }},
+		{"StopUnit", done, "inactive", 1, func(ctx context.Context, c *Conn) error { return c.Stop(ctx, unit) }},
+		{"StartTransientUnit", done, "inactive", 3, func(ctx context.Context, c *Conn) error {
+			job, err := c.Start(ctx, testUnit(t), 42)
+			if err != nil {
+				return err
+			}
+			return job.Wait(ctx)
+		}},
+	} {
+		t.Run(c.method+" "+c.state, func(t *testing.T) {
+			m := fakesystemd.New(t)
+			m.On("ResetFailedUnit", failing(noSuchUnit))
+			m.Set(unit+" ActiveState", c.state)
+			m.Set(unit+" FreezerState", "running")
+			m.Set(unit+" TimeoutStopUSec", uint64(1000))
+			m.Set(unit+" Job", struct {
+				ID   uint32
+				Path dbus.ObjectPath
+			}{0, "/"})
+			m.On(c.method, hangups(2, c.answer))
+			if err := c.do(t.Context(), dialFake(t, m)); err != nil {
+				t.Error(err)
+			}
+			if n := m.Count(c.method); n != c.calls {
+				t.Errorf("%d calls, want %d", n, c.calls)
+			}
+		})
+	}
+}

@@ -171,7 +171,10 @@ func (l *launch) openStdio() (*stdio, error) {
 	if err := noDirectories(s.in, s.out, s.err); err != nil {
 		return nil, err
 	}
-	log := l.settings.Log
+	log, unit := l.settings.Log, l.c.st.Unit
+	if l.o.Service { // its name is not known yet, and it does not end with the payload
+		unit = ""
+	}
 	for _, o := range []struct {
 		file  **os.File
 		level int
@@ -183,7 +186,7 @@ func (l *launch) openStdio() (*stdio, error) {
 			*o.file = map[bool]*os.File{true: os.Stdout, false: os.Stderr}[o.file == &s.out]
 			continue
 		}
-		f, err := journal.Stream(log.Identifier, o.level)
+		f, err := journal.Stream(log.Identifier, unit, o.level)
 		if err != nil {
 			s.close()
 			return nil, fmt.Errorf(`%w (is systemd-journald running? log.driver = "none" starts without)`, err)

@@ -178,8 +178,13 @@ func (p *printer) after(q journal.Query) journal.Query {
 	return q
 }
 
+// syncTimeout bounds the wait for a journald that hangs: what it has stored can be read all the same.
+const syncTimeout = 5 * time.Second
+
 // syncJournal makes journald write what it has been sent.
 func syncJournal(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
 	out, err := exec.CommandContext(ctx, "journalctl", "--sync").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("journalctl --sync: %w: %s", err, strings.TrimSpace(string(out)))

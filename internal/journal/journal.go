@@ -22,6 +22,9 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
+// patience is how many seconds a connection or an entry waits for room in journald's queue. Errors then: EAGAIN.
+const patience = 3
+
 // Where journald listens.
 const (
 	streamSocket = "/run/systemd/journal/stdout"
@@ -30,14 +33,15 @@ const (
 
 // Stream returns a socket whose lines journald stores under identifier and level (a syslog
 // priority, 0-7). It is meant to be handed to a payload: each line is attributed to the
-// process that wrote it, and nothing of ours has to stay.
-func Stream(identifier string, level int) (*os.File, error) {
-	return stream(streamSocket, identifier, level)
+// process that wrote it, and nothing of ours has to stay. What one wrote that has ended before journald
+// looks, because it is busy or was restarted, is unit's, if that is not empty.
+func Stream(identifier, unit string, level int) (*os.File, error) {
+	return stream(streamSocket, identifier, unit, level)
 }
 
-func stream(path, identifier string, level int) (*os.File, error) {
-	if strings.ContainsAny(identifier, "\n\x00") {
-		return nil, fmt.Errorf("journal identifier %q: want one line", identifier)
+func stream(path, identifier, unit string, level int) (*os.File, error) {
+	if strings.ContainsAny(identifier+unit, "\n\x00") {
+		return nil, fmt.Errorf("journal identifier %q of %q: want one line", identifier, unit)
 	}
 	if level < 0 || level > 7 {
 		return nil, fmt.Errorf("journal level %d: want 0 to 7", level)
@@ -46,11 +50,16 @@ func stream(path, identifier string, level int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// identifier, unit (by cgroup anyway), level, level prefixes, forward to
+	// identifier, unit (where the cgroup does not tell), level, level prefixes, forward to
 	// syslog, to kmsg, to the console.
-	if _, err := fmt.Fprintf(f, "%s\n\n%d\n1\n0\n0\n0\n", identifier, level); err != nil {
+	if _, err := fmt.Fprintf(f, "%s\n%s\n%d\n1\n0\n0\n0\n", identifier, unit, level); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("journal stream: %w", err)
+	}
+	// The payload's writes are its own affair: they wait.
+	if err := unix.SetsockoptTimeval(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
+		f.Close()
+		return nil, os.NewSyscallError("setsockopt", err)
 	}
 	return f, nil
 }
@@ -59,6 +68,11 @@ func dial(path string, typ int) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
+	}
+	// A journald that hangs reads nothing: whoever has something else to do must not wait for it.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: patience}); err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("setsockopt", err)
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		_ = unix.Close(fd)

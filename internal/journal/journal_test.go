@@ -43,7 +43,7 @@ func listen(t *testing.T, network string) (path string, c *net.UnixConn, l *net.
 
 func TestStreamHeader(t *testing.T) {
 	path, _, l := listen(t, "unix")
-	f, err := stream(path, "web", 6)
+	f, err := stream(path, "web", "web.scope", 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestStreamHeader(t *testing.T) {
 			break
 		}
 	}
-	if want := "web\n\n6\n1\n0\n0\n0\nhello\n"; got.String() != want {
+	if want := "web\nweb.scope\n6\n1\n0\n0\n0\nhello\n"; got.String() != want {
 		t.Errorf("got %q, want %q", got.String(), want)
 	}
 }
@@ -75,7 +75,7 @@ func TestStreamRefuses(t *testing.T) {
 		id    string
 		level int
 	}{{"a\nb", 6}, {"a\x00", 6}, {"a", 8}, {"a", -1}} {
-		if f, err := stream("/nonexistent", tt.id, tt.level); err == nil || !strings.Contains(err.Error(), "want") {
+		if f, err := stream("/nonexistent", tt.id, "", tt.level); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("stream(%q, %d) = %v, %v", tt.id, tt.level, f, err)
 		}
 	}
@@ -172,6 +172,27 @@ func TestNotifyDeadline(t *testing.T) {
 }
 
 // FuzzSend: an entry is read back field by field as journald does it, whatever the values hold.
+// TestJournaldHangs: a queue that is full, and stays so, is an error and no end of waiting; only a payload's own writes wait.
+func TestJournaldHangs(t *testing.T) {
+	path, _, _ := listen(t, "unixgram")
+	var err error
+	for i := 0; err == nil && i < 100000; i++ { // nobody reads
+		err = send(path, map[string]string{"MESSAGE": "x"})
+	}
+	if !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("error is %v, want EAGAIN", err)
+	}
+	path, _, _ = listen(t, "unix")
+	f, err := stream(path, "web", "web.scope", 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if tv, err := unix.GetsockoptTimeval(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDTIMEO); err != nil || tv.Sec != 0 {
+		t.Errorf("the payload has a deadline: %v, %v", tv, err)
+	}
+}
+
 func FuzzSend(f *testing.F) {
 	f.Add("A", "one line", "B_2", "two\nlines\nC=3")
 	f.Add("MESSAGE", "", "X", "\x00\n")

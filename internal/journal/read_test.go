@@ -85,7 +85,7 @@ func TestRealJournal(t *testing.T) {
 		return
 	}
 	for priority, line := range map[int]string{6: "to stdout\n", 3: "to stderr\n"} {
-		f, err := Stream("real", priority)
+		f, err := Stream("real", "", priority)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -71,11 +71,21 @@ func keys(_ context.Context, _ Watch, s Snapshot) error {
 func processes(_ context.Context, _ Watch, s Snapshot) error {
 	all, err := Processes()
 	for _, p := range all {
-		if unit := filepath.Base(p.Cgroup); !p.kernel && (!systems(unit) || unit == "init.scope") {
+		if !p.kernel && !ofSystem(p.Cgroup) {
 			s.put("process", fmt.Sprintf("%d@%s", p.PID, p.Start), fmt.Sprintf("%s (%s) in %s", p.Comm, p.Exe, p.Cgroup))
 		}
 	}
 	return err
+}
+
+// ofSystem tells a cgroup of a unit that works when its time has come, or one below it.
+func ofSystem(cgroup string) bool {
+	if filepath.Base(cgroup) == "init.scope" {
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(cgroup, "/"), func(name string) bool {
+		return systems(name) && strings.Contains(name, ".")
+	})
 }
 
 // A Process is one, as /proc shows it.

@@ -112,9 +112,9 @@ demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to us
 	@test/demo/run.sh $(SDVM) $(STAGE)
 
 # One run for each call: about half an hour on an idle machine.
-soak: bin/sdcontainer ## the command interrupted at every system call; RUN=TestKill/stop to choose
+soak: bin/sdcontainer ## the command interrupted at every system call, a crowd, a storm; RUN=TestKill/stop to choose
 	@test/deps.sh busybox-static dbus systemd iproute2
-	SDCONTAINER_SOAK=1 SDCONTAINER_MUST=root,systemd $(GO) test -count=1 -timeout=4h -v -run '$(RUN)' ./test/sweep
+	SDCONTAINER_SOAK=1 SDCONTAINER_MUST=root,systemd $(GO) test -count=1 -timeout=4h -v -p 1 -run '$(RUN)' ./test/sweep ./test/crowd
 
 bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, bwrap
 	@$(SDVM) build 13

@@ -40,6 +40,7 @@ var sections = []struct {
 }{
 	{"bench.json", renderBench},
 	{"soak.json", renderSoak},
+	{"crowd.json", renderCrowd},
 	{"fuzz.json", renderFuzz},
 	{"coverage.txt", renderCoverage},
 }

@@ -31,6 +31,40 @@ func renderSoak(b *strings.Builder, s sheet) error {
 	return nil
 }
 
+func renderCrowd(b *strings.Builder, s sheet) error {
+	var lines []struct {
+		Test      string    `json:"test"`
+		Starts    int       `json:"starts"`
+		Failed    int       `json:"failed"`
+		StartMs   []float64 `json:"startMs"`
+		SystemdMs []float64 `json:"systemdMs"`
+		StopMs    []float64 `json:"stopMs"`
+		Note      string    `json:"note"`
+	}
+	if err := json.Unmarshal(s.Results, &lines); err != nil {
+		return err
+	}
+	heading(b, "A crowd, and a manager that is disturbed", s)
+	b.WriteString("`make soak`: containers that run together, and starts while systemd reloads and re-executes itself or journald is restarted. Medians of each tenth, in\n" +
+		"ms. See [testing](testing.md).\n\n| test | starts | failed | start | processor time of PID 1 in it | stop |\n|---|---|---|---|---|---|\n")
+	for _, l := range lines {
+		name := l.Test
+		if l.Note != "" {
+			name += " (" + l.Note + ")"
+		}
+		fmt.Fprintf(b, "| %s | %d | %d | %s | %s | %s |\n", name, l.Starts, l.Failed, curve(l.StartMs), curve(l.SystemdMs), curve(l.StopMs))
+	}
+	return nil
+}
+
+func curve(ms []float64) string {
+	var list []string
+	for _, v := range ms {
+		list = append(list, fmt.Sprintf("%.0f", v))
+	}
+	return strings.Join(list, " ")
+}
+
 func renderFuzz(b *strings.Builder, s sheet) error {
 	var lines []struct {
 		Target     string  `json:"target"`

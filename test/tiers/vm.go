@@ -24,7 +24,7 @@ import (
 
 // vmPackages are the packages whose tests also run inside the guests: those
 // that act on a kernel or a systemd.
-var vmPackages = []string{"./test/vm/guest", ".", "./caps", "./cmd/sdcontainer", "./internal/journal", "./internal/kernel", "./nsexec", "./rootfs", "./scope"}
+var vmPackages = []string{"./test/vm/guest", "./test/crowd", ".", "./caps", "./cmd/sdcontainer", "./internal/journal", "./internal/kernel", "./nsexec", "./rootfs", "./scope"}
 
 // sources is where the guest finds the module: tests read their testdata and
 // the examples from there.

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crowd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
+)
+
+// A machine is a place to run the command in, and what it looked like before.
+type machine struct {
+	t     *testing.T
+	bin   string
+	root  string
+	dir   string // of configurations
+	watch canary.Watch
+	clean canary.Snapshot
+}
+
+// patience is for one command, on an emulated processor too.
+func patience() time.Duration {
+	if native() {
+		return 30 * time.Second
+	}
+	return 2 * time.Minute
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	dir := t.TempDir()
+	m := &machine{t: t, bin: filepath.Join(sdtest.ShareInside, "sdcontainer"), root: filepath.Join(dir, "root"), dir: dir}
+	if _, err := os.Stat(m.bin); err != nil {
+		if m.bin, err = exec.LookPath("sdcontainer"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{"root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/tmp", "root/run", "root/data", "root/cache", "data"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	errs := []error{os.Chmod(m.root, 0o755), m.busybox()}
+	for _, applet := range []string{"sh", "true", "sleep", "seq", "echo"} {
+		errs = append(errs, os.Symlink("busybox", filepath.Join(m.root, "bin", applet)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	m.watch = canary.Watch{Files: []string{m.root}, Dirs: []string{"/run/sdcontainer"}, Quick: true}
+	// Whatever is made once and stays is made now.
+	file := m.config("first", "")
+	t.Cleanup(func() { _, _, _ = m.do("rm", "-f", "first") }) // of a test that failed half way
+	m.must("run", "-d", file)
+	m.must("rm", "-f", "first")
+	m.look()
+	return m
+}
+
+// busybox puts one into the root. In a guest the root of its image has it.
+func (m *machine) busybox() error {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		path = "/var/lib/machines/busybox/bin/busybox"
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%w (install busybox-static)", err)
+	}
+	return os.WriteFile(filepath.Join(m.root, "bin/busybox"), b, 0o755)
+}
+
+// body is a container that has something of most that makes steps.
+const body = `version = 1
+[rootfs]
+path = %q
+[process]
+args = [%s]
+[network]
+hostname = "crowd"
+[[mount]]
+source = %q
+target = "/data"
+idmap = true
+[[mount]]
+type = "tmpfs"
+target = "/cache"
+[systemd]
+strict = false
+`
+
+// config writes the configuration of a container with more, which follows [systemd], of a command: sleep, unless given.
+func (m *machine) config(name, more string, args ...string) string {
+	m.t.Helper()
+	if args == nil {
+		args = []string{"/bin/sleep", "100000"}
+	}
+	quoted := make([]string, len(args))
+	for i, a := range args {
+		quoted[i] = fmt.Sprintf("%q", a)
+	}
+	file := filepath.Join(m.dir, name+".toml")
+	text := fmt.Sprintf(body, m.root, strings.Join(quoted, ", "), filepath.Join(m.dir, "data")) + more
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+	return file
+}
+
+// look takes down what is there before a test, once it is at rest and the last keeper's scope has gone.
+func (m *machine) look() {
+	m.t.Helper()
+	deadline := time.Now().Add(patience())
+	for before := ""; ; {
+		var err error
+		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {
+			m.t.Fatal(err)
+		}
+		now := fmt.Sprint(m.clean)
+		if now == before && !strings.Contains(now, "keepers") {
+			return
+		}
+		if before = now; time.Now().After(deadline) {
+			m.t.Fatal("the machine does not come to rest")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// cleaned fails the test unless the machine becomes as it was.
+func (m *machine) cleaned() {
+	m.t.Helper()
+	diff, err := canary.Settle(m.t.Context(), m.clean, m.watch, patience()/2)
+	if err != nil || diff != "" {
+		m.t.Errorf("left behind (%v):\n%s", err, diff)
+	}
+}
+
+// do runs the command with a deadline and tells how long it took. It may be called from many goroutines.
+func (m *machine) do(args ...string) (out string, code int, took time.Duration) {
+	return command(append([]string{m.bin}, args...)...)
+}
+
+func command(args ...string) (out string, code int, took time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env, cmd.WaitDelay = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root", "LANG=C.UTF-8"}, time.Second
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	begin := time.Now()
+	err := cmd.Run()
+	took = time.Since(begin)
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return b.String() + "not done in time", -1, took
+	case err != nil && !errors.As(err, &exit):
+		return b.String() + err.Error(), -1, took
+	}
+	return b.String(), cmd.ProcessState.ExitCode(), took
+}
+
+func (m *machine) must(args ...string) string {
+	m.t.Helper()
+	out, code, _ := m.do(args...)
+	if code != 0 {
+		m.t.Fatalf("sdcontainer %s: exit %d: %s", strings.Join(args, " "), code, out)
+	}
+	return strings.TrimSpace(out)
+}
+
+// system runs another command, which must succeed.
+func system(t *testing.T, args ...string) string {
+	t.Helper()
+	out, code, _ := command(args...)
+	if code != 0 {
+		t.Fatalf("%s: exit %d: %s", strings.Join(args, " "), code, out)
+	}
+	return strings.TrimSpace(out)
+}
+
+// tenths are the medians of each tenth of times, in ms.
+func tenths(times []time.Duration) []float64 {
+	var medians []float64
+	for i := range 10 {
+		part := slices.Clone(times[len(times)*i/10 : len(times)*(i+1)/10])
+		if len(part) == 0 {
+			return nil
+		}
+		slices.Sort(part)
+		medians = append(medians, ms(part[len(part)/2]))
+	}
+	return medians
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()/10) / 100 }

@@ -171,7 +171,6 @@ func TestNotifyDeadline(t *testing.T) {
 	}
 }
 
-// FuzzSend: an entry is read back field by field as journald does it, whatever the values hold.
 // TestJournaldHangs: a queue that is full, and stays so, is an error and no end of waiting; only a payload's own writes wait.
 func TestJournaldHangs(t *testing.T) {
 	path, _, _ := listen(t, "unixgram")
@@ -193,6 +192,7 @@ func TestJournaldHangs(t *testing.T) {
 	}
 }
 
+// FuzzSend: an entry is read back field by field as journald does it, whatever the values hold.
 func FuzzSend(f *testing.F) {
 	f.Add("A", "one line", "B_2", "two\nlines\nC=3")
 	f.Add("MESSAGE", "", "X", "\x00\n")

@@ -16,9 +16,10 @@ import (
 
 // A fuse is a filesystem with one empty directory that answers, until it is told to be mute.
 type fuse struct {
-	dir  string
-	dev  *os.File
-	mute atomic.Bool
+	dir    string
+	dev    *os.File
+	device uint64 // what the mount has as st_dev
+	mute   atomic.Bool
 }
 
 // mountFuse mounts one; the connection ends with the test.
@@ -43,6 +44,11 @@ func mountFuse(t *testing.T) *fuse {
 	}
 	served := make(chan struct{})
 	go func() { defer close(served); f.serve() }()
+	var st unix.Stat_t
+	if err := unix.Stat(f.dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	f.device = st.Dev
 	t.Cleanup(func() {
 		_ = unix.Unmount(f.dir, unix.MNT_DETACH)
 		f.abort(t)
@@ -52,20 +58,19 @@ func mountFuse(t *testing.T) *fuse {
 	return f
 }
 
-// abort ends the connection, and with it everybody's waiting.
+// abort ends the connection, and with it everybody's waiting. It is called by the minor number of
+// the mount's device, among those of the whole machine.
 func (f *fuse) abort(t *testing.T) {
 	t.Helper()
-	list, err := filepath.Glob("/sys/fs/fuse/connections/*/abort")
-	if err != nil || len(list) == 0 {
-		if err := unix.Mount("fusectl", "/sys/fs/fuse/connections", "fusectl", 0, ""); err != nil {
+	const connections = "/sys/fs/fuse/connections"
+	name := filepath.Join(connections, strconv.Itoa(int(unix.Minor(f.device))), "abort")
+	if _, err := os.Stat(name); err != nil {
+		if err := unix.Mount("fusectl", connections, "fusectl", 0, ""); err != nil {
 			t.Log(err)
 		}
-		list, _ = filepath.Glob("/sys/fs/fuse/connections/*/abort")
 	}
-	for _, name := range list {
-		if err := os.WriteFile(name, []byte("1"), 0); err != nil {
-			t.Log(err)
-		}
+	if err := os.WriteFile(name, []byte("1"), 0); err != nil {
+		t.Log(err)
 	}
 }
 

@@ -4,6 +4,7 @@ package scope
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -13,9 +14,10 @@ import (
 )
 
 // hangups answers the first calls by hanging up, as a manager does that re-executes itself.
-func hangups(n int, then func(*fakesystemd.Peer, *dbus.Message)) func(*fakesystemd.Peer, *dbus.Message) {
+func hangups(n int64, then func(*fakesystemd.Peer, *dbus.Message)) func(*fakesystemd.Peer, *dbus.Message) {
+	var calls atomic.Int64 // each connection is served by itself
 	return func(p *fakesystemd.Peer, msg *dbus.Message) {
-		if n--; n >= 0 {
+		if calls.Add(1) <= n {
 			p.Hangup()
 			return
 		}

@@ -3,9 +3,11 @@
 package scope
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
@@ -165,7 +167,10 @@ func TestErrorNames(t *testing.T) {
 	for name, want := range byName {
 		m := fakesystemd.New(t)
 		m.On("KillUnit", failing(name))
-		err := dialFake(t, m).Kill(t.Context(), "x.scope", unix.SIGTERM)
+		c := dialFake(t, m)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a manager that is away is waited for
+		defer cancel()
+		err := c.Kill(ctx, "x.scope", unix.SIGTERM)
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), "text of "+name) || !strings.Contains(err.Error(), "KillUnit x.scope") {
 			t.Errorf("%s: error is %v, want %v", name, err, want)
 		}

@@ -21,6 +21,15 @@ func Stride(many int) int {
 	return 1
 }
 
+// Unraced is how often a test of nothing but arithmetic does it: a tenth as often under the race detector,
+// which takes ten times as long and has nothing to find. All tests also run without it.
+func Unraced(n int) int {
+	if raced {
+		return n / 10
+	}
+	return n
+}
+
 // Loops is how often a test tries a race: quick, or soak where SDCONTAINER_SOAK is set. A
 // guest's one emulated processor is no place for races: there it is enough to see that they are run.
 func Loops(t testing.TB, quick, soak int) int {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // evaluate says what a profile means, straight from its rules: what Compile must agree with.
@@ -197,10 +199,7 @@ func randomCall(r *rand.Rand, s *specs.LinuxSeccomp) data {
 
 // TestD3Meaning is row D3: the filter does what the rules say, on a million random calls.
 func TestD3Meaning(t *testing.T) {
-	profiles, calls := 2000, 1000
-	if testing.Short() {
-		profiles = 100
-	}
+	profiles, calls := sdtest.Unraced(2000), 1000
 	r := rand.New(rand.NewPCG(1, 2))
 	seen := map[uint32]int{}
 	tooLong := 0

@@ -83,11 +83,12 @@ check-arm64:
 check-generated: docs
 	@git diff --exit-code -- $(GENERATED) || { echo "run make docs and commit the result"; exit 1; }
 
-GENERATED = docs/ordering.md docs/security-tests.md docs/figures.md docs/figures.svg docs/reference docs/man configs/schema internal/seccomp
+GENERATED = docs/ordering.md docs/security-tests.md docs/inside.md docs/figures.md docs/figures.svg docs/reference docs/man configs/schema internal/seccomp
 
 docs: bin/sdcontainer ## regenerate the generated pages
 	$(GO) generate ./...
 	$(GO) run ./test/security . docs/security-tests.md
+	$(GO) run ./test/inside test/vm/guest/testdata docs/inside.md
 	$(GO) run ./test/figures
 	$(GO) test -count=1 -run '^TestOrderingPage$$' . -update
 	$(GO) test -count=1 -run '^TestReference$$' ./scope -update
@@ -116,6 +117,12 @@ soak: bin/sdcontainer ## the command interrupted at every system call, a crowd, 
 	@test/deps.sh busybox-static dbus systemd iproute2
 	SDCONTAINER_SOAK=1 SDCONTAINER_MUST=root,systemd $(GO) test -count=1 -timeout=4h -v -p 1 -run '$(RUN)' ./test/sweep ./test/crowd
 
+# Not a test: a guest with docker in it, and minutes under emulation.
+inside: $(SDVM) vm-deps ## what a payload sees under podman, docker and nspawn, for docs/inside.md
+	@$(GO) test -c -o bin/inside.test ./test/vm/guest
+	@test/inside/measure.sh $(SDVM) bin/inside.test test/vm/guest/testdata
+	@$(GO) run ./test/inside test/vm/guest/testdata docs/inside.md
+
 bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, bwrap
 	@$(SDVM) build 13
 	@$(GO) run ./test/bench $(BENCH)
@@ -141,4 +148,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo bench soak fuzz coverage figures release-check clean FORCE
+.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean FORCE

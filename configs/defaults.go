@@ -73,8 +73,9 @@ var maskedPaths = []string{
 	"/sys/power",
 }
 
-// What is shown but cannot be written, whoever the payload is.
-var readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+// What is shown but cannot be written, whoever the payload is. Anybody may write to
+// /proc/pressure, and so keep the host's kernel at work for triggers of its own.
+var readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/pressure", "/proc/sys", "/proc/sysrq-trigger"}
 
 // Limits every payload gets, whatever the manager's own are.
 var defaultRlimits = []specs.POSIXRlimit{

@@ -93,7 +93,7 @@ func TestDefaultPaths(t *testing.T) {
 			t.Errorf("%s is shown", p)
 		}
 	}
-	if diff := cmp.Diff(strings.Fields("/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger"), l.ReadonlyPaths); diff != "" {
+	if diff := cmp.Diff(strings.Fields("/proc/bus /proc/fs /proc/irq /proc/pressure /proc/sys /proc/sysrq-trigger"), l.ReadonlyPaths); diff != "" {
 		t.Error(diff)
 	}
 	l = compiled(t, `security = { unmask = ["/proc/keys", "/proc/sys"], mask = ["/a"], read_only_paths = ["/b"] }`).Linux

@@ -25,7 +25,7 @@ func TestClockJumps(t *testing.T) {
 		system(t, "date", "-s", fmt.Sprintf("@%d", now))
 	}
 	defer set(0)
-	const grace = 20
+	const grace = 10
 	deaf := m.config("clock", fmt.Sprintf("stop_timeout = \"%ds\"\n[log]\ndriver = \"none\"\n", grace),
 		"/bin/sh", "-c", "trap : TERM; while :; do sleep 1; done")
 	for _, days := range []int{1, -1} {
@@ -68,7 +68,7 @@ func TestFewTasks(t *testing.T) {
 	sdtest.Require(t, sdtest.Guest) // cgroups have a pids controller there
 	m := newMachine(t)
 	works := 0
-	for limit := 1; limit <= 6; limit++ {
+	for limit := 1; limit <= 3; limit++ {
 		file := m.config("tasks", fmt.Sprintf("[log]\ndriver = \"none\"\n[resources]\ntasks = %d\n", limit), "/bin/true")
 		out, code, _ := m.do("run", "--rm", file)
 		switch errors := strings.Count("\n"+out, "\nsdcontainer: run tasks: "); {

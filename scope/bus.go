@@ -208,14 +208,20 @@ func (c *Conn) callOnce(ctx context.Context, path dbus.ObjectPath, iface, what, 
 	return finish(ctx, call, method+what, result)
 }
 
-// again tries until the manager is not away, as it is while it re-executes itself, or has been away for too long.
+// again tries until the manager is not away, as it is while it re-executes itself, or has been away for too long. Where
+// the context ends first, that it is away is the error.
 func again(ctx context.Context, try func() error) error {
 	var end time.Time
+	var away error
 	for {
 		err := try()
 		if !errors.Is(err, ErrLost) && !errors.Is(err, ErrNoManager) {
+			if err != nil && away != nil && ctx.Err() != nil {
+				return away
+			}
 			return err
 		}
+		away = err
 		if now := time.Now(); end.IsZero() {
 			end = now.Add(returnTimeout)
 		} else if now.After(end) {

@@ -30,9 +30,11 @@ func TestJournal(t *testing.T) {
 		return
 	}
 	m := newMachine(t)
-	m.restarted(loops(t, 6, 100, 2))
-	m.stopped()
-	m.full()
+	m.restarted(loops(t, 6, 100, 1))
+	if native() { // an emulated guest takes minutes to fill a queue, and has no other journald
+		m.stopped()
+		m.full()
+	}
 	m.cleaned()
 }
 

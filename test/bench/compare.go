@@ -23,6 +23,7 @@ type contender struct {
 	// command is round n of it; a fresh name each time, so that none waits for another's end.
 	command func(n int) *exec.Cmd
 	after   func() error // what is not measured; nil is nothing
+	flaky   bool         // fails now and then by itself: a round is tried once more
 }
 
 // summary is what a contender's samples come to. Times are in milliseconds.
@@ -48,7 +49,7 @@ func compare(all []*contender, warm, rounds int, progress io.Writer) error {
 		for i := range all {
 			c := all[(i+n)%len(all)]
 			took, err := once(c.command(n))
-			if err != nil && c.name == "runc" { // its exec fails once in hundreds: the clone of itself is busy
+			if err != nil && c.flaky {
 				fmt.Fprintf(progress, "%s, round %d, once more: %v\n", c.name, n, err)
 				took, err = once(c.command(n))
 			}

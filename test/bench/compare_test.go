@@ -35,3 +35,23 @@ func TestCompareReportsWhatFailed(t *testing.T) {
 		t.Error("a contender that fails was measured")
 	}
 }
+
+// Only who is known to fail now and then is tried again, and once.
+func TestCompareTriesAFlakyOneAgain(t *testing.T) {
+	for _, c := range []struct {
+		flaky    bool
+		failures int
+		good     bool
+	}{{true, 1, true}, {true, 2, false}, {false, 1, false}} {
+		left := c.failures
+		one := &contender{name: "x", flaky: c.flaky, command: func(int) *exec.Cmd {
+			if left--; left >= 0 {
+				return exec.Command("false")
+			}
+			return exec.Command("true")
+		}}
+		if err := compare([]*contender{one}, 0, 1, io.Discard); (err == nil) != c.good {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

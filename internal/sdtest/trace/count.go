@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +53,8 @@ type counted struct {
 	opening  *counted
 }
 
+func (th *counted) ids() (tid, pid int) { return th.tid, th.pid }
+
 // A descriptor is one of a process.
 type descriptor struct {
 	pid int
@@ -68,16 +69,14 @@ type counter struct {
 	root   int
 	begun  bool // the command has been executed
 	status unix.WaitStatus
-	mu     sync.Mutex // for the deadline
-	live   map[int]*counted
-	late   bool
+	live[*counted]
 	// loose are those that somebody looks at by this descriptor.
 	loose map[descriptor]*counted
 	bus   stream
 }
 
 func (c *counter) count(cmd *exec.Cmd, deadline time.Duration) error {
-	c.live, c.loose, c.bus = map[int]*counted{}, map[descriptor]*counted{}, stream{}
+	c.loose, c.bus = map[descriptor]*counted{}, stream{}
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // ptrace(2) is by thread; it ends with the goroutine
@@ -116,29 +115,8 @@ func (c *counter) seize(th *counted) error {
 	return ptrace(unix.PTRACE_INTERRUPT, th.tid, 0, 0) // so that its calls are seen
 }
 
-func (c *counter) add(th *counted) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.live[th.tid] = th
-}
-
-func (c *counter) remove(tid int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.live, tid)
-}
-
-func (c *counter) killAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.late = true
-	for _, th := range c.live {
-		_ = unix.Kill(th.pid, unix.SIGKILL) // may have ended
-	}
-}
-
 func (c *counter) loop() error {
-	for len(c.live) > 0 {
+	for len(c.by) > 0 {
 		var ws unix.WaitStatus
 		tid, err := unix.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, nil)
 		if err == unix.EINTR {
@@ -162,7 +140,7 @@ func (c *counter) handle(tid int, ws unix.WaitStatus) error {
 		}
 		return nil
 	}
-	th := c.live[tid]
+	th := c.by[tid]
 	if th == nil {
 		th = c.meet(tid)
 	}
@@ -252,7 +230,7 @@ func (c *counter) look(th *counted, path string) error {
 	name, ok := strings.CutPrefix(path, "/proc/")
 	name, isStatus := strings.CutSuffix(name, "/status")
 	pid, err := strconv.Atoi(name)
-	target := c.live[pid]
+	target := c.by[pid]
 	if !ok || !isStatus || err != nil || target == nil || target.pid == th.pid {
 		return nil
 	}

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,16 +69,16 @@ type thread struct {
 	errno    unix.Errno // to put in place of the result of the call under way
 }
 
+func (th *thread) ids() (tid, pid int) { return th.tid, th.pid }
+
 type tracer struct {
 	Options
 	root   int
 	begun  bool // the manager has been executed
 	ended  bool // the manager has
 	status unix.WaitStatus
-	mu     sync.Mutex // for the deadline
-	live   map[int]*thread
 	early  map[int]bool // stopped before their parent told of them
-	late   bool
+	live[*thread]
 }
 
 const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_EXITKILL
@@ -104,7 +103,7 @@ func Run(cmd *exec.Cmd, o Options) (unix.WaitStatus, error) {
 }
 
 func run(cmd *exec.Cmd, o Options) (unix.WaitStatus, error) {
-	t := &tracer{Options: o, root: o.Attach, live: map[int]*thread{}, early: map[int]bool{}}
+	t := &tracer{Options: o, root: o.Attach, early: map[int]bool{}}
 	if cmd != nil {
 		release, err := hold(cmd)
 		if err != nil {
@@ -169,29 +168,8 @@ func isHeld(pid int) bool {
 	return strings.HasPrefix(string(text), strings.Join(held, "\x00"))
 }
 
-func (t *tracer) add(th *thread) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.live[th.tid] = th
-}
-
-func (t *tracer) remove(tid int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.live, tid)
-}
-
-func (t *tracer) killAll() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.late = true
-	for _, th := range t.live {
-		_ = unix.Kill(th.pid, unix.SIGKILL) // may have ended
-	}
-}
-
 func (t *tracer) loop() error {
-	for len(t.live) > 0 {
+	for len(t.by) > 0 {
 		var ws unix.WaitStatus
 		tid, err := unix.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, nil)
 		if err == unix.EINTR {
@@ -208,7 +186,7 @@ func (t *tracer) loop() error {
 			}
 			continue
 		}
-		th := t.live[tid]
+		th := t.by[tid]
 		if th == nil {
 			t.early[tid] = true // goes on when its parent has told of it
 			continue
@@ -223,7 +201,7 @@ func (t *tracer) loop() error {
 // letGo makes what is left stop, to be traced no more.
 func (t *tracer) letGo() {
 	t.ended = true
-	for tid := range t.live {
+	for tid := range t.by {
 		_ = ptrace(unix.PTRACE_INTERRUPT, tid, 0, 0) // it may be about to end
 	}
 }

@@ -166,13 +166,7 @@ func TestRunWithTerminal(t *testing.T) {
 	if s.local(t) {
 		t.Error("the terminal is not raw while the payload has it")
 	}
-	s.resize(t, 11, 22)
-	s.press(t, "until [ \"$(stty size)\" = '11 22' ]; do :; done; echo re''sized\n")
-	s.see(t, "resized")
-	s.press(t, "sh -c \"echo sle''eping; exec sleep 1000\"\n")
-	s.see(t, "sleeping")
-	s.press(t, "\x03")
-	s.see(t, "^C")
+	s.resizeAndInterrupt(t)
 	s.press(t, "echo al''ive; exit 9\n")
 	s.see(t, "alive")
 	if got := code(t, cmd); got != 9 {
@@ -181,6 +175,18 @@ func TestRunWithTerminal(t *testing.T) {
 	if !s.local(t) {
 		t.Error("the terminal is still raw")
 	}
+}
+
+// resizeAndInterrupt has a shell see another size, and ^C end what it runs.
+func (s *screen) resizeAndInterrupt(t *testing.T) {
+	t.Helper()
+	s.resize(t, 11, 22)
+	s.press(t, "until [ \"$(stty size)\" = '11 22' ]; do :; done; echo re''sized\n")
+	s.see(t, "resized")
+	s.press(t, "sh -c \"echo sle''eping; exec sleep 1000\"\n")
+	s.see(t, "sleeping")
+	s.press(t, "\x03")
+	s.see(t, "^C")
 }
 
 // A shell in a running container, as a person uses one: what is typed is seen once, ^C ends what the
@@ -206,13 +212,7 @@ func TestExecWithTerminal(t *testing.T) {
 	if n := strings.Count(s.text(), "echo on''ce"); n != 1 {
 		t.Errorf("what is typed is seen %d times:\n%s", n, s.text())
 	}
-	s.resize(t, 11, 22)
-	s.press(t, "until [ \"$(stty size)\" = '11 22' ]; do :; done; echo re''sized\n")
-	s.see(t, "resized")
-	s.press(t, "sh -c \"echo sle''eping; exec sleep 1000\"\n")
-	s.see(t, "sleeping")
-	s.press(t, "\x03")
-	s.see(t, "^C")
+	s.resizeAndInterrupt(t)
 	s.press(t, "echo al''ive; PS1='status $? '\n")
 	s.see(t, "alive")
 	s.press(t, "(exit 7)\n")

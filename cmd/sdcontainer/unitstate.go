@@ -18,17 +18,28 @@ import (
 // askTime bounds questions whose answer is not needed.
 const askTime = 2 * time.Second
 
-// runningSystemd is the manager's version, or 0 where there is none: a unit may be made
-// for another machine.
-func runningSystemd(ctx context.Context) int {
+// ask asks the manager something, over a connection of its own.
+func ask[T any](ctx context.Context, question func(context.Context, *scope.Conn) (T, error)) (answer T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	conn, err := scope.Dial(ctx)
 	if err != nil {
-		return 0
+		return answer, err
 	}
 	defer conn.Close()
-	version, err := conn.Version(ctx)
+	return question(ctx, conn)
+}
+
+func askUnit(ctx context.Context, unit string, properties ...string) (map[string]any, error) {
+	return ask(ctx, func(ctx context.Context, conn *scope.Conn) (map[string]any, error) {
+		return conn.Get(ctx, unit, properties...)
+	})
+}
+
+// runningSystemd is the manager's version, or 0 where there is none: a unit may be made
+// for another machine.
+func runningSystemd(ctx context.Context) int {
+	version, err := ask(ctx, func(ctx context.Context, conn *scope.Conn) (int, error) { return conn.Version(ctx) })
 	if err != nil || version < unitgen.Floor {
 		return 0
 	}
@@ -37,14 +48,7 @@ func runningSystemd(ctx context.Context) int {
 
 // remembered says whether the manager still has a unit made of one of the files.
 func remembered(ctx context.Context, unit string, files ...string) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	conn, err := scope.Dial(ctx)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	p, err := conn.Get(ctx, unit, "FragmentPath", "DropInPaths")
+	p, err := askUnit(ctx, unit, "FragmentPath", "DropInPaths")
 	if err != nil {
 		return false
 	}
@@ -70,14 +74,7 @@ func serviceHint(ctx context.Context, name string) string {
 
 // askState is the state of a service in words: "failed: exit code 3".
 func askState(ctx context.Context, unit string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	conn, err := scope.Dial(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	p, err := conn.Get(ctx, unit, "ActiveState", "Result", "ExecMainCode", "ExecMainStatus")
+	p, err := askUnit(ctx, unit, "ActiveState", "Result", "ExecMainCode", "ExecMainStatus")
 	if err != nil {
 		return "", err
 	}

@@ -178,7 +178,7 @@ func (s *System) Run(t testing.TB, name string) {
 		args = []string{self, "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
 	}
 	cmd := s.command(t.Context(), dir, args)
-	if soaking() {
+	if Soaking() {
 		cmd.Env = append(cmd.Env, soakEnv+"=1")
 	}
 	out, err := cmd.CombinedOutput()

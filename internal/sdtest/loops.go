@@ -10,12 +10,13 @@ import (
 // soakEnv makes tests of races go on for as long as is worth it when nobody waits.
 const soakEnv = "SDCONTAINER_SOAK"
 
-func soaking() bool { return os.Getenv(soakEnv) != "" }
+// Soaking says that nobody waits: everything is tried.
+func Soaking() bool { return os.Getenv(soakEnv) != "" }
 
 // Stride is how many cases of a long row a test goes on at a time: all are tried at native speed, one in
 // many where a guest's processor is emulated, twenty times slower.
 func Stride(many int) int {
-	if probeGuest() == nil && !soaking() {
+	if probeGuest() == nil && !Soaking() {
 		return many
 	}
 	return 1
@@ -35,7 +36,7 @@ func Unraced(n int) int {
 func Loops(t testing.TB, quick, soak int) int {
 	t.Helper()
 	n := quick / Stride(8)
-	if soaking() {
+	if Soaking() {
 		n = soak
 	}
 	t.Logf("%d attempts", n)

@@ -3,8 +3,6 @@
 package crowd
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -153,23 +151,7 @@ func (m *machine) do(args ...string) (out string, code int, took time.Duration) 
 }
 
 func command(args ...string) (out string, code int, took time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience())
-	defer cancel()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env, cmd.WaitDelay = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root", "LANG=C.UTF-8"}, time.Second
-	var b bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &b, &b
-	begin := time.Now()
-	err := cmd.Run()
-	took = time.Since(begin)
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return b.String() + "not done in time", -1, took
-	case err != nil && !errors.As(err, &exit):
-		return b.String() + err.Error(), -1, took
-	}
-	return b.String(), cmd.ProcessState.ExitCode(), took
+	return sdtest.Bounded(patience(), args...)
 }
 
 func (m *machine) must(args ...string) string {

@@ -7,21 +7,13 @@
 package crowd
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
-
-const soakEnv = "SDCONTAINER_SOAK"
 
 // A result is one line of the report.
 type result struct {
@@ -36,7 +28,7 @@ type result struct {
 }
 
 // all are the lines of this run.
-var all = map[string]result{}
+var all = sdtest.Lines[result]{}
 
 func TestMain(m *testing.M) {
 	code := sdtest.Main(m)
@@ -56,24 +48,14 @@ func inside(t *testing.T) bool {
 		return sdtest.Inside(t)
 	}
 	share := sdtest.BootSystemd(t).Share
-	if err := prepare(share); err != nil {
+	if err := sdtest.BuildCommand(filepath.Join(share, "sdcontainer")); err != nil {
 		t.Fatal(err)
 	}
 	sdtest.Inside(t)
-	if err := collect(share); err != nil {
+	if err := all.Collect(share); err != nil {
 		t.Error(err)
 	}
 	return false
-}
-
-// prepare builds the command as it is shipped.
-func prepare(share string) error {
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(share, "sdcontainer"), "../../cmd/sdcontainer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
 }
 
 // loops is how often, or how many: a few in a guest, whose processor may be emulated.
@@ -91,52 +73,19 @@ func native() bool {
 	return err == nil
 }
 
-// tell leaves a line for collect.
+// tell leaves a line of the report.
 func tell(t *testing.T, r result) {
 	t.Helper()
 	t.Logf("%+v", r)
-	if !native() {
-		return
+	if native() {
+		sdtest.Tell(t, r.Test, r)
 	}
-	b, err := json.Marshal(r)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(sdtest.ShareInside, "result-"+strings.ReplaceAll(r.Test, " ", "-")+".json"), b, 0o644)
-	}
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-func collect(share string) error {
-	files, err := filepath.Glob(filepath.Join(share, "result-*.json"))
-	for _, f := range files {
-		b, readErr := os.ReadFile(f)
-		var r result
-		err = errors.Join(err, readErr, json.Unmarshal(b, &r), os.Remove(f))
-		all[r.Test] = r
-	}
-	return err
 }
 
 // summary writes the lines of a full run to bin/crowd.json.
 func summary() error {
-	if len(all) == 0 || os.Getenv(soakEnv) == "" {
+	if len(all) == 0 || !sdtest.Soaking() {
 		return nil
 	}
-	lines := make([]result, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		lines = append(lines, all[name])
-	}
-	b, err := json.MarshalIndent(lines, "", "  ")
-	if err != nil {
-		return err
-	}
-	root, err := sdtest.ModuleRoot()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Join(root, "bin"), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(root, "bin/crowd.json"), append(b, '\n'), 0o644)
+	return all.Write("crowd.json")
 }

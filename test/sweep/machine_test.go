@@ -3,8 +3,6 @@
 package sweep
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,30 +123,14 @@ func (m *machine) look() {
 
 func (m *machine) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(m.bin, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root", "LANG=C.UTF-8"}
+	cmd.Env = sdtest.Environment()
 	return cmd
 }
 
 // do runs the command with a deadline and tells how long it took.
 func (m *machine) do(args ...string) (out string, code int, took time.Duration) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := m.command(args...)
-	bound := exec.CommandContext(ctx, cmd.Path, args...)
-	bound.Env, bound.WaitDelay = cmd.Env, time.Second
-	var b bytes.Buffer
-	bound.Stdout, bound.Stderr = &b, &b
-	begin := time.Now()
-	err := bound.Run()
-	if ctx.Err() != nil {
-		return b.String() + "not done in time", -1, time.Since(begin)
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return b.String() + err.Error(), -1, time.Since(begin)
-	}
-	return b.String(), bound.ProcessState.ExitCode(), time.Since(begin)
+	return sdtest.Bounded(patience, append([]string{m.bin}, args...)...)
 }
 
 func (m *machine) must(args ...string) {

@@ -10,24 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"text/tabwriter"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// soakEnv asks for the full form, seedEnv for the calls of an earlier quick one; binaryEnv is
-// a command to test instead of the one built here.
+// seedEnv asks for the calls of an earlier quick run; binaryEnv is a command to test instead of the one built here.
 const (
-	soakEnv   = "SDCONTAINER_SOAK"
 	seedEnv   = "SDCONTAINER_SEED"
 	binaryEnv = "SDCONTAINER_BINARY"
 )
@@ -62,7 +56,7 @@ func TestMain(m *testing.M) {
 }
 
 // all are the lines of this run.
-var all = map[string]tally{}
+var all = sdtest.Lines[tally]{}
 
 // inside is sdtest.Inside with the command and an order in the system's share.
 func inside(t *testing.T) (order, bool) {
@@ -83,7 +77,11 @@ func inside(t *testing.T) (order, bool) {
 	if err := prepare(t, share); err != nil {
 		t.Fatal(err)
 	}
-	defer collect(t, share)
+	defer func() {
+		if err := all.Collect(share); err != nil {
+			t.Error(err)
+		}
+	}()
 	sdtest.Inside(t)
 	return order{}, false
 }
@@ -101,13 +99,11 @@ func prepare(t *testing.T, share string) error {
 		}
 	}
 	if _, err := os.Stat(bin); errors.Is(err, fs.ErrNotExist) {
-		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "../../cmd/sdcontainer")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
+		if err := sdtest.BuildCommand(bin); err != nil {
+			return err
 		}
 	}
-	o := order{Soak: os.Getenv(soakEnv) != "", Seed: rand.Uint64()}
+	o := order{Soak: sdtest.Soaking(), Seed: rand.Uint64()}
 	if text := os.Getenv(seedEnv); text != "" {
 		var err error
 		if o.Seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -122,36 +118,10 @@ func prepare(t *testing.T, share string) error {
 	return os.WriteFile(filepath.Join(share, "order.json"), b, 0o644)
 }
 
-// collect takes the lines that the tests inside left in the share.
-func collect(t *testing.T, share string) {
-	files, err := filepath.Glob(filepath.Join(share, "tally-*.json"))
-	if err != nil {
-		t.Error(err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		var line tally
-		if err == nil {
-			err = json.Unmarshal(b, &line)
-		}
-		if err = errors.Join(err, os.Remove(f)); err != nil {
-			t.Error(err)
-		}
-		all[line.Sweep] = line
-	}
-}
-
-// tell leaves a line for collect.
+// tell leaves a line of the report.
 func tell(t *testing.T, line tally) {
 	t.Helper()
-	b, err := json.Marshal(line)
-	if err == nil {
-		name := "tally-" + strings.ReplaceAll(line.Sweep, " ", "-") + ".json"
-		err = os.WriteFile(filepath.Join(sdtest.ShareInside, name), b, 0o644)
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	sdtest.Tell(t, line.Sweep, line)
 }
 
 // summary prints the lines, and writes them to bin/sweep.json, where a full run leaves bin/soak.json.
@@ -161,29 +131,15 @@ func summary() error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "calls\tstopped\tclean\tkeepers\thelper gone\trm -f\t sweep\n")
-	lines := make([]tally, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		l := all[name]
-		lines = append(lines, l)
+	for _, l := range all.Sorted() {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.0f ms\t%.0f ms\t %s %s\n", l.Calls, l.Stopped, l.Clean, l.Keepers, l.Gone, l.Removed, l.Sweep, l.Note)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(lines, "", "  ")
-	if err != nil {
-		return err
-	}
-	root, err := sdtest.ModuleRoot()
-	if err != nil {
-		return err
-	}
 	name := "sweep.json"
-	if os.Getenv(soakEnv) != "" {
+	if sdtest.Soaking() {
 		name = "soak.json"
 	}
-	if err := os.MkdirAll(filepath.Join(root, "bin"), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(root, "bin", name), append(b, '\n'), 0o644)
+	return all.Write(name)
 }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// BuildCommand builds sdcontainer as it is shipped.
+func BuildCommand(file string) error {
+	root, err := ModuleRoot()
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "./cmd/sdcontainer")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// Environment is a plain one for the command.
+func Environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=/root", "LANG=C.UTF-8"}
+}
+
+// Bounded runs a command for no longer than limit, and tells how long it took. What was not
+// run to its end has the code -1, and its output says why.
+func Bounded(limit time.Duration, args ...string) (out string, code int, took time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env, cmd.WaitDelay = Environment(), time.Second
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	begin := time.Now()
+	err := cmd.Run()
+	took = time.Since(begin)
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return b.String() + "not done in time", -1, took
+	case err != nil && !errors.As(err, &exit):
+		return b.String() + err.Error(), -1, took
+	}
+	return b.String(), cmd.ProcessState.ExitCode(), took
+}

@@ -5,8 +5,8 @@
 #
 # Boots the Debian 13 guest, copies the staged installation and the examples
 # into it and runs demo.sh there. With HOST=1 demo.sh runs on this machine
-# instead, which must run systemd with unified cgroups; the stage is then used
-# from a temporary place and nothing of it stays.
+# instead, which must run systemd with unified cgroups, have sdcontainer installed
+# and the two roots in /var/lib/machines.
 set -eu
 
 sdvm=$1 stage=$2
@@ -16,7 +16,7 @@ case ${HOST:-} in
 '' | 0)
 	"$here/../deps.sh" qemu-system-x86 mmdebstrap e2fsprogs xz-utils debian-archive-keyring
 	"$sdvm" build 13
-	echo "booting Debian 13 (a few seconds with KVM, about ten without) ..."
+	echo "booting Debian 13 (a few seconds with KVM, about 40 without) ..."
 	exec "$sdvm" run 13 -timeout 8m -push "$stage=/" -push configs/examples=/root/demo \
 		-push "$here/demo.sh=/root/demo.sh" -- sh /root/demo.sh /root/demo
 	;;

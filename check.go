@@ -23,7 +23,7 @@ func Check(path string) []configs.Problem {
 	}
 	spec, err := configs.Load(path, configs.LoadOptions{})
 	if err == nil {
-		_, err = Explain(spec)
+		_, err = Explain("", spec)
 	}
 	// What has no place in the file is about the file as a whole.
 	for _, e := range flat(err) {

@@ -42,17 +42,20 @@ type CreateOptions struct {
 	// Remove makes the keeper (or Wait) remove the record at the end.
 	Remove bool
 	// Service builds the container inside the calling service's own cgroup and
-	// hands the main PID over to systemd. The process must be the service's main process.
+	// hands the main PID over to systemd. The process must be the service's main process, with
+	// the environment systemd gave it: $INVOCATION_ID, and $NOTIFY_SOCKET if the unit has one.
 	Service bool
 	// Cleanup is the command the keeper becomes when the container has ended; it
 	// gets the container's ID as last argument and must call [Runtime.Cleanup]. The first element is
-	// an executable's path. nil is the installed sdcontainer.
+	// an executable's path. Without any it is the installed sdcontainer.
 	Cleanup []string
 	// Timing, if set, is told when each phase of the start ends.
 	Timing func(phase string, at time.Time)
 }
 
-// A Container is one container: running, or the record of one that ended.
+// A Container is one container: running, or the record of one that ended. Its methods are for
+// one goroutine at a time; [Runtime.Load] gives another its own Container, so that it can Signal
+// while the first is in Wait.
 type Container struct {
 	rt *Runtime
 	id string

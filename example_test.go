@@ -108,7 +108,7 @@ func ExampleExplain() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	x, err := sdcontainer.Explain(spec)
+	x, err := sdcontainer.Explain("", spec)
 	if err != nil {
 		log.Fatal(err)
 	}

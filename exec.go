@@ -26,7 +26,8 @@ import (
 // Exec starts another process in the container: in all its namespaces and its
 // cgroup, with its filter, and never with more rights than the container has. What p leaves out
 // (user, capabilities, environment, working directory, limits) is taken from the container's
-// own process. Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
+// own process; a user and group of 0 and no name are left out: the container's root is
+// Username "0". Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
 func (c *Container) Exec(ctx context.Context, p *specs.Process, o ProcessOptions) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -111,8 +112,12 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.Cwd == "" {
 		q.Cwd = from.Cwd
 	}
-	if q.User.Username == "" && q.User.UID == 0 && q.User.GID == 0 && q.User.Umask == nil {
+	if own := q.User; own.Username == "" && own.UID == 0 && own.GID == 0 {
 		q.User = from.User
+		q.User.Umask = own.Umask
+		if own.AdditionalGids != nil {
+			q.User.AdditionalGids = own.AdditionalGids
+		}
 	}
 	if q.User.Umask == nil {
 		q.User.Umask = from.User.Umask
@@ -234,6 +239,9 @@ func (l *launch) attestJoined(cgroup string) error {
 		return err
 	}
 	for _, k := range namespaceKinds {
+		if !haveNamespace(k.kind) {
+			continue
+		}
 		e.joinedNS[k.kind], err = os.Readlink("/proc/" + strconv.Itoa(l.c.st.Init.Pid) + "/ns/" + k.kind)
 		if err != nil {
 			return err
@@ -306,6 +314,9 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 // join a user namespace one is in already. The cgroup namespace is told apart.
 func foreignNamespaces(pid int) (flags uint64, cgroup bool, err error) {
 	for _, k := range namespaceKinds {
+		if !haveNamespace(k.kind) { // then ENOENT is no sign of an end
+			continue
+		}
 		theirs, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + k.kind)
 		if errors.Is(err, unix.ENOENT) {
 			return 0, false, ErrNotRunning

@@ -32,7 +32,7 @@ func (l *launch) attest(ctx context.Context) error {
 	}
 	_, err = look(ctx, "attest", func() (struct{}, error) {
 		return struct{}{}, attest(l.pid, filepath.Join(scope.Mount(), l.c.st.Cgroup), e)
-	})
+	}, nil)
 	return err
 }
 

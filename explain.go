@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -43,20 +44,21 @@ type ExplainedProperty struct {
 	Source    string `json:"source"`
 }
 
-// Explain says what Create would do, without doing any of it. What only the
+// Explain says what Create would do, without doing any of it; an empty id stands for the name in
+// spec. What only the
 // container's own files tell (ids of users by name, the executable in PATH) is read from
 // the rootfs if it is there, and named in the notes if not.
-func Explain(spec *specs.Spec) (*Explanation, error) {
+func Explain(id string, spec *specs.Spec) (*Explanation, error) {
 	facts, err := findFacts(spec, false)
 	if err != nil {
 		return nil, err
 	}
 	facts.OverlayLowerPlus = true
-	return explain(spec, facts, findInRootfs)
+	return explain(id, spec, facts, findInRootfs)
 }
 
 // explain is Explain for given facts; find looks for user and executable.
-func explain(spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps.Payload, error)) (*Explanation, error) {
+func explain(id string, spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps.Payload, error)) (*Explanation, error) {
 	if err := configs.Validate(spec); err != nil {
 		return nil, err
 	}
@@ -64,14 +66,18 @@ func explain(spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps
 	if err != nil {
 		return nil, err
 	}
+	settings.Name = cmp.Or(id, settings.Name)
+	if err := checkID(settings.Name); err != nil {
+		return nil, err
+	}
 	x := &Explanation{Programs: map[string][]nsexec.StepInfo{}}
 	// The range depends on what else runs: the first one stands for it.
 	if n := settings.AutoUserns; n > 0 {
-		copied := *spec.Linux
-		spec = &specs.Spec{Version: spec.Version, Process: spec.Process, Root: spec.Root, Hostname: spec.Hostname,
-			Domainname: spec.Domainname, Mounts: spec.Mounts, Hooks: spec.Hooks, Annotations: spec.Annotations, Linux: &copied}
-		maps := []specs.LinuxIDMapping{{HostID: usernsFirst, Size: n}}
-		copied.UIDMappings, copied.GIDMappings = maps, maps
+		copied, linux := *spec, *spec.Linux
+		linux.UIDMappings = []specs.LinuxIDMapping{{HostID: usernsFirst, Size: n}}
+		linux.GIDMappings = linux.UIDMappings
+		copied.Linux = &linux
+		spec = &copied
 		x.Notes = append(x.Notes, fmt.Sprintf("the user namespace gets a free range of %d ids; %d stands for its first", n, usernsFirst))
 	}
 	p, err := newPlan(spec, settings, compileOptions{})
@@ -95,6 +101,10 @@ func explain(spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps
 		x.Programs[prog.Name()] = prog.Explain()
 	}
 	x.unit(p.unit)
+	if settings.Source == "" {
+		x.Notes = append(x.Notes, "a service needs a configuration file that it can name: this has none")
+		return x, nil
+	}
 	x.Service, err = unitgen.Service(spec, settings, unitgen.Options{})
 	return x, err
 }
@@ -165,7 +175,9 @@ func (x *Explanation) WriteText(w io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintf(&b, "\nunit file for a service:\n")
+	if x.Service != "" {
+		b.WriteString("\nunit file for a service:\n")
+	}
 	for line := range strings.Lines(x.Service) {
 		b.WriteString("  " + line)
 	}

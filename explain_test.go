@@ -65,7 +65,7 @@ func TestExplainExamples(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), ".toml")
 		t.Run(name, func(t *testing.T) {
 			spec := moved(t, file, here)
-			x, err := explain(spec, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
+			x, err := explain("", spec, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,6 +75,25 @@ func TestExplainExamples(t *testing.T) {
 			}
 			golden(t, "testdata/explain/"+name+".txt", b.Bytes())
 		})
+	}
+}
+
+// A Spec made in memory has no file that a service could be made from.
+func TestExplainWithoutAFile(t *testing.T) {
+	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := Explain("other", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Unit != "sdc-other.scope" || x.Service != "" || !strings.Contains(strings.Join(x.Notes, "\n"), "a service needs a configuration file") {
+		t.Errorf("unit %q, service %q, notes %q", x.Unit, x.Service, x.Notes)
+	}
+	var b bytes.Buffer
+	if err := x.WriteText(&b); err != nil || strings.Contains(b.String(), "unit file") {
+		t.Errorf("%v\n%s", err, &b)
 	}
 }
 

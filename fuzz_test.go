@@ -42,7 +42,7 @@ func examples(f *testing.F, pattern string) (all [][]byte) {
 // filter, the unit. It is refused, or everything about it can be written.
 func planned(t *testing.T, spec *specs.Spec) {
 	nowhere := func(*specs.Spec) (*caps.Payload, error) { return nil, errors.New("not looked at") }
-	x, err := explain(spec, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
+	x, err := explain("fuzz", spec, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
 	if err != nil {
 		return
 	}

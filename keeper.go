@@ -63,7 +63,7 @@ func (l *launch) prepareKeeper(ctx context.Context) error {
 // cleanupCommand is what the keeper becomes in the end.
 func (l *launch) cleanupCommand() ([]string, error) {
 	l.cleanup = l.o.Cleanup
-	if l.cleanup == nil {
+	if len(l.cleanup) == 0 {
 		exe, err := exec.LookPath("sdcontainer")
 		if err != nil {
 			return nil, fmt.Errorf("a detached container needs a cleanup command: %w (install sdcontainer, or set CreateOptions.Cleanup)", err)

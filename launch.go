@@ -52,7 +52,8 @@ type launch struct {
 
 // Create builds a container from spec and leaves it one step before its
 // payload: everything is made, limited and attested. Call Start next, or Destroy.
-// spec is completed with automatic ranges. Errors: ErrExist, ErrNotFound,
+// spec is completed with what depends on the machine (automatic ranges of ids, the notification
+// socket): it is for one Create. Errors: ErrExist, ErrNotFound,
 // ErrNotExecutable, ErrAttest, ErrUnsupported, *nsexec.StepError.
 func (r *Runtime) Create(ctx context.Context, id string, spec *specs.Spec, o CreateOptions) (*Container, error) {
 	c := &Container{rt: r, id: id}
@@ -161,12 +162,15 @@ func (l *launch) check(context.Context) (err error) {
 		return fmt.Errorf("%w yet: hooks other than createContainer", ErrUnsupported)
 	}
 	l.settings.Name = l.c.id
+	if l.spec.Linux.Resources == nil { // a bundle may have none; what is recorded has
+		l.spec.Linux.Resources = &specs.LinuxResources{}
+	}
 	return nil
 }
 
 // makePlan compiles the rest, while the helper makes the namespaces.
 func (l *launch) makePlan(ctx context.Context) error {
-	facts, err := look(ctx, "look at the sources of mounts", func() (rootfs.Facts, error) { return findFacts(l.spec, true) })
+	facts, err := look(ctx, "look at the sources of mounts", func() (rootfs.Facts, error) { return findFacts(l.spec, true) }, nil)
 	if err != nil {
 		return err
 	}

@@ -69,12 +69,13 @@ func findIn(ctx context.Context, pid int, p *specs.Process, linux *specs.Linux) 
 		}
 		defer root.Close()
 		return findPayload(root, p, linux)
-	})
+	}, nil)
 }
 
 // look does what touches the container's filesystem. Whoever serves that (FUSE,
-// NFS) may never answer: then the thread that waits is given up.
-func look[T any](ctx context.Context, what string, f func() (T, error)) (T, error) {
+// NFS) may never answer: then the thread that waits is given up, and what it brings in
+// the end goes to drop, if there is one.
+func look[T any](ctx context.Context, what string, f func() (T, error), drop func(T)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	seen := begin(f)
@@ -82,6 +83,12 @@ func look[T any](ctx context.Context, what string, f func() (T, error)) (T, erro
 	case <-seen.done:
 		return seen.wait()
 	case <-ctx.Done():
+		if drop != nil {
+			go func() {
+				late, _ := seen.wait()
+				drop(late)
+			}()
+		}
 		var none T
 		return none, fmt.Errorf("%s: %w (a filesystem there, FUSE or NFS, does not answer)", what, ctx.Err())
 	}

@@ -90,8 +90,15 @@ func (p *preparation) close() {
 // for. Call it as soon as it is clear that there will be a Create, before its Spec is
 // there: without it Create takes some milliseconds longer. What was prepared, a process
 // and a connection, is for the next Create or Exec, whatever comes of that; until then
-// they stay. Once more is nothing.
+// they stay, or until [Runtime.Close]. Once more is nothing.
 func (r *Runtime) PrepareCreate(o CreateOptions) { r.prepare(!o.Service) }
+
+// Close gives up what was prepared and is not wanted any more. The Runtime can be used further.
+func (r *Runtime) Close() {
+	if p := r.ahead.Swap(nil); p != nil {
+		p.close()
+	}
+}
 
 // PrepareExec is PrepareCreate for [Container.Exec].
 func (r *Runtime) PrepareExec() { r.prepare(false) }

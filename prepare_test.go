@@ -41,4 +41,10 @@ func TestPreparedIsFreed(t *testing.T) {
 	if now := openFiles(t); now != before || helper.alive() {
 		t.Errorf("%d descriptors are open, want %d; the helper lives: %v", now, before, helper.alive())
 	}
+	r.PrepareExec()
+	r.Close()
+	r.Close() // of nothing
+	if now := openFiles(t); now != before {
+		t.Errorf("given up: %d descriptors are open, want %d", now, before)
+	}
 }

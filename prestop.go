@@ -17,7 +17,8 @@ import (
 
 // PreStop is for ExecStop= of a container's service. systemd is about to send the
 // unit's stop signal: a payload that cannot hear it is ended at once, so that nobody
-// waits for TimeoutStopSec= in vain. One that can is left to systemd.
+// waits for TimeoutStopSec= in vain. One that can is left to systemd, and so is one that
+// $MAINPID does not name.
 func (r *Runtime) PreStop(ctx context.Context, id string) error {
 	c, err := r.Load(id)
 	if errors.Is(err, ErrNotExist) {

@@ -82,7 +82,7 @@ func (l *launch) openSources(ctx context.Context) ([]*os.File, error) {
 		return nil, nil
 	}
 	// Whoever serves them answered a moment ago, and may not any more.
-	return look(ctx, "open the sources of mounts", func() ([]*os.File, error) { return l.cloneSources(ctx) })
+	return look(ctx, "open the sources of mounts", func() ([]*os.File, error) { return l.cloneSources(ctx) }, closeAll)
 }
 
 func (l *launch) cloneSources(ctx context.Context) (files []*os.File, err error) {

@@ -19,11 +19,12 @@ import (
 )
 
 // Start executes the payload of a container that Create built. It must be
-// called by the process that called Create. Errors: ErrNotExecutable, ErrNotFound.
+// called by the process that called Create, once. A container that is not detached must be
+// waited for afterwards: Wait reaps its process. Errors: ErrNotExecutable, ErrNotFound.
 func (c *Container) Start(ctx context.Context) error {
 	l := c.start
-	if l == nil {
-		return wrap("start", c.id, errors.New("only the process that created the container can start it"))
+	if l == nil || l.helper == nil {
+		return wrap("start", c.id, errors.New("it has been started, or another process created it: only that one can start it"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -142,7 +143,8 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 
 // Cleanup does what is left to do for a container that has ended: its end goes
 // to the journal, what its unit still holds is stopped, and with Remove the
-// record goes too. The keeper, ExecStopPost= and Wait call it; again is harmless.
+// record goes too. The keeper, ExecStopPost= and Wait call it; again is harmless. How a service
+// ended it takes from what systemd tells ExecStopPost=: $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS.
 func (r *Runtime) Cleanup(ctx context.Context, id string) error {
 	c, err := r.Load(id)
 	if errors.Is(err, ErrNotExist) {

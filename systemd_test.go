@@ -291,6 +291,9 @@ func TestBetweenCreateAndStart(t *testing.T) {
 	if err := c.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.Start(ctx); err == nil {
+		t.Error("started a second time")
+	}
 	if e, err := c.Wait(ctx); err != nil || e.Code != 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -298,6 +301,34 @@ func TestBetweenCreateAndStart(t *testing.T) {
 		t.Error(err)
 	}
 	w.nothingLeft("between")
+}
+
+// A Spec may have no resources, as bundles of other engines may not.
+func TestWithoutResources(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("bare", "/bin/sleep", "60")
+	spec.Linux.Resources = nil
+	c, err := w.startSpec("bare", spec, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 {
+		t.Errorf("exec: %+v, %v", e, err)
+	}
+	limit := int64(64)
+	if err := c.Update(t.Context(), &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
 }
 
 // A payload that must not start: what is attested differs from what is expected.

@@ -79,7 +79,7 @@ container, one line a step, and the unit file it would be as a service.`,
 			if err != nil {
 				return err
 			}
-			x, err := sdcontainer.Explain(spec)
+			x, err := sdcontainer.Explain("", spec)
 			if err != nil {
 				return err
 			}

@@ -242,12 +242,14 @@ func (p *plan) addFilter(e *nsexec.Program) {
 func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
 	e.At("close descriptors", "the payload has 0, 1 and 2 (CVE-2024-21626)")
 	e.CloseOthers()
-	if init {
-		e.At("init", "pid 1 reaps orphans and forwards signals; the payload is its child")
-		e.Reap()
-	}
 	e.At("ready", "the parent attests from outside, then lets go")
 	e.Ready(nsexec.Control, syncReady)
+	if init {
+		e.At("init", "pid 1 reaps orphans and forwards signals; the payload is its child")
+		// Order: after the parent has set and attested pid 1's resource limits: the child
+		// inherits them (setrlimit(2)).
+		e.Reap()
+	}
 	e.At("execute "+y.Path, "")
 	e.Exec(y.Path, argv, y.Env)
 }

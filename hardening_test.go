@@ -65,7 +65,9 @@ func TestInit(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	spec := w.spec("pid1", "/bin/sh", "-c", "exit 4")
+	// The payload has the limits, not only pid 1 that is set them and attested.
+	spec := w.spec("pid1", "/bin/sh", "-c", "test $(ulimit -n) = 77 && exit 4")
+	spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 77}}
 	s, err := configs.SettingsOf(spec)
 	if err != nil {
 		t.Fatal(err)

@@ -166,6 +166,18 @@ func (d *damage) Is(target error) bool { return target == ErrDamaged }
 // no link, so that nothing here blocks. Errors: ErrNotExist, fs.ErrNotExist where only
 // the file is missing, *damage.
 func (c *Container) openFile(name string) (*os.File, error) {
+	for {
+		f, err := c.tryOpenFile(name)
+		if err != errReplaced {
+			return f, err
+		}
+	}
+}
+
+// errReplaced says that another record took the place of the one that was looked at.
+var errReplaced = errors.New("replaced")
+
+func (c *Container) tryOpenFile(name string) (*os.File, error) {
 	dir, err := os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil, &damage{c.path(), "not a directory"}
@@ -180,7 +192,8 @@ func (c *Container) openFile(name string) (*os.File, error) {
 	f, err := kernel.OpenIn(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
 	switch {
 	case errors.Is(err, unix.ENOENT) && !isAt(dir, c.path()):
-		return nil, ErrNotExist // removed, perhaps made anew, since we opened it
+		// If it was removed, the next try finds no directory.
+		return nil, errReplaced
 	case errors.Is(err, unix.ENOENT):
 		return nil, err
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):

@@ -65,6 +65,52 @@ func TestReserveOnce(t *testing.T) {
 	}
 }
 
+// A record that takes the place of one that is just being read: there is no moment without.
+func TestReadWhileItIsReplaced(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	first := reservation(r, "one")
+	if err := first.reserve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.unlock()
+	replace := func() error {
+		made := first.c.path() + ".new"
+		if err := os.Mkdir(made, 0o700); err != nil {
+			return err
+		}
+		if err := first.c.writeTo(made); err != nil {
+			return err
+		}
+		err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, first.c.path(), unix.RENAME_EXCHANGE)
+		return errors.Join(err, os.RemoveAll(made))
+	}
+	done := make(chan error)
+	go func() {
+		for range 1000 {
+			if err := replace(); err != nil {
+				done <- err
+				return
+			}
+		}
+		close(done)
+	}()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+			if _, err := r.Load("one"); err != nil {
+				t.Error(err)
+				<-done
+				return
+			}
+		}
+	}
+}
+
 // A record that cannot be read may be a running container's.
 func TestReserveKeepsUnreadable(t *testing.T) {
 	r := &Runtime{Dir: t.TempDir()}

@@ -178,7 +178,14 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 			return err
 		}
 	}
-	return l.turnInto(ctx, enter, cgroup)
+	// It is in the container already, where others can stop it.
+	limited, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err = l.turnInto(limited, enter, cgroup)
+	if limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("process %d does not get as far as its command: %w (stopped by a process of the container?)", l.pid, err)
+	}
+	return err
 }
 
 // sendJoin has the interpreter make a process in the container.

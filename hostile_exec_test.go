@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
@@ -268,4 +270,49 @@ func endsWith7(t *testing.T, wait func(context.Context) (Exit, error)) {
 	case <-time.After(10 * time.Second):
 		t.Error("waits as long as the tracer pleases")
 	}
+}
+
+// Exec that is kept from becoming what it should by a process of the container ends in time,
+// and whoever has the lock shared keeps nobody from removing the container by force.
+func TestStoppedExec(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	old := lookTimeout
+	t.Cleanup(func() { lookTimeout = old })
+	lookTimeout = time.Second
+	w := newWorld(t)
+	c := w.mustStart("stopper", CreateOptions{Detach: true}, "/bin/sh", "-c", "while :; do kill -STOP -1; done")
+	for {
+		p, err := c.Exec(soon(t), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		if err != nil {
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stopped by a process of the container?") {
+				t.Error(err)
+			}
+			break
+		}
+		if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) { // it came through
+			t.Fatal(err)
+		}
+		if _, err := p.Wait(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := tryLock(c.path(lockFile), shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	init, err := c.st.Init.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer init.Close()
+	go func() { // as an exec does, whose container ends
+		_ = kernel.WaitReadable(t.Context(), init)
+		held.Close()
+	}()
+	if err := c.Destroy(soon(t), true); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("stopper")
 }

@@ -47,6 +47,9 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	if _, err := os.Lstat(c.path()); errors.Is(err, fs.ErrNotExist) {
 		return ErrNotExist
 	}
+	if force {
+		c.killUnlocked(ctx)
+	}
 	var pin *os.File
 	defer func() { pin.Close() }() // of none, too
 	for first := true; ; first = false {
@@ -60,6 +63,18 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 		if err := wait(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+// killUnlocked ends a running container before the lock is had. Its processes can stop those that
+// Exec brings into it, one after the other, and so keep the lock shared for ever. What cannot
+// be done here is done, and told, under the lock.
+func (c *Container) killUnlocked(ctx context.Context) {
+	if err := c.read(); err != nil || c.st.Service {
+		return
+	}
+	if s := c.status(); s == Running || s == Paused {
+		_ = c.killInit(ctx)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -80,9 +81,9 @@ func (c *Container) powerOff(ctx context.Context) error {
 		return err
 	}
 	defer init.Close()
-	enter, off, err := compilePowerOff()
+	enter, off, err := compilePowerOff(c.st.Init.Pid)
 	if err != nil {
-		return err
+		return c.dropIfEnded(err)
 	}
 	helper, err := nsexec.Start(nsexec.StartOptions{})
 	if err != nil {
@@ -140,14 +141,21 @@ func (c *Container) inPIDNamespace(pid int) error {
 	return nil
 }
 
-// compilePowerOff compiles the program that makes a process in a container's PID
-// namespace, and nowhere else, and the one that ends that namespace.
-func compilePowerOff() (enter, off *nsexec.Program, err error) {
+// compilePowerOff compiles the program that makes a process in the namespaces of a container's
+// init, and the one that ends its PID namespace. What the container sees of the process, in
+// its /proc, shall not show it the host's mounts and network. In its user namespace it could
+// send it signals.
+func compilePowerOff(init int) (enter, off *nsexec.Program, err error) {
+	flags, _, err := foreignNamespaces(init)
+	if err != nil {
+		return nil, nil, err
+	}
 	enter = nsexec.New("spawn")
-	init := enter.Receive("container's init")
-	enter.At("join the container's PID namespace", "")
-	enter.Setns(init, "PID namespace", unix.CLONE_NEWPID)
-	enter.At("new process in it", "")
+	target := enter.Receive("container's init")
+	flags &^= unix.CLONE_NEWUSER
+	enter.At("join the container's namespaces", strings.Join(flagNames(flags), " "))
+	enter.Setns(target, "container's namespaces", flags)
+	enter.At("new process in them", "")
 	enter.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: nsexec.NoReg})
 	enter.End()
 	off = nsexec.Next("power off", enter)

@@ -5,7 +5,11 @@ package sdcontainer
 import (
 	"errors"
 	"os"
+	"strconv"
 	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
 // TestPowerOffIsNotForOurOwn refuses a process that came out in our own PID namespace.
@@ -17,5 +21,53 @@ func TestPowerOffIsNotForOurOwn(t *testing.T) {
 	c := &Container{st: &record{Init: init}}
 	if err := c.inPIDNamespace(os.Getpid()); !errors.Is(err, ErrAttest) {
 		t.Errorf("%v, want ErrAttest", err)
+	}
+}
+
+// The process that ends a container's PID namespace is seen from inside: it is in the
+// container's other namespaces too, but for the user namespace.
+func TestPowerOffShowsNothingOfTheHost(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("off", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	enter, _, err := compilePowerOff(c.st.Init.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	init, err := c.st.Init.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer init.Close()
+	helper, err := nsexec.Start(nsexec.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer helper.Close()
+	if err := helper.Send(enter, init); err != nil {
+		t.Fatal(err)
+	}
+	e, err := helper.Next(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"mnt", "net", "pid", "uts", "ipc", "user"} {
+		var links [2]string
+		for i, pid := range []int{e.Pid, c.st.Init.Pid} {
+			if links[i], err = os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + kind); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if same := links[0] == links[1]; same != (kind != "user") {
+			t.Errorf("%s: %s, the container's is %s", kind, links[0], links[1])
+		}
+	}
+	if err := endChild(soon(t), e.Pid, e.File); err != nil {
+		t.Error(err)
+	}
+	if err := c.powerOff(soon(t)); err != nil {
+		t.Error(err)
 	}
 }

@@ -174,7 +174,10 @@ func (l *launch) makePlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.plan.complete(facts)
+	if err := l.plan.complete(facts); err != nil {
+		return err
+	}
+	return l.keepOthersOut(ctx, l.plan.world.Sources)
 }
 
 // closeAll closes files; a nil one is none.

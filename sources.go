@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -73,6 +74,45 @@ func makeSource(path string, c *rootfs.Create) error {
 		return &os.PathError{Op: "fchmod", Path: path, Err: err}
 	}
 	return nil
+}
+
+// keepOthersOut refuses sources in which the container can make files that belong to ids of the
+// host, where every user of the host can execute them: set-user-ID files, of root's too
+// (CVE-2021-41091).
+func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
+	for _, s := range sources {
+		if s.IDMap == nil || s.ReadOnly {
+			continue
+		}
+		open, err := look(ctx, "look at the directories above "+s.Path, func() (bool, error) { return reachable(s.Path), nil }, nil)
+		if err != nil {
+			return err
+		}
+		if !open {
+			continue
+		}
+		err = fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
+			" (move it below a directory of mode 0700, or set idmap = false for it, or strict = false)", s.For, s.Path)
+		if l.settings.Strict {
+			return err
+		}
+		l.c.rt.warn(err.Error())
+	}
+	return nil
+}
+
+// reachable says whether the directories that lead to path let everybody pass. Its own mode does
+// not count: the container can change that. What cannot be seen is not reachable by others either.
+func reachable(path string) bool {
+	path, err := filepath.EvalSymlinks(path)
+	for err == nil && path != "/" {
+		path = filepath.Dir(path)
+		var info fs.FileInfo
+		if info, err = os.Stat(path); err == nil && info.Mode()&0o001 == 0 {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // openSources opens what the init needs of the host, in the order it receives it:

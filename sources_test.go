@@ -3,11 +3,15 @@
 package sdcontainer
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 )
@@ -52,6 +56,67 @@ func TestMakeSource(t *testing.T) {
 		st, err := os.Stat(path)
 		if err != nil || st.IsDir() != (kind == nsexec.Dir) || st.Mode().Perm() != 0o757 || st.Mode()&os.ModeSticky == 0 {
 			t.Errorf("%v, %v", st.Mode(), err)
+		}
+	}
+}
+
+// C7: CVE-2021-41091. Where other users of the host get to, a container with a user namespace
+// cannot make set-user-ID files that are root's there.
+func TestC7OthersReachNoIdmappedSource(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	var warned []string
+	w.Warn = func(msg string) { warned = append(warned, msg) }
+	create := func(strict bool) error {
+		spec := w.spec("suid", "/bin/true")
+		s, err := configs.SettingsOf(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Strict = strict
+		s.Annotate(spec)
+		c, err := w.Create(t.Context(), "suid", spec, w.options(CreateOptions{}))
+		if err == nil {
+			err = c.Destroy(t.Context(), true)
+		}
+		return err
+	}
+	const want = "where every user of this machine gets to"
+	if err := create(false); err != nil || strings.Contains(fmt.Sprint(warned), want) {
+		t.Errorf("below a private directory: %v, %q", err, warned)
+	}
+	for dir := filepath.Dir(w.root); strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := create(true); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("strict: %v, want it to be refused", err)
+	}
+	if err := create(false); err != nil || !strings.Contains(fmt.Sprint(warned), want) {
+		t.Errorf("not strict: %v, warnings %q", err, warned)
+	}
+}
+
+func TestReachable(t *testing.T) {
+	private := t.TempDir()
+	if err := os.Symlink("/usr", filepath.Join(private, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(private, "open"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/usr": true, "/usr/lib": true, filepath.Join(private, "link"): true,
+		private + "/open": false, private + "/none": false,
+	} {
+		if got := reachable(path); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // A Source is a mount that the parent opens on the host, as a detached clone, and
@@ -15,7 +16,8 @@ type Source struct {
 	For       string // what it becomes, for messages
 	Recursive bool   // with the mounts below it
 	// Node says that Path is a device node.
-	Node bool
+	Node     bool
+	ReadOnly bool // for the container
 	// IDMap asks for the files to be shown through a mapping, nil for none.
 	IDMap *IDMap
 	// Optional and Create are about a Path that does not exist: see [Binds].
@@ -48,7 +50,7 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, Optional: m.optional, Create: m.create}
+	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, ReadOnly: m.attr.set&unix.MOUNT_ATTR_RDONLY != 0, Optional: m.optional, Create: m.create}
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
 	}
@@ -57,7 +59,7 @@ func (m *mount) source() Source {
 
 // receive declares every descriptor the parent sends.
 func (b *builder) receive() {
-	root := Source{Path: b.spec.Root.Path, For: "rootfs", Recursive: true}
+	root := Source{Path: b.spec.Root.Path, For: "rootfs", Recursive: true, ReadOnly: b.spec.Root.Readonly}
 	if b.set.IdmapRootfs {
 		root.IDMap = &IDMap{Recursive: true}
 	}

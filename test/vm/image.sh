@@ -57,6 +57,7 @@ mkdir -p "$work/debian"
 tar -C "$root" --one-file-system --exclude=./boot --exclude='./usr/lib/modules' --exclude='./lib/modules' \
 	--exclude=./vmlinuz --exclude='./initrd.img*' --exclude=./usr/bin/podman --exclude='./usr/lib*/podman' -cf - . | tar -C "$work/debian" -xpf -
 mkdir -p "$machines" "$work/debian/boot"
+chmod 700 "$machines" # as systemd-container would have it
 mv "$work/debian" "$machines/debian"
 echo container >"$machines/debian/etc/hostname"
 mkdir -p "$machines/debian/srv/www"

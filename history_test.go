@@ -107,6 +107,7 @@ func playHistory(args []string) error {
 		}
 		p, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{})
 		if err == nil { // who does not reap it keeps the container's PID namespace from ending
+			_ = p.Signal(unix.SIGKILL) // a pause that comes next could freeze it for good
 			_, err = p.Wait(ctx)
 		}
 		return err

@@ -23,7 +23,11 @@ import (
 // find looks in the container's own files for who the payload is and what it
 // executes, while systemd makes the unit.
 func (l *launch) find(ctx context.Context) (err error) {
-	if l.who, err = findIn(ctx, l.pid, l.spec.Process, l.spec.Linux); err != nil {
+	l.who, err = findIn(ctx, l.pid, l.spec.Process, l.spec.Linux)
+	if errors.Is(err, errEnded) {
+		return l.helper.Died(err)
+	}
+	if err != nil {
 		return err
 	}
 	l.who.Keyring = keyring(l.c.id)
@@ -65,12 +69,18 @@ func findIn(ctx context.Context, pid int, p *specs.Process, linux *specs.Linux) 
 	return look(ctx, "look for the user and the command in the container's files", func() (*caps.Payload, error) {
 		root, err := openRoot(pid)
 		if err != nil {
+			if errors.Is(err, unix.ENOENT) {
+				err = fmt.Errorf("process %d: %w", pid, errEnded)
+			}
 			return nil, err
 		}
 		defer root.Close()
 		return findPayload(root, p, linux)
 	}, nil)
 }
+
+// errEnded is for a process that has no root any more.
+var errEnded = errors.New("it has ended")
 
 // look does what touches the container's filesystem. Whoever serves that (FUSE,
 // NFS) may never answer: then the thread that waits is given up, and what it brings in

@@ -231,7 +231,7 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 		return err
 	}
 	if o.replace {
-		if err := a.rt.Remove(ctx, o.name, true); err != nil && !errors.Is(err, sdcontainer.ErrNotExist) {
+		if err := a.replace(ctx, sigs, o.name); err != nil {
 			return err
 		}
 	}
@@ -256,6 +256,24 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 		fmt.Fprintf(a.stderr, "sdcontainer: %s: %v (raise resources.memory.max)\n", c.ID(), exit)
 	}
 	a.code = exit.Code
+	return err
+}
+
+// replace removes a container of the name that is to be given anew. Signals call it off.
+func (a *app) replace(ctx context.Context, sigs *signals, name string) error {
+	removing, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sigs.hand(callOff(cancel))
+	err := a.rt.Remove(removing, name, true)
+	sigs.hold()
+	var sig interrupted
+	called := errors.As(context.Cause(removing), &sig)
+	if errors.Is(err, sdcontainer.ErrNotExist) || called && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if called {
+		return errors.Join(fmt.Errorf("%s: %w", name, sig), err)
+	}
 	return err
 }
 

@@ -3,7 +3,11 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -39,5 +43,33 @@ func TestSignalsAreCaught(t *testing.T) {
 	slices.Sort(have)
 	if want := []unix.Signal{unix.SIGHUP, unix.SIGUSR1, rtmin3}; !slices.Equal(have, want) {
 		t.Errorf("got %v, want %v", have, want)
+	}
+}
+
+// Who has the old container's lock keeps --replace, but not a person who has enough of it.
+func TestReplaceIsCalledOff(t *testing.T) {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	a.rt.Dir = t.TempDir()
+	lock := filepath.Join(a.rt.Dir, "old", "lock")
+	if err := errors.Join(os.Mkdir(filepath.Dir(lock), 0o700), unix.Mkfifo(lock, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(lock, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	sigs := &signals{held: []unix.Signal{unix.SIGINT}}
+	err = a.replace(ctx, sigs, "old")
+	if got := exitCode("run", err); got != 130 || ctx.Err() != nil {
+		t.Errorf("%v: exit code %d, want 130", err, got)
+	}
+	if err := a.replace(ctx, sigs, "none"); err != nil {
+		t.Errorf("nothing to replace: %v", err)
 	}
 }

@@ -234,15 +234,12 @@ func (a *app) removeAll(ctx context.Context, force bool) error {
 		names := a.containers()
 		return a.together(names, func(name string) error { return a.remove(ctx, name, force) })
 	}
-	list, err := a.rt.List()
-	if err != nil {
-		return err
-	}
+	list, err := a.rt.List() // one that cannot be read keeps nobody from the rest
 	var names []string
 	for _, c := range list {
 		if st, err := c.State(); err == nil && st.Status == sdcontainer.Stopped {
 			names = append(names, c.ID())
 		}
 	}
-	return a.together(names, func(name string) error { return a.remove(ctx, name, force) })
+	return errors.Join(err, a.together(names, func(name string) error { return a.remove(ctx, name, force) }))
 }

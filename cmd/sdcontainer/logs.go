@@ -97,13 +97,13 @@ func noRecord(name string) error {
 		"sdcontainer ps -a lists the containers there are"}
 }
 
-// journalTime lets people write 10m as well as what journalctl takes.
+// journalTime lets people write 10m as well as what journalctl takes, such as -10m and +10m.
 func journalTime(s string) string {
 	d, err := time.ParseDuration(s)
-	if err != nil {
+	if err != nil || s[0] < '0' || s[0] > '9' {
 		return s
 	}
-	return "-" + strconv.Itoa(int(d.Seconds())) + "s"
+	return "-" + strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
 }
 
 // A printer prints entries and remembers where it is.

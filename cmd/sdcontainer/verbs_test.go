@@ -214,7 +214,8 @@ func TestCPUTime(t *testing.T) {
 }
 
 func TestJournalTime(t *testing.T) {
-	for in, want := range map[string]string{"10m": "-600s", "1h30m": "-5400s", "10 min ago": "10 min ago", "yesterday": "yesterday", "": ""} {
+	for in, want := range map[string]string{"10m": "-600s", "1h30m": "-5400s", "500ms": "-0.5s", "1.5s": "-1.5s", "-5m": "-5m", "+5m": "+5m",
+		"10 min ago": "10 min ago", "yesterday": "yesterday", "": ""} {
 		if got := journalTime(in); got != want {
 			t.Errorf("journalTime(%q) = %q, want %q", in, got, want)
 		}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -180,7 +179,7 @@ func heat(share float64) string {
 type meter struct {
 	a     *app
 	names []string
-	last  map[string]sdcontainer.Stats
+	last  map[string]sdcontainer.Stats // by the name that was asked for
 }
 
 // read takes a sample of each container. One that has ended is left out, at the
@@ -197,32 +196,40 @@ func (m *meter) read() ([]sample, error) {
 			names = append(names, st.ID)
 		}
 	}
-	err := m.a.each(names, func(c *sdcontainer.Container) error {
-		s, err := m.sample(c)
-		_, seen := m.last[c.ID()]
-		if errors.Is(err, sdcontainer.ErrNotRunning) && (seen || len(m.names) == 0) {
-			return nil
-		}
-		if err == nil {
+	var errs []error
+	for _, name := range names {
+		s, err := m.sample(name)
+		switch {
+		case err == nil:
 			samples = append(samples, s)
-			m.last[c.ID()] = s.Stats
+			m.last[name] = s.Stats
+		case !m.over(name, err):
+			errs = append(errs, err)
 		}
-		return err
-	})
-	if errors.Is(err, sdcontainer.ErrNotExist) && len(m.last) > 0 && !strings.Contains(err.Error(), "\n") {
-		err = nil // removed since the last reading
 	}
-	return samples, err
+	return samples, errors.Join(errs...)
 }
 
-func (m *meter) sample(c *sdcontainer.Container) (sample, error) {
+// over says whether an error only means that a container has ended since it was seen, and
+// perhaps was removed.
+func (m *meter) over(name string, err error) bool {
+	_, seen := m.last[name]
+	ended := errors.Is(err, sdcontainer.ErrNotRunning) || errors.Is(err, sdcontainer.ErrNotExist)
+	return ended && (seen || len(m.names) == 0)
+}
+
+func (m *meter) sample(name string) (sample, error) {
+	c, err := m.a.load(name)
+	if err != nil {
+		return sample{}, err
+	}
 	now, err := c.Stats()
 	if err != nil {
 		return sample{}, err
 	}
 	s := sample{ID: c.ID(), Stats: now}
 	used, since := now.CPU.Usage, time.Duration(0)
-	if last, ok := m.last[c.ID()]; ok {
+	if last, ok := m.last[name]; ok {
 		used, since = used-last.CPU.Usage, now.At.Sub(last.At)
 	} else if st, err := c.State(); err == nil && st.Started != nil {
 		since = now.At.Sub(*st.Started)

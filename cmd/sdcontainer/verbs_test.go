@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"reflect"
@@ -182,6 +183,23 @@ func TestStatsTable(t *testing.T) {
 		"free   0.0%   0:00.00           1.0M / -      -  1/2048    0B       0B          0\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
 		t.Error(err, diff)
+	}
+}
+
+// Who ends between two readings is no failure; who never was is.
+func TestStatsOfWhatHasEnded(t *testing.T) {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	a.rt.Dir = t.TempDir()
+	m := meter{a: a, names: []string{"one", "two"}, last: map[string]sdcontainer.Stats{"one": {}, "two": {}}}
+	if samples, err := m.read(); err != nil || len(samples) > 0 {
+		t.Errorf("both removed since: %v, %v", samples, err)
+	}
+	m.names = []string{"one", "two", "three"}
+	if _, err := m.read(); !errors.Is(err, sdcontainer.ErrNotExist) || !strings.Contains(err.Error(), "three") {
+		t.Errorf("a third that never was: %v", err)
+	}
+	if m.names = nil; !m.over("four", sdcontainer.ErrNotExist) {
+		t.Error("removed since it was listed: a failure")
 	}
 }
 

@@ -32,3 +32,6 @@ func ParseQuota(s string) (uint64, error) { return word[uint64](s, parseQuota) }
 
 // ParseWeight reads a weight from 1 to 10000; "idle" is 0.
 func ParseWeight(s string) (uint64, error) { return word[uint64](s, parseWeight) }
+
+// ParseIOWeight reads a weight from 1 to 10000.
+func ParseIOWeight(s string) (uint64, error) { return word[uint64](s, parseIOWeight) }

@@ -34,7 +34,7 @@ func limits() []limit {
 		{"swap", "memory-swap-max", "most swap: `size`", "MemorySwapMax", sizeProperty("MemorySwapMax")},
 		{"cpus", "cpu-quota", "CPU time: `number` of CPUs, share like 150%, infinity", "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
 		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
-		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", "IOWeight", number64("IOWeight", configs.ParseWeight)},
+		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
 		{"tasks", "tasks-max", "most processes and threads: `number`, share, infinity", "TasksMax", tasks},
 	}
 }

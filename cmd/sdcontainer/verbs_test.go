@@ -119,6 +119,8 @@ func TestProperties(t *testing.T) {
 		{"--memory-max infinity", map[string]string{"MemoryMax": "uint64 18446744073709551615"}, ""},
 		{"--cpu-quota 5% --cpu-weight idle", map[string]string{"CPUQuotaPerSecUSec": "uint64 50000", "CPUWeight": "uint64 0"}, ""},
 		{"--set IOWeight=uint64_5 --io-weight 7", nil, "IOWeight"},
+		{"--io-weight 200", map[string]string{"IOWeight": "uint64 200"}, ""},
+		{"--io-weight idle", nil, `--io-weight "idle": want a number from 1 to 10000`},
 		{"--memory 1X", nil, `--memory "1X": want a size`},
 		{"--memory-max 1X", nil, `--memory-max "1X": want a size`},
 		{"", nil, "nothing to change"},

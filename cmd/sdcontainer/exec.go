@@ -99,7 +99,7 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 		return fmt.Errorf("%s: %w", c.ID(), sig)
 	}
 	if err != nil {
-		return err
+		return commandHint(err, spec.Args)
 	}
 	if p.Terminal != nil {
 		if err := a.attach(s, p.Terminal); err != nil {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -131,12 +131,24 @@ func hints() []known {
 		{sdcontainer.ErrNotRunning, "sdcontainer ps -a says how it ended"},
 		{sdcontainer.ErrExitUnknown, "nobody was there to see it: its keeper was killed, or the machine went down"},
 		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
-		{sdcontainer.ErrNotFound, "looked up in the container's own files, not this machine's; -e PATH=... gives another search path"},
-		{sdcontainer.ErrNotExecutable, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"},
-		{sdcontainer.ErrUnsupported, "sdcontainer doctor says what this machine has and lacks"},
 		{scope.ErrNoManager, "sdcontainer doctor says what this machine has and lacks"},
-		{context.DeadlineExceeded, "systemctl status and journalctl -b say what systemd is waiting for"},
+		{scope.ErrTimeout, "systemctl status and journalctl -b say what systemd is waiting for"},
 	}
+}
+
+// commandHint adds what to do about a command that cannot be executed, where the error does
+// not say it: of one that the kernel refused, and of one that was not found.
+func commandHint(err error, args []string) error {
+	refused := errors.As(err, new(*nsexec.StepError))
+	switch {
+	case errors.Is(err, sdcontainer.ErrNotExecutable) && refused:
+		return hinted{err, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"}
+	case !errors.Is(err, sdcontainer.ErrNotFound) || refused || len(args) == 0 || args[0] == "":
+		return err
+	case strings.Contains(args[0], "/"):
+		return hinted{err, "looked up in the container's own files, not this machine's"}
+	}
+	return hinted{err, "looked up in the container's own files, not this machine's; -e PATH=... gives another search path"}
 }
 
 func hint(cmd *cobra.Command, err error) string {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 func TestExitCode(t *testing.T) {
@@ -98,6 +101,10 @@ func TestHint(t *testing.T) {
 		{errors.New("x"), ""},
 		{hinted{errors.New("x"), "do this"}, "do this"},
 		{&sdcontainer.Error{Op: "rm", ID: "web", Err: sdcontainer.ErrRunning}, "sdcontainer stop NAME stops it first; rm -f kills it"},
+		{fmt.Errorf("job of x.scope: %w: %w", scope.ErrTimeout, context.DeadlineExceeded), "systemctl status and journalctl -b say what systemd is waiting for"},
+		// These say themselves what to do.
+		{fmt.Errorf("look: %w (a filesystem there does not answer)", context.DeadlineExceeded), ""},
+		{fmt.Errorf("%w yet: hooks", sdcontainer.ErrUnsupported), ""},
 	} {
 		if got := hint(nil, tt.err); got != tt.want {
 			t.Errorf("hint(%v) = %q, want %q", tt.err, got, tt.want)
@@ -110,5 +117,33 @@ func TestHint(t *testing.T) {
 	}
 	if got := hint(nil, &fs.PathError{Op: "open", Path: "/x", Err: unix.ENOENT}); got != "" {
 		t.Errorf("a missing file has the hint %q", got)
+	}
+}
+
+// A command's hint is about what went wrong with that command.
+func TestCommandHint(t *testing.T) {
+	refused := &nsexec.StepError{Call: "execve", Errno: unix.ENOENT}
+	const own, path = "looked up in the container's own files, not this machine's", "; -e PATH=... gives another search path"
+	for _, tt := range []struct {
+		err     error
+		command string
+		want    string
+	}{
+		{sdcontainer.ErrNotFound, "ls", own + path},
+		{sdcontainer.ErrNotFound, "/bin/ls", own},
+		{sdcontainer.ErrNotFound, "", ""},
+		{fmt.Errorf("%w: %w (no loader)", sdcontainer.ErrNotFound, refused), "ls", ""},
+		{fmt.Errorf("%w: %w", sdcontainer.ErrNotExecutable, refused), "ls", "inside the rootfs: chmod +x, " +
+			"a file of this machine's architecture, or a #! line with an interpreter that is there"},
+		{fmt.Errorf("%w: /x has mode 0644 (chmod +x it)", sdcontainer.ErrNotExecutable), "/x", ""},
+		{errors.New("x"), "ls", ""},
+	} {
+		err := commandHint(tt.err, []string{tt.command})
+		if got := hint(nil, err); got != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%q: %v has the hint %q, want %q", tt.command, err, got, tt.want)
+		}
+	}
+	if err := commandHint(sdcontainer.ErrNotFound, nil); err != sdcontainer.ErrNotFound {
+		t.Errorf("no command: %v", err)
 	}
 }

@@ -243,7 +243,7 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	}, o.name)
 	timing.print(a.stderr)
 	if err != nil {
-		return err
+		return commandHint(err, spec.Process.Args)
 	}
 	if !foreground {
 		return a.greet(c, o)

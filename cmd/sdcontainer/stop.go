@@ -25,18 +25,38 @@ after the timeout. Several containers are stopped at the same time. Prints the n
 of those that were.
 
 A payload that is the first process of its PID namespace and has no handler for
-the signal would never hear it: it is killed at once.`,
+the signal would never hear it: it is killed at once.
+
+A service is stopped by systemd, which has signal and timeout from its unit: -t is
+refused.`,
 		Example: `  sdcontainer stop web
   sdcontainer stop -t 1min db1 db2`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.control(args, func(c *sdcontainer.Container) error { return c.Stop(cmd.Context(), timeout.Duration) })
+			return a.control(args, func(c *sdcontainer.Container) error {
+				if cmd.Flags().Changed("timeout") {
+					if err := ownTimeout(c); err != nil {
+						return err
+					}
+				}
+				return c.Stop(cmd.Context(), timeout.Duration)
+			})
 		},
 	}
 	cmd.Flags().VarP(&timeout, "timeout", "t", "how long to wait before killing, like 10s or 1min 30s (default: the container's own)")
 	alias(cmd.Flags(), map[string]string{"time": "timeout"}) // podman's
 	return cmd
+}
+
+// ownTimeout refuses a container whose timeout is not ours to give.
+func ownTimeout(c *sdcontainer.Container) error {
+	st, err := c.State()
+	if err == nil && st.Service && st.Status != sdcontainer.Stopped {
+		err = &sdcontainer.Error{Op: "stop", ID: c.ID(), Err: fmt.Errorf("systemd stops %s, and knows no -t "+
+			"(set systemd.stop_timeout in the configuration, or TimeoutStopSec= in the unit)", st.Unit)}
+	}
+	return err
 }
 
 // span is a flag that takes a time as configurations do.

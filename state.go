@@ -62,8 +62,12 @@ func (r *Runtime) Load(id string) (*Container, error) {
 }
 
 // List returns all containers, ordered by ID. Records that cannot be read are
-// reported in the error, the others are returned all the same.
+// reported in the error, the others are returned all the same. A directory that others can
+// write to is refused.
 func (r *Runtime) List() ([]*Container, error) {
+	if err := r.trusted(); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(r.dir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -110,22 +111,24 @@ func checkJournal(context.Context, *app) finding {
 }
 
 func checkRecords(_ context.Context, a *app) finding {
+	dir := quote(a.rt.Dir)
 	st, err := os.Stat(a.rt.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return good("%s will be made by the first container", a.rt.Dir)
-	case err != nil:
-		return bad(broken, "ls -ld "+quote(a.rt.Dir), "%v", err)
-	case !st.IsDir():
-		return bad(broken, "rm "+quote(a.rt.Dir), "%s is not a directory", a.rt.Dir)
-	case st.Mode().Perm()&0o022 != 0:
-		return bad(broken, "chmod 0700 "+quote(a.rt.Dir), "%s has mode %04o: others could change records", a.rt.Dir, st.Mode().Perm())
+	case err == nil && !st.IsDir():
+		return bad(broken, "rm "+dir, "%s is not a directory", a.rt.Dir)
 	}
 	list, err := a.rt.List()
-	if err != nil {
+	switch {
+	case err == nil:
+		return good("%s: %s", a.rt.Dir, count(len(list), "container"))
+	case errors.Is(err, sdcontainer.ErrDamaged):
 		return bad(lacking, "sdcontainer rm -f NAME", "%v", err)
+	case errors.As(err, new(*fs.PathError)):
+		return bad(broken, "ls -ld "+dir, "%v", err)
 	}
-	return good("%s: %s", a.rt.Dir, count(len(list), "container"))
+	return bad(broken, "chown 0:0 "+dir+" && chmod 0700 "+dir, "%v", err) // not to be trusted
 }
 
 func checkUnits(context.Context, *app) finding {

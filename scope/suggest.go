@@ -33,5 +33,5 @@ func unknownProperty(name string) error {
 	if best != "" {
 		return fmt.Errorf("property %q: unknown (did you mean %s?)", name, best)
 	}
-	return fmt.Errorf("property %q: not one of a scope (docs/reference/properties.md lists them)", name)
+	return fmt.Errorf("property %q: not one of a scope (org.freedesktop.systemd1(5) lists those)", name)
 }

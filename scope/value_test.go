@@ -90,7 +90,7 @@ func TestParseErrors(t *testing.T) {
 		{"MemoryLimit", "5", "use MemoryMax"},
 		{"MemoryMaxx", "5", "did you mean MemoryMax?"},
 		{"memorymax", "5", "did you mean MemoryMax?"},
-		{"OOMScoreAdjust", "5", "not one of a scope"},
+		{"OOMScoreAdjust", "5", "not one of a scope (org.freedesktop.systemd1(5) lists those)"},
 		{"Description", "'" + strings.Repeat("a", maxText) + "'", "want at most 65536"},
 	} {
 		t.Run(c.name+" "+c.text[:min(len(c.text), 20)], func(t *testing.T) {

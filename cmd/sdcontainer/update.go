@@ -47,6 +47,9 @@ func (a *app) update() *cobra.Command {
 		Long: `Changes limits of running containers through their units, at once and for as long
 as they live; the configuration file stays as it is. Prints what changed.
 
+With a service they stay, as drop-ins of its unit, when it is started again: until a
+reboot, unit install, unit rm or systemctl revert.
+
 --set takes any property of a unit by its systemd name, with its value as in
 GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 		Example: `  sdcontainer update --memory 512M --tasks 100 web

@@ -4,11 +4,11 @@
 //
 // There is no daemon. A container is described by a [specs.Spec] with a few
 // annotations (package configs compiles TOML to it). [Runtime.Create] compiles the
-// Spec into one StartTransientUnit call and two programs of kernel calls, which a small
-// interpreter executes in the new namespaces while systemd makes the scope;
-// [Container.Start] executes the payload. systemd holds the limits, the
-// journal has the output, and /run/sdcontainer has one directory of records for each
-// container.
+// Spec into one StartTransientUnit call and three programs of kernel calls for a small
+// interpreter: the first makes the namespaces, the second their content while systemd
+// makes the scope, the third leads up to the payload, which [Container.Start]
+// executes. systemd holds the limits, the journal has the output, and /run/sdcontainer
+// has one directory of records for each container.
 //
 //	rt := &sdcontainer.Runtime{}
 //	c, err := rt.Create(ctx, "web", spec, sdcontainer.CreateOptions{})

@@ -3,8 +3,9 @@
 // Sdcontainer runs containers as systemd units.
 //
 // The command is a thin layer over the library at the module root: one file per
-// verb here parses flags, calls the library and prints. Nothing that a library
-// user would need is in this package.
+// verb here parses flags, calls the library and prints. What the library does not
+// have is reading logs, examining the machine (doctor), installing units, and finding
+// a container by its unit's name.
 package main
 
 //go:generate go test -count=1 -run=^TestManPages$ -update .

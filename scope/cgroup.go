@@ -39,6 +39,14 @@ func dir(cgroup string, elem ...string) string {
 	return filepath.Join(append([]string{Mount(), filepath.Clean("/" + cgroup)}, elem...)...)
 }
 
+// unitDir is the directory of a cgroup that is some unit's: never the root, which holds all there is.
+func unitDir(cgroup string) (string, error) {
+	if filepath.Clean("/"+cgroup) == "/" {
+		return "", fmt.Errorf("cgroup %q: want that of a unit", cgroup)
+	}
+	return dir(cgroup), nil
+}
+
 // CgroupOf is the cgroup of a process, as a path below Mount.
 func CgroupOf(pid int) (string, error) {
 	file := "/proc/" + strconv.Itoa(pid) + "/cgroup"
@@ -87,9 +95,12 @@ func event(cgroup, key string) bool {
 // Procs is every process in the cgroup and below it, sorted. A cgroup that is gone is
 // fs.ErrNotExist; what ends below it meanwhile is left out.
 func Procs(cgroup string) ([]int, error) {
-	root := dir(cgroup)
+	root, err := unitDir(cgroup)
+	if err != nil {
+		return nil, err
+	}
 	var pids []int
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			pids, err = appendProcs(pids, filepath.Join(path, "cgroup.procs"))
 		}
@@ -125,7 +136,13 @@ func appendProcs(pids []int, file string) ([]int, error) {
 func vanished(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
 // OpenEvents opens memory.events of the cgroup. Errors: fs.ErrNotExist without a memory controller.
-func OpenEvents(cgroup string) (*os.File, error) { return os.Open(dir(cgroup, "memory.events")) }
+func OpenEvents(cgroup string) (*os.File, error) {
+	d, err := unitDir(cgroup)
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(filepath.Join(d, "memory.events"))
+}
 
 // OOMKills is how many processes of the cgroup were killed for memory, and false when
 // that can no longer be told, because the cgroup is gone.

@@ -211,3 +211,31 @@ func TestAnticipate(t *testing.T) {
 		t.Errorf("cgroup.procs has %q, want our own 0", have)
 	}
 }
+
+// The root of the hierarchy is no container's: what is asked of it would be the whole machine's, and what is
+// done to it done to all.
+func TestRootIsNoUnits(t *testing.T) {
+	root := fakeTree(t, map[string]string{
+		"cgroup.procs": "1\n", "cpu.stat": "usage_usec 1\n", "memory.events": "oom_kill 1\n", "a/cgroup.procs": "2\n",
+		"cgroup.subtree_control": "", "cgroup.threads": "", "cgroup.controllers": "",
+	})
+	for _, path := range []string{"", "/", "//", "/..", "/a/.."} {
+		for name, f := range map[string]func() error{
+			"Procs":       func() error { _, err := Procs(path); return err },
+			"ReadStats":   func() error { _, err := ReadStats(path); return err },
+			"OpenEvents":  func() error { _, err := OpenEvents(path); return err },
+			"Hand":        func() error { return Hand(path, os.Getuid(), os.Getgid()) },
+			"MakePayload": func() error { _, err := MakePayload(path, nil, 0); return err },
+			"StepAside":   func() error { return StepAside(path) },
+		} {
+			if err := f(); err == nil || !strings.Contains(err.Error(), "want that of a unit") {
+				t.Errorf("%s(%q): error is %v", name, path, err)
+			}
+		}
+	}
+	for _, made := range []string{PayloadName, asideName} {
+		if _, err := os.Lstat(filepath.Join(root, made)); err == nil {
+			t.Errorf("made %s in the root", made)
+		}
+	}
+}

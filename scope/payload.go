@@ -24,6 +24,9 @@ const PayloadName = "payload"
 //
 //   - The process has no children yet: they would stay behind.
 func MakePayload(unit string, files map[string]string, pid int) (string, error) {
+	if _, err := unitDir(unit); err != nil {
+		return "", err
+	}
 	path := filepath.Join("/", unit, PayloadName)
 	if err := os.Mkdir(dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
@@ -47,7 +50,11 @@ const asideName = "starter"
 // StepAside moves processes out of a delegated unit's own cgroup into one below it, so that
 // it can give controllers to its payload's. It is empty when they have ended, and goes with the unit.
 func StepAside(unit string, pids ...int) error {
-	aside := dir(unit, asideName)
+	d, err := unitDir(unit)
+	if err != nil {
+		return err
+	}
+	aside := filepath.Join(d, asideName)
 	if err := os.Mkdir(aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -74,9 +81,13 @@ var handed = []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.thre
 // Hand gives the structure below a delegated cgroup to a user: the root of a user namespace
 // that is to have cgroups of its own there.
 func Hand(path string, uid, gid int) error {
+	d, err := unitDir(path)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, file := range handed {
-		errs = append(errs, os.Lchown(filepath.Join(dir(path), file), uid, gid))
+		errs = append(errs, os.Lchown(filepath.Join(d, file), uid, gid))
 	}
 	return errors.Join(errs...)
 }

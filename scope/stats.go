@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,11 @@ type IOStats struct {
 // ReadStats reads the cgroup's counters. Files of controllers that are off, or that the
 // kernel does not have, count as 0. Errors: fs.ErrNotExist when there is no such cgroup.
 func ReadStats(cgroup string) (Stats, error) {
-	cpu, err := readFlat(dir(cgroup, "cpu.stat")) // there in every cgroup
+	d, err := unitDir(cgroup)
+	if err != nil {
+		return Stats{}, err
+	}
+	cpu, err := readFlat(filepath.Join(d, "cpu.stat")) // there in every cgroup
 	if err != nil {
 		return Stats{}, err
 	}

@@ -19,7 +19,7 @@ func (c *Container) Update(ctx context.Context, res *specs.LinuxResources, props
 }
 
 func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props map[string]string) error {
-	if s := c.status(); s != Running && s != Paused && s != Created {
+	if !c.runs() {
 		return ErrNotRunning
 	}
 	spec, err := c.readSpec()
@@ -102,6 +102,12 @@ func overlay(into, res *specs.LinuxResources) {
 	}
 }
 
+// runs says whether the container is there as a whole: its processes, its unit, its cgroup.
+func (c *Container) runs() bool {
+	s := c.status()
+	return s == Created || s == Running || s == Paused
+}
+
 func (c *Container) frozen() bool { return c.st.Cgroup != "" && scope.Frozen(c.st.Cgroup) }
 
 // Stats reads the container's cgroup. Errors: ErrNotRunning.
@@ -109,7 +115,7 @@ func (c *Container) Stats() (Stats, error) {
 	if err := c.read(); err != nil {
 		return Stats{}, wrap("stats", c.id, err)
 	}
-	if c.status() == Stopped {
+	if !c.runs() {
 		return Stats{}, wrap("stats", c.id, ErrNotRunning)
 	}
 	s, err := scope.ReadStats(c.st.Cgroup)
@@ -121,7 +127,7 @@ func (c *Container) Processes() ([]int, error) {
 	if err := c.read(); err != nil {
 		return nil, wrap("top", c.id, err)
 	}
-	if c.status() == Stopped {
+	if !c.runs() {
 		return nil, wrap("top", c.id, ErrNotRunning)
 	}
 	pids, err := scope.Procs(c.st.Cgroup)

@@ -11,9 +11,10 @@ import (
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
-// Update changes limits of a running container through its unit, at once and as
-// long as the unit lives. res has what is to change; props are systemd
-// properties as GVariant text, as in configs.Settings.UnitProperties. Errors: ErrNotRunning.
+// Update changes limits of a running container through its unit, at once. The unit keeps
+// them as long as it lives, that of a service until a reboot (docs/on-disk.md). res has what is to
+// change, field by field; props are systemd properties as GVariant text, as in
+// configs.Settings.UnitProperties. Both are set whatever the unit had. Errors: ErrNotRunning.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources, props map[string]string) error {
 	return wrap("update", c.id, c.locked(ctx, func() error { return c.unlessEnded(c.update(ctx, res, props)) }))
 }
@@ -34,20 +35,15 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 	if err != nil {
 		return err
 	}
-	merged := *spec.Linux.Resources
-	overlay(&merged, res)
-	spec.Linux.Resources = &merged
-	for name, v := range props {
-		if settings.UnitProperties == nil {
-			settings.UnitProperties = map[string]string{}
-		}
-		settings.UnitProperties[name] = v
+	asked, err := ask(spec, &settings, res, props)
+	if err != nil {
+		return err
 	}
 	next, err := scope.Plan(spec, settings)
 	if err != nil {
 		return err
 	}
-	changes, err := old.Changes(next)
+	changes, err := old.Changes(next, asked)
 	if err != nil {
 		return err
 	}
@@ -69,37 +65,6 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 		}
 	}
 	return commit()
-}
-
-// overlay lays what res has over the container's resources.
-func overlay(into, res *specs.LinuxResources) {
-	if res == nil {
-		return
-	}
-	if res.Memory != nil {
-		into.Memory = res.Memory
-	}
-	if res.CPU != nil {
-		into.CPU = res.CPU
-	}
-	if res.Pids != nil {
-		into.Pids = res.Pids
-	}
-	if res.BlockIO != nil {
-		into.BlockIO = res.BlockIO
-	}
-	if len(res.Devices) > 0 {
-		into.Devices = res.Devices
-	}
-	if len(res.Unified) > 0 {
-		all := map[string]string{}
-		for _, m := range []map[string]string{into.Unified, res.Unified} {
-			for k, v := range m {
-				all[k] = v
-			}
-		}
-		into.Unified = all
-	}
 }
 
 // runs says whether the container is there as a whole: its processes, its unit, its cgroup.

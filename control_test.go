@@ -6,7 +6,100 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
+
+func number[T any](n T) *T { return &n }
+
+// What update is asked for is set, whatever the record says of the unit, and nothing else is.
+func TestUpdateSetsWhatItIsAskedFor(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	const mib = 1 << 20
+	spec := w.spec("limits", "/bin/sleep", "60")
+	spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: number(int64(512 * mib)), Reservation: number(int64(64 * mib)), Swap: number(int64(768 * mib))}
+	spec.Linux.Resources.Unified = map[string]string{"memory.high": "268435456", "cpu.weight": "300"}
+	c, err := w.startSpec("limits", spec, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := scope.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	elsewhere := func(p ...scope.Property) {
+		t.Helper()
+		if err := conn.SetProperties(t.Context(), scope.UnitName("limits"), true, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const half = "uint32 2147483647"
+	limit := func(mebibytes int64) *specs.LinuxResources {
+		return &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: number(mebibytes * mib)}}
+	}
+	var share uint64
+	for _, step := range []struct {
+		what  string
+		first func()
+		res   *specs.LinuxResources
+		props map[string]string
+		want  map[string]uint64 // 0: what 50% comes to
+	}{
+		{"a share", nil, nil, map[string]string{"MemoryMaxScale": half}, map[string]uint64{"MemoryMax": 0}},
+		{"back to what was configured", nil, nil, map[string]string{"MemoryMax": "uint64 536870912"}, map[string]uint64{"MemoryMax": 512 * mib}},
+		{"undo somebody else's", func() { elsewhere(scope.Property{Name: "MemoryMax", Value: uint64(1024 * mib)}) },
+			nil, map[string]string{"MemoryMax": "uint64 536870912"}, map[string]uint64{"MemoryMax": 512 * mib}},
+		{"the same by resources", func() {
+			elsewhere(scope.Property{Name: "MemoryMax", Value: uint64(1024 * mib)}, scope.Property{Name: "MemoryLow", Value: uint64(1 * mib)})
+		}, limit(512), nil, map[string]uint64{"MemoryMax": 512 * mib, "MemoryLow": 1 * mib}},
+		{"a share again", nil, nil, map[string]string{"MemoryMaxScale": half}, map[string]uint64{"MemoryMax": 0}},
+		{"resources over a share", nil, limit(256), nil, map[string]uint64{"MemoryMax": 256 * mib, "MemorySwapMax": 512 * mib}},
+		{"resources over keys", nil, &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: number(uint64(1024))}}, nil, map[string]uint64{"CPUWeight": 100}},
+		{"keys", nil, &specs.LinuxResources{Unified: map[string]string{"cpu.weight": "50"}}, nil, map[string]uint64{"CPUWeight": 50, "MemoryHigh": 256 * mib}},
+	} {
+		if step.first != nil {
+			step.first()
+		}
+		if err := c.Update(t.Context(), step.res, step.props); err != nil {
+			t.Errorf("%s: %v", step.what, err)
+			continue
+		}
+		for name, want := range step.want {
+			p, err := conn.Get(t.Context(), scope.UnitName("limits"), name)
+			if want == 0 && share == 0 {
+				share, _ = p[name].(uint64)
+				if share == 512*mib {
+					t.Fatal("half of this machine's memory is what the test began with")
+				}
+			}
+			if want == 0 {
+				want = share
+			}
+			if err != nil || p[name] != want {
+				t.Errorf("%s: %s is %v, %v; want %d", step.what, name, p[name], err, want)
+			}
+		}
+	}
+	kept, err := c.readSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := kept.Linux.Resources.Memory
+	if m == nil || m.Limit == nil || *m.Limit != 256*mib || m.Reservation == nil || *m.Reservation != 64*mib || m.Swap == nil || *m.Swap != 768*mib {
+		t.Errorf("the record's memory: %+v; want the new limit, and the rest as it was", m)
+	}
+	if s, err := configs.SettingsOf(kept); err != nil || s.UnitProperties["MemoryMaxScale"] != "" || s.UnitProperties["MemoryMax"] != "" {
+		t.Errorf("the record's properties: %v, %v; want none of the memory limit", s.UnitProperties, err)
+	}
+}
 
 // A container that is being created has no cgroup yet, and the one without a name is the machine's.
 func TestNothingIsReadOfOneInTheMaking(t *testing.T) {

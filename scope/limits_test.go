@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 func TestLimits(t *testing.T) {
@@ -104,11 +106,11 @@ func TestChanges(t *testing.T) {
 		return planOf(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &n}})
 	}
 	none := planOf(t, nil)
-	changes, err := pids(5).Changes(pids(6))
+	changes, err := pids(5).Changes(pids(6), nil)
 	if err != nil || len(changes) != 1 || changes[0].Name != "TasksMax" || changes[0].Value != uint64(6) {
 		t.Errorf("changes %v, %v", changes, err)
 	}
-	if changes, err := pids(5).Changes(pids(5)); err != nil || len(changes) != 0 {
+	if changes, err := pids(5).Changes(pids(5), nil); err != nil || len(changes) != 0 {
 		t.Errorf("changes %v, %v; want none", changes, err)
 	}
 	other := none
@@ -118,11 +120,56 @@ func TestChanges(t *testing.T) {
 			other.Properties[i].Value = "other.slice"
 		}
 	}
-	if _, err := none.Changes(other); err == nil || !strings.Contains(err.Error(), "Slice (slice) cannot change") {
+	if _, err := none.Changes(other, nil); err == nil || !strings.Contains(err.Error(), "Slice (slice) cannot change") {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := none.Changes(planOf(t, &specs.LinuxResources{Unified: map[string]string{"misc.max": "a 1"}})); err == nil ||
+	if _, err := none.Changes(planOf(t, &specs.LinuxResources{Unified: map[string]string{"misc.max": "a 1"}}), nil); err == nil ||
 		!strings.Contains(err.Error(), "misc.max needs a sub-cgroup") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// What is asked for by name is sent also where the record says the same; what would have to be taken back, which
+// systemd cannot, is an error.
+func TestChangesAskedFor(t *testing.T) {
+	limited := func(props map[string]string) Unit {
+		u, err := Plan(&specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{
+			Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}, Pids: &specs.LinuxPids{Limit: ptr(int64(5))},
+		}}}, configs.Settings{Name: "web", UnitProperties: props})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	plain, share := limited(nil), limited(map[string]string{"MemoryMaxScale": "uint32 1000"})
+	if share.Get("MemoryMax") != nil || share.Get("MemoryMaxScale") != uint32(1000) {
+		t.Errorf("MemoryMax %v and MemoryMaxScale %v; want the last one alone", share.Get("MemoryMax"), share.Get("MemoryMaxScale"))
+	}
+	for what, c := range map[string]struct {
+		u, next Unit
+		asked   []string
+		want    []string
+	}{
+		"equal":             {plain, plain, []string{"MemoryMax"}, []string{"MemoryMax"}},
+		"not live":          {plain, plain, []string{"Slice"}, nil},
+		"a share for it":    {plain, share, []string{"MemoryMaxScale"}, []string{"MemoryMaxScale"}},
+		"it for a share":    {share, plain, nil, []string{"MemoryMax"}},
+		"not what was left": {plain, share, []string{"TasksMax"}, []string{"TasksMax", "MemoryMaxScale"}},
+	} {
+		asked := map[string]bool{}
+		for _, name := range c.asked {
+			asked[name] = true
+		}
+		changes, err := c.u.Changes(c.next, asked)
+		var names []string
+		for _, p := range changes {
+			names = append(names, p.Name)
+		}
+		if d := cmp.Diff(c.want, names); d != "" || err != nil {
+			t.Errorf("%s: %v %s", what, err, d)
+		}
+	}
+	if _, err := plain.Changes(planOf(t, nil), nil); err == nil || !strings.Contains(err.Error(), "MemoryMax (linux.resources.memory.limit) cannot be taken back") {
 		t.Errorf("error is %v", err)
 	}
 }

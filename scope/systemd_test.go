@@ -159,7 +159,7 @@ func TestRealSetProperties(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := u.Changes(next)
+	changes, err := u.Changes(next, nil)
 	if err != nil || len(changes) != 1 || changes[0].Name != "TasksMax" {
 		t.Fatalf("changes %v, %v; want TasksMax alone", changes, err)
 	}

@@ -196,3 +196,16 @@ func Lookup(name string) (Info, bool) {
 	}
 	return Properties[i], true
 }
+
+// Twin is the property that says the same as a share of the machine, or not as one:
+// MemoryMaxScale for MemoryMax, and the reverse. "" is none.
+func Twin(name string) string {
+	twin, scaled := strings.CutSuffix(name, "Scale")
+	if !scaled {
+		twin += "Scale"
+	}
+	if _, ok := Lookup(twin); !ok {
+		return ""
+	}
+	return twin
+}

@@ -162,6 +162,7 @@ func (p *planner) override(name, text string) {
 	for _, s := range stringsOf(prop.Value) {
 		p.checkText("property "+prop.Name+": value", s)
 	}
+	p.unset(Twin(prop.Name)) // systemd keeps both as one, and the last one counts
 	p.set("property "+name, prop.Name, prop.Value)
 }
 
@@ -230,21 +231,28 @@ func (u Unit) Get(name string) any {
 	return nil
 }
 
-// Changes is what has to be set to make a running unit u into next. Properties that cannot
-// change while a unit runs are an error when they differ, and so is the payload's
-// sub-cgroup where there is none yet.
-func (u Unit) Changes(next Unit) ([]Property, error) {
+// Changes is what has to be set to make a running unit u into next: what differs, and what
+// was asked for by name, since the unit itself may have been told otherwise. An error are properties that
+// cannot change while a unit runs, or would have to be taken back, and a sub-cgroup for the payload
+// where there is none yet.
+func (u Unit) Changes(next Unit, asked map[string]bool) ([]Property, error) {
 	var changes []Property
 	var errs []error
 	for _, p := range next.Properties {
-		if equal(u.Get(p.Name), p.Value) {
-			continue
-		}
-		if info, _ := Lookup(p.Name); !info.Live {
+		info, _ := Lookup(p.Name)
+		same := equal(u.Get(p.Name), p.Value)
+		switch {
+		case same && !(asked[p.Name] && info.Live):
+		case info.Live:
+			changes = append(changes, p)
+		default:
 			errs = append(errs, fmt.Errorf("%s (%s) cannot change while the container runs (restart it)", p.Name, p.Source))
-			continue
 		}
-		changes = append(changes, p)
+	}
+	for _, p := range u.Properties {
+		if next.Get(p.Name) == nil && next.Get(Twin(p.Name)) == nil {
+			errs = append(errs, fmt.Errorf("%s (%s) cannot be taken back while the container runs (give it another value, or restart it)", p.Name, p.Source))
+		}
 	}
 	if len(u.Payload) == 0 && len(next.Payload) > 0 {
 		for _, file := range slices.Sorted(maps.Keys(next.Payload)) {

@@ -45,7 +45,8 @@ func (a *app) update() *cobra.Command {
 		Use:   "update [flags] NAME...",
 		Short: "Change limits of running containers",
 		Long: `Changes limits of running containers through their units, at once and for as long
-as they live; the configuration file stays as it is. Prints what changed.
+as they live, those of services until a reboot; the configuration file stays as it
+is. Sets what is asked for whoever has set what before, and prints what changed.
 
 With a service they stay, as drop-ins of its unit, when it is started again: until a
 reboot, unit install, unit rm or systemctl revert.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -121,7 +122,62 @@ func TestNothingIsReadOfOneInTheMaking(t *testing.T) {
 	if s, err := c.Stats(); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("stats: %+v, %v; want ErrNotRunning", s, err)
 	}
+	if err := c.Signal(soon(t), unix.SIGTERM, true); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("kill --all: %v; want ErrNotRunning", err)
+	}
 	if err := l.takeBack(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// The names of units are the machine's, those of containers each directory's.
+func TestSignalToAllMeetsNoNamesake(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	old := w.mustStart("same", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if err := old.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	other := &world{Runtime: &Runtime{Dir: filepath.Join(t.TempDir(), "other")}, root: w.root, t: t}
+	live := other.mustStart("same", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if err := old.Signal(soon(t), unix.SIGKILL, true); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("kill --all of the one that has ended: %v; want ErrNotRunning", err)
+	}
+	if s, err := live.State(); err != nil || s.Status != Running {
+		t.Fatalf("its namesake: %+v, %v; want it to run", s, err)
+	}
+	if err := live.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := live.Signal(soon(t), unix.SIGKILL, true); err != nil {
+		t.Errorf("kill --all of a paused one: %v", err)
+	}
+	if e, err := live.Wait(soon(t)); err != nil || e.Signal != int(unix.SIGKILL) {
+		t.Errorf("%+v, %v; want SIGKILL", e, err)
+	}
+}
+
+// Its maker has the lock until it starts, for as long as that may be.
+func TestSignalToAllBetweenCreateAndStart(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	made, err := w.Create(t.Context(), "between", w.spec("between", "/bin/true"), w.options(CreateOptions{Detach: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := w.Load("between")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Signal(soon(t), unix.SIGKILL, true); err != nil {
+		t.Error(err)
+	}
+	if err := made.Start(soon(t)); err == nil {
+		t.Error("what was killed starts")
+	}
+	w.nothingLeft("between")
 }

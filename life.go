@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func (c *Container) signal(ctx context.Context, sig unix.Signal, all bool) error
 		return err
 	}
 	if all {
-		return c.unlessEnded(c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, sig) }))
+		return c.signalAll(ctx, sig)
 	}
 	f, err := c.st.Init.open()
 	if errors.Is(err, unix.ESRCH) {
@@ -43,6 +44,36 @@ func (c *Container) signal(ctx context.Context, sig unix.Signal, all bool) error
 	}
 	defer f.Close()
 	return kernel.Signal(f, sig)
+}
+
+// signalAll has systemd signal the container's unit, which is known by its name alone: a
+// container of another Runtime may have it by now.
+func (c *Container) signalAll(ctx context.Context, sig unix.Signal) error {
+	// Order: under the lock, so that the name passes to nobody meanwhile. Whoever is between
+	// Create and Start has it: to that one nobody else has to give way.
+	if s := c.status(); s != Creating && s != Created {
+		unlock, err := c.lock(ctx, shared)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := c.read(); err != nil {
+			return err
+		}
+	}
+	if !c.hasUnit() {
+		return ErrNotRunning
+	}
+	return c.unlessEnded(c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, sig) }))
+}
+
+// hasUnit says whether the container's first process lives, and in the unit of the record.
+func (c *Container) hasUnit() bool {
+	if c.status() == Stopped {
+		return false
+	}
+	own, err := scope.CgroupOf(c.st.Init.Pid)
+	return err == nil && slices.Contains(strings.Split(own, "/"), c.st.Unit) && c.st.Init.alive()
 }
 
 func (c *Container) withBus(ctx context.Context, f func(*scope.Conn) error) error {

@@ -147,8 +147,9 @@ func description(s configs.Settings) string {
 
 // commands starts the container, helps to stop it and cleans up after it.
 func (f *file) commands(s configs.Settings, o Options) {
-	f.add(sectionService, "ExecStart", command(""), o.Binary, "run", "--unit", s.Source)
-	// Whatever these say, the unit's result is the payload's.
+	f.add(sectionService, "ExecStart", command(""), o.Binary, "run", "--unit", "--name", s.Name, s.Source)
+	// All three name the container: its name in the configuration may change later.
+	// Whatever the last two say, the unit's result is the payload's.
 	f.add(sectionService, "ExecStop", command("-"), o.Binary, "prestop", s.Name)
 	f.add(sectionService, "ExecStopPost", command("-"), o.Binary, "cleanup", s.Name)
 }

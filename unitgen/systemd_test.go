@@ -61,7 +61,7 @@ func TestSystemdReads(t *testing.T) {
 			}
 		}
 		// A $ is undoubled when the command is run, which it is not.
-		want := []string{program, "run", "--unit", strings.ReplaceAll("/etc/x/"+v, "$", "$$")}
+		want := []string{program, "run", "--unit", "--name", "web", strings.ReplaceAll("/etc/x/"+v, "$", "$$")}
 		if len(got["Command Line"]) != 3 {
 			t.Errorf("%q: commands %q, want three", v, got["Command Line"])
 		} else if argv, err := words(got["Command Line"][0]); err != nil || !slices.Equal(argv, want) {

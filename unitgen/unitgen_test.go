@@ -65,7 +65,7 @@ func TestE5Injection(t *testing.T) {
 			whole, func(v string) []string { return []string{v} }, false},
 		{"source", func(_ *specs.Spec, s *configs.Settings, v string) { s.Source = "/etc/" + v }, "Service.ExecStart",
 			commandLine, func(v string) []string {
-				return []string{"/usr/bin/sdcontainer", "run", "--unit", "/etc/" + v}
+				return []string{"/usr/bin/sdcontainer", "run", "--unit", "--name", "web", "/etc/" + v}
 			}, false},
 		{"rootfs", func(spec *specs.Spec, _ *configs.Settings, v string) { spec.Root.Path = "/srv/" + v }, "Unit.RequiresMountsFor",
 			plainWords, func(v string) []string { return []string{"/srv/" + v} }, true},
@@ -356,7 +356,7 @@ func TestDropIn(t *testing.T) {
 	s.Source = "/srv/web.toml"
 	text, err = DropIn(spec, s, Options{})
 	got = mustParse(t, text)
-	want := []string{"", "/usr/bin/sdcontainer run --unit /srv/web.toml"}
+	want := []string{"", "/usr/bin/sdcontainer run --unit --name web /srv/web.toml"}
 	wantStop := []string{"", "-/usr/bin/sdcontainer prestop " + s.Name}
 	if err != nil || !slices.Equal(got["Service.ExecStart"], want) || !slices.Equal(got["Service.ExecStop"], wantStop) {
 		t.Errorf("%v\n%s", err, text)

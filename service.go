@@ -70,6 +70,9 @@ func (l *launch) limitPayload(path string) error {
 // file has others: an instance of the template without its drop-in has none. systemd
 // keeps the change until a reboot (docs/on-disk.md).
 func (l *launch) adjustService(ctx context.Context) error {
+	if err := l.checkTemplate(ctx); err != nil {
+		return err
+	}
 	unit := filepath.Dir(filepath.Join(scope.Mount(), l.c.st.Cgroup))
 	same := func(limit scope.Limit) bool {
 		b, err := os.ReadFile(filepath.Join(unit, limit.File))

@@ -27,6 +27,9 @@ type Property struct {
 	Source string // where it comes from: "linux.resources.memory.limit"
 }
 
+// SourceAlways is the source of what every container's unit has.
+const SourceAlways = "always"
+
 // A Unit is what StartTransientUnit is asked for, apart from the processes.
 type Unit struct {
 	Name       string
@@ -111,11 +114,11 @@ func (p *planner) identity(s configs.Settings) {
 	p.checkText("description", description)
 	p.set("description", "Description", description)
 	p.set("slice", "Slice", p.unit.Slice)
-	p.set("always", "Delegate", true)
+	p.set(SourceAlways, "Delegate", true)
 	// A failed unit would keep its name and the next start would find it taken.
-	p.set("always", "CollectMode", "inactive-or-failed")
+	p.set(SourceAlways, "CollectMode", "inactive-or-failed")
 	for _, name := range []string{"CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting"} {
-		p.set("always", name, true)
+		p.set(SourceAlways, name, true)
 	}
 	if s.StopTimeout > 0 {
 		p.set("stop.timeout", "TimeoutStopUSec", uint64(s.StopTimeout/time.Microsecond))

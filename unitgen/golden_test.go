@@ -158,6 +158,7 @@ func shipped(t *testing.T, name string) string {
 func TestTemplate(t *testing.T) {
 	template := mustParse(t, strings.ReplaceAll(shipped(t, "sdcontainer@.service"), program, defaultBinary))
 	spec, s := small()
+	s.UnitProperties = map[string]string{"OOMPolicy": "'kill'"} // the default of configurations
 	text, err := Service(spec, s, Options{})
 	if err != nil {
 		t.Fatal(err)

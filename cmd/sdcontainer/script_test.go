@@ -38,6 +38,11 @@ func TestSystemdScripts(t *testing.T) {
 		Dir:                "testdata/systemd",
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
+			template, err := filepath.Abs("../../packaging/systemd/" + templateUnit) // guests have it installed
+			if err != nil {
+				return err
+			}
+			e.Setenv("TEMPLATE", template)
 			if err := busyboxRoot(filepath.Join(e.WorkDir, "rootfs")); err != nil {
 				return err
 			}

@@ -3,8 +3,8 @@
 package sdcontainer
 
 import (
-	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -16,7 +16,9 @@ import (
 func TestHooksAreRefused(t *testing.T) {
 	hook := []specs.Hook{{Path: "/bin/true"}}
 	for name, h := range map[string]*specs.Hooks{
-		"createRuntime": {CreateRuntime: hook}, "startContainer": {StartContainer: hook}, "poststart": {Poststart: hook}, "poststop": {Poststop: hook},
+		//lint:ignore SA1019 engines still write prestart hooks
+		"prestart": {Prestart: hook}, "createRuntime": {CreateRuntime: hook}, "createContainer": {CreateContainer: hook},
+		"startContainer": {StartContainer: hook}, "poststart": {Poststart: hook}, "poststop": {Poststop: hook},
 	} {
 		spec, err := configs.FromRootfs("h", "/var/lib/machines/busybox", []string{"/bin/true"})
 		if err != nil {
@@ -24,8 +26,11 @@ func TestHooksAreRefused(t *testing.T) {
 		}
 		spec.Hooks = h
 		r := &Runtime{Dir: t.TempDir()}
-		if _, err := r.Create(t.Context(), "h", spec, CreateOptions{}); !errors.Is(err, ErrUnsupported) {
+		if _, err := r.Create(t.Context(), "h", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), "hooks."+name+": not supported") {
 			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Explain("h", spec); err == nil || !strings.Contains(err.Error(), "hooks."+name+": not supported") {
+			t.Errorf("explain %s: %v", name, err)
 		}
 		if left, err := os.ReadDir(r.Dir); err != nil || len(left) > 0 {
 			t.Errorf("%s: left %v, %v", name, left, err)

@@ -5,7 +5,6 @@ package sdcontainer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -156,10 +155,6 @@ func (l *launch) check(context.Context) (err error) {
 	}
 	if l.settings, err = configs.SettingsOf(l.spec); err != nil {
 		return err
-	}
-	//lint:ignore SA1019 engines still write prestart hooks
-	if h := l.spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 {
-		return fmt.Errorf("%w yet: hooks other than createContainer", ErrUnsupported)
 	}
 	l.settings.Name = l.c.id
 	if l.spec.Linux.Resources == nil { // a bundle may have none; what is recorded has

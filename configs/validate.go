@@ -175,6 +175,27 @@ func (k *checker) unsupported() {
 	if len(l.NetDevices) > 0 {
 		k.bad("linux.netDevices: not supported yet")
 	}
+	k.hooks()
+}
+
+// hooks refuses them: nothing runs one, with the state that it may ask for.
+func (k *checker) hooks() {
+	h := k.spec.Hooks
+	if h == nil {
+		return
+	}
+	for _, kind := range []struct {
+		name string
+		list []specs.Hook
+	}{
+		//lint:ignore SA1019 engines and vendors still write prestart hooks
+		{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer},
+		{"startContainer", h.StartContainer}, {"poststart", h.Poststart}, {"poststop", h.Poststop},
+	} {
+		if len(kind.list) > 0 {
+			k.bad("hooks.%s: not supported yet", kind.name)
+		}
+	}
 }
 
 // LoadBundle reads an OCI bundle's config.json. A relative root starts at the bundle.

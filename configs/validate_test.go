@@ -77,6 +77,9 @@ func TestValidate(t *testing.T) {
 		{"this is Linux", func(s *specs.Spec) { s.Windows = &specs.Windows{} }},
 		{"intelRdt", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},
 		{"apparmorProfile", func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }},
+		{"hooks.createContainer", func(s *specs.Spec) {
+			s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/true"}}}
+		}},
 		{"netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
 	} {
 		s := plainSpec()

@@ -117,7 +117,7 @@ func (b *builder) addSysctls() {
 		return
 	}
 	b.At("private procfs for sysctls", "no mount of the container's can redirect what is written (CVE-2025-52881)")
-	proc := b.privateProc("")
+	proc := b.privateProc()
 	for _, s := range b.sysctl {
 		b.At("sysctl "+strings.ReplaceAll(s.file, "/", "."), "")
 		// Order: after the namespaces they belong to, before readonlyPaths cover /proc/sys.
@@ -130,34 +130,12 @@ func (b *builder) addSysctls() {
 
 // privateProc returns a procfs that has no place in any tree. One that the
 // container may not make is the host's, opened before the root changes.
-func (b *builder) privateProc(subset string) nsexec.Reg {
+func (b *builder) privateProc() nsexec.Reg {
 	if !b.ns.owned(pidNS) {
 		return b.OpenHere("/proc", unix.O_PATH|unix.O_DIRECTORY)
 	}
 	fs := b.Fsopen("proc")
-	if subset != "" {
-		b.FsconfigString(fs, "subset", subset)
-	}
 	mnt := b.Fsmount(fs, "private proc", noFiles)
 	b.Close(fs)
 	return mnt
-}
-
-// openProc keeps a procfs for the label that the payload gets at exec.
-func (b *builder) openProc() {
-	p := b.spec.Process
-	if p == nil || p.ApparmorProfile == "" && p.SelinuxLabel == "" {
-		return
-	}
-	b.At("private procfs for labels", "it has processes only")
-	// Order: before the root changes, and masks hide parts of the container's own.
-	b.w.Proc = b.privateProc("pid")
-}
-
-// WriteAttr writes an LSM attribute of the process itself, such as
-// "attr/apparmor/exec", through the procfs that [Plan] kept.
-func (w *World) WriteAttr(p *nsexec.Program, attr, value string) {
-	f := p.OpenInRoot(w.Proc, "thread-self/"+attr, unix.O_WRONLY)
-	p.Write(f, attr, value)
-	p.Close(f)
 }

@@ -52,8 +52,8 @@ func (b *builder) makeMask() {
 	b.Mknod(b.mask, maskFile, unix.S_IFREG, 0)
 	b.MountSetattr(b.mask, "masks", nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY})
 	// Order: it must have a place before it is cloned (open_tree of a detached mount
-	// is refused before Linux 6.15). Any directory of the old root will do, once the
-	// hooks have run: it goes with it.
+	// is refused before Linux 6.15). Any directory of the old root will do: it goes
+	// with it.
 	over := b.OpenHere("/dev", unix.O_PATH|unix.O_DIRECTORY)
 	b.MoveMount(b.mask, over, "masks")
 	b.Close(over)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -26,8 +25,6 @@ type Facts struct {
 	// OverlayLowerPlus says that overlayfs takes its lower directories one by one
 	// (Linux 6.7).
 	OverlayLowerPlus bool
-	// HookState is the state that createContainer hooks read.
-	HookState []byte
 }
 
 // SourceKind is what a bind source is.
@@ -40,14 +37,8 @@ const (
 	IsMissing
 )
 
-// What the program asks the parent for. The ids are [nsexec.Program.Sync]'s.
-const (
-	// SyncConsole brings the master side of the container's terminal.
-	SyncConsole uint32 = 0x101
-	// SyncHooks asks for the prestart and createRuntime hooks to be run: all
-	// mounts are there, the root has not changed yet.
-	SyncHooks uint32 = 0x102
-)
+// SyncConsole is the [nsexec.Program.Sync] that brings the master side of the container's terminal.
+const SyncConsole uint32 = 0x101
 
 // A World is the plan of what a container sees.
 type World struct {
@@ -57,15 +48,11 @@ type World struct {
 	Sources []Source
 	// Root is the container's root directory.
 	Root nsexec.Reg
-	// Proc is a private procfs without sys for LSM labels, or NoReg when the
-	// Spec has no label.
-	Proc nsexec.Reg
 
-	ns     namespaces
-	group  *mount     // the cgroup mount that waits for the gate
-	place  nsexec.Reg // where it goes
-	master nsexec.Reg
-	slave  nsexec.Reg // the terminal's, or NoReg
+	ns    namespaces
+	group *mount     // the cgroup mount that waits for the gate
+	place nsexec.Reg // where it goes
+	slave nsexec.Reg // the terminal's, or NoReg
 }
 
 // A builder carries what the steps of one plan share.
@@ -109,8 +96,6 @@ func Plan(spec *specs.Spec, set configs.Settings, in Facts) (*World, error) {
 	b.addDirectory()
 	b.addNames()
 	b.addSysctls()
-	b.openProc()
-	b.addHooks()
 	b.readOnly()
 	b.addMasks()
 	b.changeRoot()
@@ -133,7 +118,7 @@ func newBuilder(spec *specs.Spec, set configs.Settings, in Facts) (*builder, err
 		b.Program = nsexec.Next("build", in.Spawn)
 	}
 	b.Grow(512, 8<<10) // a container with the usual mounts and masks has 450 steps
-	b.w = &World{Program: b.Program, ns: b.ns, Proc: nsexec.NoReg, place: nsexec.NoReg, master: nsexec.NoReg, slave: nsexec.NoReg}
+	b.w = &World{Program: b.Program, ns: b.ns, place: nsexec.NoReg, slave: nsexec.NoReg}
 	return b, b.parse()
 }
 
@@ -301,18 +286,9 @@ func (b *builder) enterRoot() {
 	b.MountSetattr(b.root, "rootfs", nsexec.MountAttr{Propagation: b.arrival(), Recursive: true})
 	// Order: nothing else may be mounted on "/", now or later: after the change of
 	// root, umount2(".") takes away the topmost mount there, which must be the old root.
-	over := b.OpenHere(b.cover(), unix.O_PATH|unix.O_DIRECTORY)
+	over := b.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
 	b.MoveMount(b.root, over, "rootfs")
 	b.Close(over)
-}
-
-// cover is the place of the root until it becomes the only one: "/", which
-// everybody can reach. Hooks look for it where the bundle has it.
-func (b *builder) cover() string {
-	if h := b.spec.Hooks; h != nil && (hostHooks(h) || len(h.CreateContainer) > 0) {
-		return b.spec.Root.Path
-	}
-	return "/"
 }
 
 // arrival is the propagation the root's mounts get first: only a slave hears of
@@ -322,39 +298,6 @@ func (b *builder) arrival() uint64 {
 		return unix.MS_SLAVE
 	}
 	return unix.MS_PRIVATE
-}
-
-// addHooks runs what belongs between the mounts and the change of root.
-func (b *builder) addHooks() {
-	h := b.spec.Hooks
-	if h == nil {
-		return
-	}
-	// Order: hooks find all mounts and the old root (OCI runtime specification, lifecycle).
-	if hostHooks(h) {
-		b.At("createRuntime hooks", "the parent runs them")
-		b.Sync(nsexec.Control, SyncHooks, nsexec.NoReg)
-	}
-	for _, hook := range h.CreateContainer {
-		b.At("createContainer hook "+hook.Path, "in the container's namespaces")
-		b.Spawn(hook.Path, hook.Args, hook.Env, b.in.HookState, hookTimeout(hook))
-	}
-}
-
-// hostHooks says whether there are hooks that run on the host before the root changes.
-func hostHooks(h *specs.Hooks) bool {
-	//lint:ignore SA1019 engines and vendors still write prestart hooks
-	return len(h.Prestart)+len(h.CreateRuntime) > 0
-}
-
-// maxHook bounds hooks that name no timeout.
-const maxHook = 10 * time.Minute
-
-func hookTimeout(h specs.Hook) time.Duration {
-	if h.Timeout == nil || *h.Timeout <= 0 {
-		return maxHook
-	}
-	return time.Duration(min(*h.Timeout, 1<<31)) * time.Second // what is too long is refused, and must not wrap around
 }
 
 // readOnly seals what was writable only to be filled.

@@ -151,7 +151,6 @@ type world struct {
 	root     string   // the rootfs directory
 	terminal *os.File // the master side
 	pid      int
-	hooks    func(pid int) error // is done at SyncHooks
 	during   func(pid int) error // is done when the world is complete
 }
 
@@ -293,9 +292,6 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 const syncDuring = 99
 
 func (w *world) event(e nsexec.Event) error {
-	if e.Kind == nsexec.Synced && e.ID == SyncHooks && w.hooks != nil {
-		return w.hooks(w.pid)
-	}
 	if e.Kind == nsexec.Synced && e.ID == syncDuring {
 		return w.during(w.pid)
 	}

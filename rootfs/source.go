@@ -15,14 +15,11 @@ type Source struct {
 	Path      string
 	For       string // what it becomes, for messages
 	Recursive bool   // with the mounts below it
-	// Node says that Path is a device node.
-	Node     bool
-	ReadOnly bool // for the container
+	ReadOnly  bool   // for the container
 	// IDMap asks for the files to be shown through a mapping, nil for none.
 	IDMap *IDMap
-	// Optional and Create are about a Path that does not exist: see [Binds].
-	Optional bool
-	Create   *Create
+	// Create is about a Path that does not exist: see [Binds].
+	Create *Create
 }
 
 // IDMap is the mapping of an idmapped mount. Without ids it is that of the
@@ -50,7 +47,7 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, ReadOnly: m.attr.set&unix.MOUNT_ATTR_RDONLY != 0, Optional: m.optional, Create: m.create}
+	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, ReadOnly: m.attr.set&unix.MOUNT_ATTR_RDONLY != 0, Create: m.create}
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
 	}
@@ -74,7 +71,7 @@ func (b *builder) receive() {
 	for i, n := range b.nodes {
 		if n.bound {
 			b.nodes[i].src = b.Receive("device " + n.path)
-			b.w.Sources = append(b.w.Sources, Source{Path: n.path, For: "device " + n.path, Node: true})
+			b.w.Sources = append(b.w.Sources, Source{Path: n.path, For: "device " + n.path})
 		}
 	}
 }

@@ -160,7 +160,7 @@ func TestBinds(t *testing.T) {
 		specs.Mount{Source: "/b", Destination: "/b", Options: []string{"bind", "x-sdc.create=file", "ridmap"}})
 	got, err := Binds(spec)
 	want := []Source{
-		{Path: "/a", For: "mount bind on /a", Recursive: true, Optional: true},
+		{Path: "/a", For: "mount bind on /a", Recursive: true},
 		{Path: "/b", For: "mount bind on /b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {

@@ -49,6 +49,7 @@ func lookPath(root *os.File, cwd, arg0 string, env []string) (string, error) {
 	for _, kv := range env {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
 			search = v
+			break // of two, programs take the first
 		}
 	}
 	denied := error(nil)

@@ -110,3 +110,15 @@ func TestReadOptionalIsSafe(t *testing.T) {
 		t.Fatal("hangs")
 	}
 }
+
+// Of two PATH= the payload's getenv(3) takes the first, and so does who looks for the payload.
+func TestLookPathTakesTheFirstPATH(t *testing.T) {
+	root := fakeRoot(t)
+	got, err := lookPath(root, "/", "sh", []string{"PATH=/bin", "PATH=/usr/bin"})
+	if err != nil || got != "/bin/sh" {
+		t.Errorf("first PATH has it: %q, %v", got, err)
+	}
+	if got, err := lookPath(root, "/", "sh", []string{"PATH=/usr/bin", "PATH=/bin"}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("second PATH has it: %q, %v", got, err)
+	}
+}

@@ -4,6 +4,8 @@ package scope
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -26,7 +28,7 @@ func hangups(n int64, then func(*fakesystemd.Peer, *dbus.Message)) func(*fakesys
 }
 
 // TestManagerComesBack: what was written just before the manager re-executed itself may have been read or not. Every
-// call is made again.
+// call that does no harm the second time is made again.
 func TestManagerComesBack(t *testing.T) {
 	const unit = "sdc-web.scope"
 	for _, c := range []struct {
@@ -69,6 +71,37 @@ func TestManagerComesBack(t *testing.T) {
 				t.Error(err)
 			}
 			if n := m.Count(c.method); n != c.calls {
+				t.Errorf("%d calls, want %d", n, c.calls)
+			}
+		})
+	}
+}
+
+// TestSignalIsNotSentTwice: a payload would see it twice. What was surely not heard is sent again.
+func TestSignalIsNotSentTwice(t *testing.T) {
+	var calls atomic.Int64
+	for name, c := range map[string]struct {
+		answer func(*fakesystemd.Peer, *dbus.Message)
+		calls  int
+		err    error
+	}{
+		"lost": {hangups(1, ok), 1, ErrLost},
+		"not there": {func(p *fakesystemd.Peer, msg *dbus.Message) {
+			if calls.Add(1) == 1 {
+				failing("org.freedesktop.DBus.Error.ServiceUnknown")(p, msg)
+				return
+			}
+			ok(p, msg)
+		}, 2, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := fakesystemd.New(t)
+			m.On("KillUnit", c.answer)
+			err := dialFake(t, m).Kill(t.Context(), "sdc-web.scope", unix.SIGTERM)
+			if !errors.Is(err, c.err) || err != nil && !strings.Contains(err.Error(), "whether the signal arrived is unknown") {
+				t.Errorf("got %v, want %v", err, c.err)
+			}
+			if n := m.Count("KillUnit"); n != c.calls {
 				t.Errorf("%d calls, want %d", n, c.calls)
 			}
 		})

@@ -188,7 +188,7 @@ func (c *Conn) current(ctx context.Context) (*dbus.Conn, *signals, error) {
 }
 
 // call is one method call of the manager. When the connection is lost before the answer, as by daemon-reexec,
-// it is made again: nobody can tell whether it was heard, and each does no harm the second time.
+// it is made again: nobody can tell whether it was heard. So it is for calls that do no harm the second time: see Kill.
 func (c *Conn) call(ctx context.Context, what, method string, result any, args ...any) error {
 	return c.callOn(ctx, managerPath, managerIface, what, method, result, args...)
 }

@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,9 +164,25 @@ func (c *Conn) ended(ctx context.Context, unit string) bool {
 	return err == nil && (p["ActiveState"] == "inactive" || p["ActiveState"] == "failed")
 }
 
-// Kill sends a signal to every process of a unit. Errors: ErrNoSuchUnit.
+// Kill sends a signal to every process of a unit. Errors: ErrNoSuchUnit; ErrLost when nobody
+// can tell whether it arrived. SIGKILL is sent until that is known: twice is as good as once.
 func (c *Conn) Kill(ctx context.Context, unit string, sig unix.Signal) error {
-	return c.call(ctx, " "+unit, "KillUnit", nil, unit, "all", int32(sig))
+	send := func() error {
+		return c.callOnce(ctx, managerPath, managerIface, " "+unit, "KillUnit", nil, unit, "all", int32(sig))
+	}
+	if sig == unix.SIGKILL {
+		return again(ctx, send)
+	}
+	var unsure error
+	err := again(ctx, func() error {
+		err := send()
+		if !errors.Is(err, ErrLost) || errors.Is(err, ErrNoManager) { // known, or not even connected
+			return err
+		}
+		unsure = fmt.Errorf("%w: whether the signal arrived is unknown (send it again if twice does no harm)", err)
+		return nil
+	})
+	return cmp.Or(unsure, err)
 }
 
 // Freeze stops every process of a unit where it is and returns when all are.

@@ -39,15 +39,17 @@ const (
 // errNotFIFO, fs.ErrNotExist without the directory.
 func tryLock(path string, how int) (*os.File, error) {
 	for {
-		fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+		var fd int
+		err := kernel.Retry(func() (err error) {
+			fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+			return err
+		})
 		switch err {
 		case nil:
 			return flock(os.NewFile(uintptr(fd), path), how)
-		case unix.EINTR:
-			continue
 		case unix.ENOENT:
-			err = unix.Mkfifo(path, 0o600)
-			if err == nil || err == unix.EEXIST || err == unix.EINTR {
+			err = kernel.Retry(func() error { return unix.Mkfifo(path, 0o600) })
+			if err == nil || err == unix.EEXIST {
 				continue
 			}
 			return nil, roomFor(&os.PathError{Op: "mkfifo", Path: path, Err: err})

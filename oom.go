@@ -51,10 +51,10 @@ func watchOOM(events *os.File, cgroup string) (*oomWatch, error) {
 		defer unix.Close(p[0])
 		fds := []unix.PollFd{{Fd: int32(events.Fd()), Events: unix.POLLPRI}, {Fd: int32(p[0]), Events: unix.POLLIN}}
 		for {
-			_, err := unix.Poll(fds, -1)
-			if err == unix.EINTR {
-				continue
-			}
+			err := kernel.Retry(func() error {
+				_, err := unix.Poll(fds, -1)
+				return err
+			})
 			w.read() // also the last time: the watch may be told to end before it saw the event
 			if err != nil || fds[1].Revents != 0 || fds[0].Revents&unix.POLLNVAL != 0 {
 				return

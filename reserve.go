@@ -32,18 +32,16 @@ func (l *launch) reserve(ctx context.Context) error {
 		made, err = l.newRecord()
 	}
 	for err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, l.c.path(), unix.RENAME_NOREPLACE)
+		err = kernel.Rename(made, l.c.path(), unix.RENAME_NOREPLACE)
 		if err == nil {
 			break
 		}
-		if err == unix.EEXIST {
+		if errors.Is(err, unix.EEXIST) {
 			var replaced bool
 			if replaced, err = l.replaceStopped(ctx, made); replaced {
 				l.onFailure(func(context.Context) error { return l.c.removeRecord() })
 				return err
 			}
-		} else {
-			err = &os.LinkError{Op: "rename", Old: made, New: l.c.path(), Err: err}
 		}
 	}
 	if err != nil {
@@ -118,9 +116,8 @@ func (l *launch) replaceStopped(ctx context.Context, made string) (replaced bool
 		return false, err
 	}
 	// There is no moment without a container of that name.
-	err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, old.path(), unix.RENAME_EXCHANGE)
-	if err != nil {
-		return false, &os.LinkError{Op: "exchange", Old: made, New: old.path(), Err: err}
+	if err := kernel.Rename(made, old.path(), unix.RENAME_EXCHANGE); err != nil {
+		return false, err
 	}
 	return true, l.c.rt.discard(made)
 }

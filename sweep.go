@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // sweep removes what commands that were killed have left in the run directory under
@@ -54,16 +56,16 @@ func (r *Runtime) sweepNew(dir string) error {
 func (r *Runtime) discard(dir string) error {
 	for {
 		gone := r.path(fmt.Sprintf("%s%s.%x", gonePrefix, strings.TrimPrefix(filepath.Base(dir), newPrefix), rand.Uint64()))
-		err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, gone, unix.RENAME_NOREPLACE)
-		switch err {
-		case nil:
+		err := kernel.Rename(dir, gone, unix.RENAME_NOREPLACE)
+		switch {
+		case err == nil:
 			return os.RemoveAll(gone)
-		case unix.EEXIST, unix.EINTR:
+		case errors.Is(err, unix.EEXIST):
 			continue
-		case unix.ENOENT:
+		case errors.Is(err, unix.ENOENT):
 			return nil
 		}
-		return roomFor(&os.LinkError{Op: "rename", Old: dir, New: gone, Err: err})
+		return roomFor(err)
 	}
 }
 

@@ -168,7 +168,7 @@ func (c *Conn) write(o order, fds []int) error {
 	b := put(nil, o)
 	var sendErr error
 	err = rc.Write(func(fd uintptr) bool {
-		sendErr = unix.Sendmsg(int(fd), b, oob, nil, unix.MSG_NOSIGNAL)
+		sendErr = kernel.Retry(func() error { return unix.Sendmsg(int(fd), b, oob, nil, unix.MSG_NOSIGNAL) })
 		return sendErr != unix.EAGAIN
 	})
 	if err != nil {
@@ -242,13 +242,16 @@ func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
 	var recvErr error
 	err = rc.Read(func(fd uintptr) bool {
 		for range 2 {
-			n, oobn, flags, _, recvErr = unix.Recvmsg(int(fd), b[:], oob, unix.MSG_CMSG_CLOEXEC)
+			recvErr = kernel.Retry(func() (err error) {
+				n, oobn, flags, _, err = unix.Recvmsg(int(fd), b[:], oob, unix.MSG_CMSG_CLOEXEC)
+				return err
+			})
 			if recvErr != unix.ECONNRESET {
 				break
 			}
 			// It ended without reading all that we sent. What it said before comes now.
 		}
-		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
+		return recvErr != unix.EAGAIN
 	})
 	if ctx.Err() != nil && err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", c.waiting(), ctx.Err())

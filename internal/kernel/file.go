@@ -13,7 +13,7 @@ import (
 // start reads dozens.
 func ReadFile(path string) ([]byte, error) {
 	var fd int
-	err := retry(func() (err error) {
+	err := Retry(func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		return err
 	})
@@ -24,7 +24,7 @@ func ReadFile(path string) ([]byte, error) {
 	b := make([]byte, 0, 1024)
 	for {
 		var n int
-		err := retry(func() (err error) {
+		err := Retry(func() (err error) {
 			n, err = unix.Read(fd, b[len(b):cap(b)])
 			return err
 		})
@@ -43,7 +43,7 @@ func ReadFile(path string) ([]byte, error) {
 // WriteFile writes one of these files, in one call: each is an order to the kernel.
 func WriteFile(path string, b []byte) error {
 	var fd int
-	err := retry(func() (err error) {
+	err := Retry(func() (err error) {
 		fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		return err
 	})
@@ -59,4 +59,17 @@ func WriteFile(path string, b []byte) error {
 		return &os.PathError{Op: "write", Path: path, Err: err}
 	}
 	return nil
+}
+
+// Rename renames with the RENAME_ flags of renameat2(2).
+func Rename(from, to string, flags uint) error {
+	err := Retry(func() error { return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, flags) })
+	if err == nil {
+		return nil
+	}
+	op := "rename"
+	if flags&unix.RENAME_EXCHANGE != 0 {
+		op = "exchange"
+	}
+	return &os.LinkError{Op: op, Old: from, New: to, Err: err}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -51,5 +52,40 @@ func TestWriteFile(t *testing.T) {
 	}
 	if b, err := os.ReadFile(name); err != nil || string(b) != "order" {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestRetryIsForEINTROnly(t *testing.T) {
+	for _, list := range [][]error{{nil}, {unix.EINTR, unix.EINTR, nil}, {unix.EINTR, unix.EEXIST}} {
+		calls := 0
+		err := kernel.Retry(func() error {
+			calls++
+			return list[calls-1]
+		})
+		if calls != len(list) || err != list[calls-1] {
+			t.Errorf("%v: %d calls, %v", list, calls, err)
+		}
+	}
+}
+
+func TestRename(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for _, f := range []string{a, b} {
+		if err := os.WriteFile(f, []byte(f), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := kernel.Rename(a, b, unix.RENAME_NOREPLACE); !errors.Is(err, unix.EEXIST) || !strings.HasPrefix(err.Error(), "rename "+a+" "+b) {
+		t.Errorf("over another: %v", err)
+	}
+	if err := kernel.Rename(a, b, unix.RENAME_EXCHANGE); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(a); err != nil || string(got) != b {
+		t.Errorf("exchanged: %q, %v", got, err)
+	}
+	if err := kernel.Rename(filepath.Join(dir, "c"), a, unix.RENAME_EXCHANGE); !errors.Is(err, unix.ENOENT) || !strings.HasPrefix(err.Error(), "exchange ") {
+		t.Errorf("with nothing: %v", err)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// retry calls f until it fails with something else than EINTR.
-func retry(f func() error) error {
+// Retry calls f until it fails with something else than EINTR.
+func Retry(f func() error) error {
 	for {
 		if err := f(); err != unix.EINTR {
 			return err
@@ -36,7 +36,7 @@ func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	var fd int
-	err := retry(func() (err error) {
+	err := Retry(func() (err error) {
 		fd, err = unix.Openat2(int(root.Fd()), path, &how)
 		return err
 	})
@@ -90,7 +90,7 @@ func CloneMount(path string, recursive bool) (*os.File, error) {
 		flags |= unix.AT_RECURSIVE
 	}
 	var fd int
-	err := retry(func() (err error) {
+	err := Retry(func() (err error) {
 		fd, err = unix.OpenTree(unix.AT_FDCWD, path, flags)
 		return err
 	})
@@ -106,7 +106,7 @@ func SetMountAttr(mount *os.File, recursive bool, attr *unix.MountAttr) error {
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	err := retry(func() error {
+	err := Retry(func() error {
 		return unix.MountSetattr(int(mount.Fd()), "", flags, attr)
 	})
 	if err != nil {
@@ -179,7 +179,7 @@ func Interrupt(ctx context.Context, f *os.File) (undo func()) {
 
 // Signal sends sig to the process behind a pidfd.
 func Signal(pidfd *os.File, sig unix.Signal) error {
-	err := retry(func() error { return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0) })
+	err := Retry(func() error { return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0) })
 	return os.NewSyscallError("pidfd_send_signal", err)
 }
 
@@ -249,7 +249,7 @@ func BootID() string {
 // Prlimit sets a limit of another process.
 func Prlimit(pid, resource int, soft, hard uint64) error {
 	lim := unix.Rlimit{Cur: soft, Max: hard}
-	return os.NewSyscallError("prlimit", retry(func() error { return unix.Prlimit(pid, resource, &lim, nil) }))
+	return os.NewSyscallError("prlimit", Retry(func() error { return unix.Prlimit(pid, resource, &lim, nil) }))
 }
 
 // WatchWritten returns a descriptor that becomes readable when the file at path
@@ -284,7 +284,7 @@ var HaveOverlayLowerPlus = sync.OnceValue(func() bool {
 
 // TryFlock takes a lock on f, LOCK_SH or LOCK_EX. Errors: EWOULDBLOCK where somebody else has it.
 func TryFlock(f *os.File, how int) error {
-	if err := retry(func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }); err != nil {
+	if err := Retry(func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) }); err != nil {
 		return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // Every mistake of a file is told at once.
-func ExampleCheck() {
+func ExampleLoadOptions_Check() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		panic(err)
@@ -26,7 +26,7 @@ resources.memory.mx = "512M"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		panic(err)
 	}
-	for _, p := range configs.Check(file) {
+	for _, p := range (configs.LoadOptions{}).Check(file) {
 		fmt.Printf("%d:%d: %s: %s\n", p.Line, p.Column, p.Key, p.Msg)
 	}
 	// Output:

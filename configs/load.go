@@ -67,10 +67,9 @@ func Load(path string, o LoadOptions) (*specs.Spec, error) {
 	return c.result()
 }
 
-// Check lists everything that is wrong with the configuration at path.
-func Check(path string) []Problem { return LoadOptions{}.Check(path) }
-
-// Check lists everything that is wrong with the configuration at path.
+// Check lists what is wrong with the configuration at path as far as its text tells: no
+// planner has seen it, and unit properties and mounts are what o.Property and o.Mount say.
+// Check of package sdcontainer asks them all.
 func (o LoadOptions) Check(path string) []Problem {
 	c, err := load(path, o)
 	if err != nil {

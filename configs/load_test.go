@@ -39,7 +39,7 @@ func problemsOf(t testing.TB, files ...string) []string {
 	t.Helper()
 	dir := write(t, files...)
 	var out []string
-	for _, p := range Check(filepath.Join(dir, files[0])) {
+	for _, p := range (LoadOptions{}).Check(filepath.Join(dir, files[0])) {
 		out = append(out, strings.ReplaceAll(p.String(), dir+"/", ""))
 	}
 	return out
@@ -251,7 +251,7 @@ func TestMissing(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := Check("/nonexistent/x.toml"); len(got) != 1 || got[0].String() != "/nonexistent/x.toml: no such file or directory" {
+	if got := (LoadOptions{}).Check("/nonexistent/x.toml"); len(got) != 1 || got[0].String() != "/nonexistent/x.toml: no such file or directory" {
 		t.Errorf("%v", got)
 	}
 }

@@ -18,7 +18,7 @@ import (
 func TestTenMistakes(t *testing.T) {
 	for file, least := range map[string]int{"testdata/ten-mistakes.toml": 11, "testdata/syntax.toml": 1} {
 		var got strings.Builder
-		problems := Check(file)
+		problems := LoadOptions{}.Check(file)
 		for _, p := range problems {
 			got.WriteString(p.String() + "\n")
 		}

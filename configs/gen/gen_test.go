@@ -111,7 +111,7 @@ func loaderRefuses(t *testing.T, text string) bool {
 	if err := os.WriteFile(file, []byte(text+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return slices.ContainsFunc(configs.Check(file), func(p configs.Problem) bool { return !strings.HasPrefix(p.Msg, "missing") })
+	return slices.ContainsFunc(configs.LoadOptions{}.Check(file), func(p configs.Problem) bool { return !strings.HasPrefix(p.Msg, "missing") })
 }
 
 // plain turns a decoded TOML into what a JSON decoder would give.

@@ -97,20 +97,8 @@ func (p *plan) complete(facts rootfs.Facts) (err error) {
 func (p *plan) compileSpawn(o compileOptions) error {
 	s := nsexec.New("spawn")
 	p.spawn = s
-	var made uint64
-	var fds []nsexec.Reg
 	stdio := receiveStdio(s)
-	for _, k := range namespaceKinds {
-		i := slices.IndexFunc(p.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == k.typ })
-		switch {
-		case i < 0: // the host's
-		case p.spec.Linux.Namespaces[i].Path != "":
-			p.joins = append(p.joins, join{k.kind, p.spec.Linux.Namespaces[i].Path, k.flag})
-			fds = append(fds, s.Receive(k.kind+" namespace "+p.spec.Linux.Namespaces[i].Path))
-		default:
-			made |= k.flag
-		}
-	}
+	made, fds := p.bindNamespaces(s)
 	// Order: in a service the init is not our child: systemd takes the main process
 	// it is told of for its own only if PID 1 is its parent by then; of another's it
 	// waits for nothing between SIGTERM and SIGKILL.
@@ -154,6 +142,22 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	s.End()
 	_, err := s.Encode()
 	return err
+}
+
+// bindNamespaces has s receive those that are joined; made are the flags of the new ones.
+func (p *plan) bindNamespaces(s *nsexec.Program) (made uint64, fds []nsexec.Reg) {
+	for _, k := range namespaceKinds {
+		i := slices.IndexFunc(p.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == k.typ })
+		switch {
+		case i < 0: // the host's
+		case p.spec.Linux.Namespaces[i].Path != "":
+			p.joins = append(p.joins, join{k.kind, p.spec.Linux.Namespaces[i].Path, k.flag})
+			fds = append(fds, s.Receive(k.kind+" namespace "+p.spec.Linux.Namespaces[i].Path))
+		default:
+			made |= k.flag
+		}
+	}
+	return made, fds
 }
 
 func receiveStdio(s *nsexec.Program) [3]nsexec.Reg {

@@ -46,7 +46,7 @@ func (l *launch) enter(ctx context.Context) error {
 	return l.until(ctx, nsexec.Synced, syncReady)
 }
 
-// keyring names the session keyring of a container's processes: the caller's is never theirs.
+// keyring is what messages call the session keyring of a container's processes: the caller's is never theirs.
 func keyring(id string) string { return "sdcontainer:" + id }
 
 // deathSignal is what the payload gets when its parent dies. In the foreground that is us:

@@ -26,7 +26,8 @@ type Payload struct {
 	// Path is the program's absolute path in the container. The parent resolves
 	// it; until then it is empty.
 	Path string
-	// Keyring names the session keyring; "" keeps the caller's.
+	// Keyring is what the new session keyring, which has no name of its own, is called
+	// in messages; "" keeps the caller's.
 	Keyring string
 	// DeathSignal ends the payload when its parent does; 0 for none.
 	DeathSignal unix.Signal

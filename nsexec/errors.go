@@ -88,7 +88,7 @@ func (c *Conn) stepError(r *report) error {
 }
 
 // hints are for the failures people meet most. The first that fits is taken: an
-// empty call or name fits all.
+// empty name fits all steps.
 var hints = []struct {
 	call, name string // name: a part of the step's name
 	errno      unix.Errno

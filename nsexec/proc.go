@@ -329,8 +329,6 @@ func (p *Program) Exec(path string, argv, envp []string) {
 	p.call(unix.SYS_EXECVE, path, p.String(path), p.Vector(argv), p.Vector(envp))
 }
 
-// SchedAttr, Setpriority, IoprioSet and friends: scheduling of the payload.
-
 // Setaffinity limits the process to the CPUs of mask.
 func (p *Program) Setaffinity(mask []byte) *Step {
 	return p.call(unix.SYS_SCHED_SETAFFINITY, "", Imm(0), Imm(len(mask)), p.Bytes(mask))

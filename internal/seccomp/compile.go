@@ -35,7 +35,6 @@ func Compile(s *specs.LinuxSeccomp, arch string) ([]byte, error) {
 type profile struct {
 	fallback uint32
 	sections []*section
-	unknown  []string // names that were skipped
 }
 
 // section is what the profile says for one value of seccomp_data.arch.
@@ -139,7 +138,6 @@ func (p *profile) add(all []*section, s *specs.LinuxSyscall) error {
 			if strictness(action) < strictness(p.fallback) && !refuses(p.fallback) {
 				return &UnknownSyscallError{Name: name, Action: s.Action}
 			}
-			p.unknown = append(p.unknown, name)
 			continue
 		}
 		for _, sec := range all {

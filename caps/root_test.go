@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/converse"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -39,14 +40,14 @@ func become(t *testing.T, y *Payload, userns bool) map[string]string {
 	}
 	spawn.Fork(nsexec.Control, nsexec.CloneArgs{Namespaces: flags, Sibling: true, Cgroup: nsexec.NoReg})
 	spawn.End()
-	init, err := h.Spawn(ctx, spawn, nil)
+	init, err := converse.Spawn(ctx, h, spawn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = unix.PidfdSendSignal(int(init.Pidfd.Fd()), unix.SIGKILL, nil, 0)
+		_ = unix.PidfdSendSignal(int(init.File.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
-		init.Pidfd.Close()
+		init.File.Close()
 	})
 	enter := nsexec.Next("enter", spawn)
 	if userns {
@@ -63,7 +64,7 @@ func become(t *testing.T, y *Payload, userns bool) map[string]string {
 	enter.Ready(nsexec.Control, 1)
 	enter.End()
 	status := map[string]string{}
-	err = h.Run(ctx, enter, nil, func(nsexec.Event) error {
+	err = converse.Run(ctx, h, enter, nil, func(nsexec.Event) error {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", init.Pid))
 		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
 			key, value, _ := strings.Cut(s.Text(), ":")
@@ -187,7 +188,7 @@ func TestNotExecutable(t *testing.T) {
 	none := func() {}
 	y.Enter(enter, none, none)
 	enter.Exec(file, nil, nil)
-	err = h.Run(t.Context(), enter, nil, nil)
+	err = converse.Run(t.Context(), h, enter, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "check "+file) || !strings.Contains(err.Error(), unix.EACCES.Error()) {
 		t.Errorf("got %v, want the check of %s to say permission denied", err, file)
 	}

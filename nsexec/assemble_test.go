@@ -43,7 +43,7 @@ func (a *assembler) step(op, v byte, s string) {
 		func() { p.CheckCwd() },
 		func() { p.CheckNode(r, s, unix.S_IFCHR, uint64(v)) },
 		func() { p.Reap() },
-		func() { p.PassFDs([]Reg{r, Control}, int(v)) },
+		func() { p.Dup3(r, int(v)) },
 		func() { p.Seccomp([]byte(s), uint64(v)) },
 		func() { p.Exec(s, []string{s}, []string{s}) },
 		func() { p.End() },

@@ -75,28 +75,11 @@ func (s *sentPrograms) get(n uint32) *Program {
 type Conn struct {
 	f    *os.File
 	sent *sentPrograms
-	h    *Helper // nil if dialled
-	who  string  // for messages
-	pid  int     // who is at the other end; 0 if not known
+	h    *Helper
+	who  string // for messages
+	pid  int    // who is at the other end; 0 if not known
 
-	// adopted is the program that ran when this Conn was dialled: its number
-	// belongs to the process that sent it.
-	adopted *Program
 	running *Program
-	held    *Event
-}
-
-// Dial connects to a process that waits in [Program.Accept], at the unix socket
-// path, in the middle of running. The caller goes on where the parent of then stopped.
-func Dial(path string, running *Program) (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		return nil, errors.Join(&os.PathError{Op: "connect", Path: path, Err: err}, unix.Close(fd))
-	}
-	return &Conn{f: os.NewFile(uintptr(fd), path), sent: &sentPrograms{}, who: "init", adopted: running, running: running}, nil
 }
 
 // Close closes the parent's end. A process that waits for an order ends.
@@ -314,79 +297,4 @@ func oneFD(oob []byte) (int, error) {
 		return -1, fmt.Errorf("report with %d descriptors", len(fds))
 	}
 	return fds[0], nil
-}
-
-// Init is the process a program forked.
-type Init struct {
-	Pid   int
-	Pidfd *os.File // the caller's, non-blocking
-}
-
-// Spawn runs a program up to its Fork.
-func (c *Conn) Spawn(ctx context.Context, p *Program, files []*os.File) (Init, error) {
-	if err := c.Send(p, files...); err != nil {
-		return Init{}, err
-	}
-	e, err := c.Next(ctx)
-	if err != nil {
-		return Init{}, err
-	}
-	if e.Kind != Forked {
-		return Init{}, errors.Join(fmt.Errorf("program %s: %s instead of forked", p.name, e.Kind), closeFile(e.File))
-	}
-	return Init{e.Pid, e.File}, nil
-}
-
-// ErrHold is returned by the function given to [Conn.Run] to stop at a Sync: the
-// process waits there for [Conn.Release].
-var ErrHold = errors.New("hold")
-
-// Run runs a program to its end: until it is done or has executed something else.
-// Each Sync on the way is shown to event, and answered when that returns nil. With
-// [ErrHold], Run returns nil at once.
-func (c *Conn) Run(ctx context.Context, p *Program, files []*os.File, event func(Event) error) error {
-	if err := c.Send(p, files...); err != nil {
-		return err
-	}
-	return c.follow(ctx, event)
-}
-
-// Release lets the process go on from the Sync where it is held, until the
-// program is done or has executed something else.
-func (c *Conn) Release(ctx context.Context) error {
-	if c.held == nil {
-		return fmt.Errorf("%s: not held at a sync", c.who)
-	}
-	e := *c.held
-	c.held = nil
-	if err := c.Answer(e, nil); err != nil {
-		return err
-	}
-	return c.follow(ctx, func(Event) error { return errors.New("sync after the last one") })
-}
-
-func (c *Conn) follow(ctx context.Context, event func(Event) error) error {
-	for {
-		e, err := c.Next(ctx)
-		if err != nil {
-			return err
-		}
-		switch e.Kind {
-		case Done, Executed:
-			return nil
-		case Synced:
-			switch err := event(e); {
-			case errors.Is(err, ErrHold):
-				c.held = &e
-				return nil
-			case err != nil:
-				return err
-			}
-			if err := c.Answer(e, nil); err != nil {
-				return err
-			}
-		default:
-			return errors.Join(fmt.Errorf("%s: %s", c.waiting(), e.Kind), closeFile(e.File))
-		}
-	}
 }

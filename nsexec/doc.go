@@ -9,8 +9,7 @@
 // and policy; C only executes. The package knows nothing of containers' configuration.
 //
 // A launcher talks to the processes through a [Conn]: Send a program, take events
-// from Next, Answer those that wait. [Conn.Spawn], [Conn.Run] and [Conn.Release] are
-// the same for the common cases. The picture of the conversation is at the head of
+// from Next, Answer those that wait. The picture of the conversation is at the head of
 // wire.go and of nsexec.h. What fails is a [*StepError], named by the builder's
 // caller through [Program.At].
 package nsexec

@@ -66,7 +66,6 @@ func TestEncodeRefuses(t *testing.T) {
 		"long path": {func(p *Program) { p.MkPath(p.Receive("r"), strings.Repeat("a/", 2100), Dir, 0); p.End() }, "4200 bytes"},
 		"big state": {func(p *Program) { p.Spawn("/h", nil, nil, make([]byte, maxState+1), 0); p.End() }, "65537 bytes"},
 		"timeout":   {func(p *Program) { p.Spawn("/h", nil, nil, nil, -time.Second); p.End() }, "out of range"},
-		"pass fds":  {func(p *Program) { p.PassFDs(make([]Reg, 98), 3); p.End() }, "only 3 to 99"},
 		"much data": {func(p *Program) { p.Bytes(make([]byte, MaxData+1)); p.End() }, "bytes of data"},
 		"full data": {func(p *Program) { p.Bytes(make([]byte, MaxData)); p.End() }, "bytes of data"},
 		"many steps": {func(p *Program) {

@@ -59,9 +59,6 @@ func (e *StepError) Unwrap() error { return e.Errno }
 func (c *Conn) stepError(r *report) error {
 	e := &StepError{Index: -1, Call: "load", Errno: unix.Errno(r.Errno), Status: int(r.Value)}
 	p := c.sent.get(r.Program)
-	if p == nil || c.adopted != nil && c.running == c.adopted {
-		p = c.adopted
-	}
 	if r.Program == 0 {
 		err := fmt.Errorf("%s: the interpreter refuses to run here: %w", c.who, e.Errno)
 		if e.Errno == unix.EMFILE {

@@ -20,7 +20,6 @@ var opNames = [...]string{
 
 // callNames has every system call a builder uses.
 var callNames = map[uint32]string{
-	unix.SYS_ACCEPT4:           "accept4",
 	unix.SYS_CAPSET:            "capset",
 	unix.SYS_CHDIR:             "chdir",
 	unix.SYS_CLOSE:             "close",
@@ -32,7 +31,6 @@ var callNames = map[uint32]string{
 	unix.SYS_FCHDIR:            "fchdir",
 	unix.SYS_FCHOWN:            "fchown",
 	unix.SYS_FCHOWNAT:          "fchownat",
-	unix.SYS_FCNTL:             "fcntl",
 	unix.SYS_FSCONFIG:          "fsconfig",
 	unix.SYS_FSMOUNT:           "fsmount",
 	unix.SYS_FSOPEN:            "fsopen",
@@ -58,7 +56,6 @@ var callNames = map[uint32]string{
 	unix.SYS_SETGROUPS:         "setgroups",
 	unix.SYS_SETHOSTNAME:       "sethostname",
 	unix.SYS_SETNS:             "setns",
-	unix.SYS_SETPRIORITY:       "setpriority",
 	unix.SYS_SETRESGID:         "setresgid",
 	unix.SYS_SETRESUID:         "setresuid",
 	unix.SYS_SETSID:            "setsid",

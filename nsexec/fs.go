@@ -121,11 +121,6 @@ func (p *Program) FsconfigFlag(fs Reg, key string) *Step {
 	return p.call(unix.SYS_FSCONFIG, key, fs, Imm(unix.FSCONFIG_SET_FLAG), p.String(key), Imm(0), Imm(0))
 }
 
-// FsconfigFD sets a key to a descriptor.
-func (p *Program) FsconfigFD(fs Reg, key string, fd Reg) *Step {
-	return p.call(unix.SYS_FSCONFIG, key, fs, Imm(unix.FSCONFIG_SET_FD), p.String(key), Imm(0), fd)
-}
-
 // Fsmount creates the instance and returns it as a detached mount with the
 // MOUNT_ATTR_ flags attr.
 func (p *Program) Fsmount(fs Reg, object string, attr uint64) Reg {
@@ -164,11 +159,6 @@ func (p *Program) PivotRoot(root Reg) {
 	// The old root lies on top of the new one now, and is the cwd's mount.
 	p.call(unix.SYS_UMOUNT2, "old root", dot, Imm(unix.MNT_DETACH))
 	p.call(unix.SYS_CHDIR, "/", p.String("/"))
-}
-
-// Umount detaches what is mounted at path, which must be ours and absolute.
-func (p *Program) Umount(path string) *Step {
-	return p.call(unix.SYS_UMOUNT2, path, p.String(path), Imm(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
 }
 
 // OpenHere opens an absolute path in the process's own view. It is for the

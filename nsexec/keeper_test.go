@@ -21,7 +21,7 @@ import (
 
 // keeping starts a payload with a keeper. What the cleanup command is told to do
 // is appended to the file it returns.
-func keeping(t *testing.T, payload, events string) (h *Helper, init Init, record, cleaned string) {
+func keeping(t *testing.T, payload, events string) (h *Helper, init child, record, cleaned string) {
 	t.Helper()
 	h = startHelper(t, StartOptions{Keeper: true})
 	ctx := testContext(t)
@@ -52,7 +52,7 @@ func keeping(t *testing.T, payload, events string) (h *Helper, init Init, record
 	spawn.At("keep", "")
 	spawn.Keep(Keeper{Child: child, Record: rec, Events: ev, Cleanup: clean,
 		Argv: []string{"sh", "-c", "echo gone $X $(grep SigIgn /proc/self/status) > " + cleaned}, Env: []string{"X=y", "PATH=/bin:/usr/bin"}})
-	if init, err = h.Spawn(ctx, spawn, []*os.File{recordFile, shell}); err != nil {
+	if init, err = h.spawn(ctx, spawn, []*os.File{recordFile, shell}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { init.Pidfd.Close() })
@@ -66,7 +66,7 @@ func keeping(t *testing.T, payload, events string) (h *Helper, init Init, record
 	enter := Next("enter", spawn)
 	enter.Ready(Control, 2)
 	enter.Exec("/bin/sh", []string{"sh", "-c", payload}, nil)
-	if err := h.Run(ctx, enter, nil, func(Event) error { return ErrHold }); err != nil {
+	if err := h.run(ctx, enter, nil, func(Event) error { return errHold }); err != nil {
 		t.Fatal(err)
 	}
 	return h, init, record, cleaned
@@ -136,7 +136,7 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := h.Release(testContext(t)); err != nil {
+			if err := h.release(testContext(t)); err != nil {
 				t.Fatal(err)
 			}
 			waitDead(t, init.Pidfd, 5*time.Second)
@@ -156,7 +156,7 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 func TestKeeperOutlivesItsParent(t *testing.T) {
 	h, init, record, _ := keeping(t, "read x; exit 4", "")
 	tellKeeper(t, h)
-	if err := h.Release(testContext(t)); err != nil {
+	if err := h.release(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	keeper, err := kernel.Pidfd(h.Pid)
@@ -179,7 +179,7 @@ func TestKeeperKillsWhenTheParentGivesUp(t *testing.T) {
 	if e, err := h.Keeper().Next(testContext(t)); err != nil || e.Kind != Keeping {
 		t.Fatalf("%v %v", e, err)
 	}
-	if err := h.Release(testContext(t)); err != nil {
+	if err := h.release(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.keeper.Close(); err != nil {
@@ -207,7 +207,7 @@ func TestKeeperHoldsNobodysPipe(t *testing.T) {
 	spawn.Stdio([3]Reg{spawn.Receive("in"), spawn.Receive("out"), spawn.Receive("err")})
 	child := spawn.Fork(Control, CloneArgs{Cgroup: NoReg})
 	spawn.Keep(Keeper{Child: child, Record: child, Events: NoReg, Cleanup: child, Argv: []string{"x"}})
-	init, err := h.Spawn(ctx, spawn, []*os.File{w, w, w})
+	init, err := h.spawn(ctx, spawn, []*os.File{w, w, w})
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -243,12 +243,12 @@ func keptMain(h *Helper) {
 	rec, clean := spawn.Receive("record"), spawn.Receive("cleanup")
 	child := spawn.Fork(Control, CloneArgs{Cgroup: NoReg})
 	spawn.Keep(Keeper{Child: child, Record: rec, Events: NoReg, Cleanup: clean, Argv: []string{"true"}})
-	init, err := h.Spawn(ctx, spawn, []*os.File{record, command})
+	init, err := h.spawn(ctx, spawn, []*os.File{record, command})
 	must(err)
 	enter := Next("enter", spawn)
 	enter.DeathSignal(0)
 	enter.Exec("/bin/sleep", []string{"sleep", "60"}, nil)
-	must(h.Run(ctx, enter, nil, noSync))
+	must(h.run(ctx, enter, nil, noSync))
 	e, err := h.Keeper().Next(ctx)
 	must(err)
 	must(h.Keeper().Answer(e, nil))

@@ -79,7 +79,7 @@ func TestReap(t *testing.T) {
 			p.Seccomp(noClone3(), 0)
 			p.Reap()
 			p.Exec("/bin/sh", []string{"sh", "-c", c.script}, []string{"PATH=/bin:/usr/bin"})
-			if err := h.Run(ctx, p, nil, noSync); err != nil {
+			if err := h.run(ctx, p, nil, noSync); err != nil {
 				t.Fatal(err)
 			}
 			out := bufio.NewReader(r)
@@ -124,14 +124,14 @@ func orphanMain() {
 		spawn.Close(child)
 		spawn.End()
 	}
-	init, err := h.Spawn(context.Background(), spawn, nil)
+	init, err := h.spawn(context.Background(), spawn, nil)
 	if err != nil {
 		panic(err)
 	}
 	if os.Args[2] == "executed" {
 		enter := Next("enter", spawn)
 		enter.Exec("/bin/sleep", []string{"sleep", "60"}, nil)
-		if err := h.Run(context.Background(), enter, nil, noSync); err != nil {
+		if err := h.run(context.Background(), enter, nil, noSync); err != nil {
 			panic(err)
 		}
 	}
@@ -193,7 +193,7 @@ func TestG7SpawnHook(t *testing.T) {
 			p.At("hook", "")
 			p.Spawn("/bin/sh", []string{"sh", "-c", c.script, "x", "arg"}, []string{"X=y", "PATH=/bin:/usr/bin"}, []byte(state), c.timeout)
 			p.End()
-			err := h.Run(testContext(t), p, nil, noSync)
+			err := h.run(testContext(t), p, nil, noSync)
 			var step *StepError
 			switch {
 			case c.want == 0 && err != nil:

@@ -68,7 +68,7 @@ func mkpath(t testing.TB, root, path string, kind Kind, mode uint32) (string, er
 	p.Sync(Control, 1, p.MkPath(r, path, kind, mode))
 	p.End()
 	var where string
-	err := h.Run(testContext(t), p, []*os.File{openPath(t, root)}, func(e Event) error {
+	err := h.run(testContext(t), p, []*os.File{openPath(t, root)}, func(e Event) error {
 		defer e.File.Close()
 		var err error
 		where, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", e.File.Fd()))
@@ -165,7 +165,7 @@ func TestMkPathModes(t *testing.T) {
 	p.MkPath(r, "/m", Dir, 0o777)
 	p.Mkdir(r, "n", 0o777)
 	p.End()
-	if err := h.Run(testContext(t), p, []*os.File{openPath(t, root)}, noSync); err != nil {
+	if err := h.run(testContext(t), p, []*os.File{openPath(t, root)}, noSync); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]os.FileMode{"m": 0o777, "n": 0o750} {
@@ -208,7 +208,7 @@ func TestB10MkPathUnderAttack(t *testing.T) {
 		p.steps[len(p.steps)-1].Tolerate(unix.ENOENT, unix.ENOTDIR, unix.ELOOP)
 	}
 	p.End()
-	err := h.Run(testContext(t), p, []*os.File{openPath(t, root)}, noSync)
+	err := h.run(testContext(t), p, []*os.File{openPath(t, root)}, noSync)
 	stop.Store(true)
 	if n := <-swaps; n < 10 {
 		t.Errorf("only %d exchanges: no attack", n)

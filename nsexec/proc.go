@@ -60,15 +60,6 @@ func (p *Program) SyncReceive(sock Reg, id uint32) Reg {
 // seccomp filter is more likely to allow.
 func (p *Program) Ready(sock Reg, id uint32) { p.Sync(sock, id, NoReg) }
 
-// Accept waits for a connection to the listening socket and makes it the
-// process's [Control]: whoever connects goes on where the first parent stopped,
-// with [Dial].
-func (p *Program) Accept(listener Reg, object string) {
-	conn := p.keep(p.call(unix.SYS_ACCEPT4, object, listener, Imm(0), Imm(0), Imm(cloexec)))
-	p.call(unix.SYS_DUP3, "control", conn, Control, Imm(cloexec))
-	p.Close(conn)
-}
-
 // DeathSignal makes the process die by sig when its parent does; 0 means that it
 // lives on.
 //
@@ -286,26 +277,7 @@ func (p *Program) Stdio(received [3]Reg) {
 	}
 }
 
-// PassFDs gives the payload descriptors first, first+1, ...
-//
-// Order: the last step that uses any other descriptor below first+len(fds).
-// Received ones are moved up before, since one may lie where another must go.
-func (p *Program) PassFDs(fds []Reg, first int) {
-	const room = 100 // where the interpreter keeps its own socket, or above
-	if first < 3 || first+len(fds) > room {
-		p.fail("descriptors %d to %d: only 3 to %d can be passed", first, first+len(fds)-1, room-1)
-	}
-	high := make([]Reg, len(fds))
-	for i, fd := range fds {
-		high[i] = p.keep(p.call(unix.SYS_FCNTL, "", fd, Imm(unix.F_DUPFD_CLOEXEC), Imm(room)))
-	}
-	for i, fd := range high {
-		p.Dup3(fd, first+i)
-	}
-}
-
-// ControlFD is the number of the descriptor in [Control]; those from 3 up to it
-// are the payload's.
+// ControlFD is the number of the descriptor in [Control].
 const ControlFD = 100
 
 // CloseOthers closes every descriptor but 0, 1, 2 and [Control].
@@ -332,11 +304,6 @@ func (p *Program) Exec(path string, argv, envp []string) {
 // Setaffinity limits the process to the CPUs of mask.
 func (p *Program) Setaffinity(mask []byte) *Step {
 	return p.call(unix.SYS_SCHED_SETAFFINITY, "", Imm(0), Imm(len(mask)), p.Bytes(mask))
-}
-
-// Setpriority sets the nice value.
-func (p *Program) Setpriority(nice int) {
-	p.call(unix.SYS_SETPRIORITY, "nice", Imm(unix.PRIO_PROCESS), Imm(0), Imm(uint64(int64(nice))))
 }
 
 // IoprioSet sets the I/O class and level.

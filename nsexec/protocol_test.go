@@ -40,7 +40,7 @@ func TestFailureAtEachStep(t *testing.T) {
 				p.Mkdir(r, name, 0o755)
 			}
 			p.End()
-			err := h.Run(testContext(t), p, []*os.File{openPath(t, dir)}, noSync)
+			err := h.run(testContext(t), p, []*os.File{openPath(t, dir)}, noSync)
 			var step *StepError
 			if !errors.As(err, &step) || step.Index != k || step.Program != "build" || step.Errno != unix.ENOENT || step.Name != fmt.Sprintf("make directory %d", k) {
 				t.Fatalf("%#v", err)
@@ -70,7 +70,7 @@ func TestTolerated(t *testing.T) {
 	p.Mkdir(r, "d", 0o755)
 	p.Umask(0)
 	p.End()
-	if err := h.Run(testContext(t), p, []*os.File{openPath(t, dir)}, noSync); err != nil {
+	if err := h.run(testContext(t), p, []*os.File{openPath(t, dir)}, noSync); err != nil {
 		t.Fatal(err)
 	}
 	list, err := filepath.Glob(dir + "/*")
@@ -285,7 +285,7 @@ func TestNextHonoursItsContext(t *testing.T) {
 	}
 	p := Next("build", spawn)
 	p.End()
-	if err := h.Run(testContext(t), p, nil, noSync); err != nil {
+	if err := h.run(testContext(t), p, nil, noSync); err != nil {
 		t.Errorf("after the deadline: %v", err)
 	}
 }
@@ -318,61 +318,12 @@ func TestA7Checks(t *testing.T) {
 			p := Next("build", spawn)
 			c.step(p, p.Receive("device"))
 			p.End()
-			err := h.Run(testContext(t), p, []*os.File{openPath(t, "/dev/null")}, noSync)
+			err := h.run(testContext(t), p, []*os.File{openPath(t, "/dev/null")}, noSync)
 			if c.want == 0 && err != nil || c.want != 0 && !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		})
 	}
-}
-
-func TestAcceptAndDial(t *testing.T) {
-	h, init, spawn := inNamespaces(t, 0)
-	ctx := testContext(t)
-	path := filepath.Join(t.TempDir(), "start")
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener := os.NewFile(uintptr(fd), "listener")
-	defer listener.Close()
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 1)); err != nil {
-		t.Fatal(err)
-	}
-	enter := Next("enter", spawn)
-	l := enter.Receive("listener")
-	enter.DeathSignal(0)
-	enter.Sync(Control, 1, NoReg)
-	enter.Accept(l, "start socket")
-	enter.Ready(Control, 2)
-	enter.At("run payload", "")
-	enter.Exec("/nowhere", []string{"x"}, nil)
-	if err := h.Run(ctx, enter, []*os.File{listener}, func(e Event) error { return ErrHold }); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Answer(*h.held, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Close(); err != nil { // "create" is over
-		t.Fatal(err)
-	}
-	c, err := Dial(path, enter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	e, err := c.Next(ctx)
-	if err != nil || e.ID != 2 {
-		t.Fatalf("%v %v", e, err)
-	}
-	if err := c.Answer(e, nil); err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.Next(ctx)
-	if err == nil || !strings.HasPrefix(err.Error(), "run payload: execve /nowhere: no such file or directory (") {
-		t.Errorf("%v", err)
-	}
-	waitDead(t, init.Pidfd, 5*time.Second)
 }
 
 func TestNewUserns(t *testing.T) {
@@ -388,7 +339,7 @@ func TestNewUserns(t *testing.T) {
 	p.Setns(p.Receive("userns"), "userns", unix.CLONE_NEWUSER)
 	p.Sync(Control, 1, NoReg)
 	p.End()
-	if err := h.Run(testContext(t), p, []*os.File{f}, func(Event) error {
+	if err := h.run(testContext(t), p, []*os.File{f}, func(Event) error {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", h.Pid))
 		if want := "0 100000 65536 70000 7 1"; strings.Join(strings.Fields(string(b)), " ") != want {
 			t.Errorf("%q %v, want %q", b, err, want)

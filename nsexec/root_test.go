@@ -54,10 +54,10 @@ func spawnProgram(ns uint64, sibling bool) *Program {
 }
 
 // spawnTo forks a child whose output is w, which it closes here.
-func spawnTo(ctx context.Context, h *Helper, w *os.File, ns uint64) (*Program, Init, error) {
+func spawnTo(ctx context.Context, h *Helper, w *os.File, ns uint64) (*Program, child, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, Init{}, err
+		return nil, child{}, err
 	}
 	defer null.Close()
 	p := New("spawn")
@@ -65,18 +65,18 @@ func spawnTo(ctx context.Context, h *Helper, w *os.File, ns uint64) (*Program, I
 	p.At("fork init", "")
 	p.Fork(Control, CloneArgs{Namespaces: ns, Sibling: true, Cgroup: NoReg})
 	p.End()
-	init, err := h.Spawn(ctx, p, []*os.File{null, w, w})
+	init, err := h.spawn(ctx, p, []*os.File{null, w, w})
 	return p, init, errors.Join(err, w.Close())
 }
 
 const allNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
 
 // inNamespaces starts a child in new namespaces.
-func inNamespaces(t testing.TB, ns uint64) (*Helper, Init, *Program) {
+func inNamespaces(t testing.TB, ns uint64) (*Helper, child, *Program) {
 	t.Helper()
 	h := startHelper(t, StartOptions{})
 	spawn := spawnProgram(ns, true)
-	init, err := h.Spawn(testContext(t), spawn, nil)
+	init, err := h.spawn(testContext(t), spawn, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,21 +107,21 @@ func TestRunPayload(t *testing.T) {
 	build.Sethostname("inside")
 	build.LoopbackUp()
 	build.End()
-	if err := h.Run(ctx, build, nil, noSync); err != nil {
+	if err := h.run(ctx, build, nil, noSync); err != nil {
 		t.Fatal(err)
 	}
 	enter := Next("enter", build)
 	enter.Ready(Control, 7)
 	enter.Exec("/bin/sh", []string{"sh", "-c", "hostname; echo $$ $X; cat /proc/sys/kernel/hostname; exit 5"}, []string{"PATH=/usr/bin:/bin", "X=y"})
-	if err := h.Run(ctx, enter, nil, func(e Event) error {
+	if err := h.run(ctx, enter, nil, func(e Event) error {
 		if e.ID != 7 {
 			t.Errorf("sync %d", e.ID)
 		}
-		return ErrHold
+		return errHold
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Release(ctx); err != nil {
+	if err := h.release(ctx); err != nil {
 		t.Fatal(err)
 	}
 	out, err := io.ReadAll(r)
@@ -147,7 +147,7 @@ func TestStepErrorIsNamed(t *testing.T) {
 	p.Fsopen("nonsense")
 	p.Sethostname("b")
 	p.End()
-	err := h.Run(testContext(t), p, nil, noSync)
+	err := h.run(testContext(t), p, nil, noSync)
 	var step *StepError
 	if !errors.As(err, &step) || !errors.Is(err, unix.ENODEV) {
 		t.Fatalf("%v", err)
@@ -186,10 +186,11 @@ func TestA12PayloadInheritsNothing(t *testing.T) {
 	defer init.Pidfd.Close()
 	enter := Next("enter", spawn)
 	files := []*os.File{openPath(t, "/usr"), openPath(t, "/etc")}
-	enter.PassFDs([]Reg{enter.Receive("usr"), enter.Receive("etc")}, 3)
-	enter.Exec("/bin/sh", []string{"sh", "-c", `ls /proc/$$/fd; readlink /proc/$$/fd/0 /proc/$$/fd/3 /proc/$$/fd/4
+	enter.Receive("usr")
+	enter.Receive("etc")
+	enter.Exec("/bin/sh", []string{"sh", "-c", `ls /proc/$$/fd; readlink /proc/$$/fd/0
 		grep -E 'Sig(Ign|Blk)' /proc/self/status | tr -d '\t'; umask; ulimit -c; pwd; env`}, []string{"PATH=/bin:/usr/bin"})
-	if err := h.Run(ctx, enter, files, noSync); err != nil {
+	if err := h.run(ctx, enter, files, noSync); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
@@ -199,7 +200,7 @@ func TestA12PayloadInheritsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "0\n1\n2\n3\n4\n/dev/null\n/usr\n/etc\n" +
+	const want = "0\n1\n2\n/dev/null\n" +
 		"SigBlk:0000000000000000\nSigIgn:0000000000000000\n0077\n0\n/\nPATH=/bin:/usr/bin\nPWD=/\n"
 	if string(out) != want {
 		t.Errorf("%s\nwant\n%s", out, want)
@@ -237,7 +238,7 @@ func TestA9HelperIsNotDumpable(t *testing.T) {
 		p.call(unix.SYS_WRITE, "", out, answer, Imm(1))
 	}
 	p.End()
-	if err := h.Run(testContext(t), p, []*os.File{w}, noSync); err != nil {
+	if err := h.run(testContext(t), p, []*os.File{w}, noSync); err != nil {
 		t.Fatal(err)
 	}
 	var b [3]byte
@@ -286,7 +287,7 @@ func TestA3ExecutableIsSealedAndNobodysFile(t *testing.T) {
 	h := startHelper(t, StartOptions{})
 	p := New("wait") // until it runs, the link leads to us
 	p.End()
-	if err := h.Run(testContext(t), p, nil, noSync); err != nil {
+	if err := h.run(testContext(t), p, nil, noSync); err != nil {
 		t.Fatal(err)
 	}
 	exe := fmt.Sprintf("/proc/%d/exe", h.Pid)
@@ -370,7 +371,7 @@ func benchmarkStart(b *testing.B, ns uint64) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		init, err := h.Spawn(b.Context(), spawn, nil)
+		init, err := h.spawn(b.Context(), spawn, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

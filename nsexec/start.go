@@ -159,13 +159,6 @@ func pollable(fd int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-func closeFile(f *os.File) error {
-	if f == nil {
-		return nil
-	}
-	return f.Close()
-}
-
 // hear takes one report. While K forks it is K that must speak, and K may be killed: its child
 // has the same socket, so that the connection would not end.
 func (c *Conn) hear(ctx context.Context) (*report, *os.File, error) {

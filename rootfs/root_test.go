@@ -21,6 +21,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/converse"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -251,15 +252,15 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 	}
 	spawn.Fork(nsexec.Control, nsexec.CloneArgs{Namespaces: flags, Sibling: true, Cgroup: nsexec.NoReg})
 	spawn.End()
-	init, err := h.Spawn(ctx, spawn, []*os.File{out, out, os.Stderr})
+	init, err := converse.Spawn(ctx, h, spawn, out, out, os.Stderr)
 	if err != nil {
 		return err
 	}
 	w.pid = init.Pid
 	w.t.Cleanup(func() {
-		_ = unix.PidfdSendSignal(int(init.Pidfd.Fd()), unix.SIGKILL, nil, 0)
+		_ = unix.PidfdSendSignal(int(init.File.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
-		init.Pidfd.Close()
+		init.File.Close()
 	})
 	if w.spec.Linux.UIDMappings != nil {
 		if err := nsexec.WriteIDMaps(init.Pid, w.spec.Linux.UIDMappings, w.spec.Linux.GIDMappings); err != nil {
@@ -272,7 +273,7 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 		return err
 	}
 	files := openSources(w.t, plan.Sources, init.Pid)
-	if err := h.Run(ctx, plan.Program, files, w.event); err != nil {
+	if err := converse.Run(ctx, h, plan.Program, files, w.event); err != nil {
 		return err
 	}
 	enter := nsexec.Next("enter", plan.Program)
@@ -286,7 +287,7 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 	enter.Chdir(w.spec.Process.Cwd)
 	enter.CheckCwd()
 	enter.Exec("/look", append([]string{"look", "look"}, commands...), nil)
-	return h.Run(ctx, enter, nil, w.event)
+	return converse.Run(ctx, h, enter, nil, w.event)
 }
 
 const syncDuring = 99

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/converse"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -87,14 +88,14 @@ func (w *world) join(pid int, v *view, commands ...string) error {
 	spawn.Setns(fd, "container's namespaces", flags)
 	spawn.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: nsexec.NoReg})
 	spawn.End()
-	init, err := h.Spawn(w.t.Context(), spawn, []*os.File{target})
+	init, err := converse.Spawn(w.t.Context(), h, spawn, target)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		_ = unix.PidfdSendSignal(int(init.Pidfd.Fd()), unix.SIGKILL, nil, 0)
+		_ = unix.PidfdSendSignal(int(init.File.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
-		init.Pidfd.Close()
+		init.File.Close()
 	}()
 	enter := nsexec.Next("enter", spawn)
 	if w.spec.Linux.UIDMappings != nil {
@@ -103,7 +104,7 @@ func (w *world) join(pid int, v *view, commands ...string) error {
 	ExecTerminal(enter, enter.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY), 1000)
 	enter.Exec("/look", append([]string{"look", "look"}, commands...), nil)
 	var terminal *os.File
-	err = h.Run(w.t.Context(), enter, nil, func(e nsexec.Event) error {
+	err = converse.Run(w.t.Context(), h, enter, nil, func(e nsexec.Event) error {
 		terminal = e.File
 		return nil
 	})

@@ -203,9 +203,9 @@ func (c *Conn) diedBeforeExec() bool {
 	if c.pid <= 0 || slices.ContainsFunc(c.running.steps, reaps) {
 		return false
 	}
-	f := statFields(c.pid)
+	f, err := kernel.StatFields(c.pid)
 	const flagsField, forkNoExec = 6, 0x40 // PF_FORKNOEXEC
-	if len(f) <= flagsField {
+	if err != nil || len(f) <= flagsField {
 		return false
 	}
 	flags, err := strconv.ParseUint(f[flagsField], 10, 64)

@@ -3,10 +3,8 @@
 package nsexec
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -180,27 +178,12 @@ func deathOf(pid int) string {
 	}
 	defer unix.Close(fd)
 	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Second/time.Millisecond))
-	f := statFields(pid)
-	const state, exitCode = 0, 49
-	if len(f) <= exitCode || f[state] != "Z" {
-		return ""
-	}
-	n, err := strconv.ParseUint(f[exitCode], 10, 32)
+	ws, err := kernel.ZombieStatus(pid)
 	if err != nil {
 		return ""
 	}
-	ws := unix.WaitStatus(n)
 	if ws.Signaled() {
 		return "killed by " + unix.SignalName(ws.Signal())
 	}
 	return fmt.Sprintf("exit status %d", ws.ExitStatus())
-}
-
-// statFields are the fields of /proc/PID/stat behind the name, nil without a process.
-func statFields(pid int) []string {
-	b, err := kernel.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }

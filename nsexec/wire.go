@@ -6,11 +6,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // The wire formats of nsexec.h, which has the picture of the conversation:
@@ -115,7 +115,7 @@ func ParseExitRecord(b []byte) (ExitRecord, error) {
 		return ExitRecord{}, fmt.Errorf("exit record: %d ns: out of range", w.Nsec)
 	}
 	text, _, _ := bytes.Cut(w.Events[:], []byte{0})
-	kills, known := OOMKills(string(text))
+	kills, known := kernel.OOMKills(string(text))
 	return ExitRecord{Status: status, OOMKilled: kills > 0, OOMKnown: known, At: time.Unix(w.Sec, w.Nsec)}, nil
 }
 
@@ -138,18 +138,6 @@ func (r ExitRecord) Encode() []byte {
 		copy(w.Events[:], fmt.Sprintf("oom_kill %d\n", kills))
 	}
 	return put(make([]byte, 0, recordSize), w)
-}
-
-// OOMKills is the number of processes killed for lack of memory, from the text of
-// memory.events; false if it does not say.
-func OOMKills(events string) (uint64, bool) {
-	for line := range strings.Lines(events) {
-		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			kills, err := strconv.ParseUint(strings.TrimSuffix(n, "\n"), 10, 64)
-			return kills, err == nil
-		}
-	}
-	return 0, false
 }
 
 // How a child ended, as waitid(2) puts it.

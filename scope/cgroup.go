@@ -152,8 +152,7 @@ func OOMKills(events *os.File) (uint64, bool) {
 	if n == 0 && err != nil {
 		return 0, false
 	}
-	kills, ok := parseFlat(string(b[:n]))["oom_kill"]
-	return kills, ok
+	return kernel.OOMKills(string(b[:n]))
 }
 
 // readFlat reads a file of lines "key number".

@@ -4,6 +4,8 @@ package kernel
 
 import (
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,4 +74,16 @@ func Rename(from, to string, flags uint) error {
 		op = "exchange"
 	}
 	return &os.LinkError{Op: op, Old: from, New: to, Err: err}
+}
+
+// OOMKills is the number of processes killed for lack of memory, from the text of a
+// cgroup's memory.events; false if it does not say.
+func OOMKills(events string) (uint64, bool) {
+	for line := range strings.Lines(events) {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			kills, err := strconv.ParseUint(strings.TrimSuffix(n, "\n"), 10, 64)
+			return kills, err == nil
+		}
+	}
+	return 0, false
 }

@@ -89,3 +89,21 @@ func TestRename(t *testing.T) {
 		t.Errorf("with nothing: %v", err)
 	}
 }
+
+func TestOOMKills(t *testing.T) {
+	for text, want := range map[string]struct {
+		n  uint64
+		ok bool
+	}{
+		"low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n": {2, true},
+		"oom_kill 0\n":  {0, true},
+		"oom 1\n":       {0, false},
+		"":              {0, false},
+		"oom_kill x\n":  {0, false},
+		"noom_kill 7\n": {0, false},
+	} {
+		if n, ok := kernel.OOMKills(text); n != want.n || ok != want.ok {
+			t.Errorf("%q: %d %v", text, n, ok)
+		}
+	}
+}

@@ -186,7 +186,7 @@ func Signal(pidfd *os.File, sig unix.Signal) error {
 // ZombieStatus is the wait status of a process that has ended and that nobody has
 // reaped: field 52 of /proc/PID/stat. It needs the right to trace the process.
 func ZombieStatus(pid int) (unix.WaitStatus, error) {
-	f, err := statFields(pid)
+	f, err := StatFields(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -198,9 +198,9 @@ func ZombieStatus(pid int) (unix.WaitStatus, error) {
 	return unix.WaitStatus(n), err
 }
 
-// statFields are the fields of /proc/PID/stat after the command name, which may
+// StatFields are the fields of /proc/PID/stat after the command name, which may
 // hold anything but ends with the last ')'.
-func statFields(pid int) ([]string, error) {
+func StatFields(pid int) ([]string, error) {
 	b, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return nil, err
@@ -212,7 +212,7 @@ func statFields(pid int) ([]string, error) {
 // StartTime is field 22 of /proc/PID/stat: with the PID it names a process for
 // the time of one boot.
 func StartTime(pid int) (uint64, error) {
-	f, err := statFields(pid)
+	f, err := StatFields(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -228,7 +228,7 @@ func StartTime(pid int) (uint64, error) {
 // Ending says whether a process has begun to exit, or is gone: its namespaces, root and
 // memory may be so already, while it still has a name.
 func Ending(pid int) bool {
-	f, err := statFields(pid)
+	f, err := StatFields(pid)
 	if err != nil || len(f) < 7 {
 		return true
 	}

@@ -16,7 +16,6 @@ import (
 func TestHooksAreRefused(t *testing.T) {
 	hook := []specs.Hook{{Path: "/bin/true"}}
 	for name, h := range map[string]*specs.Hooks{
-		//lint:ignore SA1019 engines still write prestart hooks
 		"prestart": {Prestart: hook}, "createRuntime": {CreateRuntime: hook}, "createContainer": {CreateContainer: hook},
 		"startContainer": {StartContainer: hook}, "poststart": {Poststart: hook}, "poststop": {Poststop: hook},
 	} {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
@@ -95,15 +96,9 @@ func (r *Runtime) List() ([]*Container, error) {
 	return list, errors.Join(errs...)
 }
 
-// checkID accepts what is a file name, a host name and a unit name part alike.
 func checkID(id string) error {
-	ok := len(id) > 0 && len(id) <= 63
-	for i, c := range []byte(id) {
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		ok = ok && (alnum || i > 0 && (c == '_' || c == '.' || c == '-'))
-	}
-	if !ok {
-		return fmt.Errorf("container name %q: want 1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit", id)
+	if err := configs.CheckName(id); err != nil {
+		return fmt.Errorf("container name %w", err)
 	}
 	return nil
 }

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // An Rlimit is one resource limit. The parent sets it with prlimit(2) just
@@ -128,28 +129,12 @@ func personality(p *specs.LinuxPersonality) (*uint64, error) {
 	return &v, nil
 }
 
-// maxCPUs bounds the numbers in a list of CPUs; Linux is built for 8192 at most.
-const maxCPUs = 8192
-
 // ParseCPUs turns a list such as "0-3,8" into the mask that
-// sched_setaffinity(2) takes.
+// sched_setaffinity(2) takes: whole words.
 func ParseCPUs(list string) ([]byte, error) {
-	mask := make([]byte, maxCPUs/8)
-	last := -1
-	for part := range strings.SplitSeq(list, ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		a, err1 := strconv.ParseUint(from, 10, 16)
-		b, err2 := strconv.ParseUint(to, 10, 16)
-		if err1 != nil || err2 != nil || a > b || b >= maxCPUs {
-			return nil, fmt.Errorf("CPU list %q: want numbers and ranges such as 0-3,8", list)
-		}
-		for n := a; n <= b; n++ {
-			mask[n/8] |= 1 << (n % 8)
-		}
-		last = max(last, int(b))
+	mask, err := configs.CPUMask(list)
+	if err != nil {
+		return nil, fmt.Errorf("CPU list %q: %w", list, err)
 	}
-	return mask[:(last/64+1)*8], nil
+	return append(mask, make([]byte, -len(mask)&7)...), nil
 }

@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
@@ -44,17 +45,21 @@ func (c *compiler) build() {
 // name is the file's, unless given.
 func (c *compiler) name() string {
 	name := get(c, "name", strings.TrimSuffix(filepath.Base(c.file), ".toml"))
-	if !validName(name) && !c.wrong("name") {
-		c.problem("name", "%q: want 1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit (by default it is the file's name)", name)
+	if err := CheckName(name); err != nil && !c.wrong("name") {
+		c.problem("name", "%v (by default it is the file's name)", err)
 	}
 	return name
 }
 
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
-// validName says whether a name can be part of file, host and unit names.
-func validName(name string) bool {
-	return name != "" && len(name) <= 63 && !strings.ContainsAny(name[:1], "_.-") && strings.Trim(name, nameLetters) == ""
+// CheckName accepts what is a container's name: a file name, a host name and a part of a
+// unit's name alike.
+func CheckName(name string) error {
+	if name != "" && len(name) <= 63 && !strings.ContainsAny(name[:1], "_.-") && strings.Trim(name, nameLetters) == "" {
+		return nil
+	}
+	return fmt.Errorf("%q: want 1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit", name)
 }
 
 // hostname is the container's name, unless given.

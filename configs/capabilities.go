@@ -9,12 +9,16 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-var capabilityNames = strings.Fields(`CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_BPF
-	CAP_CHECKPOINT_RESTORE CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_IPC_LOCK CAP_IPC_OWNER
-	CAP_KILL CAP_LEASE CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_MKNOD CAP_NET_ADMIN CAP_NET_BIND_SERVICE
-	CAP_NET_BROADCAST CAP_NET_RAW CAP_PERFMON CAP_SETFCAP CAP_SETGID CAP_SETPCAP CAP_SETUID CAP_SYSLOG CAP_SYS_ADMIN
-	CAP_SYS_BOOT CAP_SYS_CHROOT CAP_SYS_MODULE CAP_SYS_NICE CAP_SYS_PACCT CAP_SYS_PTRACE CAP_SYS_RAWIO CAP_SYS_RESOURCE
-	CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_WAKE_ALARM`)
+// CapabilityNames has every capability at its number (capabilities(7)).
+var CapabilityNames = [...]string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+	"CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
+	"CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE",
+	"CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT",
+	"CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG",
+	"CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
 
 // The keys that give a set itself.
 var explicitSets = []string{"bounding", "effective", "permitted", "inheritable"}
@@ -92,7 +96,7 @@ func (c *compiler) checkSets(s *specs.LinuxCapabilities) {
 func (c *compiler) presetCapabilities() []string {
 	switch preset := get(c, "capabilities.preset", "default"); {
 	case preset == "all":
-		return slices.Clone(capabilityNames)
+		return slices.Clone(CapabilityNames[:])
 	case preset == "none":
 		return nil
 	case !isRoot(c.spec.Process.User):
@@ -105,12 +109,12 @@ func (c *compiler) capNames(at string) []string {
 	var out []string
 	for i, n := range get(c, at, []string(nil)) {
 		full := "CAP_" + strings.TrimPrefix(strings.ToUpper(n), "CAP_")
-		if slices.Contains(capabilityNames, full) {
+		if slices.Contains(CapabilityNames[:], full) {
 			out = append(out, full)
 			continue
 		}
 		hint := ""
-		if near := nearest(full, slices.Clone(capabilityNames)); near != "" {
+		if near := nearest(full, slices.Clone(CapabilityNames[:])); near != "" {
 			hint = "; did you mean " + near + "?"
 		}
 		if !c.wrong(index(at, i)) {

@@ -74,6 +74,7 @@ func TestRefusedEarly(t *testing.T) {
 		`systemd.slice = "web"`:                                        "4:9: systemd.slice: ",
 		`systemd.slice = ".slice"`:                                     "4:9: systemd.slice: ",
 		`systemd.slice = "a-.slice"`:                                   "4:9: systemd.slice: ",
+		`systemd.slice = "` + strings.Repeat("a", 249) + `.slice"`:     "4:9: systemd.slice: ",
 		`systemd.slice = ""`:                                           "4:9: systemd.slice: ",
 		`systemd.runtime_max = 0`:                                      "4:9: systemd.runtime_max: ",
 		`systemd.stop_timeout = "0s"`:                                  "4:9: systemd.stop_timeout: ",
@@ -86,6 +87,7 @@ func TestRefusedEarly(t *testing.T) {
 		}
 	}
 	for _, more := range []string{
+		`security.sysctl."kernel.sem" = "1 2 3 4"`, `security.sysctl."kernel/shm_rmid_forced" = 1`, `security.sysctl."fs.mqueue.msg_max" = 9`,
 		`systemd.slice = "-.slice"`, `systemd.slice = "a-b_c.slice"`, `network.hostname = "a_b.c-d"`, `process.groups = [65535]`,
 		`security.sysctl."net.ipv4.ping_group_range" = "0 65535"`, `systemd.stop_timeout = "infinity"`,
 		"userns.mode = 'none'\n" + `security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`,

@@ -130,17 +130,29 @@ func (c *compiler) containerPaths(at string) []string {
 	return list
 }
 
-// The sysctls of kernel.* that the IPC namespace has.
-var ipcSysctls = []string{"kernel.msg", "kernel.sem", "kernel.shm", "kernel.auto_msgmni", "fs.mqueue."}
+// The files below /proc/sys/kernel that belong to the IPC namespace (ipc/ipc_sysctl.c).
+var ipcSettings = []string{"msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced",
+	"msg_next_id", "sem_next_id", "shm_next_id", "auto_msgmni"}
+
+// IPCSysctl says whether a file below /proc/sys belongs to the IPC namespace.
+func IPCSysctl(file string) bool {
+	name, ok := strings.CutPrefix(file, "kernel/")
+	return ok && slices.Contains(ipcSettings, name) || strings.HasPrefix(file, "fs/mqueue/")
+}
+
+var swapSeparators = strings.NewReplacer("/", ".", ".", "/")
 
 // buildSysctl takes the settings of namespaces the container has: others would be
 // changed for the host.
 func (c *compiler) buildSysctl() {
 	for _, k := range sortedKeys(c.table("security.sysctl")) {
 		at := join("security.sysctl", k)
-		name := k
+		// The first separator says which of the two separates; the other belongs to the names.
+		name, file := k, k
 		if i := strings.IndexAny(k, "./"); i >= 0 && k[i] == '/' {
-			name = strings.NewReplacer("/", ".", ".", "/").Replace(k)
+			name = swapSeparators.Replace(k)
+		} else {
+			file = swapSeparators.Replace(k)
 		}
 		switch {
 		case strings.HasPrefix(name, "net.") && get(c, "network.mode", "none") == "host":
@@ -149,7 +161,7 @@ func (c *compiler) buildSysctl() {
 		case strings.HasPrefix(name, "user.") && get(c, "userns.mode", "auto") == "none":
 			c.problem(at, `would change the host's setting: userns.mode is "none"`)
 		case strings.HasPrefix(name, "user."):
-		case slices.ContainsFunc(ipcSysctls, func(p string) bool { return strings.HasPrefix(name, p) }):
+		case IPCSysctl(file):
 			if get(c, "namespaces.ipc", "private") == "host" {
 				c.problem(at, `would change the host's setting: namespaces.ipc is "host"`)
 			}

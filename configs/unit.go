@@ -22,8 +22,8 @@ var lists = []struct{ key, section, directive string }{
 func (c *compiler) buildUnit() {
 	s := &c.set
 	s.Slice = c.text("systemd.slice")
-	if c.has("systemd.slice") && !validSlice(s.Slice) && !c.wrong("systemd.slice") {
-		c.problem("systemd.slice", `%q: want a name like "web.slice" of letters, digits, '_', '.' and single '-'`, s.Slice)
+	if err := CheckSlice(s.Slice); err != nil && c.has("systemd.slice") && !c.wrong("systemd.slice") {
+		c.problem("systemd.slice", "%v", err)
 	}
 	s.Strict = get(c, "systemd.strict", true)
 	s.Notify = get(c, "systemd.notify", "started")
@@ -67,13 +67,17 @@ func (c *compiler) buildUnit() {
 	}
 }
 
-// validSlice says whether systemd takes the name. Single dashes nest: a-b.slice is in a.slice.
-func validSlice(name string) bool {
+// maxSlice is the longest name of a slice that is accepted.
+const maxSlice = 254
+
+// CheckSlice accepts the name of a slice, "-.slice" for the root one. Single dashes nest:
+// a-b.slice is in a.slice.
+func CheckSlice(name string) error {
 	base, ok := strings.CutSuffix(name, ".slice")
-	if base == "-" { // the root's
-		return ok
+	if ok && (base == "-" || base != "" && len(name) <= maxSlice && strings.Trim(base, nameLetters+`:\`) == "" && !strings.Contains("-"+base+"-", "--")) {
+		return nil
 	}
-	return ok && base != "" && len(name) < 256 && strings.Trim(base, nameLetters+`:\`) == "" && !strings.Contains("-"+base+"-", "--")
+	return fmt.Errorf("%q: want a name like \"web.slice\" of letters, digits, '_', '.' and single '-'", name)
 }
 
 // startLimit understands "5/10s": starts in a time.

@@ -148,8 +148,8 @@ func (k *checker) settings() {
 	if s.Seccomp != "" && k.spec.Linux.Seccomp != nil {
 		k.bad("annotation %sseccomp: %q: linux.seccomp says something else", prefix, s.Seccomp)
 	}
-	if s.Name != "" && !validName(s.Name) {
-		k.bad("annotation %sname: %q: want 1 to 63 letters, digits, '_', '.' or '-', the first a letter or digit", prefix, s.Name)
+	if err := CheckName(s.Name); err != nil && s.Name != "" {
+		k.bad("annotation %sname: %w", prefix, err)
 	}
 	for _, signal := range []string{s.StopSignal, s.ParentDeathSignal} {
 		if _, err := ParseSignal(signal); err != nil && signal != "" {

@@ -269,18 +269,37 @@ func parseCPUs(v any) (any, error) {
 	if !ok || s == "" {
 		return nil, errors.New(wantCPUs)
 	}
-	for part := range strings.SplitSeq(s, ",") {
-		lo, hi, isRange := strings.Cut(part, "-")
-		a, err1 := strconv.ParseUint(lo, 10, 13)
-		b, err2 := a, error(nil)
-		if isRange {
-			b, err2 = strconv.ParseUint(hi, 10, 13)
-		}
-		if err1 != nil || err2 != nil || b < a {
-			return nil, errors.New(wantCPUs)
-		}
+	if _, err := CPUMask(s); err != nil {
+		return nil, errors.New(wantCPUs)
 	}
 	return s, nil
+}
+
+// maxCPU is the highest number of a processor or memory node: Linux is built for 8192 at most.
+const maxCPU = 8191
+
+// CPUMask turns a list of processors or memory nodes such as "0-3,8" into a mask of as many
+// bytes as it needs.
+func CPUMask(list string) ([]byte, error) {
+	mask := []byte{}
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		a, err1 := strconv.ParseUint(first, 10, 16)
+		b, err2 := strconv.ParseUint(last, 10, 16)
+		if err1 != nil || err2 != nil || a > b || b > maxCPU {
+			return nil, fmt.Errorf("want numbers and ranges up to %d, such as 0-3,8", maxCPU)
+		}
+		for n := a; n <= b; n++ {
+			for uint64(len(mask)) <= n/8 {
+				mask = append(mask, 0)
+			}
+			mask[n/8] |= 1 << (n % 8)
+		}
+	}
+	return mask, nil
 }
 
 const wantMode = `an octal mode in quotes like "0755"`

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -31,10 +32,6 @@ func (b *builder) addNames() {
 
 // A sysctl is one kernel setting: its file below /proc/sys.
 type sysctl struct{ file, value string }
-
-// ipcSettings are the settings of kernel.* that belong to the IPC namespace.
-var ipcSettings = []string{"msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced",
-	"msg_next_id", "sem_next_id", "shm_next_id", "auto_msgmni"}
 
 // parseSysctls allows the settings that belong to a namespace of the
 // container's, and no other.
@@ -101,7 +98,7 @@ func allowSysctl(file string, ns namespaces) error {
 	switch {
 	case top == "net":
 		return need(netNS)
-	case strings.HasPrefix(file, "fs/mqueue/"), top == "kernel" && slices.Contains(ipcSettings, rest):
+	case configs.IPCSysctl(file):
 		return need(ipcNS)
 	case top == "user":
 		return need(userNS)

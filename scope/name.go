@@ -10,7 +10,6 @@ import (
 const (
 	unitPrefix   = "sdc-"
 	scopeSuffix  = ".scope"
-	sliceSuffix  = ".slice"
 	maxUnitName  = 255 // UNIT_NAME_MAX, with the NUL
 	DefaultSlice = "sdcontainer.slice"
 )
@@ -42,20 +41,4 @@ func escape(id string) string {
 
 func isNameByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == ':' || c == '-'
-}
-
-// checkSlice accepts the name of a slice, "-.slice" for the root one.
-func checkSlice(name string) error {
-	base, ok := strings.CutSuffix(name, sliceSuffix)
-	ok = ok && base != "" && len(name) < maxUnitName
-	for i := range len(base) {
-		ok = ok && (isNameByte(base[i]) || base[i] == '\\')
-	}
-	if base != "-" { // dashes nest: a-b.slice is in a.slice
-		ok = ok && !strings.HasPrefix(base, "-") && !strings.HasSuffix(base, "-") && !strings.Contains(base, "--")
-	}
-	if !ok {
-		return fmt.Errorf("slice %q: want a name of letters, digits, '_', '.' and single '-' that ends in .slice", name)
-	}
-	return nil
 }

@@ -106,18 +106,19 @@ func TestPlanCPU(t *testing.T) {
 		in   c
 		want map[string]any
 	}{
-		"shares":        {c{Shares: ptr(uint64(1024))}, map[string]any{"CPUWeight": uint64(100)}},
-		"least shares":  {c{Shares: ptr(uint64(2))}, map[string]any{"CPUWeight": uint64(1)}},
-		"most shares":   {c{Shares: ptr(uint64(262144))}, map[string]any{"CPUWeight": uint64(10000)}},
-		"shares unset":  {c{Shares: ptr(uint64(0))}, map[string]any{}},
-		"idle wins":     {c{Shares: ptr(uint64(512)), Idle: ptr(int64(1))}, map[string]any{"CPUWeight": uint64(0)}},
-		"half":          {c{Quota: ptr(int64(50000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(500000)}},
-		"rounded up":    {c{Quota: ptr(int64(33333)), Period: ptr(uint64(100000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(340000), "CPUQuotaPeriodUSec": uint64(100000)}},
-		"below 1 %":     {c{Quota: ptr(int64(1000)), Period: ptr(uint64(1000000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(10000), "CPUQuotaPeriodUSec": uint64(1000000)}},
-		"no quota":      {c{Quota: ptr(int64(-1)), Period: ptr(uint64(50000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(math.MaxUint64), "CPUQuotaPeriodUSec": uint64(50000)}},
-		"burst":         {c{Quota: ptr(int64(50000)), Burst: ptr(uint64(1000))}, map[string]any{"file cpu.max": "50000 100000", "file cpu.max.burst": "1000"}},
-		"cpus":          {c{Cpus: "0-2,9", Mems: "0"}, map[string]any{"AllowedCPUs": []byte{7, 2}, "AllowedMemoryNodes": []byte{1}}},
-		"cpus in order": {c{Cpus: "9,0-2"}, map[string]any{"AllowedCPUs": []byte{7, 2}}},
+		"shares":           {c{Shares: ptr(uint64(1024))}, map[string]any{"CPUWeight": uint64(100)}},
+		"least shares":     {c{Shares: ptr(uint64(2))}, map[string]any{"CPUWeight": uint64(1)}},
+		"most shares":      {c{Shares: ptr(uint64(262144))}, map[string]any{"CPUWeight": uint64(10000)}},
+		"shares unset":     {c{Shares: ptr(uint64(0))}, map[string]any{}},
+		"idle wins":        {c{Shares: ptr(uint64(512)), Idle: ptr(int64(1))}, map[string]any{"CPUWeight": uint64(0)}},
+		"half":             {c{Quota: ptr(int64(50000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(500000)}},
+		"rounded up":       {c{Quota: ptr(int64(33333)), Period: ptr(uint64(100000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(340000), "CPUQuotaPeriodUSec": uint64(100000)}},
+		"below 1 %":        {c{Quota: ptr(int64(1000)), Period: ptr(uint64(1000000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(10000), "CPUQuotaPeriodUSec": uint64(1000000)}},
+		"no quota":         {c{Quota: ptr(int64(-1)), Period: ptr(uint64(50000))}, map[string]any{"CPUQuotaPerSecUSec": uint64(math.MaxUint64), "CPUQuotaPeriodUSec": uint64(50000)}},
+		"burst":            {c{Quota: ptr(int64(50000)), Burst: ptr(uint64(1000))}, map[string]any{"file cpu.max": "50000 100000", "file cpu.max.burst": "1000"}},
+		"cpus":             {c{Cpus: "0-2,9", Mems: "0"}, map[string]any{"AllowedCPUs": []byte{7, 2}, "AllowedMemoryNodes": []byte{1}}},
+		"cpus in order":    {c{Cpus: "9,0-2"}, map[string]any{"AllowedCPUs": []byte{7, 2}}},
+		"cpus with spaces": {c{Cpus: "0-2, 9"}, map[string]any{"AllowedCPUs": []byte{7, 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if d := cmp.Diff(tc.want, added(t, &specs.LinuxResources{CPU: &tc.in})); d != "" {

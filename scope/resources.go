@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // resources turns linux.resources into properties and payload files. Unified
@@ -202,39 +204,18 @@ func (p *planner) pids(at string, limit int64) {
 	}
 }
 
-// maxCPU is the highest processor or node number accepted, as in the kernel's largest configuration.
-const maxCPU = 8191
-
-// cpuSet turns a list such as "0-3,8" into the mask systemd wants.
+// cpuSet turns a list such as "0-3, 8" into the mask systemd wants.
 func (p *planner) cpuSet(at, name, list string) {
-	mask, err := parseSet(list)
+	parts := strings.Split(list, ",")
+	for i, part := range parts {
+		parts[i] = strings.TrimSpace(part)
+	}
+	mask, err := configs.CPUMask(strings.Join(parts, ","))
 	if err != nil {
 		p.fail("%s %q: %w", at, list, err)
 		return
 	}
 	p.set(at, name, mask)
-}
-
-func parseSet(list string) ([]byte, error) {
-	mask := []byte{}
-	for part := range strings.SplitSeq(list, ",") {
-		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		if !isRange {
-			last = first
-		}
-		a, err1 := strconv.ParseUint(first, 10, 16)
-		b, err2 := strconv.ParseUint(last, 10, 16)
-		if err1 != nil || err2 != nil || a > b || b > maxCPU {
-			return nil, fmt.Errorf("want numbers and ranges up to %d, such as 0-3,8", maxCPU)
-		}
-		for n := a; n <= b; n++ {
-			for uint64(len(mask)) <= n/8 {
-				mask = append(mask, 0)
-			}
-			mask[n/8] |= 1 << (n % 8)
-		}
-	}
-	return mask, nil
 }
 
 // huge and rdma limits are the payload cgroup's: systemd has no properties for them.

@@ -104,8 +104,8 @@ func (p *planner) identity(s configs.Settings) {
 	if p.unit.Slice == "" {
 		p.unit.Slice = DefaultSlice
 	}
-	if err := checkSlice(p.unit.Slice); err != nil {
-		p.errs = append(p.errs, err)
+	if err := configs.CheckSlice(p.unit.Slice); err != nil {
+		p.errs = append(p.errs, fmt.Errorf("slice %w", err))
 	}
 	description := s.Description
 	if description == "" {

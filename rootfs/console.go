@@ -28,7 +28,8 @@ func (b *builder) addConsole() {
 	b.w.slave = slave
 
 	b.At("mount terminal on /dev/console", "")
-	dev := b.OpenInRoot(b.root, "/dev", unix.O_PATH|unix.O_DIRECTORY)
+	in, rest := b.within("/dev")
+	dev := b.OpenInRoot(in, rest, unix.O_PATH|unix.O_DIRECTORY)
 	b.Mknod(dev, "console", unix.S_IFREG|0o600, 0).Tolerate(unix.EEXIST)
 	place := b.OpenInRoot(dev, "console", unix.O_PATH|unix.O_NOFOLLOW)
 	mnt := b.OpenTree(slave, "", false)

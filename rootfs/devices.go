@@ -127,12 +127,14 @@ func (b *builder) addDevices() {
 	// Order: after the mounts: /dev is one of them, and a mount over it would hide
 	// the nodes.
 	b.At("open /dev", "everything in it is made by descriptor: an image's link cannot lead out (CVE-2026-41579)")
-	dev := b.MkPath(b.root, "/dev", nsexec.Dir, 0o755)
+	in, rest := b.within("/dev")
+	dev := b.MkPath(in, rest, nsexec.Dir, 0o755)
 	for _, n := range b.nodes {
 		b.At("device "+n.path, "")
 		dir, name := dev, path.Base(n.path)
 		if path.Dir(n.path) != "/dev" {
-			dir = b.MkPath(b.root, path.Dir(n.path), nsexec.Dir, 0o755)
+			in, rest := b.within(path.Dir(n.path))
+			dir = b.MkPath(in, rest, nsexec.Dir, 0o755)
 		}
 		if n.bound {
 			b.bindNode(dir, name, n)

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,6 +95,44 @@ func TestB4SharedDev(t *testing.T) {
 		}
 	}
 	t.Logf("%d were made", made)
+}
+
+// B9: who shares the rootfs renames mount points, which are none in its own mount
+// namespace, before nodes and masks are made, and back when they are.
+func TestB9RenamedMountPoints(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		dirs := []string{"proc", "sys", "dev"}
+		w.spec.Process.Terminal = true
+		w.spec.Linux.MaskedPaths = append(w.spec.Linux.MaskedPaths, "/dev/zero")
+		w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/last", Options: []string{"mode=751"}})
+		w.between = func(int) error {
+			for _, dir := range dirs {
+				at := filepath.Join(w.root, dir)
+				if err := errors.Join(os.Rename(at, at+".away"), os.Mkdir(at, 0o777), os.Chmod(at, 0o777)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		w.during = func(int) error {
+			for _, dir := range dirs {
+				at := filepath.Join(w.root, dir)
+				if err := errors.Join(os.Remove(at), os.Rename(at+".away", at)); err != nil { // not empty: it got nodes
+					return err
+				}
+			}
+			return nil
+		}
+		v := w.see(map[string]string{
+			"cat /proc/keys": "", "ls /proc/acpi": "", "mkdir /proc/acpi/x": "EROFS", "ls /sys/firmware": "", "cat /dev/zero": "",
+			"ls /dev": "console core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero",
+		})
+		for _, point := range append(w.spec.Linux.ReadonlyPaths, "/proc/acpi", "/sys/firmware", "/sys/fs/cgroup") {
+			if _, err := os.Lstat(point); err == nil && !v.at(point).has("ro") {
+				t.Errorf("%s has %q, want ro", point, v.at(point).Options)
+			}
+		}
+	})
 }
 
 // exchanging exchanges pairs of names in dir until the function it returns is called.

@@ -95,21 +95,29 @@ func (b *builder) skipFrom(n int, errs ...unix.Errno) {
 }
 
 func (b *builder) readOnlyPath(path string) {
-	place := b.OpenInRoot(b.root, path, unix.O_PATH)
+	dir, rest := b.within(path)
+	place := b.OpenInRoot(dir, rest, unix.O_PATH)
 	mnt := b.OpenTree(place, "", true)
 	b.MountSetattr(mnt, path, nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE, Recursive: true})
 	b.MoveMount(mnt, place, path)
-	b.Close(mnt)
 	b.Close(place)
+	top := rest == "."
+	b.forget(path)
+	if top { // masks go on what lies uppermost
+		b.held = append(b.held, held{path, mnt})
+	} else {
+		b.Close(mnt)
+	}
 }
 
 // maskPath hides a path that is a directory or a file: only the kernel knows.
 func (b *builder) maskPath(path string) {
-	place := b.OpenInRoot(b.root, path, unix.O_PATH)
+	in, rest := b.within(path)
+	place := b.OpenInRoot(in, rest, unix.O_PATH)
 	test := len(b.Steps())
 	// By its path, not by "." in it: /sys/fs/bpf is mode 0700, and as soon as a user
 	// namespace does not map its owner nobody may look into it.
-	dir := b.OpenInRoot(b.root, path, unix.O_PATH|unix.O_DIRECTORY)
+	dir := b.OpenInRoot(in, rest, unix.O_PATH|unix.O_DIRECTORY)
 	b.putMask(maskDir, dir, path)
 	b.Close(dir)
 	done := len(b.Steps())

@@ -13,15 +13,17 @@ import (
 // addMount makes one mount of the Spec and attaches it.
 func (b *builder) addMount(m *mount) {
 	b.At(m.String(), why(m))
+	place := b.target(m)
+	b.forget(m.dest)
 	switch m.kind {
 	case fresh:
-		b.addFresh(m)
+		b.addFresh(m, place)
 	case bound:
-		b.addBound(m)
+		b.addBound(m, place)
 	case cgroups:
 		// Order: only the mount point. The filesystem shows the right root after the
 		// process has its final cgroup and its cgroup namespace (cgroup_namespaces(7)).
-		b.w.group, b.w.place = m, b.target(m)
+		b.w.group, b.w.place = m, place
 	}
 }
 
@@ -41,25 +43,26 @@ func why(m *mount) string {
 
 // target opens the place a mount goes to, making it if need be.
 func (b *builder) target(m *mount) nsexec.Reg {
-	if m.dest == "/proc" || m.dest == "/sys" {
+	if m.dest == "/proc" || m.dest == "/sys" || m.ownDev() {
 		return b.ordinary(m.dest)
 	}
+	dir, rest := b.within(m.dest)
 	if m.kind == bound && (b.in.Sources[m.Source] == IsFile || m.create != nil && m.create.Kind == nsexec.File) {
-		return b.MkPath(b.root, m.dest, nsexec.File, 0o644)
+		return b.MkPath(dir, rest, nsexec.File, 0o644)
 	}
-	return b.MkPath(b.root, m.dest, nsexec.Dir, 0o755)
+	return b.MkPath(dir, rest, nsexec.Dir, 0o755)
 }
 
 // ordinary opens a directory in the root that must not be a link: programs, and
-// the kernel's own helpers, trust what lies there (CVE-2019-19921, CVE-2023-27561).
+// the kernel's own helpers, trust what lies there (CVE-2019-19921, CVE-2023-27561). To a
+// held mount there must be no other way than its name.
 func (b *builder) ordinary(dest string) nsexec.Reg {
 	name := strings.TrimPrefix(dest, "/")
 	b.Mkdir(b.root, name, 0o555)
 	return b.OpenInRoot(b.root, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY)
 }
 
-func (b *builder) addFresh(m *mount) {
-	place := b.target(m)
+func (b *builder) addFresh(m *mount, place nsexec.Reg) {
 	fs := b.Fsopen(m.Type)
 	if m.Source != "" {
 		b.FsconfigString(fs, "source", m.Source)
@@ -83,8 +86,10 @@ func (b *builder) addFresh(m *mount) {
 	switch {
 	case late:
 		b.late, b.names = append(b.late, mnt), append(b.names, m.dest)
+		b.hold(m, mnt)
 	case m == b.at("/dev/pts", "devpts") && terminal(b.spec):
 		b.pts = mnt
+	case b.hold(m, mnt):
 	default:
 		b.Close(mnt)
 	}
@@ -196,12 +201,13 @@ func splitLower(s string) []string {
 	return list
 }
 
-func (b *builder) addBound(m *mount) {
+func (b *builder) addBound(m *mount, place nsexec.Reg) {
 	b.dress(m)
-	place := b.target(m)
 	b.MoveMount(m.src, place, m.dest)
 	b.Close(place)
-	b.Close(m.src)
+	if !b.hold(m, m.src) {
+		b.Close(m.src)
+	}
 }
 
 // dress gives a received mount its attributes.

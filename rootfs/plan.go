@@ -75,6 +75,7 @@ type builder struct {
 	pts   nsexec.Reg   // the container's devpts
 	late  []nsexec.Reg // made read-only when everything in them is there
 	names []string     // of late, for messages
+	held  []held       // what is below these is made by their descriptors
 }
 
 // Plan compiles the first phase of a container's start: everything that does not
@@ -98,6 +99,7 @@ func Plan(spec *specs.Spec, set configs.Settings, in Facts) (*World, error) {
 	b.addSysctls()
 	b.readOnly()
 	b.addMasks()
+	b.forget("")
 	b.changeRoot()
 	b.At("gate", "what follows needs the cgroup")
 	b.End()
@@ -307,8 +309,11 @@ func (b *builder) readOnly() {
 	for i, r := range b.late {
 		b.At("seal "+b.names[i], "everything in it is there")
 		b.MountSetattr(r, b.names[i], ro)
-		b.Close(r)
+		if !b.holds(r) {
+			b.Close(r)
+		}
 	}
+	b.late = nil
 	attr := nsexec.MountAttr{}
 	if b.spec.Root.Readonly {
 		attr.Set |= unix.MOUNT_ATTR_RDONLY

@@ -152,6 +152,7 @@ type world struct {
 	root     string   // the rootfs directory
 	terminal *os.File // the master side
 	pid      int
+	between  func(pid int) error // is done instead of the step about the object "mode=751"
 	during   func(pid int) error // is done when the world is complete
 }
 
@@ -272,6 +273,11 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 	if err != nil {
 		return err
 	}
+	for i, s := range plan.Program.Steps() {
+		if w.between != nil && s.Object == "mode=751" {
+			plan.Program.Steps()[i] = nsexec.Step{Op: nsexec.OpSync, NR: syncBetween, Args: [6]nsexec.Arg{nsexec.Control, nsexec.Imm(^uint64(0)), nsexec.Imm(0), nsexec.Imm(0), nsexec.Imm(0), nsexec.Imm(0)}}
+		}
+	}
 	files := openSources(w.t, plan.Sources, init.Pid)
 	if err := converse.Run(ctx, h, plan.Program, files, w.event); err != nil {
 		return err
@@ -290,9 +296,15 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 	return converse.Run(ctx, h, enter, nil, w.event)
 }
 
-const syncDuring = 99
+const (
+	syncBetween = 98
+	syncDuring  = 99
+)
 
 func (w *world) event(e nsexec.Event) error {
+	if e.Kind == nsexec.Synced && e.ID == syncBetween {
+		return w.between(w.pid)
+	}
 	if e.Kind == nsexec.Synced && e.ID == syncDuring {
 		return w.during(w.pid)
 	}

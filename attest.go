@@ -37,6 +37,7 @@ type expectation struct {
 	cgroup     string
 	rootRO     bool
 	shared     bool // the root's propagation may be shared or slave
+	kernel     []kernelMount
 	masked     []string
 	readonly   []string
 	rlimits    map[int][2]uint64
@@ -48,6 +49,7 @@ type expectation struct {
 type witness struct {
 	proc  string   // /proc/PID
 	root  *os.File // its root directory, once somebody looked
+	bases []base   // its filesystems that show the kernel
 	diffs []error
 }
 
@@ -70,6 +72,9 @@ func attest(pid int, cgroupDir string, e *expectation) error {
 	w.process(pid, e)
 	w.mounts(e)
 	_ = w.root.Close() // nil if nobody looked
+	for _, b := range w.bases {
+		_ = b.dir.Close() // nil if it was not found
+	}
 	w.cgroupLimits(cgroupDir, e)
 	return w.verdict()
 }

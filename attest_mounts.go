@@ -18,6 +18,7 @@ import (
 // A mountLine is a line of mountinfo.
 type mountLine struct {
 	id      uint64
+	parent  uint64
 	point   string
 	options []string // of the mount, not of the filesystem
 	peers   bool     // shared, slave
@@ -32,7 +33,8 @@ func parseMountinfo(text string) []mountLine {
 			continue
 		}
 		m := mountLine{point: unescapeMount(f[4]), options: strings.Split(f[5], ",")}
-		m.id, _ = strconv.ParseUint(f[0], 10, 64) // the kernel's own number
+		m.id, _ = strconv.ParseUint(f[0], 10, 64) // the kernel's own numbers
+		m.parent, _ = strconv.ParseUint(f[1], 10, 64)
 		for _, tag := range f[6:] {
 			if tag == "-" {
 				break
@@ -91,6 +93,7 @@ func (w *witness) mounts(e *expectation) {
 		w.differ("root mount", root.options, map[bool]string{true: "ro", false: "rw"}[e.rootRO])
 	}
 	w.directories(t)
+	w.findBases(e.kernel)
 	for _, p := range e.masked {
 		if !w.covered(t, p) {
 			w.differ("masked path "+p, "visible", "covered")
@@ -130,23 +133,38 @@ func mountOf(dir int, path string) (st unix.Statx_t, err error) {
 }
 
 // covered says whether something read-only is mounted on path, or nothing is
-// there. By text; where links of the image lead elsewhere, by what the path leads to. An
-// unreadable answer counts as no.
+// there. By text; where links of the image lead elsewhere, by what the path leads to, from
+// its base if it has one. An unreadable answer counts as no.
 func (w *witness) covered(t mountTable, path string) bool {
-	if m, ok := t.top[filepath.Clean(path)]; ok && m.ro() {
+	path = filepath.Clean(path)
+	b := w.baseOf(path)
+	if m, ok := t.top[path]; ok && m.ro() && (b == nil || t.within(m, b.id)) {
 		return true
 	}
-	if w.root == nil {
-		var err error
-		if w.root, err = kernel.OpenPath(w.proc + "/root"); err != nil {
-			return false
-		}
+	dir, rest := w.openRoot(), path
+	if b != nil {
+		dir, rest = b.dir, "."+strings.TrimPrefix(path, b.dest)
 	}
-	place, err := kernel.OpenIn(w.root, path, unix.O_PATH)
+	if dir == nil {
+		return b != nil // that was told already
+	}
+	place, err := kernel.OpenIn(dir, rest, unix.O_PATH)
 	if err != nil {
 		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 	}
 	defer place.Close()
 	st, err := mountOf(int(place.Fd()), "")
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 && t.byID[st.Mnt_id].ro()
+}
+
+// openRoot opens the process's root directory, once; nil if it cannot.
+func (w *witness) openRoot() *os.File {
+	if w.root == nil {
+		var err error
+		if w.root, err = kernel.OpenPath(w.proc + "/root"); err != nil {
+			w.diffs = append(w.diffs, err)
+			return nil
+		}
+	}
+	return w.root
 }

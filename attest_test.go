@@ -25,10 +25,10 @@ func TestParseMountinfo(t *testing.T) {
 short line
 `
 	want := []mountLine{
-		{36, "/", []string{"rw", "noatime"}, true},
-		{37, "/a b", []string{"ro", "nosuid"}, false},
-		{38, `/back\slash`, []string{"rw"}, true},
-		{39, "/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
+		{36, 35, "/", []string{"rw", "noatime"}, true},
+		{37, 36, "/a b", []string{"ro", "nosuid"}, false},
+		{38, 36, `/back\slash`, []string{"rw"}, true},
+		{39, 36, "/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
 	}
 	got := parseMountinfo(text)
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {
@@ -151,5 +151,19 @@ func TestA5WitnessSeesDirectoriesOutside(t *testing.T) {
 	w = &witness{proc: "/proc/self"}
 	if w.directories(table); len(w.diffs) != 0 {
 		t.Errorf("the truth: %v", errors.Join(w.diffs...))
+	}
+}
+
+// A mask that has the right name but lies in another mount than proc covers nothing of it.
+func TestB9WitnessFollowsMounts(t *testing.T) {
+	table := mountTable{byID: map[uint64]mountLine{}}
+	for _, m := range []mountLine{{id: 1, parent: 1000, point: "/"}, {id: 2, parent: 1, point: "/proc"}, {id: 3, parent: 2, point: "/proc/sys"},
+		{id: 4, parent: 3, point: "/proc/sys/x"}, {id: 5, parent: 1, point: "/proc/keys"}, {id: 6, parent: 6, point: "/odd"}} {
+		table.byID[m.id] = m
+	}
+	for id, want := range map[uint64]bool{1: false, 2: true, 3: true, 4: true, 5: false, 6: false} {
+		if got := table.within(table.byID[id], 2); got != want {
+			t.Errorf("mount %d within 2: %v", id, got)
+		}
 	}
 }

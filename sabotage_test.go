@@ -139,6 +139,8 @@ func sabotages() []sabotage {
 			}
 		}, want: "oom_score_adj"},
 		{name: "tracer", last: tracedBy, want: "TracerPid"},
+		{name: "proc is not proc", last: renamed("proc"), want: "filesystem on /proc"},
+		{name: "sysfs is not sysfs", last: renamed("sys"), want: "filesystem on /sys"},
 	}
 }
 
@@ -153,6 +155,23 @@ func elsewhere(t *testing.T, l *launch) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(dir) })
+}
+
+// renamed has another directory in the place of a mount point, which is one in the
+// container's mount namespace only, as who shares the rootfs can.
+func renamed(name string) func(*testing.T, *launch) {
+	return func(t *testing.T, l *launch) {
+		t.Helper()
+		at := filepath.Join(l.spec.Root.Path, name)
+		if err := errors.Join(os.Rename(at, at+".away"), os.Mkdir(at, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(os.Remove(at), os.Rename(at+".away", at)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func tracedBy(t *testing.T, l *launch) {

@@ -23,10 +23,10 @@ var costs = []struct {
 	{"memfd_create", unix.SYS_MEMFD_CREATE, 4},
 	{"sendmsg", unix.SYS_SENDMSG, 4}, // three programs and the word that lets the payload go
 	{"openat", unix.SYS_OPENAT, 56},
-	{"openat2", unix.SYS_OPENAT2, 16},
+	{"openat2", unix.SYS_OPENAT2, 18}, // proc and sysfs are attested first, and what lies in them from there
 	{"open_tree", unix.SYS_OPEN_TREE, 8},
 	{"newfstatat", unix.SYS_NEWFSTATAT, 21},
-	{"statx", unix.SYS_STATX, 2},
+	{"statx", unix.SYS_STATX, 4}, // root, working directory, proc, sysfs
 	{"readlinkat", unix.SYS_READLINKAT, 18},
 	{"renameat", unix.SYS_RENAMEAT, 5},
 	{"unlinkat", unix.SYS_UNLINKAT, 9},

@@ -65,7 +65,7 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions
 	}
 	p = inherit(p, spec.Process)
 	p.Terminal = o.Terminal
-	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Linux: spec.Linux, Process: p}, settings: settings, ahead: c.rt.prepared(false)}
+	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Mounts: spec.Mounts, Linux: spec.Linux, Process: p}, settings: settings, ahead: c.rt.prepared(false)}
 	x.plan = &plan{spec: x.spec, settings: settings}
 	if err := x.join(ctx, o); err != nil {
 		return nil, errors.Join(c.unlessEnded(err), x.takeBack(context.WithoutCancel(ctx)))
@@ -196,6 +196,7 @@ func (l *launch) sendJoin(j *joining, o ProcessOptions, target, group *os.File) 
 	if err != nil {
 		return err
 	}
+	l.null = stdio.null()
 	if l.helper, err = l.ahead.takeHelper(); err != nil {
 		return err
 	}
@@ -300,6 +301,11 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 	e.Close(j.cgroup)
 	if j.flags&unix.CLONE_NEWUSER != 0 {
 		rootfs.BecomeRoot(e, l.spec.Linux)
+	}
+	if l.null != [3]bool{} && !l.spec.Process.Terminal && rootfs.OwnNull(l.spec) {
+		root := e.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
+		rootfs.ExecNull(e, root, l.null)
+		e.Close(root)
 	}
 	terminal := func() {
 		if !l.spec.Process.Terminal {

@@ -31,6 +31,7 @@ type launch struct {
 
 	ahead    *preparation
 	plan     *plan
+	null     [3]bool           // standard streams that are the host's null device
 	saved    *future[struct{}] // the Spec being written
 	bus      *scope.Conn
 	helper   *nsexec.Helper
@@ -169,6 +170,7 @@ func (l *launch) makePlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	facts.HostNull = l.null
 	if err := l.plan.complete(facts); err != nil {
 		return err
 	}

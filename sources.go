@@ -188,6 +188,15 @@ func (s *stdio) fill() error {
 	return nil
 }
 
+// null says which are the null device, the host's.
+func (s *stdio) null() (is [3]bool) {
+	for i, f := range s.files() {
+		var st unix.Stat_t
+		is[i] = unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+	}
+	return is
+}
+
 // noDirectories refuses standard streams through which the payload could leave its
 // root, as through any descriptor of a directory outside (CVE-2024-21626).
 func noDirectories(streams ...*os.File) error {

@@ -148,6 +148,7 @@ func (b *builder) addDevices() {
 	if !b.hostDev() {
 		b.addLinks(dev)
 	}
+	b.addNull(dev)
 	b.Close(dev)
 }
 

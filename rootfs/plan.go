@@ -25,6 +25,8 @@ type Facts struct {
 	// OverlayLowerPlus says that overlayfs takes its lower directories one by one
 	// (Linux 6.7).
 	OverlayLowerPlus bool
+	// HostNull says which standard streams are the host's null device.
+	HostNull [3]bool
 }
 
 // SourceKind is what a bind source is.

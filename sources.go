@@ -235,7 +235,7 @@ func (l *launch) openStdio() (*stdio, error) {
 			*o.file = map[bool]*os.File{true: os.Stdout, false: os.Stderr}[o.file == &s.out]
 			continue
 		}
-		f, err := journal.Stream(log.Identifier, unit, o.level)
+		f, err := journal.Stream(log.Identifier, unit, o.level, log.LevelPrefix)
 		if err != nil {
 			s.close()
 			return nil, fmt.Errorf(`%w (is systemd-journald running? log.driver = "none" starts without)`, err)

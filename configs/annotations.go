@@ -111,6 +111,7 @@ var annotations = []annotation{
 	text("log.identifier", func(s *Settings) *string { return &s.Log.Identifier }),
 	level("log.stdout-level", func(s *Settings) *int { return &s.Log.StdoutLevel }, 6),
 	level("log.stderr-level", func(s *Settings) *int { return &s.Log.StderrLevel }, 3),
+	boolean("log.level-prefix", func(s *Settings) *bool { return &s.Log.LevelPrefix }, false),
 	table("log.fields", func(s *Settings) *map[string]string { return &s.Log.Fields }),
 	text("notify", func(s *Settings) *string { return &s.Notify }),
 	table("unit.unit", func(s *Settings) *map[string][]string { return &s.Unit }),

@@ -41,7 +41,7 @@ func anySettings(r *rand.Rand) Settings {
 		Name: text(), Description: text(), Source: text(), Profile: text(), Strict: flip(), Slice: text(),
 		UnitProperties: table(), Seccomp: text(), AutoUserns: r.Uint32(), IdmapRootfs: flip(), Init: flip(),
 		StopSignal: text(), StopTimeout: time.Duration(r.Int64()), ParentDeathSignal: text(),
-		Log:    LogSettings{Driver: text(), Identifier: text(), StdoutLevel: r.IntN(8), StderrLevel: r.IntN(8), Fields: table()},
+		Log:    LogSettings{Driver: text(), Identifier: text(), StdoutLevel: r.IntN(8), StderrLevel: r.IntN(8), LevelPrefix: flip(), Fields: table()},
 		Notify: text(), Unit: lists(), Service: lists(), Install: lists(),
 	}
 }
@@ -68,7 +68,7 @@ func TestAnnotationsRoundTrip(t *testing.T) {
 // A new field of Settings must be written by anySettings, or the test above says nothing of it.
 func TestAnnotationsCoverEveryField(t *testing.T) {
 	s := anySettings(rand.New(rand.NewPCG(1, 2)))
-	s.Strict, s.IdmapRootfs, s.Init, s.Log.StdoutLevel, s.Log.StderrLevel = true, true, true, 1, 1
+	s.Strict, s.IdmapRootfs, s.Init, s.Log.StdoutLevel, s.Log.StderrLevel, s.Log.LevelPrefix = true, true, true, 1, 1, true
 	var zero func(v reflect.Value, name string)
 	zero = func(v reflect.Value, name string) {
 		if v.IsZero() {

@@ -167,6 +167,7 @@ func (c *compiler) buildLog() {
 	l.Identifier = c.line("log.identifier")
 	l.StdoutLevel = get(c, "log.stdout_level", 6)
 	l.StderrLevel = get(c, "log.stderr_level", 3)
+	l.LevelPrefix = get(c, "log.level_prefix", false)
 	for _, k := range sortedKeys(c.table("log.fields")) {
 		v, at := c.table("log.fields")[k].(string), join("log.fields", k)
 		if !journalField(k) {
@@ -179,11 +180,11 @@ func (c *compiler) buildLog() {
 		l.Fields[k] = c.expanded(at, v)
 	}
 	if get(c, "process.terminal", false) {
-		for _, k := range []string{"log.driver", "log.identifier", "log.stdout_level", "log.stderr_level"} {
+		for _, k := range []string{"log.driver", "log.identifier", "log.stdout_level", "log.stderr_level", "log.level_prefix"} {
 			c.also(k, "process.terminal = false: a terminal's output is not logged")
 		}
 	} else if l.Driver != "journald" {
-		for _, k := range []string{"log.identifier", "log.stdout_level", "log.stderr_level"} {
+		for _, k := range []string{"log.identifier", "log.stdout_level", "log.stderr_level", "log.level_prefix"} {
 			c.also(k, `log.driver = "journald"`)
 		}
 	}

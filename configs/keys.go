@@ -176,6 +176,7 @@ func allKeys() []Key {
 		{"log.identifier", kindString, "name", "SYSLOG_IDENTIFIER=", "Name of the lines."},
 		{"log.stdout_level", level, `"info"`, "PRIORITY=", "Level of standard output."},
 		{"log.stderr_level", level, `"err"`, "PRIORITY=", "Level of standard error."},
+		{"log.level_prefix", kindBool, "false", "SyslogLevelPrefix=", "Lines may begin with `<N>`, a priority as in sd-daemon(3); `<0>` reaches every terminal of the machine, as it is."},
 		{"log.fields", kindTexts, "", "LogExtraFields=", "Further journal fields, for services."},
 	}
 }

@@ -52,7 +52,7 @@ var samples = map[string]struct{ value, beside, without string }{
 	"systemd.wanted_by": {`["x.target"]`, "", ""}, "systemd.after": {`["x"]`, "", ""}, "systemd.wants": {`["x"]`, "", ""}, "systemd.requires": {`["x"]`, "", ""}, "systemd.before": {`["x"]`, "", ""},
 	"systemd.binds_to": {`["x"]`, "", ""}, "systemd.part_of": {`["x"]`, "", ""}, "systemd.conflicts": {`["x"]`, "", ""},
 	"systemd.unit": {`{ A = "x" }`, "", ""}, "systemd.service": {`{ A = "x" }`, "", ""}, "systemd.install": {`{ A = "x" }`, "", ""}, "systemd.scope": {`{ CPUWeight = 5 }`, "", ""},
-	"log.driver": {`"none"`, "", ""}, "log.identifier": {`"other"`, "", ""}, "log.stdout_level": {`"debug"`, "", ""}, "log.stderr_level": {`"debug"`, "", ""}, "log.fields": {`{ A = "x" }`, "", ""},
+	"log.driver": {`"none"`, "", ""}, "log.identifier": {`"other"`, "", ""}, "log.stdout_level": {`"debug"`, "", ""}, "log.stderr_level": {`"debug"`, "", ""}, "log.level_prefix": {"true", "", ""}, "log.fields": {`{ A = "x" }`, "", ""},
 }
 
 // opening is the text a key stands below, and the key as it is written there.

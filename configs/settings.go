@@ -59,5 +59,6 @@ type LogSettings struct {
 	Identifier  string // SYSLOG_IDENTIFIER, the name by default
 	StdoutLevel int    // syslog priority, 6
 	StderrLevel int    // 3
+	LevelPrefix bool   // a line may begin with "<N>", its own priority
 	Fields      map[string]string
 }

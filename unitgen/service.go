@@ -90,6 +90,7 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 func (f *file) common(spec *specs.Spec, s configs.Settings) error {
 	f.add(sectionService, "Slice", one(text), orDefault(s.Slice, scope.DefaultSlice))
 	f.add(sectionService, "SyslogIdentifier", one(text), orDefault(s.Log.Identifier, s.Name))
+	f.line(sectionService, "SyslogLevelPrefix", yesNo(s.Log.LevelPrefix))
 	if err := f.stop(s); err != nil {
 		return err
 	}

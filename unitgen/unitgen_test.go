@@ -343,6 +343,16 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+// What a payload prints says its priority only where the configuration lets it.
+func TestLevelPrefix(t *testing.T) {
+	for may, want := range map[bool]string{false: "no", true: "yes"} {
+		got, err := service(t, func(_ *specs.Spec, s *configs.Settings) { s.Log.LevelPrefix = may })
+		if err != nil || !slices.Equal(got["Service.SyslogLevelPrefix"], []string{want}) {
+			t.Errorf("%v: %q, %v; want %s", may, got["Service.SyslogLevelPrefix"], err, want)
+		}
+	}
+}
+
 // TestDropIn has the command only where the template's would not do.
 func TestDropIn(t *testing.T) {
 	spec, s := small()

@@ -35,11 +35,14 @@ const (
 // priority, 0-7). It is meant to be handed to a payload: each line is attributed to the
 // process that wrote it, and nothing of ours has to stay. What one wrote that has ended before journald
 // looks, because it is busy or was restarted, is unit's, if that is not empty.
-func Stream(identifier, unit string, level int) (*os.File, error) {
-	return stream(streamSocket, identifier, unit, level)
+//
+//   - With prefixes a line says its own level (sd-daemon(3)), and one of level 0 is shown as it
+//     is on every terminal of the machine (journald.conf(5), ForwardToWall=).
+func Stream(identifier, unit string, level int, prefixes bool) (*os.File, error) {
+	return stream(streamSocket, identifier, unit, level, prefixes)
 }
 
-func stream(path, identifier, unit string, level int) (*os.File, error) {
+func stream(path, identifier, unit string, level int, prefixes bool) (*os.File, error) {
 	if strings.ContainsAny(identifier+unit, "\n\x00") {
 		return nil, fmt.Errorf("journal identifier %q of %q: want one line", identifier, unit)
 	}
@@ -52,7 +55,8 @@ func stream(path, identifier, unit string, level int) (*os.File, error) {
 	}
 	// identifier, unit (where the cgroup does not tell), level, level prefixes, forward to
 	// syslog, to kmsg, to the console.
-	if _, err := fmt.Fprintf(f, "%s\n%s\n%d\n1\n0\n0\n0\n", identifier, unit, level); err != nil {
+	prefix := map[bool]byte{true: '1', false: '0'}[prefixes]
+	if _, err := fmt.Fprintf(f, "%s\n%s\n%d\n%c\n0\n0\n0\n", identifier, unit, level, prefix); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("journal stream: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -42,31 +43,28 @@ func listen(t *testing.T, network string) (path string, c *net.UnixConn, l *net.
 }
 
 func TestStreamHeader(t *testing.T) {
-	path, _, l := listen(t, "unix")
-	f, err := stream(path, "web", "web.scope", 6)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString("hello\n"); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	b := make([]byte, 100)
-	var got strings.Builder
-	for {
-		n, err := conn.Read(b)
-		got.Write(b[:n])
+	for prefixes, want := range map[bool]string{
+		false: "web\nweb.scope\n6\n0\n0\n0\n0\nhello\n", // what a payload prints chooses no level
+		true:  "web\nweb.scope\n6\n1\n0\n0\n0\nhello\n",
+	} {
+		path, _, l := listen(t, "unix")
+		f, err := stream(path, "web", "web.scope", 6, prefixes)
 		if err != nil {
-			break
+			t.Fatal(err)
 		}
-	}
-	if want := "web\nweb.scope\n6\n1\n0\n0\n0\nhello\n"; got.String() != want {
-		t.Errorf("got %q, want %q", got.String(), want)
+		if _, err := f.WriteString("hello\n"); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		got, err := io.ReadAll(conn)
+		if err != nil || string(got) != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
 	}
 }
 
@@ -75,7 +73,7 @@ func TestStreamRefuses(t *testing.T) {
 		id    string
 		level int
 	}{{"a\nb", 6}, {"a\x00", 6}, {"a", 8}, {"a", -1}} {
-		if f, err := stream("/nonexistent", tt.id, "", tt.level); err == nil || !strings.Contains(err.Error(), "want") {
+		if f, err := stream("/nonexistent", tt.id, "", tt.level, false); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("stream(%q, %d) = %v, %v", tt.id, tt.level, f, err)
 		}
 	}
@@ -182,7 +180,7 @@ func TestJournaldHangs(t *testing.T) {
 		t.Errorf("error is %v, want EAGAIN", err)
 	}
 	path, _, _ = listen(t, "unix")
-	f, err := stream(path, "web", "web.scope", 6)
+	f, err := stream(path, "web", "web.scope", 6, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,17 +79,22 @@ func TestQueryArgs(t *testing.T) {
 }
 
 // TestRealJournal: what goes into the journal comes out again, each line with the
-// identifier and priority of its stream, entries with their fields.
+// identifier and priority of its stream, which a line changes only where it may, entries with
+// their fields.
 func TestRealJournal(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
-	for priority, line := range map[int]string{6: "to stdout\n", 3: "to stderr\n"} {
-		f, err := Stream("real", "", priority)
+	for _, tt := range []struct {
+		priority int
+		prefixes bool
+		line     string
+	}{{6, false, "to stdout\n"}, {3, false, "to stderr\n"}, {6, false, "<1>only text\n"}, {6, true, "<2>its own\n"}} {
+		f, err := Stream("real", "", tt.priority, tt.prefixes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("printf", line)
+		cmd := exec.Command("printf", tt.line)
 		cmd.Stdout = f
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
@@ -117,7 +122,7 @@ func TestRealJournal(t *testing.T) {
 			t.Errorf("fields %q, %d bytes", e.Fields["CONTAINER_NAME"], len(e.Fields["BIG"]))
 		}
 	}
-	want := map[string]int{"to stdout": 6, "to stderr": 3, "two\nlines": 5}
+	want := map[string]int{"to stdout": 6, "to stderr": 3, "<1>only text": 6, "its own": 2, "two\nlines": 5}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

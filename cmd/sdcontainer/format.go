@@ -3,12 +3,16 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/template"
 	"text/template/parse"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -36,12 +40,34 @@ func must(err error) {
 	}
 }
 
-// writeJSON prints one document.
+// writeJSON prints one document. Its strings come from containers too, and encoding/json
+// leaves controls from U+007F on as they are, which a terminal obeys.
 func (a *app) writeJSON(v any) error {
-	e := json.NewEncoder(a.stdout)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.stdout.Write(printableJSON(b.Bytes()))
+	return err
+}
+
+// printableJSON is an equal document without characters that are not printable: outside of
+// ASCII there is nothing but text in strings.
+func printableJSON(doc []byte) []byte {
+	out := make([]byte, 0, len(doc))
+	for _, r := range string(doc) {
+		if r < 0x7f || unicode.IsPrint(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
 }
 
 func templateFuncs() template.FuncMap {

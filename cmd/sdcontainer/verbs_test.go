@@ -3,15 +3,19 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -270,6 +274,35 @@ func TestTemplateFuncs(t *testing.T) {
 		if err := template.Must(template.New("").Funcs(templateFuncs()).Parse(in)).Execute(&b, item); err != nil || b.String() != want {
 			t.Errorf("%s: %q, %v, want %q", in, b.String(), err, want)
 		}
+	}
+}
+
+// A terminal is not to obey what JSON has from containers, and JSON is to say the same.
+func TestG3JSONHasNoControls(t *testing.T) {
+	in := []string{"\u009b31m", "\x7f\u0085", "\u202egnp.exe", "\x1b[2J", "größe ✓", "\U000e0041", "a<b"}
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := (&app{stdout: f}).writeJSON(in); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range string(text) {
+		if r != '\n' && !unicode.IsPrint(r) {
+			t.Errorf("%q in %s", r, text)
+		}
+	}
+	var out []string
+	if err := json.Unmarshal(text, &out); err != nil || !slices.Equal(out, in) {
+		t.Errorf("%q, %v; want %q", out, err, in)
+	}
+	if !strings.Contains(string(text), `"größe ✓"`) || !strings.Contains(string(text), `"a<b"`) {
+		t.Errorf("text is spelt out: %s", text)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 func (a *app) top() *cobra.Command {
@@ -22,7 +24,8 @@ func (a *app) top() *cobra.Command {
 		Short: "List the processes of a container",
 		Long: `Lists the processes in a container's cgroup as the host's /proc has them. PID is
 the host's number, INSIDE the container's own; USER is the id inside the
-container, CPU the share of one CPU over the process's life.`,
+container, CPU the share of one CPU over the process's life. Of a command line of
+more than 4096 bytes the first are shown, with "..." after them.`,
 		Example:           "  sdcontainer top web",
 		ValidArgsFunction: a.completeOne,
 		Args:              arguments(1, 1, "the name of one container"),
@@ -104,8 +107,27 @@ func uptime() (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-func procFile(pid int, name string) ([]byte, error) {
-	return os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + name)
+func procPath(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+func procFile(pid int, name string) ([]byte, error) { return kernel.ReadFile(procPath(pid, name)) }
+
+// maxArgs bounds what is read of a process's arguments: they are as long as it likes, up to
+// all of its address space, and there may be thousands of processes.
+const maxArgs = 4096
+
+// processArgs are those of a process, none for one that has given them up or never had any.
+func processArgs(pid int) ([]string, error) {
+	b, err := kernel.ReadStart(procPath(pid, "cmdline"), maxArgs+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxArgs {
+		b = append(b[:maxArgs], "..."...)
+	}
+	if b = bytes.TrimRight(b, "\x00"); len(b) == 0 {
+		return nil, nil
+	}
+	return strings.Split(string(b), "\x00"), nil
 }
 
 func readProcess(pid int, uptime time.Duration) (process, error) {
@@ -117,7 +139,7 @@ func readProcess(pid int, uptime time.Duration) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	args, err := procFile(pid, "cmdline")
+	args, err := processArgs(pid)
 	if err != nil {
 		return process{}, err
 	}
@@ -128,8 +150,8 @@ func readProcess(pid int, uptime time.Duration) (process, error) {
 	p := process{Pid: pid, Inside: pid}
 	p.parseStat(string(stat), uptime)
 	p.parseStatus(string(status))
-	if args = bytes.TrimRight(args, "\x00"); len(args) > 0 {
-		p.Command = strings.Split(string(args), "\x00")
+	if len(args) > 0 {
+		p.Command = args
 	}
 	p.User = inside(p.UID, string(ids))
 	return p, nil

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -10,10 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// MaxFile is the largest file that is read whole. Many are as long as a container makes
+// them; the longest with a reason has the processes of a cgroup: 2^22 numbers of 8 bytes.
+const MaxFile = 32 << 20
+
 // ReadFile reads a file of the kernel's: of procfs, sysfs or a cgroup. os.ReadFile would
 // do, with ten system calls in place of four: it asks whether the file can be waited for. A
-// start reads dozens.
+// start reads dozens. Errors: EFBIG, with more than MaxFile bytes.
 func ReadFile(path string) ([]byte, error) {
+	b, err := ReadStart(path, MaxFile+1)
+	if err == nil && len(b) > MaxFile {
+		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: more than %d bytes", unix.EFBIG, MaxFile)}
+	}
+	return b, err
+}
+
+// ReadStart reads no more of one of these files than its first limit bytes.
+func ReadStart(path string, limit int) ([]byte, error) {
 	var fd int
 	err := Retry(func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -23,7 +37,7 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	b := make([]byte, 0, 1024)
+	b := make([]byte, 0, min(1024, limit))
 	for {
 		var n int
 		err := Retry(func() (err error) {
@@ -33,11 +47,12 @@ func ReadFile(path string) ([]byte, error) {
 		if err != nil {
 			return b, &os.PathError{Op: "read", Path: path, Err: err}
 		}
-		if n == 0 {
+		b = b[:len(b)+n]
+		if n == 0 || len(b) == limit {
 			return b, nil
 		}
-		if b = b[:len(b)+n]; len(b) == cap(b) {
-			b = append(b, make([]byte, 3*len(b))...)[:len(b)]
+		if len(b) == cap(b) {
+			b = append(make([]byte, 0, min(4*len(b), limit)), b...)
 		}
 	}
 }

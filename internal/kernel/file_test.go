@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -33,6 +34,32 @@ func TestReadFile(t *testing.T) {
 	}
 	if _, err := kernel.ReadFile(dir); !errors.Is(err, unix.EISDIR) {
 		t.Error(err)
+	}
+}
+
+// A container decides how long some files are: nobody reads those to their end.
+func TestReadFileBounds(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, []byte("start"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[int64]error{kernel.MaxFile: nil, kernel.MaxFile + 1: unix.EFBIG, 8 * kernel.MaxFile: unix.EFBIG} {
+		if err := os.Truncate(name, size); err != nil { // a hole
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if b, err := kernel.ReadFile(name); !errors.Is(err, want) || err == nil && int64(len(b)) != size {
+			t.Errorf("%d bytes: %d, %v; want %v", size, len(b), err, want)
+		}
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 3*kernel.MaxFile {
+			t.Errorf("%d bytes: takes %d of memory", size, after.TotalAlloc-before.TotalAlloc)
+		}
+	}
+	for _, limit := range []int{1, 5, 1024, 1025, 4097} {
+		if b, err := kernel.ReadStart(name, limit); err != nil || len(b) != limit || !strings.HasPrefix("start", string(b[:min(limit, 5)])) {
+			t.Errorf("the first %d: %d, %v", limit, len(b), err)
+		}
 	}
 }
 

@@ -3,9 +3,13 @@
 package sdcontainer
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // Only a container's own root, in namespaces of its own, with a view it may
@@ -36,5 +40,30 @@ func TestCgroupOwner(t *testing.T) {
 		if uid, gid, ok := cgroupOwner(s); ok {
 			t.Errorf("%s: %d:%d, want nobody", name, uid, gid)
 		}
+	}
+}
+
+// A container that may make cgroups meets a bound, in number and in depth, which is not its
+// to move: they are no tasks, and the machine has only so many.
+func TestHandedCgroupsAreBounded(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("handed", "/bin/sh", "-c", `exec 2>/dev/null
+cd /sys/fs/cgroup
+for limit in descendants depth; do echo max >cgroup.max.$limit && echo moved $limit; done
+deep=0; at=.; while [ $deep -lt 50 ] && busybox mkdir $at/d; do at=$at/d; deep=$((deep+1)); done
+busybox seq 5000 | busybox xargs busybox mkdir
+set -- $(busybox find . -type d)
+echo $deep deep, $(($#-1)) in all`)
+	for i, m := range spec.Mounts {
+		if m.Type == "cgroup2" {
+			spec.Mounts[i].Options = append(slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" }), "rw")
+		}
+	}
+	out, e := w.outputOf("handed", spec)
+	if want := "32 deep, 4096 in all"; strings.TrimSpace(out) != want || e.Code != 0 {
+		t.Errorf("%q, %+v; want %q", out, e, want)
 	}
 }

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // fakeTree makes the hierarchy a directory of the test's. Keys are files below it.
@@ -133,6 +136,37 @@ func TestReadStats(t *testing.T) {
 	b, err := json.Marshal(want.Tasks)
 	if string(b) != `{"current":3,"peak":0,"max":12}` || err != nil {
 		t.Errorf("JSON is %s, %v", b, err)
+	}
+}
+
+// Who gets a cgroup to make others below it is bounded first.
+func TestHand(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	files := map[string]string{"u/cgroup.max.descendants": "", "u/cgroup.max.depth": "", "u/memory.max": ""}
+	for _, file := range handed[1:] {
+		files["u/"+file] = ""
+	}
+	root := fakeTree(t, files)
+	if err := Hand("/u", 1234, 5678); err != nil {
+		t.Fatal(err)
+	}
+	owner := func(file string) (uid, gid uint32) {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(root, "u", file), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Uid, st.Gid
+	}
+	for _, file := range handed {
+		if uid, gid := owner(file); uid != 1234 || gid != 5678 {
+			t.Errorf("%q is %d:%d's", file, uid, gid)
+		}
+	}
+	for file, want := range map[string]string{"cgroup.max.descendants": "4096", "cgroup.max.depth": "32", "memory.max": ""} {
+		b, err := os.ReadFile(filepath.Join(root, "u", file))
+		if uid, gid := owner(file); string(b) != want || err != nil || uid != 0 || gid != 0 {
+			t.Errorf("%s is %q of %d:%d, %v; want %q of root", file, b, uid, gid, err, want)
+		}
 	}
 }
 

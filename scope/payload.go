@@ -78,14 +78,26 @@ func WritePayload(path string, files map[string]string) error {
 // processes between them. Its limits stay ours (cgroups(7), "delegation").
 var handed = []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
 
+// What may be made below a handed cgroup. Cgroups are no tasks, so that pids.max does not
+// count them, and each with a memory controller takes one of the machine's 65535 numbers for
+// those: without a bound one container keeps all others from starting. A systemd
+// needs one for each of its units, some hundreds, and a depth of ten.
+const (
+	maxDescendants = 4096
+	maxDepth       = 32
+)
+
 // Hand gives the structure below a delegated cgroup to a user: the root of a user namespace
-// that is to have cgroups of its own there.
+// that is to have cgroups of its own there, but not without end.
 func Hand(path string, uid, gid int) error {
 	d, err := unitDir(path)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	// Order: bounded before there is somebody who makes cgroups.
+	errs := []error{writeFiles(d, map[string]string{
+		"cgroup.max.descendants": strconv.Itoa(maxDescendants), "cgroup.max.depth": strconv.Itoa(maxDepth),
+	})}
 	for _, file := range handed {
 		errs = append(errs, os.Lchown(filepath.Join(d, file), uid, gid))
 	}

@@ -316,3 +316,33 @@ func TestStoppedExec(t *testing.T) {
 	}
 	w.nothingLeft("stopper")
 }
+
+// B18: the payload leads who enters to a file of the kernel's in place of the image's.
+func TestB18ExecReadsNoFileOfTheKernels(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("led", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if err := os.MkdirAll(filepath.Join(w.root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	passwd := filepath.Join(w.root, "etc/passwd")
+	for target, want := range map[string]error{"/proc/1/mountinfo": unix.EACCES, "/proc/version": unix.EACCES, "/sys/kernel/fscaps": unix.EACCES, "/nothing": nil} {
+		if err := os.RemoveAll(passwd); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, passwd); err != nil {
+			t.Fatal(err)
+		}
+		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", target, err, want)
+		}
+		if err == nil {
+			if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 {
+				t.Errorf("%s: %+v, %v", target, e, err)
+			}
+		}
+	}
+}

@@ -46,9 +46,24 @@ func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// interfaces are filesystems whose files are the kernel's: to read one tells of the machine,
+// or does something to it (kmsg, trace_pipe), by the rights of who reads. A payload
+// can mount some, and put a link to their files where one of the image is expected.
+var interfaces = map[uint32]bool{
+	unix.PROC_SUPER_MAGIC: true, unix.SYSFS_MAGIC: true, unix.CGROUP_SUPER_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true,
+	unix.DEBUGFS_MAGIC: true, unix.TRACEFS_MAGIC: true, unix.SECURITYFS_MAGIC: true, unix.EFIVARFS_MAGIC: true,
+	unix.BPF_FS_MAGIC: true, unix.PSTOREFS_MAGIC: true, unix.RDTGROUP_SUPER_MAGIC: true, unix.SELINUX_MAGIC: true,
+	unix.SMACK_MAGIC: true, unix.BINFMTFS_MAGIC: true, unix.BINDERFS_SUPER_MAGIC: true, unix.XENFS_SUPER_MAGIC: true,
+	unix.NSFS_MAGIC: true,
+	0x62656570:      true, // configfs
+	0x6e667364:      true, // nfsd
+	0x65735543:      true, // fusectl
+}
+
 // ReadIn reads a regular file of at most limit bytes below root. Anything else,
 // or a larger file, is an error and is not even opened: opening a device can do
 // something. A filesystem that does not answer (FUSE, NFS) can keep it for ever.
+// Errors: EACCES, for a file of the kernel's.
 func ReadIn(root *os.File, path string, limit int64) ([]byte, error) {
 	place, err := OpenIn(root, path, unix.O_PATH)
 	if err != nil {
@@ -61,6 +76,13 @@ func ReadIn(root *os.File, path string, limit int64) ([]byte, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(int(place.Fd()), &fs) }); err != nil {
+		return nil, &os.PathError{Op: "fstatfs", Path: path, Err: err}
+	}
+	if interfaces[uint32(fs.Type)] {
+		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: it leads to a file of the kernel's, as in /proc or /sys", unix.EACCES)}
 	}
 	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(place.Fd())), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {

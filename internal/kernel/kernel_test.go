@@ -99,6 +99,23 @@ func TestB18OnlyFilesAreOpened(t *testing.T) {
 	}
 }
 
+// B18: nor is one of the kernel's, which can do something too.
+func TestB18NoFileOfTheKernels(t *testing.T) {
+	root, err := kernel.OpenPath("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, file := range []string{"/proc/version", "/proc/self/status", "/proc/sys/kernel/ostype", "/sys/kernel/fscaps"} {
+		if _, err := os.Stat(file); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := kernel.ReadIn(root, file, 1<<20); !errors.Is(err, unix.EACCES) {
+			t.Errorf("%s: %q, %v; want EACCES", file, b, err)
+		}
+	}
+}
+
 func TestEnding(t *testing.T) {
 	if kernel.Ending(os.Getpid()) {
 		t.Error("this process is not ending")

@@ -152,7 +152,7 @@ func allKeys() []Key {
 
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
 		{"systemd.strict", kindBool, "true", "–", "A property this systemd lacks is an error; false makes it a warning."},
-		{"systemd.notify", words("started", "container"), `"started"`, "Type=notify", "Who says that the service is ready: we, or the container itself."},
+		{"systemd.notify", words("started", "container"), `"started"`, "Type=notify", "Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md)."},
 		{"systemd.stop_timeout", kindSpan, "10s", "TimeoutStopSec=", "After it, what has not stopped is killed."},
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -104,7 +105,12 @@ func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) err
 // reachable says whether the directories that lead to path let everybody pass. Its own mode does
 // not count: the container can change that. What cannot be seen is not reachable by others either.
 func reachable(path string) bool {
-	path, err := filepath.EvalSymlinks(path)
+	f, err := kernel.OpenPath(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))) // where no link leads on
 	for err == nil && path != "/" {
 		path = filepath.Dir(path)
 		var info fs.FileInfo

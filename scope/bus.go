@@ -245,7 +245,7 @@ func finish(ctx context.Context, call *dbus.Call, what string, result any) error
 		return nil
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", what, ErrTimeout)
+		return fmt.Errorf("%s: %w: %w", what, ErrTimeout, err)
 	}
 	return callError(what, err)
 }

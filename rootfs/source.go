@@ -47,7 +47,7 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, ReadOnly: m.attr.set&unix.MOUNT_ATTR_RDONLY != 0, Create: m.create}
+	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, ReadOnly: (m.attr.set|m.below.set)&unix.MOUNT_ATTR_RDONLY != 0, Create: m.create}
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
 	}

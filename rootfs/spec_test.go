@@ -157,11 +157,15 @@ func TestBinds(t *testing.T) {
 	spec := usual("/rootfs")
 	spec.Mounts = append(spec.Mounts,
 		specs.Mount{Type: "bind", Source: "/a", Destination: "/a", Options: []string{"x-sdc.optional", "rbind"}},
-		specs.Mount{Source: "/b", Destination: "/b", Options: []string{"bind", "x-sdc.create=file", "ridmap"}})
+		specs.Mount{Source: "/b", Destination: "/b", Options: []string{"bind", "x-sdc.create=file", "ridmap"}},
+		specs.Mount{Source: "/c", Destination: "/c", Options: []string{"bind", "ro", "nosuid"}},
+		specs.Mount{Source: "/d", Destination: "/d", Options: []string{"rbind", "rro"}})
 	got, err := Binds(spec)
 	want := []Source{
 		{Path: "/a", For: "mount bind on /a", Recursive: true},
 		{Path: "/b", For: "mount bind on /b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
+		{Path: "/c", For: "mount bind on /c", ReadOnly: true},
+		{Path: "/d", For: "mount bind on /d", Recursive: true, ReadOnly: true},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

@@ -14,6 +14,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 func reservation(r *Runtime, id string) *launch {
@@ -84,9 +86,10 @@ func TestReadWhileItIsReplaced(t *testing.T) {
 		err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, first.c.path(), unix.RENAME_EXCHANGE)
 		return errors.Join(err, os.RemoveAll(made))
 	}
+	loops := sdtest.Loops(t, 1000, 20000)
 	done := make(chan error)
 	go func() {
-		for range 1000 {
+		for range loops {
 			if err := replace(); err != nil {
 				done <- err
 				return

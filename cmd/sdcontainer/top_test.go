@@ -18,10 +18,18 @@ func TestTopCutsArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil { // returns when it has been executed
+	complaint, err := cmd.StderrPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { in.Close(); _ = cmd.Wait() }() // it complains of a file that is not there
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { in.Close(); _ = cmd.Wait() }()
+	// That there is no such file: until then its command line may not be there yet.
+	if _, err := complaint.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
 	procs, err := processes([]int{cmd.Process.Pid, os.Getpid()})
 	if err != nil || len(procs) != 2 {
 		t.Fatal(procs, err)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -87,15 +86,14 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 		}
 	}
 	defer s.restore()
-	starting, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	sigs := catch(o.terminal)
-	sigs.hand(callOff(cancel))
-	p, err := c.Exec(starting, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
-	sigs.hold()
-	s.started()
-	var sig interrupted
-	if err != nil && errors.As(context.Cause(starting), &sig) {
+	var p *sdcontainer.Process
+	var err error
+	sig, called := sigs.callable(ctx, func(ctx context.Context) {
+		p, err = c.Exec(ctx, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
+		s.started()
+	})
+	if err != nil && called {
 		return fmt.Errorf("%s: %w", c.ID(), sig)
 	}
 	if err != nil {
@@ -107,7 +105,7 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 			return err
 		}
 	}
-	if errors.As(context.Cause(starting), &sig) {
+	if called {
 		_ = p.Signal(sig.sig) // too late to call it off
 	}
 	s.resize() // the size may have changed while nobody looked

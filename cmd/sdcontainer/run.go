@@ -261,13 +261,8 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 
 // replace removes a container of the name that is to be given anew. Signals call it off.
 func (a *app) replace(ctx context.Context, sigs *signals, name string) error {
-	removing, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	sigs.hand(callOff(cancel))
-	err := a.rt.Remove(removing, name, true)
-	sigs.hold()
-	var sig interrupted
-	called := errors.As(context.Cause(removing), &sig)
+	var err error
+	sig, called := sigs.callable(ctx, func(ctx context.Context) { err = a.rt.Remove(ctx, name, true) })
 	if errors.Is(err, sdcontainer.ErrNotExist) || called && errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -299,15 +294,12 @@ func (a *app) forward(ctx context.Context, name string, s *streams) func(unix.Si
 
 // start creates and starts a container and connects its terminal. Signals call it
 // off until the payload may run; from then on they are kept for it.
-func (a *app) start(ctx context.Context, spec *specs.Spec, s *streams, sigs *signals, o sdcontainer.CreateOptions, name string) (*sdcontainer.Container, error) {
-	creating, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	sigs.hand(callOff(cancel))
-	c, err := a.rt.Create(creating, name, spec, o)
-	s.started()
-	sigs.hold()
-	var sig interrupted
-	if errors.As(context.Cause(creating), &sig) {
+func (a *app) start(ctx context.Context, spec *specs.Spec, s *streams, sigs *signals, o sdcontainer.CreateOptions, name string) (c *sdcontainer.Container, err error) {
+	sig, called := sigs.callable(ctx, func(ctx context.Context) {
+		c, err = a.rt.Create(ctx, name, spec, o)
+		s.started()
+	})
+	if called {
 		if err == nil {
 			err = c.Destroy(ctx, true)
 		}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -103,6 +104,17 @@ func (s *signals) hand(to func(unix.Signal)) {
 		to(sig)
 	}
 	s.held = nil
+}
+
+// callable runs f, which signals call off; those that come after are held. It says by which it was.
+func (s *signals) callable(ctx context.Context, f func(context.Context)) (sig interrupted, called bool) {
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.hand(callOff(cancel))
+	f(running)
+	s.hold()
+	called = errors.As(context.Cause(running), &sig)
+	return sig, called
 }
 
 // callOff cancels a start on the signals that mean it is not wanted any more.

@@ -81,18 +81,19 @@ func makeSource(path string, c *rootfs.Create) error {
 // host, where every user of the host can execute them: set-user-ID files, of root's too
 // (CVE-2021-41091).
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
-	for _, s := range sources {
-		if s.IDMap == nil || s.ReadOnly {
-			continue
+	exposed, err := look(ctx, "look at the directories above the sources of mounts", func() (list []rootfs.Source, _ error) {
+		for _, s := range sources {
+			if s.IDMap != nil && !s.ReadOnly && reachable(s.Path) {
+				list = append(list, s)
+			}
 		}
-		open, err := look(ctx, "look at the directories above "+s.Path, func() (bool, error) { return reachable(s.Path), nil }, nil)
-		if err != nil {
-			return err
-		}
-		if !open {
-			continue
-		}
-		err = fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
+		return list, nil
+	}, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range exposed {
+		err := fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
 			" (keep them out of a directory above it, as by chmod 700 %s; or set idmap = false for it, or strict = false)", s.For, s.Path, filepath.Dir(s.Path))
 		if l.settings.Strict {
 			return err

@@ -16,13 +16,11 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
-// The unit that packages ship for containers as services, and the drop-in by which
-// "unit install" makes an instance of it what its configuration says.
+// What the names of the template's instances begin with, and its TimeoutStopSec=.
 const (
-	templateUnit    = "sdcontainer@.service"
-	templateDropIn  = "50-sdcontainer.conf"
 	instancePrefix  = "sdcontainer@"
 	templateTimeout = 10 * time.Second
 )
@@ -85,8 +83,8 @@ func (l *launch) checkTemplate(ctx context.Context) error {
 	}
 	fragment, _ := p["FragmentPath"].(string)
 	dropIns, _ := p["DropInPaths"].([]string)
-	installed := slices.ContainsFunc(dropIns, func(file string) bool { return path.Base(file) == templateDropIn })
-	if path.Base(fragment) != templateUnit || installed {
+	installed := slices.ContainsFunc(dropIns, func(file string) bool { return path.Base(file) == unitgen.TemplateDropIn })
+	if path.Base(fragment) != unitgen.Template || installed {
 		return nil
 	}
 	lost := fmt.Sprintf("%s knows nothing of the configuration's %s= (run: sdcontainer unit install %s)",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // A configuration that says nothing of its unit, or what the template says, needs no drop-in.
@@ -63,7 +64,7 @@ func TestBeyondTemplate(t *testing.T) {
 
 // What the shipped unit has is what we take it to have.
 func TestTemplateHas(t *testing.T) {
-	b, err := os.ReadFile("packaging/systemd/" + templateUnit)
+	b, err := os.ReadFile("packaging/systemd/" + unitgen.Template)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,14 @@ type Options struct {
 	Version int
 }
 
-// templateDir is where sdcontainer@.service looks for configurations.
+// The unit that packages ship for containers as services, and the drop-in that makes an
+// instance of it what its configuration says.
+const (
+	Template       = "sdcontainer@.service"
+	TemplateDropIn = "50-sdcontainer.conf"
+)
+
+// templateDir is where the template looks for configurations.
 const templateDir = "/etc/sdcontainer"
 
 // Service is the text of a service for a container: one to be installed under a

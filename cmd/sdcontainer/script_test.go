@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // runner ends what the tests have booted before testscript exits.
@@ -38,7 +39,7 @@ func TestSystemdScripts(t *testing.T) {
 		Dir:                "testdata/systemd",
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
-			template, err := filepath.Abs("../../packaging/systemd/" + templateUnit) // guests have it installed
+			template, err := filepath.Abs("../../packaging/systemd/" + unitgen.Template) // guests have it installed
 			if err != nil {
 				return err
 			}

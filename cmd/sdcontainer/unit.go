@@ -23,9 +23,6 @@ import (
 
 const (
 	unitDir = "/etc/systemd/system"
-	// templateUnit is the unit that packages ship for containers as services.
-	templateUnit = "sdcontainer@.service"
-	dropInName   = "50-sdcontainer.conf"
 	// controlDir is where systemd keeps what is set on a unit until a reboot.
 	controlDir = "/run/systemd/system.control"
 	madeByUs   = "# Made by sdcontainer "
@@ -87,7 +84,7 @@ func (a *app) unitGenerate() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&dropIn, "drop-in", false, "print the drop-in for the instance of "+templateUnit)
+	cmd.Flags().BoolVar(&dropIn, "drop-in", false, "print the drop-in for the instance of "+unitgen.Template)
 	cmd.Flags().IntVar(&version, "systemd", 0, "for this `version` of systemd (default: the running one)")
 	return cmd
 }
@@ -188,12 +185,12 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 
 // unitPaths are where a container's unit and its drop-in are.
 func unitPaths(dir, name string) (unit, dropIn string) {
-	return filepath.Join(dir, serviceName(name)), filepath.Join(dir, serviceName(name)+".d", dropInName)
+	return filepath.Join(dir, serviceName(name)), filepath.Join(dir, serviceName(name)+".d", unitgen.TemplateDropIn)
 }
 
 func templateInstalled() bool {
 	for _, dir := range templateDirs {
-		if fileExists(filepath.Join(dir, templateUnit)) {
+		if fileExists(filepath.Join(dir, unitgen.Template)) {
 			return true
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 func (a *app) unitRemove() *cobra.Command {
@@ -113,7 +115,7 @@ func removeUnit(path string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil && filepath.Base(path) == dropInName {
+	if err == nil && filepath.Base(path) == unitgen.TemplateDropIn {
 		_ = os.Remove(filepath.Dir(path)) // others may have drop-ins in it
 	}
 	return err

@@ -93,10 +93,10 @@ docs: bin/sdcontainer ## regenerate the generated pages
 	$(GO) test -count=1 -run '^TestOrderingPage$$' . -update
 	$(GO) test -count=1 -run '^TestReference$$' ./scope -update
 
-test: bin/sdcontainer stage $(SDVM) ## every tier; TIERS=pure,root RUN=TestX to choose
+test: bin/sdcontainer stage $(SDVM) ## every tier; TIERS=pure,root RUN=TestX to choose; SHARE=all for every test in both guests
 	@test/deps.sh qemu-system-x86 mmdebstrap e2fsprogs xz-utils busybox-static dbus systemd debian-archive-keyring iproute2
 	@case '$(TIERS)' in *vm*) $(SDVM) build $(patsubst vm%,%,$(filter vm%,$(subst $(comma), ,$(TIERS)))) ;; esac
-	@$(GO) run ./test/tiers -tiers '$(TIERS)' -run '$(RUN)' -stage $(STAGE) $(PKG)
+	@$(GO) run ./test/tiers -tiers '$(TIERS)' -run '$(RUN)' -share '$(SHARE)' -stage $(STAGE) $(PKG)
 
 comma := ,
 
@@ -141,6 +141,7 @@ coverage: $(HELPER) ## lines and branches of C that the tests reach; needs root
 figures: ## docs/figures.md from what bench, soak, fuzz and coverage left in bin/
 	$(GO) run ./test/figures -take bin
 
+release-check: SHARE = all
 release-check: check test ## what a release needs on top of check and test
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 

@@ -3,12 +3,12 @@
 // Command tiers runs the tests of the module tier by tier and prints one line
 // of summary for each, then the sum:
 //
-//	tiers [-tiers pure,bus,root,systemd,vm12,vm13] [-run REGEXP] [-v] [-stage DIR] [PACKAGE...]
+//	tiers [-tiers pure,bus,root,systemd,vm12,vm13] [-run REGEXP] [-share even|odd|all] [-v] [-stage DIR] [PACKAGE...]
 //
 // A test belongs to the tier it asks sdtest.Require for, else it is pure. Pure
 // and bus tests run under the race detector. The vm tiers run the tests of
-// vmPackages inside the guests, with the installation found in -stage. In a
-// tier that is provided a skipped test fails (SDCONTAINER_MUST).
+// vmPackages inside the guests, with the installation found in -stage; two guests
+// share them. In a tier that is provided a skipped test fails (SDCONTAINER_MUST).
 package main
 
 import (
@@ -28,6 +28,7 @@ import (
 type options struct {
 	tiers    []string
 	run      string
+	share    string
 	verbose  bool
 	stage    string
 	packages []string
@@ -76,10 +77,14 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("tiers", flag.ContinueOnError)
 	list := flags.String("tiers", strings.Join(tiers, ","), "comma-separated `tiers`")
 	flags.StringVar(&o.run, "run", "", "only tests matching this `regexp`")
+	flags.StringVar(&o.share, "share", "", "what the first of two guests runs: even, odd or all `tests`; by the commit if empty")
 	flags.BoolVar(&o.verbose, "v", false, "show the output of tests that pass")
 	flags.StringVar(&o.stage, "stage", "", "`directory` with an installation to copy into the guests")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	if o.share != "" && !slices.Contains(shareNames, o.share) {
+		return o, fmt.Errorf("share %q: want one of %s", o.share, strings.Join(shareNames, ","))
 	}
 	o.tiers = strings.Split(*list, ",")
 	for _, t := range o.tiers {

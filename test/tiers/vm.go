@@ -55,6 +55,10 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if !slices.Equal(o.packages, everything) {
 		packages = o.packages
 	}
+	half, err := firstHalf(ctx, o, wanted)
+	if err != nil {
+		return err
+	}
 	binaries, err := compile(ctx, packages, work)
 	errs := []error{err}
 	if err != nil {
@@ -66,9 +70,9 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	failed := make([]error, len(wanted))
 	var rest sync.WaitGroup
 	for i, tier := range wanted[1:] {
-		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, binaries, all[tier]) })
+		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, half.other(), binaries, all[tier]) })
 	}
-	failed[0] = timed(ctx, os.Stdout, o, wanted[0], binaries, all[wanted[0]])
+	failed[0] = timed(ctx, os.Stdout, o, wanted[0], half, binaries, all[wanted[0]])
 	rest.Wait()
 	for i := range wanted[1:] {
 		_, _ = logs[i+1].WriteTo(os.Stdout) // the summary would fail too
@@ -77,11 +81,11 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 }
 
 // timed runs one guest and adds what happened in it to its tally.
-func timed(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, into *tally) error {
+func timed(ctx context.Context, log io.Writer, o options, tier string, share share, binaries []testBinary, into *tally) error {
 	start := time.Now()
 	r := newResults(log, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
 	r.verbose, r.told = o.verbose, true
-	err := guest(ctx, log, o, tier, binaries, r)
+	err := guest(ctx, log, o, tier, share, binaries, r)
 	r.count(map[string]*tally{tier: into})
 	r.showSlow()
 	if err != nil {
@@ -138,9 +142,9 @@ func goOutput(ctx context.Context, args ...string) (string, error) {
 
 // guest boots one guest, runs every binary in it, and fails when the guest or
 // its kernel did.
-func guest(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, r *results) (err error) {
+func guest(ctx context.Context, log io.Writer, o options, tier string, share share, binaries []testBinary, r *results) (err error) {
 	release := strings.TrimPrefix(tier, "vm")
-	fmt.Fprintf(log, "\n== %s\n", tier)
+	fmt.Fprintf(log, "\n== %s%s\n", tier, share)
 	vm, err := sdtest.BootVM(ctx, release, log)
 	if err != nil {
 		return err
@@ -151,7 +155,7 @@ func guest(ctx context.Context, log io.Writer, o options, tier string, binaries 
 		return err
 	}
 	for _, b := range binaries {
-		if err := runIn(ctx, vm, o, r, b); err != nil {
+		if err := runIn(ctx, vm, o, share, r, b); err != nil {
 			return err
 		}
 	}
@@ -192,11 +196,12 @@ func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) 
 }
 
 // runIn runs one test binary in the guest and reads its results.
-func runIn(ctx context.Context, vm *sdtest.VM, o options, r *results, b testBinary) error {
-	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - stuck).String()}
-	if o.run != "" {
-		args = append(args, "-test.run="+o.run)
+func runIn(ctx context.Context, vm *sdtest.VM, o options, share share, r *results, b testBinary) error {
+	pattern, err := share.pattern(ctx, o.run, b)
+	if err != nil {
+		return err
 	}
+	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - stuck).String(), "-test.run=" + pattern}
 	ctx, cancel := context.WithTimeout(ctx, hung)
 	defer cancel()
 	converter := exec.CommandContext(ctx, "go", "tool", "test2json", "-t", "-p", b.pkg)

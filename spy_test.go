@@ -13,6 +13,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // The payload of hostile containers is the test binary itself. It says "up" when
@@ -21,10 +23,7 @@ import (
 // hostile is a Spec whose payload is spy(what).
 func (w *world) hostile(id, what string) *specs.Spec {
 	w.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	self := sdtest.Payload(w.t)
 	spec := w.spec(id, "/spy", "spy", what)
 	// Where the cgroup has a CPU controller, Go's runtime keeps its file open, which is no leak of ours.
 	spec.Process.Env = append(spec.Process.Env, "GODEBUG=containermaxprocs=0")

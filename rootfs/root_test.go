@@ -187,11 +187,7 @@ var cloneFlags = map[nsType]uint64{pidNS: unix.CLONE_NEWPID, netNS: unix.CLONE_N
 func (w *world) run(commands ...string) (*view, error) {
 	t := w.t
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.bind(exe, "/look", "ro", "exec")
+	w.bind(sdtest.Payload(t), "/look", "ro", "exec")
 	if err := w.find(); err != nil {
 		return nil, err
 	}

@@ -178,8 +178,10 @@ func (s *System) Run(t testing.TB, name string) {
 		args = []string{self, "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
 	}
 	cmd := s.command(t.Context(), dir, args)
-	if Soaking() {
-		cmd.Env = append(cmd.Env, soakEnv+"=1")
+	for _, name := range []string{soakEnv, mustEnv} {
+		if v := os.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
 	}
 	out, err := cmd.CombinedOutput()
 	switch {

@@ -3,6 +3,7 @@
 package sdtest
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,7 @@ const (
 	Bus     Cap = "bus"     // dbus-daemon, for a fake manager on a bus
 	Systemd Cap = "systemd" // BootSystemd works
 	Cgroup2 Cap = "cgroup2" // a unified hierarchy in which limits have an effect
+	Static  Cap = "static"  // the test binary runs in a root that has no libraries: CGO_ENABLED=0
 	Guest   Cap = "vm"      // this is a guest of BootVM: systemd is PID 1 and everything may be disturbed
 )
 
@@ -88,6 +90,8 @@ func (c Cap) probe() error {
 		return probeSystemd()
 	case Cgroup2:
 		return probeCgroup2()
+	case Static:
+		return probeStatic()
 	case Guest:
 		return probeGuest()
 	}
@@ -126,6 +130,29 @@ func probeRoot() error {
 		return errors.New("CAP_SYS_ADMIN is not in the effective set")
 	}
 	return nil
+}
+
+func probeStatic() error {
+	self, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	if slices.ContainsFunc(self.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return errors.New("the test binary is linked dynamically: want CGO_ENABLED=0")
+	}
+	return nil
+}
+
+// Payload is the test binary, for tests whose containers run it.
+func Payload(t testing.TB) string {
+	t.Helper()
+	Require(t, Static)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
 }
 
 func probeUserns() error {

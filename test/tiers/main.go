@@ -101,7 +101,7 @@ func parse(args []string) (options, error) {
 func newTallies() map[string]*tally {
 	all := map[string]*tally{}
 	for _, t := range tiers {
-		all[t] = &tally{}
+		all[t] = &tally{tests: map[string]bool{}}
 	}
 	return all
 }
@@ -135,7 +135,7 @@ func goTest(ctx context.Context, o options, wanted []string, counted map[string]
 		args = append(args, "-run", o.run)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, o.packages...)...)
-	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(wanted, ",")+",userns,overlay", "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
+	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(wanted, ",")+",userns,overlay,static", "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second

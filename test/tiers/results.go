@@ -42,7 +42,8 @@ type outcome struct {
 type tally struct {
 	passed, failed, skipped int
 	took                    time.Duration
-	given                   bool // the tier was run
+	given                   bool            // the tier was run
+	tests                   map[string]bool // what belongs to it, by package and name; not the subtests
 }
 
 // results collects the outcomes of one phase: one or more packages.
@@ -182,6 +183,9 @@ func (r *results) tierOf(name string) string {
 func (r *results) count(into map[string]*tally) {
 	for name, t := range r.tests {
 		tier := r.tierOf(name)
+		if tier != "" && !strings.Contains(name[strings.IndexByte(name, ' '):], "/") {
+			into[tier].tests[name] = true
+		}
 		failed := t.action == "fail" || t.action == "run"
 		switch {
 		case failed && !r.childFailed(name):

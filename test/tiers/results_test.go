@@ -65,10 +65,24 @@ func TestCount(t *testing.T) {
 			for tier, w := range tt.want {
 				want[tier] = w
 			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmpopts.IgnoreFields(tally{}, "given", "took")); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmpopts.IgnoreFields(tally{}, "given", "took", "tests")); diff != "" {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What the guests need not run again.
+func TestTestsOfATier(t *testing.T) {
+	r := newResults(new(bytes.Buffer), map[string]string{"": "pure", "bus": "bus"}, "pure")
+	if err := r.read(stream(t, "run p/q A", "run p/q A/x", "pass p/q A/x", "pass p/q A", "run p/q B", "attr p/q B tier=bus", "pass p/q B",
+		"run p/q C", "attr p/q C tier=root", "skip p/q C")); err != nil {
+		t.Fatal(err)
+	}
+	all := newTallies()
+	r.count(all)
+	if diff := cmp.Diff(map[string]bool{"p/q A": true}, all["pure"].tests); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 // guestPackage has the tests that are about guests; each guest runs all of them.
 const guestPackage = "test/vm/guest"
 
-// share is what a guest runs of the other packages' tests, which the machine's own kernel has
+// share is what a guest runs of the other packages' tests, which this machine's own kernel has
 // had already: of two guests each runs every second one. Which begins changes from
-// commit to commit.
+// commit to commit. What asks for no more than a Go program, and has passed here, is run in none.
 type share int
 
 const (
@@ -28,13 +28,6 @@ const (
 )
 
 var shareNames = []string{"even", "odd", "all"}
-
-func (s share) String() string {
-	if s == allTests {
-		return ""
-	}
-	return fmt.Sprintf(" (the %s tests; SHARE=all for all in both)", shareNames[s])
-}
 
 func (s share) other() share {
 	switch s {
@@ -63,26 +56,43 @@ func firstHalf(ctx context.Context, o options, wanted []string) (share, error) {
 	return share(last[len(last)-1] & 1), nil
 }
 
-// pattern is -test.run for b's tests.
-func (s share) pattern(ctx context.Context, run string, b testBinary) (string, error) {
-	if s == allTests || b.dir == filepath.FromSlash(guestPackage) {
-		return run, nil
+// choose sets what is run of each of binaries; pure are the tests that no kernel matters to.
+func (s share) choose(ctx context.Context, run string, binaries []testBinary, pure map[string]bool) ([]testBinary, error) {
+	chosen := slices.Clone(binaries)
+	for i, b := range binaries {
+		chosen[i].run = run
+		if run != "" || b.dir == filepath.FromSlash(guestPackage) {
+			continue
+		}
+		names, err := b.tests(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return pure[b.pkg+" "+name] })
+		chosen[i].run = pattern(s.of(names))
 	}
+	return chosen, nil
+}
+
+func (b testBinary) tests(ctx context.Context) ([]string, error) {
 	root, err := sdtest.ModuleRoot()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	list := exec.CommandContext(ctx, b.file, "-test.list=^(Test|Fuzz|Example)")
 	list.Dir = filepath.Join(root, b.dir)
 	names, err := list.Output()
 	if err != nil {
-		return "", fmt.Errorf("list the tests of %s: %w", b.pkg, err)
+		return nil, fmt.Errorf("list the tests of %s: %w", b.pkg, err)
 	}
-	return pattern(s.of(strings.Fields(string(names)))), nil
+	return strings.Fields(string(names)), nil
 }
 
-// of is every second one of names.
+// of is every second one of names, or each.
 func (s share) of(names []string) []string {
+	if s == allTests {
+		return names
+	}
 	var mine []string
 	for i := int(s); i < len(names); i += 2 {
 		mine = append(mine, names[i])

@@ -42,6 +42,7 @@ type testBinary struct {
 	pkg  string // import path
 	dir  string // in the module
 	file string
+	run  string // what -test.run= selects
 }
 
 // guests runs the vm packages in each wanted guest.
@@ -55,37 +56,51 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if !slices.Equal(o.packages, everything) {
 		packages = o.packages
 	}
-	half, err := firstHalf(ctx, o, wanted)
-	if err != nil {
-		return err
-	}
 	binaries, err := compile(ctx, packages, work)
 	errs := []error{err}
 	if err != nil {
 		all[wanted[0]].failed++
 	}
-	// The guests run at the same time, each on a processor of ours; the first one's
-	// output is shown as it comes, the others' when it is done.
+	half, err := firstHalf(ctx, o, wanted)
+	if err != nil {
+		return err
+	}
+	if half != allTests {
+		fmt.Printf("\nof the tests that both guests could run, %s has the %s ones (SHARE=all runs all in both)\n", wanted[0], shareNames[half])
+	}
+	shares := make([][]testBinary, len(wanted))
+	for i := range wanted {
+		if shares[i], err = half.choose(ctx, o.run, binaries, all["pure"].tests); err != nil {
+			return err
+		}
+		half = half.other()
+	}
+	return errors.Join(append(errs, together(ctx, o, wanted, shares, all))...)
+}
+
+// together runs the guests at the same time, each on a processor of ours. The first one's
+// output is shown as it comes, the others' when it is done.
+func together(ctx context.Context, o options, wanted []string, shares [][]testBinary, all map[string]*tally) error {
 	logs := make([]bytes.Buffer, len(wanted))
 	failed := make([]error, len(wanted))
 	var rest sync.WaitGroup
 	for i, tier := range wanted[1:] {
-		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, half.other(), binaries, all[tier]) })
+		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, shares[i+1], all[tier]) })
 	}
-	failed[0] = timed(ctx, os.Stdout, o, wanted[0], half, binaries, all[wanted[0]])
+	failed[0] = timed(ctx, os.Stdout, o, wanted[0], shares[0], all[wanted[0]])
 	rest.Wait()
 	for i := range wanted[1:] {
 		_, _ = logs[i+1].WriteTo(os.Stdout) // the summary would fail too
 	}
-	return errors.Join(append(errs, failed...)...)
+	return errors.Join(failed...)
 }
 
 // timed runs one guest and adds what happened in it to its tally.
-func timed(ctx context.Context, log io.Writer, o options, tier string, share share, binaries []testBinary, into *tally) error {
+func timed(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, into *tally) error {
 	start := time.Now()
 	r := newResults(log, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
 	r.verbose, r.told = o.verbose, true
-	err := guest(ctx, log, o, tier, share, binaries, r)
+	err := guest(ctx, log, o, tier, binaries, r)
 	r.count(map[string]*tally{tier: into})
 	r.showSlow()
 	if err != nil {
@@ -142,9 +157,9 @@ func goOutput(ctx context.Context, args ...string) (string, error) {
 
 // guest boots one guest, runs every binary in it, and fails when the guest or
 // its kernel did.
-func guest(ctx context.Context, log io.Writer, o options, tier string, share share, binaries []testBinary, r *results) (err error) {
+func guest(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, r *results) (err error) {
 	release := strings.TrimPrefix(tier, "vm")
-	fmt.Fprintf(log, "\n== %s%s\n", tier, share)
+	fmt.Fprintf(log, "\n== %s\n", tier)
 	vm, err := sdtest.BootVM(ctx, release, log)
 	if err != nil {
 		return err
@@ -155,7 +170,7 @@ func guest(ctx context.Context, log io.Writer, o options, tier string, share sha
 		return err
 	}
 	for _, b := range binaries {
-		if err := runIn(ctx, vm, o, share, r, b); err != nil {
+		if err := runIn(ctx, vm, r, b); err != nil {
 			return err
 		}
 	}
@@ -196,12 +211,8 @@ func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) 
 }
 
 // runIn runs one test binary in the guest and reads its results.
-func runIn(ctx context.Context, vm *sdtest.VM, o options, share share, r *results, b testBinary) error {
-	pattern, err := share.pattern(ctx, o.run, b)
-	if err != nil {
-		return err
-	}
-	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - stuck).String(), "-test.run=" + pattern}
+func runIn(ctx context.Context, vm *sdtest.VM, r *results, b testBinary) error {
+	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - stuck).String(), "-test.run=" + b.run}
 	ctx, cancel := context.WithTimeout(ctx, hung)
 	defer cancel()
 	converter := exec.CommandContext(ctx, "go", "tool", "test2json", "-t", "-p", b.pkg)
@@ -226,7 +237,7 @@ func runIn(ctx context.Context, vm *sdtest.VM, o options, share share, r *result
 	code, execErr := vm.Exec(ctx, sdtest.Command{
 		Request: wire.Request{
 			Args: args, Dir: path.Join(sources, b.dir),
-			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1", "TMPDIR=/var/tmp"},
+			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,static,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1", "TMPDIR=/var/tmp"},
 		},
 		Stdout: watched, Stderr: watched,
 	})

@@ -51,6 +51,17 @@ INITRD=No mmdebstrap --mode=root --variant=minbase --include="$include" \
 
 rm -rf "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/cache/debconf/*-old
 
+# What a guest never is or does: an initrd of systemd's, a TPM, sleep, updates, devices that come and go.
+# Every unit costs an emulated PID 1 some 20 ms of each daemon-reload.
+for unit in 'initrd*' '*tpm2*' '*pcr*' '*hibernate*' '*suspend*' '*sleep*' '*sysext*' '*confext*' '*importd*' '*hostnamed*' \
+	'*battery*' '*bsod*' '*soft-reboot*' '*quota*' '*fsck*' '*growfs*' '*repart*' '*hwdb*' '*binfmt*' '*ask-password*' '*pstore*' \
+	'*initctl*' '*creds.*' '*credentials.service' 'rescue*' 'emergency*' 'apt*' 'dpkg*' 'fstrim*' 'e2scrub*' '*timesync*' '*networkd*' \
+	'*vconsole*' '*rfkill*' '*backlight*' '*bless-boot*' '*storagetm*' '*getty*' '*system-update*' '*machine-id-commit*' \
+	'*firstboot*' 'nginx*' 'netavark*' 'podman-auto-update*' 'syslog*' '*udev-trigger*' '*udev-load-credentials*'; do
+	find "$root/etc/systemd/system" "$root/usr/lib/systemd/system" -depth -name "$unit" -exec rm -rf {} +
+done
+touch "$root/etc/.updated" "$root/var/.updated" # ldconfig and the like were run
+
 # A second root for containers to run in: the same packages without the kernel.
 machines=$root/var/lib/machines
 mkdir -p "$work/debian"
@@ -81,17 +92,6 @@ echo sdvm >"$root/etc/hostname"
 printf '127.0.0.1 localhost sdvm\n::1 localhost\n' >"$root/etc/hosts"
 : >"$root/etc/fstab"
 printf '%s\n' 5dc0a1e5b0075dc0a1e5b0075dc0a1e5 >"$root/etc/machine-id"
-# Nor what this machine never is or does: an initrd of systemd's, a TPM, sleep, updates, devices that come and go.
-# Every unit costs an emulated PID 1 some 20 ms of each daemon-reload.
-for unit in 'initrd*' '*tpm2*' '*pcr*' '*hibernate*' '*suspend*' '*sleep*' '*sysext*' '*confext*' '*importd*' '*hostnamed*' \
-	'*battery*' '*bsod*' '*soft-reboot*' '*quota*' '*fsck*' '*growfs*' '*repart*' '*hwdb*' '*binfmt*' '*ask-password*' '*pstore*' \
-	'*initctl*' '*creds.*' '*credentials.service' 'rescue*' 'emergency*' 'apt*' 'dpkg*' 'fstrim*' 'e2scrub*' '*timesync*' '*networkd*' \
-	'*vconsole*' '*rfkill*' '*backlight*' '*bless-boot*' '*storagetm*' '*getty*' '*system-update*' '*machine-id-commit*' \
-	'*firstboot*' 'nginx*' 'netavark*' 'podman-auto-update*' 'syslog*' '*udev-trigger*' '*udev-load-credentials*'; do
-	find "$root/etc/systemd/system" "$root/usr/lib/systemd/system" -depth -name "$unit" -exec rm -rf {} +
-done
-touch "$root/etc/.updated" "$root/var/.updated" # ldconfig and the like were run
-
 # The monitor of a Go program wakes every 20 us, which an emulated processor has no time for.
 mkdir -p "$root/etc/systemd/system.conf.d"
 printf '[Manager]\nTimerSlackNSec=1ms\n' >"$root/etc/systemd/system.conf.d/sdvm.conf"

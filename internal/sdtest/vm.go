@@ -63,15 +63,23 @@ func BootVM(ctx context.Context, release string, log io.Writer) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	force := os.Getenv("SDCONTAINER_ACCEL")
-	if force != "tcg" && (force == "kvm" || haveKVM()) {
+	if !Emulated() {
 		v, err := boot(ctx, image, "kvm", kvmBoot)
-		if err == nil || force == "kvm" || ctx.Err() != nil {
+		if err == nil || os.Getenv(accelEnv) == "kvm" || ctx.Err() != nil {
 			return v, err
 		}
 		fmt.Fprintf(log, "Debian %s did not boot with KVM, emulating instead\n", release)
 	}
 	return boot(ctx, image, "tcg", tcgBoot)
+}
+
+// accelEnv forces how guests run: kvm or tcg.
+const accelEnv = "SDCONTAINER_ACCEL"
+
+// Emulated says that guests will have processors made by QEMU, twenty times slower.
+func Emulated() bool {
+	force := os.Getenv(accelEnv)
+	return force == "tcg" || force != "kvm" && !haveKVM()
 }
 
 // haveKVM tells whether the processor virtualizes and the kernel will make a

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os/exec"
@@ -13,63 +14,79 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// guestPackage has the tests that are about guests; each guest runs all of them.
-const guestPackage = "test/vm/guest"
-
-// share is what a guest runs of the other packages' tests, which this machine's own kernel has
-// had already: of two guests each runs every second one. Which begins changes from
-// commit to commit. What asks for no more than a Go program, and has passed here, is run in none.
+// share is what a guest runs of the tests. Where guests are emulated, each test runs in one of the two, and
+// which guest has which half changes from commit to commit. What asks for no more than a Go program, and has
+// passed on this machine, is run in none.
 type share int
 
 const (
-	evenTests share = iota
-	oddTests
+	firstHalf share = iota
+	secondHalf
 	allTests
 )
 
-var shareNames = []string{"even", "odd", "all"}
+var shareNames = []string{"first", "second", "all"}
 
 func (s share) other() share {
 	switch s {
-	case evenTests:
-		return oddTests
-	case oddTests:
-		return evenTests
+	case firstHalf:
+		return secondHalf
+	case secondHalf:
+		return firstHalf
 	}
 	return s
 }
 
-// firstHalf says what the first guest runs. Whoever asks for one guest or for some tests gets all of
-// them.
-func firstHalf(ctx context.Context, o options, wanted []string) (share, error) {
+// shareOf says what the first of the wanted guests runs. Whoever asks for one guest or for some
+// tests gets all of them, and so do those who need not wait.
+func shareOf(ctx context.Context, o options, wanted []string, emulated bool) (share, error) {
 	if o.share != "" {
 		return share(slices.Index(shareNames, o.share)), nil
 	}
-	if len(wanted) < 2 || o.run != "" || !slices.Equal(o.packages, everything) {
+	if len(wanted) < 2 || o.run != "" || !slices.Equal(o.packages, everything) || !emulated {
 		return allTests, nil
 	}
 	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
 	if err != nil {
-		return evenTests, ctx.Err() // sources without a repository
+		return firstHalf, ctx.Err() // sources without a repository
 	}
 	last := strings.TrimSpace(string(commit))
 	return share(last[len(last)-1] & 1), nil
 }
 
+// named is a test of one of several binaries.
+type named struct {
+	binary int
+	test   string
+}
+
 // choose sets what is run of each of binaries; pure are the tests that no kernel matters to.
 func (s share) choose(ctx context.Context, run string, binaries []testBinary, pure map[string]bool) ([]testBinary, error) {
 	chosen := slices.Clone(binaries)
-	for i, b := range binaries {
-		chosen[i].run = run
-		if run != "" || b.dir == filepath.FromSlash(guestPackage) {
-			continue
+	if run != "" {
+		for i := range chosen {
+			chosen[i].run = run
 		}
+		return chosen, nil
+	}
+	var all []named
+	for i, b := range binaries {
 		names, err := b.tests(ctx)
 		if err != nil {
 			return nil, err
 		}
-		names = slices.DeleteFunc(names, func(name string) bool { return pure[b.pkg+" "+name] })
-		chosen[i].run = pattern(s.of(names))
+		for _, name := range names {
+			if !pure[b.pkg+" "+name] {
+				all = append(all, named{i, name})
+			}
+		}
+	}
+	mine := make([][]string, len(binaries))
+	for _, n := range s.of(all) {
+		mine[n.binary] = append(mine[n.binary], n.test)
+	}
+	for i := range chosen {
+		chosen[i].run = "^(" + strings.Join(mine[i], "|") + ")$"
 	}
 	return chosen, nil
 }
@@ -88,16 +105,34 @@ func (b testBinary) tests(ctx context.Context) ([]string, error) {
 	return strings.Fields(string(names)), nil
 }
 
-// of is every second one of names, or each.
-func (s share) of(names []string) []string {
-	if s == allTests {
-		return names
-	}
-	var mine []string
-	for i := int(s); i < len(names); i += 2 {
-		mine = append(mine, names[i])
-	}
-	return mine
+// heavy are the tests that take an emulated processor ten seconds and more; all else counts as light. Only
+// how long both guests take depends on these.
+var heavy = map[string]int{
+	"TestSystemdScripts": 130, "TestReloadStorm": 60, "TestExamples": 50, "TestAttestNamesEverySabotage": 31, "TestClockJumps": 30,
+	"TestHistories": 24, "TestCrowd": 22, "TestServiceMainPIDIsThePayload": 20, "TestJournal": 20, "TestA5LeakyManager": 18,
+	"TestParallelStarts": 16, "TestServiceWithLimitsSystemdLacks": 15, "TestHostileRootfs": 14, "TestServiceThatHearsNoSignalStopsAtOnce": 13,
+	"TestExitIsUnknownAfterTheKeeperWasKilled": 12, "TestExitCodes": 12, "TestServiceRestartsByItself": 12, "TestFewTasks": 12,
+	"TestManyOfOneName": 10, "TestServiceWithInitStops": 10, "TestPausedServiceStops": 10, "TestServiceOutOfMemorySaysSo": 10,
 }
 
-func pattern(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }
+const light = 2
+
+func (n named) weight() int { return cmp.Or(heavy[n.test], light) }
+
+// of is the half of all that s is: the heaviest first, each goes to the half that has less to do yet.
+func (s share) of(all []named) []named {
+	if s == allTests {
+		return all
+	}
+	var halves [2][]named
+	var load [2]int
+	for _, n := range slices.SortedStableFunc(slices.Values(all), func(a, b named) int { return cmp.Compare(b.weight(), a.weight()) }) {
+		i := 0
+		if load[1] < load[0] {
+			i = 1
+		}
+		halves[i] = append(halves[i], n)
+		load[i] += n.weight()
+	}
+	return halves[s]
+}

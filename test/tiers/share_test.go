@@ -3,49 +3,119 @@
 package main
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-func TestShareOfTwoIsAll(t *testing.T) {
-	names := []string{"TestA", "TestAB", "FuzzC", "ExampleD", "TestE"}
-	for _, s := range []share{evenTests, oddTests} {
-		mine, others := regexp.MustCompile(pattern(s.of(names))), regexp.MustCompile(pattern(s.other().of(names)))
-		for i, name := range names {
-			if mine.MatchString(name) == others.MatchString(name) {
-				t.Errorf("%s: both guests run it, or none", name)
-			}
-			if want := i%2 == int(s); mine.MatchString(name) != want {
-				t.Errorf("share %s runs %s: %v, want %v", shareNames[s], name, !want, want)
-			}
+func TestHalvesAreAll(t *testing.T) {
+	all := []named{{0, "TestA"}, {0, "TestAB"}, {1, "TestA"}, {1, "TestReloadStorm"}, {2, "TestExamples"}, {2, "TestJournal"}, {2, "FuzzB"}}
+	first, second := firstHalf.of(all), secondHalf.of(all)
+	load := func(tests []named) (sum int) {
+		for _, n := range tests {
+			sum += n.weight()
+		}
+		return sum
+	}
+	for _, n := range all {
+		if slices.Contains(first, n) == slices.Contains(second, n) {
+			t.Errorf("%v: both guests run it, or none", n)
 		}
 	}
-	if got := regexp.MustCompile(pattern(oddTests.of(names[:1]))); got.MatchString("TestA") || slices.ContainsFunc(names, got.MatchString) {
-		t.Errorf("the odd tests of one: %s", got)
+	if len(first)+len(second) != len(all) {
+		t.Errorf("%d and %d tests of %d", len(first), len(second), len(all))
+	}
+	if a, b := load(first), load(second); max(a, b)-min(a, b) > 10 {
+		t.Errorf("one takes %d s, the other %d", a, b)
+	}
+	if got := allTests.of(all); !slices.Equal(got, all) {
+		t.Errorf("all: %v", got)
 	}
 }
 
-func TestShareIsForBothGuestsWhole(t *testing.T) {
-	both := []string{"vm12", "vm13"}
-	for _, tt := range []struct {
-		name   string
-		o      options
-		wanted []string
-	}{
-		{"one guest", options{packages: everything}, both[:1]},
-		{"some tests", options{packages: everything, run: "TestX"}, both},
-		{"some packages", options{packages: []string{"./caps"}}, both},
-		{"asked for", options{packages: everything, share: "all"}, both},
-	} {
-		if s, err := firstHalf(t.Context(), tt.o, tt.wanted); err != nil || s != allTests || s.other() != allTests {
-			t.Errorf("%s: share %d, %v, want all", tt.name, s, err)
+func TestHeavyTestsExist(t *testing.T) {
+	names := testNames(t)
+	for name := range heavy {
+		if !names[name] {
+			t.Errorf("there is no %s: the halves are no longer equal", name)
 		}
 	}
-	if s, err := firstHalf(t.Context(), options{packages: everything}, both); err != nil || s == allTests {
-		t.Errorf("both guests, everything: share %d, %v, want half", s, err)
+}
+
+func TestWhoSharesWhat(t *testing.T) {
+	both := []string{"vm12", "vm13"}
+	whole := options{packages: everything}
+	for _, tt := range []struct {
+		name     string
+		o        options
+		wanted   []string
+		emulated bool
+		want     string
+	}{
+		{"one guest", whole, both[:1], true, "all"},
+		{"some tests", options{packages: everything, run: "TestX"}, both, true, "all"},
+		{"some packages", options{packages: []string{"./caps"}}, both, true, "all"},
+		{"with KVM", whole, both, false, "all"},
+		{"all asked for", options{packages: everything, share: "all"}, both, true, "all"},
+		{"half asked for", options{packages: everything, share: "second"}, both, true, "second"},
+	} {
+		if s, err := shareOf(t.Context(), tt.o, tt.wanted, tt.emulated); err != nil || shareNames[s] != tt.want {
+			t.Errorf("%s: %v, %v, want %s", tt.name, s, err, tt.want)
+		}
 	}
-	if s, err := firstHalf(t.Context(), options{packages: everything, share: "odd"}, both); err != nil || s != oddTests {
-		t.Errorf("odd asked for: share %d, %v", s, err)
+	s, err := shareOf(t.Context(), whole, both, true)
+	if err != nil || s == allTests || s.other() == s {
+		t.Errorf("emulated: %v and %v, %v, want two halves", s, s.other(), err)
 	}
+}
+
+func TestWhatIsRunOfABinary(t *testing.T) {
+	got, err := allTests.choose(t.Context(), "TestX", []testBinary{{pkg: "p"}}, nil)
+	if err != nil || got[0].run != "TestX" {
+		t.Errorf("asked for: %v, %v", got, err)
+	}
+	self := testBinary{pkg: "tiers", dir: "test/tiers", file: "/proc/self/exe"}
+	pure := map[string]bool{}
+	for name := range testNames(t) {
+		pure["tiers "+name] = name != "TestReport" && name != "TestCount"
+	}
+	for s, want := range map[share]string{allTests: "^(TestCount|TestReport)$", firstHalf: "^(TestCount)$", secondHalf: "^(TestReport)$"} {
+		if got, err := s.choose(t.Context(), "", []testBinary{self}, pure); err != nil || got[0].run != want {
+			t.Errorf("%s: %v, %v, want %s", shareNames[s], got, err, want)
+		}
+	}
+	if self.run != "" {
+		t.Errorf("the binary that was chosen from has changed: %s", self.run)
+	}
+}
+
+// testNames are the tests of the whole module.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	root, err := sdtest.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example)\w*)\(`)
+	names := map[string]bool{}
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range declared.FindAllSubmatch(text, -1) {
+			names[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }

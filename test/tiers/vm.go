@@ -61,12 +61,12 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if err != nil {
 		all[wanted[0]].failed++
 	}
-	half, err := firstHalf(ctx, o, wanted)
+	half, err := shareOf(ctx, o, wanted, sdtest.Emulated())
 	if err != nil {
 		return err
 	}
 	if half != allTests {
-		fmt.Printf("\nof the tests that both guests could run, %s has the %s ones (SHARE=all runs all in both)\n", wanted[0], shareNames[half])
+		fmt.Printf("\nemulated guests share the tests: %s has the %s half (SHARE=all runs all in both)\n", wanted[0], shareNames[half])
 	}
 	shares := make([][]testBinary, len(wanted))
 	for i := range wanted {

@@ -85,7 +85,7 @@ var stays = map[string]func(t *testing.T, file string){
 	"system": func(t *testing.T, file string) {
 		detached(t, file)
 		eventually(t, "the systemd inside has started its units", func() bool {
-			answer := run(t, "sdcontainer", "exec", "system", "systemctl", "is-system-running").stdout
+			answer := run(t, "sdcontainer", "exec", "system", "systemctl", "is-system-running", "--wait").stdout
 			return strings.HasPrefix(answer, "running") || strings.HasPrefix(answer, "degraded")
 		})
 		// It powers off: the kernel ends the init of a pid namespace with SIGINT then (reboot(2)).

@@ -24,7 +24,8 @@ func renderSoak(b *strings.Builder, s sheet) error {
 	}
 	heading(b, "Nothing left behind", s)
 	b.WriteString("`make soak`: each verb interrupted at each of its system calls, one run each; after each `rm -f` (of a service `systemctl stop`) succeeds, the\n" +
-		"machine is as it was, and the name starts again. See [testing](testing.md).\n\n| sweep | calls | interrupted | clean | helper outlived by | slowest `rm -f` |\n|---|---|---|---|---|---|\n")
+		"machine is as it was, and the name starts again. *calls* are those of a run that nothing interrupts; a sweep goes on until a run has no more. See\n" +
+		"[testing](testing.md).\n\n| sweep | calls | interrupted | clean | helper outlived by | slowest `rm -f` |\n|---|---|---|---|---|---|\n")
 	for _, l := range lines {
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %.0f ms | %.0f ms |\n", strings.TrimSpace(l.Sweep+" "+l.Note), l.Calls, l.Stopped, l.Clean, l.Gone, l.Removed)
 	}
@@ -46,7 +47,8 @@ func renderCrowd(b *strings.Builder, s sheet) error {
 	}
 	heading(b, "A crowd, and a manager that is disturbed", s)
 	b.WriteString("`make soak`: containers that run together, and starts while systemd reloads and re-executes itself or journald is restarted. Medians of each tenth, in\n" +
-		"ms. See [testing](testing.md).\n\n| test | starts | failed | start | processor time of PID 1 in it | stop |\n|---|---|---|---|---|---|\n")
+		"ms. In the reload storm every second container stays: a start waits for a reload, which reads the units of all of them anew. See\n" +
+		"[testing](testing.md).\n\n| test | starts | failed | start | processor time of PID 1 in it | stop |\n|---|---|---|---|---|---|\n")
 	for _, l := range lines {
 		name := l.Test
 		if l.Note != "" {

@@ -87,7 +87,8 @@ func (c *Container) withBus(ctx context.Context, f func(*scope.Conn) error) erro
 
 // Stop sends the stop signal, waits up to timeout (the container's own if
 // negative) and kills what is left. A container in a service is stopped through its
-// unit, so that systemd neither restarts it nor counts it as failed.
+// unit, so that systemd neither restarts it nor counts it as failed; the unit has the
+// timeout. Errors: ErrUnsupported for another one.
 func (c *Container) Stop(ctx context.Context, timeout time.Duration) error {
 	return wrap("stop", c.id, c.stop(ctx, timeout))
 }
@@ -106,6 +107,9 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 		return ignore(err, ErrNotExist)
 	}
 	if c.st.Service {
+		if timeout >= 0 {
+			return fmt.Errorf("%w: a timeout for %s, which systemd stops (systemd.stop_timeout in the configuration, or TimeoutStopSec= in the unit)", ErrUnsupported, c.st.Unit)
+		}
 		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) })
 	}
 	sig, own, err := c.stopSettings()

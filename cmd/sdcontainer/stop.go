@@ -35,11 +35,6 @@ refused.`,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.control(args, func(c *sdcontainer.Container) error {
-				if cmd.Flags().Changed("timeout") {
-					if err := ownTimeout(c); err != nil {
-						return err
-					}
-				}
 				return c.Stop(cmd.Context(), timeout.Duration)
 			})
 		},
@@ -47,16 +42,6 @@ refused.`,
 	cmd.Flags().VarP(&timeout, "timeout", "t", "how long to wait before killing, like 10s or 1min 30s (default: the container's own)")
 	alias(cmd.Flags(), map[string]string{"time": "timeout"}) // podman's
 	return cmd
-}
-
-// ownTimeout refuses a container whose timeout is not ours to give.
-func ownTimeout(c *sdcontainer.Container) error {
-	st, err := c.State()
-	if err == nil && st.Service && st.Status != sdcontainer.Stopped {
-		err = &sdcontainer.Error{Op: "stop", ID: c.ID(), Err: fmt.Errorf("systemd stops %s, and knows no -t "+
-			"(set systemd.stop_timeout in the configuration, or TimeoutStopSec= in the unit)", st.Unit)}
-	}
-	return err
 }
 
 // span is a flag that takes a time as configurations do.

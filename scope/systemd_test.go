@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,6 +169,39 @@ func TestRealSetProperties(t *testing.T) {
 	}
 	if p, err := c.Get(ctx, u.Name, "TasksMax"); err != nil || p["TasksMax"] != uint64(20) {
 		t.Errorf("TasksMax is %v, %v", p["TasksMax"], err)
+	}
+}
+
+// TestRealListsAreReplaced: what a change leaves out of a list is no longer allowed, though systemd adds to lists.
+func TestRealListsAreReplaced(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx := t.Context()
+	c := dialTest(t)
+	devices := func(minors ...int64) *specs.LinuxResources {
+		res := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}
+		for _, minor := range minors {
+			res.Devices = append(res.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: ptr(int64(10)), Minor: ptr(minor), Access: "rw"})
+		}
+		return res
+	}
+	u, _ := startTest(t, c, "lists", devices(229, 200))
+	defer c.Stop(context.WithoutCancel(ctx), u.Name)
+	next, err := Plan(&specs.Spec{Linux: &specs.Linux{Resources: devices(200)}}, configs.Settings{Name: "lists", StopTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := u.Changes(next, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetProperties(ctx, u.Name, true, changes); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Get(ctx, u.Name, "DeviceAllow")
+	if have := fmt.Sprint(p["DeviceAllow"]); err != nil || strings.Contains(have, "10:229") || !strings.Contains(have, "10:200") {
+		t.Errorf("allowed are %s, %v", have, err)
 	}
 }
 

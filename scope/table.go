@@ -197,6 +197,9 @@ func Lookup(name string) (Info, bool) {
 	return Properties[i], true
 }
 
+// list says whether the property has entries, which systemd adds to those it has; "ay" is a set of processors.
+func (i Info) list() bool { return strings.HasPrefix(i.Sig, "a") && i.Sig != "ay" }
+
 // Twin is the property that says the same as a share of the machine, or not as one:
 // MemoryMaxScale for MemoryMax, and the reverse. "" is none.
 func Twin(name string) string {

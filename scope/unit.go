@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -246,6 +247,9 @@ func (u Unit) Changes(next Unit, asked map[string]bool) ([]Property, error) {
 		same := equal(u.Get(p.Name), p.Value)
 		switch {
 		case same && !(asked[p.Name] && info.Live):
+		case info.Live && info.list():
+			// Order: emptied first. systemd adds to a list that it has.
+			changes = append(changes, Property{Name: p.Name, Value: reflect.Zero(reflect.TypeOf(p.Value)).Interface(), Source: p.Source}, p)
 		case info.Live:
 			changes = append(changes, p)
 		default:

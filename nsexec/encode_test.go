@@ -56,8 +56,17 @@ func TestEncodeRefuses(t *testing.T) {
 		"end in middle":    {func(p *Program) { p.End(); p.Umask(0); p.End() }, "End before the last step"},
 		"NUL in string":    {func(p *Program) { p.Sethostname("a\x00b"); p.End() }, `NUL byte in "a\x00b"`},
 		"unknown register": {func(p *Program) { p.Close(4); p.End() }, "register 4 has never been filled"},
-		"late receive":     {func(p *Program) { p.Umask(0); p.Receive("x"); p.End() }, "after the first step"},
-		"skip too far":     {func(p *Program) { p.Sethostname("a"); p.steps[0].OrSkip(1, unix.EPERM); p.End() }, "skips 1 steps, only 1 follow"},
+		"closed twice": {func(p *Program) {
+			r := p.Fsopen("x")
+			p.Close(r)
+			p.Close(r)
+			p.Fsopen("y")
+			p.Fsopen("z")
+			p.End()
+		}, "Close of register 0"},
+		"closed control": {func(p *Program) { p.Close(Control); p.Fsopen("x"); p.End() }, "the way to the parent"},
+		"late receive":   {func(p *Program) { p.Umask(0); p.Receive("x"); p.End() }, "after the first step"},
+		"skip too far":   {func(p *Program) { p.Sethostname("a"); p.steps[0].OrSkip(1, unix.EPERM); p.End() }, "skips 1 steps, only 1 follow"},
 		"many errnos": {func(p *Program) {
 			p.Umask(0)
 			p.steps[0].Tolerate(1, 2, 3, 4, 5)

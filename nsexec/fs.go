@@ -2,7 +2,11 @@
 
 package nsexec
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // NoReg is passed where a register is optional and there is none.
 const NoReg Reg = 255
@@ -84,6 +88,10 @@ func (p *Program) Write(fd Reg, object, content string) *Step {
 // Close closes a descriptor early (all are closed at exec anyway). Its register
 // serves for a later result.
 func (p *Program) Close(fd Reg) {
+	if fd == Control || slices.Contains(p.free, fd) {
+		p.fail("Close of register %d, which is closed or the way to the parent", fd)
+		return
+	}
 	p.call(unix.SYS_CLOSE, "", fd)
 	p.free = append(p.free, fd)
 }

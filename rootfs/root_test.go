@@ -4,7 +4,6 @@ package rootfs
 
 import (
 	"context"
-	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,15 +158,7 @@ type world struct {
 // newWorld makes an empty rootfs and a Spec with the usual mounts.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	sdtest.Require(t, sdtest.Root)
-	exe, err := elf.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer exe.Close()
-	if slices.ContainsFunc(exe.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-		t.Fatal("the test binary is the payload and must be static: set CGO_ENABLED=0")
-	}
+	sdtest.Require(t, sdtest.Root, sdtest.Static)
 	root := filepath.Join(t.TempDir(), "rootfs")
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)

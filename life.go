@@ -43,7 +43,11 @@ func (c *Container) signal(ctx context.Context, sig unix.Signal, all bool) error
 		return err
 	}
 	defer f.Close()
-	return kernel.Signal(f, sig)
+	err = kernel.Signal(f, sig)
+	if errors.Is(err, unix.ESRCH) { // it ended meanwhile
+		return ErrNotRunning
+	}
+	return err
 }
 
 // signalAll has systemd signal the container's unit, which is known by its name alone: a
@@ -113,6 +117,9 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) })
 	}
 	sig, own, err := c.stopSettings()
+	if err != nil && !c.st.Init.alive() {
+		return nil // it ended, and was removed meanwhile
+	}
 	if err != nil {
 		return err
 	}

@@ -47,14 +47,14 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 	if _, err := os.Lstat(c.path()); errors.Is(err, fs.ErrNotExist) {
 		return ErrNotExist
 	}
-	if force {
-		c.killUnlocked(ctx)
-	}
 	var pin *os.File
 	defer func() { pin.Close() }() // of none, too
-	for first := true; ; first = false {
+	if force {
+		pin = c.killUnlocked(ctx)
+	}
+	for killed := pin != nil; ; killed = true {
 		wait, err := c.destroyLocked(ctx, force, &pin)
-		if errors.Is(err, ErrNotExist) && !first {
+		if errors.Is(err, ErrNotExist) && killed {
 			return nil // its keeper, or somebody else, has removed it
 		}
 		if err != nil || wait == nil {
@@ -68,14 +68,21 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 
 // killUnlocked ends a running container before the lock is had. Its processes can stop those that
 // Exec brings into it, one after the other, and so keep the lock shared for ever. What cannot
-// be done here is done, and told, under the lock.
-func (c *Container) killUnlocked(ctx context.Context) {
-	if err := c.read(); err != nil || c.st.Service {
-		return
+// be done here is done, and told, under the lock. What was killed is what is to be removed, and no
+// container that has the name by then: it returns the directory of its record.
+func (c *Container) killUnlocked(ctx context.Context) (pin *os.File) {
+	pin, err := os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
 	}
-	if s := c.status(); s == Running || s == Paused {
-		_ = c.killInit(ctx)
+	if err := c.read(); err == nil && !c.st.Service && isAt(pin, c.path()) {
+		if s := c.status(); s == Running || s == Paused {
+			_ = c.killInit(ctx)
+			return pin
+		}
 	}
+	pin.Close()
+	return nil
 }
 
 // destroyLocked goes as far as it can under the lock. It returns what there is to wait for

@@ -35,16 +35,8 @@ func (c *Container) signal(ctx context.Context, sig unix.Signal, all bool) error
 	if all {
 		return c.signalAll(ctx, sig)
 	}
-	f, err := c.st.Init.open()
+	err := c.st.Init.signal(sig)
 	if errors.Is(err, unix.ESRCH) {
-		return ErrNotRunning
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	err = kernel.Signal(f, sig)
-	if errors.Is(err, unix.ESRCH) { // it ended meanwhile
 		return ErrNotRunning
 	}
 	return err
@@ -127,7 +119,7 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 		timeout = own
 	}
 	if c.hears(sig) && timeout > 0 {
-		if err := c.signal(ctx, sig, false); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, ErrNotRunning) {
+		if err := ignore(c.signal(ctx, sig, false), ErrNotRunning); err != nil {
 			return err
 		}
 		soft, cancel := context.WithTimeout(ctx, timeout)

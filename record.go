@@ -81,6 +81,16 @@ func (p procID) open() (*os.File, error) {
 	return f, nil
 }
 
+// signal sends sig to exactly this process, or returns ESRCH.
+func (p procID) signal(sig unix.Signal) error {
+	f, err := p.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return kernel.Signal(f, sig)
+}
+
 type record struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`

@@ -77,6 +77,38 @@ func TestManagerComesBack(t *testing.T) {
 	}
 }
 
+// TestJobEndsBetweenQuestions: a manager runs its jobs between two calls. What it says of a unit's job and of its state is of
+// two moments, and a start that is just happening must not look like one that was lost.
+func TestJobEndsBetweenQuestions(t *testing.T) {
+	const unit = "sdc-web.scope"
+	type job struct {
+		ID   uint32
+		Path dbus.ObjectPath
+	}
+	m := fakesystemd.New(t)
+	m.Set(unit+" ActiveState", "inactive")
+	m.Set(unit+" Job", job{7, testJob})
+	m.On("StartTransientUnit", hangups(1, failing("org.freedesktop.systemd1.UnitExists")))
+	var asked atomic.Int64
+	m.On("Get", func(p *fakesystemd.Peer, msg *dbus.Message) {
+		p.Property(msg)
+		if asked.Add(1) == 1 {
+			m.Set(unit+" ActiveState", "active")
+			m.Set(unit+" Job", job{0, "/"})
+		}
+	})
+	started, err := dialFake(t, m).Start(t.Context(), testUnit(t), 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := started.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := m.Count("StartTransientUnit"); n != 1 {
+		t.Errorf("%d calls, want 1", n)
+	}
+}
+
 // TestSignalIsNotSentTwice: a payload would see it twice. What was surely not heard is sent again.
 func TestSignalIsNotSentTwice(t *testing.T) {
 	var calls atomic.Int64

@@ -71,7 +71,8 @@ func (c *Conn) WaitService(ctx context.Context, unit, invocation string) (Servic
 // serviceState asks where a service is. Without an error it is ended when it is no
 // longer in that invocation, or that is over.
 func (c *Conn) serviceState(ctx context.Context, unit, invocation string) (end ServiceEnd, same, ended bool, err error) {
-	p, err := c.Get(ctx, unit, "InvocationID", "ActiveState", "SubState", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp", "Result")
+	// Order: the invocation last: a service that starts anew between two answers must not lend this one its empty results.
+	p, err := c.Get(ctx, unit, "ActiveState", "SubState", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp", "Result", "InvocationID")
 	if err != nil {
 		return end, false, false, err
 	}

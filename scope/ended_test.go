@@ -5,6 +5,7 @@ package scope
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func questions(m *fakesystemd.Manager) <-chan struct{} {
 	asked := make(chan struct{}, 100)
 	m.On("Get", func(p *fakesystemd.Peer, msg *dbus.Message) {
 		p.Property(msg)
-		if msg.Body[1] == "Result" { // the last one
+		if msg.Body[1] == "InvocationID" { // the last one
 			asked <- struct{}{}
 		}
 	})
@@ -81,6 +82,27 @@ func TestWaitService(t *testing.T) {
 			}
 		})
 	}
+	t.Run("runs anew while asked", func(t *testing.T) {
+		m := runningService(t)
+		stopPost(m)
+		c := dialFake(t, m)
+		var asked atomic.Int64
+		m.On("Get", func(p *fakesystemd.Peer, msg *dbus.Message) {
+			p.Property(msg)
+			switch asked.Add(1) {
+			case 7: // one whole question
+				m.Changed(webService)
+			case 8:
+				m.Set(webService+" InvocationID", []byte{3, 4})
+				m.Set(webService+" ExecMainCode", int32(0))
+				m.Set(webService+" ExecMainStatus", int32(0))
+				m.Changed(webService)
+			}
+		})
+		if end, err := c.WaitService(t.Context(), webService, "0102"); err != nil || end != killed {
+			t.Errorf("%+v, %v, want %+v", end, err, killed)
+		}
+	})
 	t.Run("never", func(t *testing.T) {
 		m := runningService(t)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -212,7 +212,8 @@ func (c *Conn) ask(ctx context.Context, unit, want string) error {
 
 // askOnce tells whether the unit has no job any more, and if so, whether it is in the state that was wanted.
 func (c *Conn) askOnce(ctx context.Context, unit, want string) (ended bool, err error) {
-	p, err := c.Get(ctx, unit, "ActiveState", "Job")
+	// Order: the job before the state: a job that ends between the two is seen as one, not as a state it has left behind.
+	p, err := c.Get(ctx, unit, "Job", "ActiveState")
 	state := p["ActiveState"]
 	switch {
 	case errors.Is(err, ErrLost), errors.Is(err, ErrNoManager), errors.Is(err, ErrTimeout):

@@ -15,7 +15,7 @@ var (
 	ErrNotRunning = errors.New("container is not running")
 	ErrPaused     = errors.New("container is paused")
 	ErrNotPaused  = errors.New("container is not paused")
-	// ErrUnsupported is wrapped by errors about what this machine cannot do.
+	// ErrUnsupported is wrapped by errors about what this machine, or this kind of container, cannot do.
 	ErrUnsupported = errors.New("not supported")
 	// ErrNotFound and ErrNotExecutable say why a payload could not be executed.
 	ErrNotFound      = errors.New("executable not found")

@@ -53,6 +53,48 @@ func (r *Runtime) put(t *testing.T, st record) {
 	}
 }
 
+// TestNamePassedOn: a verb that has looked at a container and waits for the lock may find another one of the name. What it
+// was asked for is gone then, and the other one none of its business.
+func TestNamePassedOn(t *testing.T) {
+	for name, verb := range map[string]func(t *testing.T, c *Container, passOn func()) error{
+		"rm -f": func(t *testing.T, c *Container, passOn func()) error {
+			pin := c.killUnlocked(t.Context())
+			if pin == nil {
+				t.Fatal("nothing was killed")
+			}
+			defer pin.Close()
+			passOn()
+			_, err := c.destroyLocked(t.Context(), true, &pin)
+			return err
+		},
+		"stop": func(t *testing.T, c *Container, passOn func()) error {
+			if err := c.read(); err != nil {
+				t.Fatal(err)
+			}
+			passOn()
+			return c.lockedStill(t.Context(), func() error { return c.killInit(t.Context()) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &Runtime{Dir: t.TempDir()}
+			first, second := stranger(t), stranger(t)
+			r.put(t, record{ID: "web", BootID: kernel.BootID(), Phase: Running, Init: first})
+			err := verb(t, &Container{rt: r, id: "web"}, func() {
+				if err := os.RemoveAll(r.path("web")); err != nil {
+					t.Fatal(err)
+				}
+				r.put(t, record{ID: "web", BootID: kernel.BootID(), Phase: Running, Init: second})
+			})
+			if !errors.Is(err, ErrNotExist) {
+				t.Errorf("got %v, want %v", err, ErrNotExist)
+			}
+			if _, err := r.Load("web"); err != nil || !second.alive() {
+				t.Errorf("the other container: alive is %v, %v", second.alive(), err)
+			}
+		})
+	}
+}
+
 // What has a container's PIDs today is another process: because it began at another
 // time, or because the machine was booted since. It is neither shown nor killed.
 func TestOtherProcessOfThatPID(t *testing.T) {

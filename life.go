@@ -84,7 +84,7 @@ func (c *Container) withBus(ctx context.Context, f func(*scope.Conn) error) erro
 // Stop sends the stop signal, waits up to timeout (the container's own if
 // negative) and kills what is left. A container in a service is stopped through its
 // unit, so that systemd neither restarts it nor counts it as failed; the unit has the
-// timeout. Errors: ErrUnsupported for another one.
+// timeout, and timeout must be negative. Errors: ErrUnsupported when it is not.
 func (c *Container) Stop(ctx context.Context, timeout time.Duration) error {
 	return wrap("stop", c.id, c.stop(ctx, timeout))
 }
@@ -99,27 +99,24 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 	if c.status() == Stopped {
 		return nil
 	}
+	if c.st.Service && timeout >= 0 {
+		return fmt.Errorf("%w: a timeout for %s, which systemd stops (systemd.stop_timeout in the configuration, or TimeoutStopSec= in the unit)", ErrUnsupported, c.st.Unit)
+	}
 	if err := c.thawFrozen(ctx); err != nil {
 		return ignore(err, ErrNotExist)
 	}
 	if c.st.Service {
-		if timeout >= 0 {
-			return fmt.Errorf("%w: a timeout for %s, which systemd stops (systemd.stop_timeout in the configuration, or TimeoutStopSec= in the unit)", ErrUnsupported, c.st.Unit)
-		}
 		return c.withBus(ctx, func(conn *scope.Conn) error { return conn.Stop(ctx, c.st.Unit) })
 	}
 	sig, own, err := c.stopSettings()
-	if err != nil && !c.st.Init.alive() {
-		return nil // it ended, and was removed meanwhile
-	}
 	if err != nil {
-		return err
+		return ignore(err, ErrNotExist)
 	}
 	if timeout < 0 {
 		timeout = own
 	}
 	if c.hears(sig) && timeout > 0 {
-		if err := ignore(c.signal(ctx, sig, false), ErrNotRunning); err != nil {
+		if err := ignore(c.st.Init.signal(sig), unix.ESRCH); err != nil {
 			return err
 		}
 		soft, cancel := context.WithTimeout(ctx, timeout)
@@ -135,15 +132,19 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 	if !scope.Populated(c.st.Cgroup) {
 		return nil
 	}
-	// Order: under the lock: without its init the name may have passed to another container.
+	return ignore(c.lockedStill(ctx, func() error { return c.killRest(ctx) }), ErrNotExist)
+}
+
+// lockedStill is locked for who has looked at the container before. Without its init the name
+// may have passed to another one, which is left alone. Errors: ErrNotExist.
+func (c *Container) lockedStill(ctx context.Context, f func() error) error {
 	was := c.st.Init
-	err = c.locked(ctx, func() error {
+	return c.locked(ctx, func() error {
 		if c.st.Init != was {
-			return nil
+			return ErrNotExist
 		}
-		return c.killRest(ctx)
+		return f()
 	})
-	return ignore(err, ErrNotExist)
 }
 
 // thawFrozen thaws a container that is to be stopped: a frozen process handles no signal.
@@ -152,7 +153,7 @@ func (c *Container) thawFrozen(ctx context.Context) error {
 		return nil
 	}
 	// Order: under the lock: systemd refuses to thaw while it is about to, for somebody else.
-	err := c.locked(ctx, func() error {
+	err := c.lockedStill(ctx, func() error {
 		if !c.frozen() {
 			return nil
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // serviceCgroup makes the sub-cgroup of our own service that the init is born
@@ -78,7 +79,7 @@ func (l *launch) adjustService(ctx context.Context) error {
 		b, err := os.ReadFile(filepath.Join(unit, limit.File))
 		return errors.Is(err, os.ErrNotExist) || strings.TrimSpace(string(b)) == limit.Value
 	}
-	if !slices.ContainsFunc(scope.Limits(l.plan.unit), func(limit scope.Limit) bool { return !same(limit) }) {
+	if !slices.ContainsFunc(scope.Limits(l.plan.unit), func(limit scope.Limit) bool { return !same(limit) }) && !l.mayDiffer() {
 		return nil
 	}
 	live := slices.DeleteFunc(slices.Clone(l.plan.unit.Properties), func(p scope.Property) bool {
@@ -86,6 +87,18 @@ func (l *launch) adjustService(ctx context.Context) error {
 		return !info.Live || p.Name == "Description"
 	})
 	return l.c.withBus(ctx, func(conn *scope.Conn) error { return conn.SetProperties(ctx, l.c.st.Unit, true, live) })
+}
+
+// mayDiffer says whether our service may have other limits than the configuration in what no file of the kernel
+// shows, such as its devices: systemd has been told of some at an earlier start, or knows the template alone.
+func (l *launch) mayDiffer() bool {
+	unit := l.c.st.Unit
+	there := func(elem ...string) bool {
+		_, err := os.Lstat(filepath.Join(elem...))
+		return err == nil
+	}
+	return there(unitgen.ControlDir, unit+".d") || strings.HasPrefix(unit, instancePrefix) &&
+		!there(unitgen.Dir, unit) && !there(unitgen.Dir, unit+".d", unitgen.TemplateDropIn)
 }
 
 // notifyPlace is where the service manager's socket appears in the container

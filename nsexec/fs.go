@@ -86,7 +86,7 @@ func (p *Program) Write(fd Reg, object, content string) *Step {
 }
 
 // Close closes a descriptor early (all are closed at exec anyway). Its register
-// serves for a later result.
+// serves for a later result: from then on it is that one's, and a Close of the old one is not noticed.
 func (p *Program) Close(fd Reg) {
 	if fd == Control || slices.Contains(p.free, fd) {
 		p.fail("Close of register %d, which is closed or the way to the parent", fd)

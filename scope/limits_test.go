@@ -169,6 +169,13 @@ func TestChangesAskedFor(t *testing.T) {
 			t.Errorf("%s: %v %s", what, err, d)
 		}
 	}
+	sockets, others := limited(map[string]string{"SocketBindAllow": "[(2, 6, uint16 1, uint16 80)]"}), limited(map[string]string{"SocketBindAllow": "[]"})
+	if _, err := sockets.Changes(others, nil); err == nil || !strings.Contains(err.Error(), "SocketBindAllow (property SocketBindAllow) cannot change") {
+		t.Errorf("error is %v", err)
+	}
+	if changes, err := plain.Changes(sockets, nil); err != nil || len(changes) != 1 {
+		t.Errorf("a first list: %v, %v", changes, err)
+	}
 	if _, err := plain.Changes(planOf(t, nil), nil); err == nil || !strings.Contains(err.Error(), "MemoryMax (linux.resources.memory.limit) cannot be taken back") {
 		t.Errorf("error is %v", err)
 	}

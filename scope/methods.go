@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -201,9 +202,10 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 }
 
 // SetProperties changes a running unit; with runtime until the next boot only. All
-// of them are changed or none. Errors: ErrUnsupported, ErrNoSuchUnit, ErrInvalid.
+// of them are changed or none, and a list is then what is given and no more. Errors: ErrUnsupported,
+// ErrNoSuchUnit, ErrInvalid.
 func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, properties []Property) error {
-	err := c.call(ctx, " "+unit, "SetUnitProperties", nil, unit, runtime, wire(properties))
+	err := c.call(ctx, " "+unit, "SetUnitProperties", nil, unit, runtime, wire(emptied(properties)))
 	if !errors.Is(err, ErrUnsupported) {
 		return err
 	}
@@ -215,6 +217,19 @@ func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, pro
 		return newer
 	}
 	return err
+}
+
+// emptied has each list emptied before it is set.
+func emptied(properties []Property) []Property {
+	var all []Property
+	for _, p := range properties {
+		if info, _ := Lookup(p.Name); info.list() {
+			// Order: emptied first. systemd adds to a list that it has.
+			all = append(all, Property{Name: p.Name, Value: reflect.Zero(reflect.TypeOf(p.Value)).Interface(), Source: p.Source})
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 // Attach moves processes into a unit that has Delegate=yes, or into a sub-cgroup of it

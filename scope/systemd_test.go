@@ -172,36 +172,60 @@ func TestRealSetProperties(t *testing.T) {
 	}
 }
 
-// TestRealListsAreReplaced: what a change leaves out of a list is no longer allowed, though systemd adds to lists.
+// TestRealListsAreReplaced: what a change leaves out of a list is no longer allowed, though systemd adds to lists. It
+// stays so when systemd reads its files again.
 func TestRealListsAreReplaced(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return
 	}
 	ctx := t.Context()
 	c := dialTest(t)
-	devices := func(minors ...int64) *specs.LinuxResources {
-		res := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}
-		for _, minor := range minors {
-			res.Devices = append(res.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: ptr(int64(10)), Minor: ptr(minor), Access: "rw"})
-		}
-		return res
-	}
-	u, _ := startTest(t, c, "lists", devices(229, 200))
-	defer c.Stop(context.WithoutCancel(ctx), u.Name)
-	next, err := Plan(&specs.Spec{Linux: &specs.Linux{Resources: devices(200)}}, configs.Settings{Name: "lists", StopTimeout: 5 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	changes, err := u.Changes(next, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.SetProperties(ctx, u.Name, true, changes); err != nil {
-		t.Fatal(err)
-	}
-	p, err := c.Get(ctx, u.Name, "DeviceAllow")
-	if have := fmt.Sprint(p["DeviceAllow"]); err != nil || strings.Contains(have, "10:229") || !strings.Contains(have, "10:200") {
-		t.Errorf("allowed are %s, %v", have, err)
+	for name, v := range map[string]struct{ wide, narrow, gone, kept string }{
+		"DeviceAllow":               {"[('/dev/char/10:229', 'rw'), ('/dev/char/10:200', 'rw')]", "[('/dev/char/10:200', 'rw')]", "10:229", "10:200"},
+		"DisableControllers":        {"['io', 'cpuset']", "['io']", "cpuset", "io"},
+		"IODeviceLatencyTargetUSec": {"[('/dev/sda', uint64 5), ('/dev/sdb', uint64 6)]", "[('/dev/sdb', uint64 6)]", "sda", "sdb"},
+		"IODeviceWeight":            {"[('/dev/sda', uint64 5), ('/dev/sdb', uint64 6)]", "[('/dev/sdb', uint64 6)]", "sda", "sdb"},
+		"IOReadBandwidthMax":        {"[('/dev/sda', uint64 5), ('/dev/sdb', uint64 6)]", "[('/dev/sdb', uint64 6)]", "sda", "sdb"},
+		"IPAddressAllow":            {"[(2, [byte 10,0,0,0], uint32 8), (2, [byte 11,0,0,0], uint32 8)]", "[(2, [byte 11,0,0,0], uint32 8)]", "[10 0 0 0]", "[11 0 0 0]"},
+		"IPAddressDeny":             {"[(2, [byte 10,0,0,0], uint32 8), (2, [byte 11,0,0,0], uint32 8)]", "[(2, [byte 11,0,0,0], uint32 8)]", "[10 0 0 0]", "[11 0 0 0]"},
+		"RestrictNetworkInterfaces": {"(true, ['eth0', 'wg0'])", "(true, ['wg0'])", "eth0", "wg0"},
+		"SocketBindAllow":           {"[(2, 6, uint16 1, uint16 80), (2, 6, uint16 1, uint16 90)]", "[(2, 6, uint16 1, uint16 90)]", "80", "90"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wide, err := Parse(name, v.wide)
+			if err != nil {
+				t.Fatal(err)
+			}
+			narrow, err := Parse(name, v.narrow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u := testUnit(t)
+			u.Name = "sdc-list-" + strings.ToLower(name) + ".scope"
+			if info, _ := Lookup(name); !info.merges() { // of these Changes sets the first one alone
+				u.Properties = append(u.Properties, wide)
+			}
+			job, err := c.Start(ctx, u, sleeper(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := job.Wait(ctx); err != nil {
+				t.Fatal(err)
+			}
+			defer c.Stop(context.WithoutCancel(ctx), u.Name)
+			if err := c.SetProperties(ctx, u.Name, true, []Property{narrow}); err != nil {
+				t.Fatal(err)
+			}
+			for _, when := range []string{"at once", "after a reload"} {
+				p, err := c.Get(ctx, u.Name, name)
+				if have := fmt.Sprint(p[name]); err != nil || strings.Contains(have, v.gone) || !strings.Contains(have, v.kept) {
+					t.Errorf("%s: %s, %v, want no %s", when, have, err, v.gone)
+				}
+				if err := c.call(ctx, "", "Reload", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -198,7 +198,15 @@ func Lookup(name string) (Info, bool) {
 }
 
 // list says whether the property has entries, which systemd adds to those it has; "ay" is a set of processors.
-func (i Info) list() bool { return strings.HasPrefix(i.Sig, "a") && i.Sig != "ay" }
+func (i Info) list() bool {
+	return strings.HasPrefix(i.Sig, "a") && i.Sig != "ay" || i.Kind == KindInterfaces
+}
+
+// merges says whether what systemd writes of a changed list leaves the old entries where it found them: they are back
+// with the next daemon-reload. Seen with 252.
+func (i Info) merges() bool {
+	return i.Kind == KindBind || i.Kind == KindInterfaces || i.Name == "DisableControllers"
+}
 
 // Twin is the property that says the same as a share of the machine, or not as one:
 // MemoryMaxScale for MemoryMax, and the reverse. "" is none.

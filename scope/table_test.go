@@ -164,7 +164,7 @@ An annotation ` + "`org.systemd.property.NAME`" + ` sets any property by its nam
 examples here, and wins over everything above. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds.
 
 *systemd* is the first version that has the property on scopes. *live* properties can be changed while the container
-runs.
+runs; those that say *once* only where the unit has none yet: what is taken out of such a list is back after systemd's next daemon-reload.
 `)
 	for g, title := range []string{"Limits", "Life of the unit", "Ordering", "Beyond the container"} {
 		fmt.Fprintf(&b, "\n### %s\n\n| property | systemd | live | cgroup file | example |\n|---|---|---|---|---|\n", title)
@@ -175,7 +175,11 @@ runs.
 			case isReserved:
 				fmt.Fprintf(&b, "| %s | %d | | | not to be set: %s |\n", p.Name, p.Since, why)
 			default:
-				fmt.Fprintf(&b, "| %s | %d | %s | %s | `%s` |\n", p.Name, p.Since, mark(p.Live), p.File, example(p))
+				live := mark(p.Live)
+				if p.merges() {
+					live = "once"
+				}
+				fmt.Fprintf(&b, "| %s | %d | %s | %s | `%s` |\n", p.Name, p.Since, live, p.File, example(p))
 			}
 		}
 	}

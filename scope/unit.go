@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -244,13 +243,11 @@ func (u Unit) Changes(next Unit, asked map[string]bool) ([]Property, error) {
 	var errs []error
 	for _, p := range next.Properties {
 		info, _ := Lookup(p.Name)
-		same := equal(u.Get(p.Name), p.Value)
+		has := u.Get(p.Name)
+		same := equal(has, p.Value)
 		switch {
 		case same && !(asked[p.Name] && info.Live):
-		case info.Live && info.list():
-			// Order: emptied first. systemd adds to a list that it has.
-			changes = append(changes, Property{Name: p.Name, Value: reflect.Zero(reflect.TypeOf(p.Value)).Interface(), Source: p.Source}, p)
-		case info.Live:
+		case info.Live && (same || has == nil || !info.merges()):
 			changes = append(changes, p)
 		default:
 			errs = append(errs, fmt.Errorf("%s (%s) cannot change while the container runs (restart it)", p.Name, p.Source))

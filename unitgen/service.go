@@ -36,6 +36,12 @@ const (
 	TemplateDropIn = "50-sdcontainer.conf"
 )
 
+// Where systemd has what an administrator installs, and what is set on a unit until a reboot.
+const (
+	Dir        = "/etc/systemd/system"
+	ControlDir = "/run/systemd/system.control"
+)
+
 // templateDir is where the template looks for configurations.
 const templateDir = "/etc/sdcontainer"
 

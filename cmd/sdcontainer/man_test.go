@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // update writes the manual pages. They are written by a test because only one links
@@ -200,7 +202,7 @@ that makes no sense.`)
 	for _, f := range [][2]string{
 		{configDir + "/NAME.toml", "configurations that run and unit install find by name"},
 		{"/run/sdcontainer/NAME/", "the record of a container"},
-		{unitDir + "/sdcontainer@NAME.service", "what unit install writes"},
+		{unitgen.Dir + "/sdcontainer@NAME.service", "what unit install writes"},
 	} {
 		r.line(".TP\n\\fI%s\\fR\n%s", roffText(f[0]), roffText(f[1]))
 	}

@@ -21,15 +21,10 @@ import (
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
-const (
-	unitDir = "/etc/systemd/system"
-	// controlDir is where systemd keeps what is set on a unit until a reboot.
-	controlDir = "/run/systemd/system.control"
-	madeByUs   = "# Made by sdcontainer "
-)
+const madeByUs = "# Made by sdcontainer "
 
 // templateDirs are where systemd finds shipped units.
-var templateDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+var templateDirs = []string{unitgen.Dir, "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 
 // serviceName is the unit of a container that runs as a service.
 func serviceName(name string) string { return "sdcontainer@" + name + ".service" }
@@ -151,7 +146,7 @@ Restart=, makes the start fail there, or with strict = false a warning.`,
 	}
 	cmd.Flags().BoolVar(&o.enable, "enable", false, "start it at boot")
 	cmd.Flags().BoolVar(&o.now, "now", false, "start it at once")
-	cmd.Flags().StringVar(&o.dir, "dir", unitDir, "`directory` to write to; another one is not made known to systemd")
+	cmd.Flags().StringVar(&o.dir, "dir", unitgen.Dir, "`directory` to write to; another one is not made known to systemd")
 	must(cmd.MarkFlagDirname("dir"))
 	return cmd
 }
@@ -177,7 +172,7 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 	if err := removeUnit(other); err != nil { // the configuration has moved
 		return err
 	}
-	if err := a.println(path); err != nil || o.dir != unitDir {
+	if err := a.println(path); err != nil || o.dir != unitgen.Dir {
 		return err
 	}
 	return a.activate(ctx, serviceName(name), o)
@@ -227,7 +222,9 @@ func (a *app) activate(ctx context.Context, unit string, o installOptions) error
 
 // forgetChanges removes what was set on a unit while it ran, and would meet its next start until a
 // reboot; systemd has to read its units then.
-func forgetChanges(unit string) error { return os.RemoveAll(filepath.Join(controlDir, unit+".d")) }
+func forgetChanges(unit string) error {
+	return os.RemoveAll(filepath.Join(unitgen.ControlDir, unit+".d"))
+}
 
 // complaints are what a unit wrote since it began to fail: systemctl only says where to look.
 func complaints(ctx context.Context, unit string, since time.Time) (errs []error) {

@@ -32,7 +32,7 @@ When it was interrupted, the same again does the rest.`,
 			return a.uninstall(cmd.Context(), args, dir)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", unitDir, "`directory` to remove from; another one is not made known to systemd")
+	cmd.Flags().StringVar(&dir, "dir", unitgen.Dir, "`directory` to remove from; another one is not made known to systemd")
 	must(cmd.MarkFlagDirname("dir"))
 	return cmd
 }
@@ -44,7 +44,7 @@ func (a *app) uninstall(ctx context.Context, names []string, dir string) error {
 	for _, name := range names {
 		name = strings.TrimSuffix(strings.TrimPrefix(name, "sdcontainer@"), ".service")
 		files, err := installed(ctx, dir, name)
-		if err == nil && dir == unitDir {
+		if err == nil && dir == unitgen.Dir {
 			reload = true
 			err = retire(ctx, serviceName(name), len(files) > 0)
 		}
@@ -71,7 +71,7 @@ func installed(ctx context.Context, dir, name string) ([]string, error) {
 				files = append(files, path)
 			}
 		}
-		if len(files) > 0 || dir == unitDir && remembered(ctx, serviceName(name), unit, dropIn) {
+		if len(files) > 0 || dir == unitgen.Dir && remembered(ctx, serviceName(name), unit, dropIn) {
 			return files, nil
 		}
 	}
@@ -122,7 +122,7 @@ func removeUnit(path string) error {
 }
 
 func completeInstalled(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	found, _ := filepath.Glob(filepath.Join(unitDir, "sdcontainer@?*.service*")) // the pattern is a good one
+	found, _ := filepath.Glob(filepath.Join(unitgen.Dir, "sdcontainer@?*.service*")) // the pattern is a good one
 	var all []string
 	for _, path := range found {
 		name, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), "sdcontainer@"), ".service")

@@ -60,7 +60,7 @@ func remembered(ctx context.Context, unit string, files ...string) bool {
 // serviceHint says how a service ended, of whose container there is no record any more. It is
 // empty for what is no service.
 func serviceHint(ctx context.Context, name string) string {
-	unit, dropIn := unitPaths(unitDir, name)
+	unit, dropIn := unitPaths(unitgen.Dir, name)
 	plain := fileExists(filepath.Join(configDir, name+".toml")) && templateInstalled()
 	if !fileExists(unit) && !fileExists(dropIn) && !plain {
 		return ""

@@ -199,18 +199,20 @@ func (v *VM) start(ctx context.Context, image Image) error {
 // arguments is the machine. The disk is opened read-only: with snapshot=on all
 // writes go to an unlinked temporary file that is never flushed.
 func (v *VM) arguments(image Image) []string {
-	cpu, accel, processors := "host,arch-capabilities=off", "kvm", "2"
+	cpu, accel, processors, hurry := "host,arch-capabilities=off", "kvm", "2", ""
 	if v.Accel == "tcg" {
 		// la57: five-level page tables make every emulated page walk longer. One
 		// processor: with a thread each, QEMU 7.2 now and then executes an int3 that the
 		// kernel put into its own code and has taken back since ("Oops: int3"), and two on one
 		// thread wait for each other, a fifth of the time.
 		cpu, accel, processors = "max,la57=off", "tcg,thread=single,tb-size=512", "1"
+		// norandmaps: QEMU 7.2 translates code anew for every address it is found at. With the
+		// same addresses each time a dynamic program starts in a seventh of the time.
+		// init_on_alloc=0: nor has it time to clear memory twice.
+		hurry = " norandmaps init_on_alloc=0"
 	}
-	// norandmaps: QEMU 7.2 translates code anew for every address it is found at. With the
-	// same addresses each time a dynamic program starts in a seventh of the time.
 	kernel := "console=ttyS0 loglevel=5 mitigations=off oops=panic panic=-1 audit=0 " +
-		"systemd.show_status=0 systemd.unified_cgroup_hierarchy=1 random.trust_cpu=1 no_timer_check norandmaps init_on_alloc=0"
+		"systemd.show_status=0 systemd.unified_cgroup_hierarchy=1 random.trust_cpu=1 no_timer_check" + hurry
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", "q35,hpet=off,usb=off,sata=off,smbus=off,i8042=off,vmport=off", "-accel", accel, "-cpu", cpu, "-smp", processors, "-m", "2048",

@@ -35,6 +35,7 @@ type outcome struct {
 	tier   string // what sdtest.Require asked for, or ""
 	output []string
 	parent bool // has subtests, which are counted instead
+	mixed  bool // some of them asked for a tier
 	took   float64
 }
 
@@ -43,7 +44,7 @@ type tally struct {
 	passed, failed, skipped int
 	took                    time.Duration
 	given                   bool            // the tier was run
-	tests                   map[string]bool // what belongs to it, by package and name; not the subtests
+	tests                   map[string]bool // what passed and belongs to it as a whole, by package and name; not the subtests
 }
 
 // results collects the outcomes of one phase: one or more packages.
@@ -109,6 +110,7 @@ func (r *results) addTest(e event) {
 	case "attr":
 		if e.Key == "tier" {
 			t.tier = e.Value
+			r.mix(name)
 		}
 	case "fail":
 		t.action = e.Action
@@ -119,6 +121,15 @@ func (r *results) addTest(e event) {
 			fmt.Fprintf(r.log, "%s", strings.Join(t.output, ""))
 		}
 		t.output = nil
+	}
+}
+
+// mix tells the tests that a subtest is part of that it asked for a tier.
+func (r *results) mix(name string) {
+	for parent := range r.tests {
+		if strings.HasPrefix(name, parent+"/") {
+			r.tests[parent].mixed = true
+		}
 	}
 }
 
@@ -183,7 +194,7 @@ func (r *results) tierOf(name string) string {
 func (r *results) count(into map[string]*tally) {
 	for name, t := range r.tests {
 		tier := r.tierOf(name)
-		if tier != "" && !strings.Contains(name[strings.IndexByte(name, ' '):], "/") {
+		if tier != "" && t.action == "pass" && !t.mixed && !strings.Contains(name[strings.IndexByte(name, ' '):], "/") {
 			into[tier].tests[name] = true
 		}
 		failed := t.action == "fail" || t.action == "run"

@@ -76,7 +76,9 @@ func TestCount(t *testing.T) {
 func TestTestsOfATier(t *testing.T) {
 	r := newResults(new(bytes.Buffer), map[string]string{"": "pure", "bus": "bus"}, "pure")
 	if err := r.read(stream(t, "run p/q A", "run p/q A/x", "pass p/q A/x", "pass p/q A", "run p/q B", "attr p/q B tier=bus", "pass p/q B",
-		"run p/q C", "attr p/q C tier=root", "skip p/q C")); err != nil {
+		"run p/q C", "attr p/q C tier=root", "skip p/q C",
+		"run p/q D", "run p/q D/x", "run p/q D/x/y", "attr p/q D/x/y tier=root", "skip p/q D/x/y", "pass p/q D/x", "pass p/q D",
+		"run p/q E", "skip p/q E")); err != nil {
 		t.Fatal(err)
 	}
 	all := newTallies()

@@ -15,8 +15,8 @@ import (
 )
 
 // share is what a guest runs of the tests. Where guests are emulated, each test runs in one of the two, and
-// which guest has which half changes from commit to commit. What asks for no more than a Go program, and has
-// passed on this machine, is run in none.
+// on average every other commit exchanges the halves. What asks for no more than a Go program, and has passed on this machine,
+// is in neither.
 type share int
 
 const (
@@ -40,12 +40,13 @@ func (s share) other() share {
 // shareOf says what the first of the wanted guests runs. Whoever asks for one guest or for some
 // tests gets all of them, and so do those who need not wait.
 func shareOf(ctx context.Context, o options, wanted []string, emulated bool) (share, error) {
-	if o.share != "" {
+	if o.share != "" && o.run == "" {
 		return share(slices.Index(shareNames, o.share)), nil
 	}
 	if len(wanted) < 2 || o.run != "" || !slices.Equal(o.packages, everything) || !emulated {
 		return allTests, nil
 	}
+	// The commit's name changes with each and is there in a shallow clone too.
 	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
 	if err != nil {
 		return firstHalf, ctx.Err() // sources without a repository
@@ -60,7 +61,7 @@ type named struct {
 	test   string
 }
 
-// choose sets what is run of each of binaries; pure are the tests that no kernel matters to.
+// choose sets what is run of each of binaries; pure are the tests that a half goes without.
 func (s share) choose(ctx context.Context, run string, binaries []testBinary, pure map[string]bool) ([]testBinary, error) {
 	chosen := slices.Clone(binaries)
 	if run != "" {
@@ -76,7 +77,7 @@ func (s share) choose(ctx context.Context, run string, binaries []testBinary, pu
 			return nil, err
 		}
 		for _, name := range names {
-			if !pure[b.pkg+" "+name] {
+			if s == allTests || !pure[b.pkg+" "+name] {
 				all = append(all, named{i, name})
 			}
 		}

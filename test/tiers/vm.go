@@ -63,7 +63,7 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	}
 	half, err := shareOf(ctx, o, wanted, sdtest.Emulated())
 	if err != nil {
-		return err
+		return errors.Join(append(errs, err)...)
 	}
 	if half != allTests {
 		fmt.Printf("\nemulated guests share the tests: %s has the %s half (SHARE=all runs all in both)\n", wanted[0], shareNames[half])
@@ -71,7 +71,7 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	shares := make([][]testBinary, len(wanted))
 	for i := range wanted {
 		if shares[i], err = half.choose(ctx, o.run, binaries, all["pure"].tests); err != nil {
-			return err
+			return errors.Join(append(errs, err)...)
 		}
 		half = half.other()
 	}

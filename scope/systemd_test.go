@@ -180,7 +180,7 @@ func TestRealListsAreReplaced(t *testing.T) {
 	}
 	ctx := t.Context()
 	c := dialTest(t)
-	for name, v := range map[string]struct{ wide, narrow, gone, kept string }{
+	lists := map[string]struct{ wide, narrow, gone, kept string }{
 		"DeviceAllow":               {"[('/dev/char/10:229', 'rw'), ('/dev/char/10:200', 'rw')]", "[('/dev/char/10:200', 'rw')]", "10:229", "10:200"},
 		"DisableControllers":        {"['io', 'cpuset']", "['io']", "cpuset", "io"},
 		"IODeviceLatencyTargetUSec": {"[('/dev/sda', uint64 5), ('/dev/sdb', uint64 6)]", "[('/dev/sdb', uint64 6)]", "sda", "sdb"},
@@ -190,42 +190,48 @@ func TestRealListsAreReplaced(t *testing.T) {
 		"IPAddressDeny":             {"[(2, [byte 10,0,0,0], uint32 8), (2, [byte 11,0,0,0], uint32 8)]", "[(2, [byte 11,0,0,0], uint32 8)]", "[10 0 0 0]", "[11 0 0 0]"},
 		"RestrictNetworkInterfaces": {"(true, ['eth0', 'wg0'])", "(true, ['wg0'])", "eth0", "wg0"},
 		"SocketBindAllow":           {"[(2, 6, uint16 1, uint16 80), (2, 6, uint16 1, uint16 90)]", "[(2, 6, uint16 1, uint16 90)]", "80", "90"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			wide, err := Parse(name, v.wide)
-			if err != nil {
-				t.Fatal(err)
-			}
-			narrow, err := Parse(name, v.narrow)
-			if err != nil {
-				t.Fatal(err)
-			}
-			u := testUnit(t)
-			u.Name = "sdc-list-" + strings.ToLower(name) + ".scope"
-			if info, _ := Lookup(name); !info.merges() { // of these Changes sets the first one alone
-				u.Properties = append(u.Properties, wide)
-			}
-			job, err := c.Start(ctx, u, sleeper(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := job.Wait(ctx); err != nil {
-				t.Fatal(err)
-			}
-			defer c.Stop(context.WithoutCancel(ctx), u.Name)
-			if err := c.SetProperties(ctx, u.Name, true, []Property{narrow}); err != nil {
-				t.Fatal(err)
-			}
-			for _, when := range []string{"at once", "after a reload"} {
-				p, err := c.Get(ctx, u.Name, name)
-				if have := fmt.Sprint(p[name]); err != nil || strings.Contains(have, v.gone) || !strings.Contains(have, v.kept) {
-					t.Errorf("%s: %s, %v, want no %s", when, have, err, v.gone)
-				}
-				if err := c.call(ctx, "", "Reload", nil); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
+	}
+	look := func(when, unit, name string) {
+		v := lists[name]
+		p, err := c.Get(ctx, unit, name)
+		if have := fmt.Sprint(p[name]); err != nil || strings.Contains(have, v.gone) || !strings.Contains(have, v.kept) {
+			t.Errorf("%s %s: %s, %v, want no %s", name, when, have, err, v.gone)
+		}
+	}
+	units := map[string]string{}
+	for name, v := range lists {
+		wide, err := Parse(name, v.wide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		narrow, err := Parse(name, v.narrow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := testUnit(t)
+		u.Name = "sdc-list-" + strings.ToLower(name) + ".scope"
+		if info, _ := Lookup(name); !info.merges() { // of these Changes sets the first one alone
+			u.Properties = append(u.Properties, wide)
+		}
+		job, err := c.Start(ctx, u, sleeper(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := job.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		defer c.Stop(context.WithoutCancel(ctx), u.Name)
+		if err := c.SetProperties(ctx, u.Name, true, []Property{narrow}); err != nil {
+			t.Fatal(err)
+		}
+		look("at once", u.Name, name)
+		units[name] = u.Name
+	}
+	if err := c.call(ctx, "", "Reload", nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, unit := range units {
+		look("after a reload", unit, name)
 	}
 }
 

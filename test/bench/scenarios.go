@@ -184,7 +184,7 @@ func (b *bed) services() scenario {
 		return c
 	}
 	return scenario{
-		name: "systemctl start of a service", share: 3, before: b.installUnits,
+		name: "systemctl start of a service", share: 1, before: b.installUnits,
 		contenders: []*contender{
 			start("sdcontainer", "bench-ours"), start("bare Type=exec", "bench-bare"),
 			start("systemd-nspawn", "bench-nspawn"), start("podman (Quadlet)", "bench-quadlet"),

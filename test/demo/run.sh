@@ -16,7 +16,7 @@ case ${HOST:-} in
 '' | 0)
 	"$here/../deps.sh" qemu-system-x86 mmdebstrap e2fsprogs xz-utils debian-archive-keyring
 	"$sdvm" build 13
-	echo "booting Debian 13 (a few seconds with KVM, about 40 without) ..."
+	echo "booting Debian 13 (a few seconds with KVM, about 20 without) ..."
 	exec "$sdvm" run 13 -timeout 8m -push "$stage=/" -push configs/examples=/root/demo \
 		-push "$here/demo.sh=/root/demo.sh" -- sh /root/demo.sh /root/demo
 	;;

@@ -136,7 +136,7 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 	// Limits belong to the unit: of payload/, to the cgroup above.
 	unit := filepath.Join(scope.Mount(), l.c.st.Cgroup)
 	own := scope.Limits(l.plan.unit)
-	if filepath.Base(unit) == "payload" {
+	if scope.UnitCgroup(unit) != unit {
 		for i := range own {
 			own[i].File = filepath.Join("..", own[i].File)
 		}

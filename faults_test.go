@@ -82,9 +82,9 @@ func TestManagerFaults(t *testing.T) {
 					m.On(method, gone)
 				}
 			}
-			patience := time.Second
-			if name == "nobody listens" { // nor will: nothing is waited for
-				patience = time.Minute
+			patience := time.Minute // nothing is waited for
+			if errors.Is(c.is, context.DeadlineExceeded) {
+				patience = 2 * time.Second
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -93,7 +93,7 @@ func TestManagerFaults(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.says) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%v, want %v with %q", err, c.is, c.says)
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("it took %v", took)
 			}
 			nothingLeftOf(t, w.Runtime)

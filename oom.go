@@ -5,7 +5,6 @@ package sdcontainer
 import (
 	"os"
 	"path"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -119,7 +118,7 @@ var (
 )
 
 // cgroupAbove is the cgroup above the unit's that a container lives in.
-func cgroupAbove(cgroup string) string { return path.Dir(strings.TrimSuffix(cgroup, "/payload")) }
+func cgroupAbove(cgroup string) string { return path.Dir(scope.UnitCgroup(cgroup)) }
 
 // markOOM takes the count of the cgroup above; nil where there is none.
 func markOOM(cgroup string) *oomMark {

@@ -20,6 +20,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/oncejson"
 	"github.com/sdcontainer/sdcontainer/nsexec"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // The record of a container, one directory below Runtime.Dir:
@@ -148,7 +149,7 @@ func parseRecord(b []byte, id string) (*record, error) {
 	if err := json.Unmarshal(b, &st); err != nil {
 		return nil, err
 	}
-	switch unit := strings.TrimSuffix(st.Cgroup, "/payload"); {
+	switch unit := scope.UnitCgroup(st.Cgroup); {
 	case st.Version != recordVersion || st.ID != id:
 		return nil, fmt.Errorf("version %d of %q: want version %d of %q", st.Version, st.ID, recordVersion, id)
 	case st.Phase != Creating && st.Phase != Created && st.Phase != Running:

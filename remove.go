@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -178,7 +177,7 @@ func (c *Container) endUnit(ctx context.Context) error {
 	if c.st.Service || c.st.Unit == "" {
 		return nil
 	}
-	unit := strings.TrimSuffix(c.st.Cgroup, "/payload")
+	unit := scope.UnitCgroup(c.st.Cgroup)
 	if unit == "" {
 		// The start did not come so far as to know its cgroup. A unit of that name in which
 		// there is a process is somebody else's: ours is dead.

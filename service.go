@@ -74,7 +74,7 @@ func (l *launch) adjustService(ctx context.Context) error {
 	if err := l.checkTemplate(ctx); err != nil {
 		return err
 	}
-	unit := filepath.Dir(filepath.Join(scope.Mount(), l.c.st.Cgroup))
+	unit := filepath.Join(scope.Mount(), scope.UnitCgroup(l.c.st.Cgroup))
 	same := func(limit scope.Limit) bool {
 		b, err := os.ReadFile(filepath.Join(unit, limit.File))
 		return errors.Is(err, os.ErrNotExist) || strings.TrimSpace(string(b)) == limit.Value
@@ -159,7 +159,7 @@ func (c *Container) serviceOOM() (killed, known bool) {
 	}
 	// The unit's own cgroup: the payload's need not have the controller, and it is there
 	// while we run in it.
-	events, err := scope.OpenEvents(path.Dir(c.st.Cgroup))
+	events, err := scope.OpenEvents(scope.UnitCgroup(c.st.Cgroup))
 	if err != nil {
 		return false, false
 	}

@@ -267,7 +267,7 @@ func TestRootIsNoUnits(t *testing.T) {
 			}
 		}
 	}
-	for _, made := range []string{PayloadName, asideName} {
+	for _, made := range []string{payloadName, asideName} {
 		if _, err := os.Lstat(filepath.Join(root, made)); err == nil {
 			t.Errorf("made %s in the root", made)
 		}

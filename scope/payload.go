@@ -16,8 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PayloadName is the sub-cgroup of a unit that is ours to write.
-const PayloadName = "payload"
+// payloadName is the sub-cgroup of a unit that is ours to write.
+const payloadName = "payload"
+
+// UnitCgroup is the cgroup of the unit that a container's cgroup belongs to: itself, or the one above a payload's.
+func UnitCgroup(path string) string { return strings.TrimSuffix(path, "/"+payloadName) }
 
 // MakePayload makes the sub-cgroup of a delegated unit, moves pid into it if pid is not 0,
 // and writes its files. It returns the sub-cgroup's path.
@@ -27,7 +30,7 @@ func MakePayload(unit string, files map[string]string, pid int) (string, error) 
 	if _, err := unitDir(unit); err != nil {
 		return "", err
 	}
-	path := filepath.Join("/", unit, PayloadName)
+	path := filepath.Join("/", unit, payloadName)
 	if err := os.Mkdir(dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
@@ -68,7 +71,7 @@ func StepAside(unit string, pids ...int) error {
 
 // WritePayload writes files of a sub-cgroup that MakePayload made.
 func WritePayload(path string, files map[string]string) error {
-	if filepath.Base(path) != PayloadName {
+	if filepath.Base(path) != payloadName {
 		return fmt.Errorf("cgroup %s: not a payload's (systemd alone writes its units' files)", path)
 	}
 	return writeFiles(dir(path), files)

@@ -148,7 +148,9 @@ var (
 // fuzz runs the go command's fuzzer. What it says is shown only when something is wrong.
 func (t target) fuzz(ctx context.Context, limit time.Duration) outcome {
 	o := outcome{Target: t.name()}
-	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-fuzz=^"+t.function+"$", "-fuzztime="+limit.String(), t.pkg)
+	// Else the go command may spend all of the time on making one large input smaller.
+	minimize := min(limit, time.Second)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-fuzz=^"+t.function+"$", "-fuzztime="+limit.String(), "-fuzzminimizetime="+minimize.String(), t.pkg)
 	o.watch(cmd, func(line string) {
 		if m := progress.FindStringSubmatch(line); m != nil {
 			o.Execs, o.New, o.Corpus = number(m[1]), number(m[2]), number(m[3])

@@ -93,6 +93,15 @@ func (p *plan) complete(facts rootfs.Facts) (err error) {
 	return p.compileFilter()
 }
 
+// leaveKeys takes the caller's session keyring from the interpreter.
+//
+// Order: before any change of ids. The init's own keyring counts against the quota of the container's root, who
+// can have used it up: then this one, which is empty, is the session's.
+func leaveKeys(s *nsexec.Program) {
+	s.At("session keyring", "the caller's keys stay with the caller, whatever the container's root has done to its quota")
+	s.JoinKeyring("").Tolerate(unix.ENOSYS)
+}
+
 // compileSpawn is the program that makes the namespaces and the init.
 func (p *plan) compileSpawn(o compileOptions) error {
 	s := nsexec.New("spawn")
@@ -110,6 +119,7 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	if p.keeper {
 		record, cleanup = s.Receive("exit record"), s.Receive("cleanup command")
 	}
+	leaveKeys(s)
 	s.At("standard streams", "")
 	s.Stdio(stdio)
 	for i, j := range p.joins {

@@ -275,6 +275,7 @@ func compileJoin(init int) (*joining, error) {
 	s := nsexec.New("spawn")
 	stdio := receiveStdio(s)
 	j := &joining{spawn: s, flags: flags, cgroupns: cgroupns, target: s.Receive("container's init"), cgroup: s.Receive("container's cgroup")}
+	leaveKeys(s)
 	s.At("standard streams", "")
 	s.Stdio(stdio)
 	s.At("join the container's namespaces", strings.Join(flagNames(flags), " "))

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -92,6 +93,12 @@ func TestTracedPayloadIsNotWaitedForInVain(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
+	for name, detach := range map[string]bool{"foreground": false, "detached": true} {
+		t.Run(name, func(t *testing.T) { tracedPayload(t, detach) })
+	}
+}
+
+func tracedPayload(t *testing.T, detach bool) {
 	w := newWorld(t)
 	spec := w.hostile("traced", "")
 	unconfined(t, spec, "CAP_SYS_PTRACE")
@@ -108,7 +115,7 @@ func TestTracedPayloadIsNotWaitedForInVain(t *testing.T) {
 	spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
 	in, stop := pipe(t)
 	r, out := pipe(t)
-	c, err := w.Create(t.Context(), "traced", spec, w.options(CreateOptions{Stdin: in, Stdout: out}))
+	c, err := w.Create(t.Context(), "traced", spec, w.options(CreateOptions{Stdin: in, Stdout: out, Detach: detach}))
 	out.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -248,6 +255,41 @@ func TestA10ForgedProc(t *testing.T) {
 	b, _ := io.ReadAll(r)
 	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 || string(b) != "here\n" {
 		t.Errorf("%q, %+v, %v", b, e, err)
+	}
+}
+
+// Root of a container uses up all keys that it may have, so that nobody gets a keyring there. Who is brought into the
+// container then has not the caller's instead.
+func TestCallersKeysStayWithTheCaller(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	const again = "SDCONTAINER_TEST_KEYS"
+	if os.Getenv(again) == "" {
+		// Each thread has a keyring of its own: this one's is every thread's after an exec.
+		runtime.LockOSThread()
+		if _, _, errno := unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0); errno != 0 {
+			t.Fatal(errno)
+		}
+		if _, err := unix.AddKey("user", "sdc-canary", []byte("x"), unix.KEY_SPEC_SESSION_KEYRING); err != nil {
+			t.Fatal(err)
+		}
+		t.Fatal(unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), again+"=1")))
+	}
+	w := newWorld(t)
+	spec := w.hostile("hoarder", "hoarder")
+	unconfined(t, spec)
+	c, _ := w.startHostile("hoarder", spec)
+
+	r, out := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "keys"}}, ProcessOptions{Stdout: out})
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(r)
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 || string(b) != unix.ENOKEY.Error()+"\n" {
+		t.Errorf("%q, %+v, %v, want no key", b, e, err)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -83,7 +85,7 @@ func makeSource(path string, c *rootfs.Create) error {
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
 	exposed, err := look(ctx, "look at the directories above the sources of mounts", func() (list []rootfs.Source, _ error) {
 		for _, s := range sources {
-			if s.IDMap != nil && !s.ReadOnly && reachable(s.Path) {
+			if s.IDMap != nil && writable(s) && reachable(s.Path) {
 				list = append(list, s)
 			}
 		}
@@ -103,7 +105,25 @@ func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) err
 	return nil
 }
 
-// reachable says whether the directories that lead to path let everybody pass. Its own mode does
+// writable says whether the container can make files in a source, or in an idmapped mount below it.
+func writable(s rootfs.Source) bool {
+	return !s.ReadOnly || s.IDMap.Recursive && s.Recursive && !s.ReadOnlyBelow && mountsBelow(s.Path)
+}
+
+// mountsBelow says whether something is mounted below path. What cannot be told is.
+func mountsBelow(path string) bool {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return true
+	}
+	b, err := kernel.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(parseMountinfo(string(b)), func(m mountLine) bool { return m.point != path && isBelow(m.point, strings.TrimSuffix(path, "/")) })
+}
+
+// reachable says whether the directories that lead to path let others than root pass. Its own mode does
 // not count: the container can change that. What cannot be seen is not reachable by others either.
 func reachable(path string) bool {
 	f, err := kernel.OpenPath(path)
@@ -115,11 +135,25 @@ func reachable(path string) bool {
 	for err == nil && path != "/" {
 		path = filepath.Dir(path)
 		var info fs.FileInfo
-		if info, err = os.Stat(path); err == nil && info.Mode()&0o001 == 0 {
+		if info, err = os.Stat(path); err == nil && !passable(path, info) {
 			return false
 		}
 	}
 	return err == nil
+}
+
+// passable says whether a directory lets others than root pass: everybody, its group, or who its ACL names, of which
+// the bits of the group tell the most that they may (acl(5)).
+func passable(path string, dir fs.FileInfo) bool {
+	if dir.Mode()&0o010 == 0 {
+		return dir.Mode()&0o001 != 0
+	}
+	st, ok := dir.Sys().(*syscall.Stat_t)
+	if !ok || st.Gid != 0 || dir.Mode()&0o001 != 0 {
+		return true
+	}
+	n, err := unix.Getxattr(path, "system.posix_acl_access", nil)
+	return err == nil && n > 0
 }
 
 // openSources opens what the init needs of the host, in the order it receives it:

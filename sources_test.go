@@ -3,12 +3,16 @@
 package sdcontainer
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -97,6 +101,61 @@ func TestC7OthersReachNoIdmappedSource(t *testing.T) {
 	}
 	if err := create(false); err != nil || !strings.Contains(fmt.Sprint(warned), want) {
 		t.Errorf("not strict: %v, warnings %q", err, warned)
+	}
+}
+
+// What is read-only for the container may have mounts below it that are not.
+func TestWritable(t *testing.T) {
+	all := &rootfs.IDMap{Recursive: true}
+	for _, tt := range []struct {
+		name string
+		s    rootfs.Source
+		want bool
+	}{
+		{"writable", rootfs.Source{Path: "/", IDMap: &rootfs.IDMap{}}, true},
+		{"with mounts below", rootfs.Source{Path: "/", ReadOnly: true, Recursive: true, IDMap: all}, true},
+		{"those are read-only too", rootfs.Source{Path: "/", ReadOnly: true, ReadOnlyBelow: true, Recursive: true, IDMap: all}, false},
+		{"those are not idmapped", rootfs.Source{Path: "/", ReadOnly: true, Recursive: true, IDMap: &rootfs.IDMap{}}, false},
+		{"those are not taken along", rootfs.Source{Path: "/", ReadOnly: true, IDMap: all}, false},
+		{"there are none", rootfs.Source{Path: t.TempDir(), ReadOnly: true, Recursive: true, IDMap: all}, false},
+	} {
+		if got := writable(tt.s); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A group gets in, other than root's, and whoever an ACL names: its mask is in the bits of the group.
+func TestPassable(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	acl := []byte{2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 1, 0, 232, 3, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255,
+		16, 0, 1, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255} // user::rwx, user:1000:--x, group::---, mask::--x, other::---
+	for _, tt := range []struct {
+		name string
+		mode fs.FileMode
+		gid  int
+		acl  []byte
+		want bool
+	}{
+		{"everybody", 0o701, 0, nil, true}, {"nobody", 0o700, 1000, nil, false},
+		{"a group", 0o710, 1000, nil, true}, {"root's group", 0o710, 0, nil, false}, {"a user", 0o700, 0, acl, true},
+	} {
+		dir := t.TempDir()
+		if err := errors.Join(os.Chmod(dir, tt.mode), os.Chown(dir, 0, tt.gid)); err != nil {
+			t.Fatal(err)
+		}
+		if tt.acl != nil {
+			if err := unix.Setxattr(dir, "system.posix_acl_access", tt.acl, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := passable(dir, info); got != tt.want {
+			t.Errorf("%s: %v (%v), want %v", tt.name, got, info.Mode(), tt.want)
+		}
 	}
 }
 

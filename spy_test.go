@@ -69,6 +69,17 @@ func spy(what string, args ...string) {
 		if err := os.WriteFile(args[0], []byte(strings.Join(open, " ")), 0o600); err != nil {
 			panic(err)
 		}
+	case "hoarder": // of keys, until there are no more for its user
+		for n := 0; ; n++ {
+			if _, err := unix.AddKey("user", strconv.Itoa(n), []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING); err != nil {
+				break
+			}
+		}
+		fmt.Println("up")
+		time.Sleep(time.Hour)
+	case "keys":
+		_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", "sdc-canary", 0)
+		fmt.Println(err)
 	case "files":
 		list, err := os.ReadDir("/proc/self/fd")
 		fmt.Print(err)

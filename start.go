@@ -161,10 +161,12 @@ func (c *Container) cleanup(ctx context.Context) error {
 	if k := c.st.Keeper; c.status() != Stopped || k.alive() && k.Pid != os.Getpid() {
 		return nil // not yet, or its own keeper will
 	}
+	record := c.recordTraced
 	if c.st.Service {
-		if err := c.recordServiceExit(); err != nil {
-			return err
-		}
+		record = c.recordServiceExit
+	}
+	if err := record(); err != nil {
+		return err
 	}
 	var errs []error
 	if !c.st.Logged {
@@ -184,6 +186,22 @@ func (c *Container) cleanup(ctx context.Context) error {
 		errs = append(errs, c.removeRecord())
 	}
 	return errors.Join(errs...)
+}
+
+// recordTraced writes down how a container ended whose keeper, which we are, could not reap it: something of it that
+// outlives it traces it, and keeps the zombie.
+func (c *Container) recordTraced() error {
+	if c.st.Keeper.Pid != os.Getpid() {
+		return nil
+	}
+	if e, err := c.exit(); e != nil || err != nil {
+		return err
+	}
+	ws, err := kernel.ZombieStatus(c.st.Init.Pid)
+	if err != nil {
+		return nil // nobody knows
+	}
+	return c.writeExit(nsexec.ExitRecord{Status: ws, At: time.Now()})
 }
 
 // MessageEnded is the MESSAGE_ID of the journal entry written when a container

@@ -172,7 +172,7 @@ func (y *Payload) keyring(p *nsexec.Program) {
 	p.At("session keyring "+y.Keyring, "the caller's keys stay with the caller")
 	// Order: first: the keyring belongs to who makes it, and later users have a
 	// quota of 200 keys (keyrings(7)). Without room, or keys in the kernel, the process goes
-	// on without one of its own; the default filter allows no key call.
+	// on without one of its own, and not with the caller's: the interpreter has left that.
 	p.JoinKeyring(y.Keyring).Tolerate(unix.ENOSYS, unix.EDQUOT)
 }
 

@@ -253,12 +253,12 @@ static s64 op_keep(const s64 *a) {
 			p[0].fd = -1; /* the cgroup is gone: the last text stays */
 		SYS(ppoll, p, 2, 0, 0, 8);
 	}
-	SYS(waitid, P_PIDFD, a[0], &si, WEXITED, 0);
+	SYS(waitid, P_PIDFD, a[0], &si, WEXITED | WNOHANG, 0); /* a tracer may keep it: cleanup reads how it ended */
 	SYS(pread64, p[0].fd, rec.events, sizeof rec.events - 1, 0);
 	rec.code = si.si_code;
 	rec.status = si.si_status;
 	SYS(clock_gettime, 0 /* CLOCK_REALTIME */, &rec.sec); /* and nsec */
-	SYS(pwrite64, a[1], &rec, sizeof rec, 0);
+	SYS(pwrite64, a[1], &rec, rec.code ? sizeof rec : 0, 0);
 	SYS(fsync, a[1]);
 	dispose(1, 64, (u64)SIG_DFL);
 	return SYS(execveat, a[3], "", a[4], a[5], AT_EMPTY_PATH);

@@ -131,6 +131,10 @@ func given(list []param, key string) bool {
 	return false
 }
 
+// maxTerminals bounds the terminals of one devpts: all those that are not the host's share what the kernel has for them
+// (kernel.pty.max without kernel.pty.reserve: 3072), and one container could leave the others none.
+const maxTerminals = "256"
+
 // ttyGID is the group that owns terminals everywhere.
 const ttyGID = 5
 
@@ -143,7 +147,7 @@ func (b *builder) devpts(list []param) []param {
 		}
 		out = append(out, p)
 	}
-	for _, p := range []param{{key: "newinstance", flag: true}, {key: "ptmxmode", value: "0666"}, {key: "mode", value: "0620"}} {
+	for _, p := range []param{{key: "newinstance", flag: true}, {key: "ptmxmode", value: "0666"}, {key: "mode", value: "0620"}, {key: "max", value: maxTerminals}} {
 		if !given(out, p.key) {
 			out = append(out, p)
 		}

@@ -16,6 +16,8 @@ type Source struct {
 	For       string // what it becomes, for messages
 	Recursive bool   // with the mounts below it
 	ReadOnly  bool   // for the container
+	// ReadOnlyBelow says that the mounts below it are, too.
+	ReadOnlyBelow bool
 	// IDMap asks for the files to be shown through a mapping, nil for none.
 	IDMap *IDMap
 	// Create is about a Path that does not exist: see [Binds].
@@ -47,7 +49,9 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, ReadOnly: (m.attr.set|m.below.set)&unix.MOUNT_ATTR_RDONLY != 0, Create: m.create}
+	below := m.below.set&unix.MOUNT_ATTR_RDONLY != 0
+	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, Create: m.create,
+		ReadOnly: below || m.attr.set&unix.MOUNT_ATTR_RDONLY != 0, ReadOnlyBelow: below}
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
 	}

@@ -165,7 +165,7 @@ func TestBinds(t *testing.T) {
 		{Path: "/a", For: "mount bind on /a", Recursive: true},
 		{Path: "/b", For: "mount bind on /b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
 		{Path: "/c", For: "mount bind on /c", ReadOnly: true},
-		{Path: "/d", For: "mount bind on /d", Recursive: true, ReadOnly: true},
+		{Path: "/d", For: "mount bind on /d", Recursive: true, ReadOnly: true, ReadOnlyBelow: true},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

@@ -109,6 +109,31 @@ func TestJobEndsBetweenQuestions(t *testing.T) {
 	}
 }
 
+// TestFrozenByHalf: a process that sleeps in the kernel keeps a unit from being frozen. The others go on, and what
+// cannot be thawed is stopped.
+func TestFrozenByHalf(t *testing.T) {
+	const unit = "sdc-web.scope"
+	m := fakesystemd.New(t)
+	for name, v := range map[string]any{"FreezerState": "freezing", "TimeoutStopUSec": uint64(1000), "ActiveState": "inactive"} {
+		m.Set(unit+" "+name, v)
+	}
+	refuse := failing("org.freedesktop.DBus.Error.Failed")
+	m.On("FreezeUnit", refuse)
+	m.On("ThawUnit", refuse)
+	m.On("StopUnit", done)
+	c := dialFake(t, m)
+	if err := c.Freeze(t.Context(), unit); err == nil || !strings.Contains(err.Error(), "FreezeUnit") || m.Count("ThawUnit") != 1 {
+		t.Errorf("freeze: %v, %d thawed", err, m.Count("ThawUnit"))
+	}
+	if err := c.Stop(t.Context(), unit); err != nil || m.Count("StopUnit") != 1 {
+		t.Errorf("stop: %v, %d asked", err, m.Count("StopUnit"))
+	}
+	m.On("StopUnit", refuse)
+	if err := c.Stop(t.Context(), unit); err == nil || !strings.Contains(err.Error(), "StopUnit") || !strings.Contains(err.Error(), "ThawUnit") {
+		t.Errorf("neither: %v", err)
+	}
+}
+
 // TestSignalIsNotSentTwice: a payload would see it twice. What was surely not heard is sent again.
 func TestSignalIsNotSentTwice(t *testing.T) {
 	var calls atomic.Int64

@@ -111,6 +111,7 @@ func (c *Conn) ControlGroup(ctx context.Context, unit string) (string, error) {
 // and after TimeoutStopUSec they are killed. A frozen unit is thawed first. Errors:
 // ErrNoSuchUnit.
 func (c *Conn) Stop(ctx context.Context, unit string) error {
+	var thawed error
 	p, err := c.Get(ctx, unit, "FreezerState", "TimeoutStopUSec")
 	if err == nil {
 		limit, _ := p["TimeoutStopUSec"].(uint64)
@@ -120,21 +121,23 @@ func (c *Conn) Stop(ctx context.Context, unit string) error {
 			defer cancel()
 		}
 		// Order: thaw before stop: systemd 257 fails the stop job of a frozen unit at once.
+		// What cannot be thawed can be stopped all the same: SIGKILL ends what is frozen.
 		if state := p["FreezerState"]; state != "running" {
-			if err := c.Thaw(ctx, unit); err != nil {
-				return err
-			}
+			thawed = c.Thaw(ctx, unit)
 		}
 	}
 	s, job, err := c.stopJob(ctx, unit)
 	if err != nil {
-		return err
+		return errors.Join(err, thawed)
 	}
 	defer s.unwatch(unit)
 	if job == "" {
 		return nil
 	}
-	return c.jobEnd(ctx, s, unit, job, "inactive")
+	if err := c.jobEnd(ctx, s, unit, job, "inactive"); err != nil {
+		return errors.Join(err, thawed)
+	}
+	return nil
 }
 
 // stopJob asks for the end of a unit, and watches it. There is no job when a manager that went away has
@@ -186,9 +189,16 @@ func (c *Conn) Kill(ctx context.Context, unit string, sig unix.Signal) error {
 	return cmp.Or(unsure, err)
 }
 
-// Freeze stops every process of a unit where it is and returns when all are.
+// Freeze stops every process of a unit where it is and returns when all are. When that fails, as where one
+// sleeps in the kernel and is not to be had, those that are frozen go on.
 func (c *Conn) Freeze(ctx context.Context, unit string) error {
-	return c.call(ctx, " "+unit, "FreezeUnit", nil, unit)
+	err := c.call(ctx, " "+unit, "FreezeUnit", nil, unit)
+	if err != nil && !errors.Is(err, ErrNoSuchUnit) {
+		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		_ = c.callOnce(thaw, managerPath, managerIface, " "+unit, "ThawUnit", nil, unit) // what failed first says more
+	}
+	return err
 }
 
 // Thaw lets a frozen unit go on.

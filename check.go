@@ -10,12 +10,13 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // Check lists everything that is wrong with the configuration at path: what reading it
-// shows and what compiling it to programs and unit shows. Nothing is started, and no rights
-// are needed.
-func Check(path string) []configs.Problem {
+// shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
+// and no rights are needed.
+func Check(path string, u unitgen.Options) []configs.Problem {
 	o := configs.LoadOptions{Property: checkProperty, Mount: checkMount}
 	problems := o.Check(path)
 	if len(problems) > 0 {
@@ -23,7 +24,7 @@ func Check(path string) []configs.Problem {
 	}
 	spec, err := configs.Load(path, configs.LoadOptions{})
 	if err == nil {
-		_, err = Explain("", spec)
+		_, err = Explain("", spec, u)
 	}
 	// What has no place in the file is about the file as a whole.
 	for _, e := range flat(err) {

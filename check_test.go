@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // What only the planners know is found by Check, too, with its place where it has one.
@@ -27,6 +28,7 @@ func TestCheck(t *testing.T) {
 		"[resources.unified]\n'memory.max' = 'lots'":                            ` linux.resources.unified.memory.max "lots": want bytes or max`,
 		"security.mask = ['/sys/fs/cgroup/x']":                                  ` rootfs: maskedPaths: /sys/fs/cgroup/x lies in the cgroup mount`,
 		"systemd.service.ExecStart = '/bin/x'":                                  ` unit file: ExecStart: cannot be set`,
+		"resources.memory.zswap_max = '10M'":                                    "",
 		"nothing = 1\n[[mount]]\nsource = '/a'\ntarget = '/a'\noptions = ['x']": "4:1: nothing: unknown key\n5:1: mount: unknown option",
 	} {
 		dir := t.TempDir()
@@ -34,7 +36,7 @@ func TestCheck(t *testing.T) {
 		if err := os.WriteFile(file, []byte(minimal+more+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		problems := sdcontainer.Check(file)
+		problems := sdcontainer.Check(file, unitgen.Options{})
 		lines := strings.Split(want, "\n")
 		if want == "" {
 			lines = nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // Run a container in the foreground and report how it ended.
@@ -108,7 +109,7 @@ func ExampleExplain() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	x, err := sdcontainer.Explain("", spec)
+	x, err := sdcontainer.Explain("", spec, unitgen.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

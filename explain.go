@@ -47,18 +47,19 @@ type ExplainedProperty struct {
 // Explain says what Create would do, without doing any of it; an empty id stands for the name in
 // spec. What only the
 // container's own files tell (ids of users by name, the executable in PATH) is read from
-// the rootfs if it is there, and named in the notes if not.
-func Explain(id string, spec *specs.Spec) (*Explanation, error) {
+// the rootfs if it is there, and named in the notes if not. Without a version in o the unit
+// file is for the newest systemd, and says what it needs.
+func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, error) {
 	facts, err := findFacts(spec, false)
 	if err != nil {
 		return nil, err
 	}
 	facts.OverlayLowerPlus = true
-	return explain(id, spec, facts, findInRootfs)
+	return explain(id, spec, o, facts, findInRootfs)
 }
 
 // explain is Explain for given facts; find looks for user and executable.
-func explain(id string, spec *specs.Spec, facts rootfs.Facts, find func(*specs.Spec) (*caps.Payload, error)) (*Explanation, error) {
+func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts, find func(*specs.Spec) (*caps.Payload, error)) (*Explanation, error) {
 	if err := configs.Validate(spec); err != nil {
 		return nil, err
 	}
@@ -105,7 +106,8 @@ func explain(id string, spec *specs.Spec, facts rootfs.Facts, find func(*specs.S
 		x.Notes = append(x.Notes, "a service needs a configuration file that it can name: this has none")
 		return x, nil
 	}
-	x.Service, err = unitgen.Service(spec, settings, unitgen.Options{})
+	o.Version = cmp.Or(o.Version, unitgen.Newest)
+	x.Service, err = unitgen.Service(spec, settings, o)
 	return x, err
 }
 

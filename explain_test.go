@@ -23,6 +23,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and generated pages")
@@ -67,7 +68,7 @@ func TestExplainExamples(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), ".toml")
 		t.Run(name, func(t *testing.T) {
 			spec := moved(t, file, here)
-			x, err := explain("", spec, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
+			x, err := explain("", spec, unitgen.Options{}, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +87,7 @@ func TestExplainWithoutAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := Explain("other", spec)
+	x, err := Explain("other", spec, unitgen.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +97,34 @@ func TestExplainWithoutAFile(t *testing.T) {
 	var b bytes.Buffer
 	if err := x.WriteText(&b); err != nil || strings.Contains(b.String(), "unit file") {
 		t.Errorf("%v\n%s", err, &b)
+	}
+}
+
+// Without a systemd to ask nothing is refused, and the unit file says what it needs; with one it
+// is refused as the start would be.
+func TestExplainNewer(t *testing.T) {
+	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Source, s.UnitProperties = "/etc/web.toml", map[string]string{"MemoryZSwapMax": "uint64 1048576"}
+	s.Annotate(spec)
+	x, err := Explain("", spec, unitgen.Options{Binary: "/opt/sdcontainer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"# MemoryZSwapMax= needs systemd 253.", "MemoryZSwapMax=1M", "ExecStart=/opt/sdcontainer run --unit --name web /etc/web.toml"} {
+		if !strings.Contains(x.Service, "\n"+line+"\n") {
+			t.Errorf("no line %q:\n%s", line, x.Service)
+		}
+	}
+	_, err = Explain("", spec, unitgen.Options{Version: 252, Running: true})
+	if !errors.As(err, new(*unitgen.UnsupportedError)) || !strings.Contains(err.Error(), "needs systemd 253, the running one is 252") {
+		t.Errorf("for 252: %v", err)
 	}
 }
 

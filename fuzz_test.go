@@ -19,6 +19,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // examples are the texts of the gallery's files.
@@ -42,7 +43,7 @@ func examples(f *testing.F, pattern string) (all [][]byte) {
 // filter, the unit. It is refused, or everything about it can be written.
 func planned(t *testing.T, spec *specs.Spec) {
 	nowhere := func(*specs.Spec) (*caps.Payload, error) { return nil, errors.New("not looked at") }
-	x, err := explain("fuzz", spec, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
+	x, err := explain("fuzz", spec, unitgen.Options{}, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
 	if err != nil {
 		return
 	}

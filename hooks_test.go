@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // A hook that would not be run is refused before anything is made.
@@ -28,7 +29,7 @@ func TestHooksAreRefused(t *testing.T) {
 		if _, err := r.Create(t.Context(), "h", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), "hooks."+name+": not supported") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := Explain("h", spec); err == nil || !strings.Contains(err.Error(), "hooks."+name+": not supported") {
+		if _, err := Explain("h", spec, unitgen.Options{}); err == nil || !strings.Contains(err.Error(), "hooks."+name+": not supported") {
 			t.Errorf("explain %s: %v", name, err)
 		}
 		if left, err := os.ReadDir(r.Dir); err != nil || len(left) > 0 {

@@ -30,6 +30,7 @@ type file struct {
 	head    []string // comment lines
 	lines   [sections][]directive
 	version int
+	target  string // what the version is, for messages
 	strict  bool
 	err     error
 }
@@ -49,27 +50,52 @@ func (f *file) add(section int, name string, w func(...string) (string, error), 
 
 // line writes one directive that needs no escaping, unless the target does not have it.
 func (f *file) line(section int, name, value string) {
-	if need := newerThan(name, value); need > f.version {
-		f.unsupported(name, need)
-		return
+	if f.supports(name, newerThan(name, value)) {
+		f.lines[section] = append(f.lines[section], directive{name, value})
 	}
-	f.lines[section] = append(f.lines[section], directive{name, value})
 }
 
-// unsupported is a directive the target systemd lacks: an error, or a comment in the file.
-func (f *file) unsupported(name string, need int) {
-	if f.strict {
-		f.fail(name, fmt.Errorf("%w: needs systemd %d, the unit is for %d (set strict = false to do without)", scope.ErrUnsupported, need, f.version))
-		return
+// supports says whether the target systemd has a directive. One that it lacks is an error, or
+// a comment in the file; what the newest has is a comment too, where older ones lack it.
+func (f *file) supports(name string, need int) bool {
+	switch {
+	case need > f.version && f.strict:
+		f.fail(name, &UnsupportedError{name, need, f.target})
+	case need > f.version:
+		f.note("# %s= is left out: it needs systemd %d, %s.", name, need, f.target)
+	case need > Floor && f.version == Newest:
+		f.note("# %s= needs systemd %d.", name, need)
 	}
-	f.head = append(f.head, fmt.Sprintf("# %s= is left out: it needs systemd %d, this unit is for %d.", name, need, f.version))
+	return need <= f.version
 }
+
+// note adds a comment, once.
+func (f *file) note(format string, args ...any) {
+	if c := fmt.Sprintf(format, args...); !slices.Contains(f.head, c) {
+		f.head = append(f.head, c)
+	}
+}
+
+// An UnsupportedError is a directive that the systemd a unit is for does not have. It is a
+// [scope.ErrUnsupported].
+type UnsupportedError struct {
+	Directive string
+	Needs     int    // the first systemd that has it
+	Target    string // the one it is for: "the running one is 252"
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("unit file: %s: needs systemd %d, %s (set strict = false to do without)", e.Directive, e.Needs, e.Target)
+}
+
+// Is makes the sentinel of package scope match.
+func (e *UnsupportedError) Is(target error) bool { return target == scope.ErrUnsupported }
 
 func (f *file) fail(name string, err error) {
 	var invalid *InvalidValueError
 	if errors.As(err, &invalid) {
 		invalid.Directive = name
-	} else {
+	} else if !errors.As(err, new(*UnsupportedError)) {
 		err = fmt.Errorf("unit file: %s: %w", name, err)
 	}
 	if f.err == nil {

@@ -4,14 +4,19 @@ package unitgen
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// Floor is the oldest systemd there are units for.
-const Floor = 252
+// Floor is the oldest systemd there are units for, Newest stands for one that has every
+// directive: the unit then says what it needs.
+const (
+	Floor  = 252
+	Newest = math.MaxInt
+)
 
 // since has the directives that came after the floor: systemd.directives(7).
 var since = map[string]int{

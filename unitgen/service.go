@@ -25,8 +25,10 @@ import (
 type Options struct {
 	// Binary is the absolute path of sdcontainer, /usr/bin/sdcontainer by default.
 	Binary string
-	// Version is the systemd the unit is for: [Floor] by default.
+	// Version is the systemd the unit is for: [Floor] by default, or [Newest].
 	Version int
+	// Running says that Version is the running systemd, for messages.
+	Running bool
 }
 
 // The unit that packages ship for containers as services, and the drop-in that makes an
@@ -47,8 +49,8 @@ const templateDir = "/etc/sdcontainer"
 
 // Service is the text of a service for a container: one to be installed under a
 // name of its own. It returns an [InvalidValueError] for a value no unit file can
-// carry, and an error for a directive that would break the container, or that the
-// systemd it is for does not know and the configuration is strict about.
+// carry, an [UnsupportedError] for a directive that the systemd it is for does not know
+// and the configuration is strict about, and an error for one that would break the container.
 func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f, err := newFile(spec, s, &o)
 	if err != nil {
@@ -121,8 +123,13 @@ const defaultBinary = "/usr/bin/sdcontainer"
 
 func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 	o.Binary = orDefault(o.Binary, defaultBinary)
-	if o.Version == 0 {
+	target := fmt.Sprintf("the unit is for %d", o.Version)
+	switch {
+	case o.Version == 0:
 		o.Version = Floor
+		target = fmt.Sprintf("the unit is for %d, the oldest there are units for", Floor)
+	case o.Running:
+		target = fmt.Sprintf("the running one is %d", o.Version)
 	}
 	switch {
 	case o.Version < Floor:
@@ -136,7 +143,7 @@ func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 	case spec.Root == nil:
 		return nil, fmt.Errorf("unit file: container %s: root is missing", s.Name)
 	}
-	f := &file{version: o.Version, strict: s.Strict}
+	f := &file{target: target, version: o.Version, strict: s.Strict}
 	f.head = []string{fmt.Sprintf("# Made by sdcontainer from %q: change that, not this.", s.Source)}
 	return f, nil
 }
@@ -296,8 +303,7 @@ func (f *file) property(p scope.Property) {
 	if slices.Contains(unitSection, name) {
 		section = sectionUnit
 	}
-	if p.Since > f.version && p.Name != "OOMPolicy" { // older on services than on scopes
-		f.unsupported(name, p.Since)
+	if p.Name != "OOMPolicy" && !f.supports(name, p.Since) { // older on services than on scopes
 		return
 	}
 	if !list(name) {

@@ -300,8 +300,19 @@ func TestNewer(t *testing.T) {
 	spec, s := small()
 	s.Service = map[string][]string{"RestartSteps": {"5"}}
 	s.UnitProperties = map[string]string{"MemoryZSwapMax": "uint64 1048576"}
-	if _, err := Service(spec, s, Options{}); !errors.Is(err, scope.ErrUnsupported) || !strings.Contains(err.Error(), "253") {
-		t.Errorf("strict: %v, want an error that says 253", err)
+	for want, o := range map[string]Options{
+		"needs systemd 253, the unit is for 252, the oldest there are units for (": {},
+		"needs systemd 253, the unit is for 252 (":                                 {Version: 252},
+		"needs systemd 253, the running one is 252 (":                              {Version: 252, Running: true},
+	} {
+		_, err := Service(spec, s, o)
+		if !errors.Is(err, scope.ErrUnsupported) || !strings.Contains(err.Error(), "unit file: MemoryZSwapMax: "+want) {
+			t.Errorf("strict, %+v: %v, want %q", o, err, want)
+		}
+	}
+	newest, err := Service(spec, s, Options{Version: Newest})
+	if err != nil || strings.Count(newest, "\n# MemoryZSwapMax= needs systemd 253.\n") != 1 || strings.Count(newest, "\n# RestartSteps= needs systemd 254.\n") != 1 {
+		t.Errorf("newest: %v\n%s", err, newest)
 	}
 	s.Strict = false
 	text, err := Service(spec, s, Options{})

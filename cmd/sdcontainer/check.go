@@ -19,17 +19,22 @@ func (a *app) check() *cobra.Command {
 		Short: "Find every problem of configurations",
 		Long: `Prints every problem of each configuration as FILE:LINE:COLUMN: KEY: what is
 wrong and what is accepted. Nothing is started. A configuration without problems is
-compiled too, down to the calls a start would make.
+compiled too, down to the calls a start would make and the unit file of a service, which is
+for the running systemd if there is one.
 
 The exit status is 1 when there is a problem. --json prints an array for editors.`,
 		Example: `  sdcontainer check web.toml
   sdcontainer check --json *.toml`,
 		ValidArgsFunction: a.completeFiles,
 		Args:              arguments(1, -1, "a configuration"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := unitOptions(cmd.Context(), 0)
+			if err != nil {
+				return err
+			}
 			problems := []configs.Problem{}
 			for _, file := range args {
-				found := sdcontainer.Check(findConfig(file))
+				found := sdcontainer.Check(findConfig(file), o)
 				problems = append(problems, found...)
 				if len(found) == 0 && !asJSON {
 					if err := a.println(file + ": ok"); err != nil {
@@ -69,17 +74,22 @@ func (a *app) explain() *cobra.Command {
 		Short: "Show what run would do, without doing it",
 		Long: `Prints what a start from a configuration amounts to: the D-Bus call with every
 property and where it comes from, the programs of kernel calls that build the
-container, one line a step, and the unit file it would be as a service.`,
+container, one line a step, and the unit file it would be as a service: with the
+running systemd, or without one with the newest.`,
 		Example: `  sdcontainer explain web.toml
   sdcontainer explain --json web.toml | jq .properties`,
 		ValidArgsFunction: a.completeFiles,
 		Args:              arguments(1, 1, "one configuration"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := loadConfig(args[0])
 			if err != nil {
 				return err
 			}
-			x, err := sdcontainer.Explain("", spec)
+			o, err := unitOptions(cmd.Context(), 0)
+			if err != nil {
+				return err
+			}
+			x, err := sdcontainer.Explain("", spec, o)
 			if err != nil {
 				return err
 			}

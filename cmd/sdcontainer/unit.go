@@ -100,14 +100,19 @@ func loadUnit(ctx context.Context, file string, version int) (*generated, error)
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
+	o, err := unitOptions(ctx, version)
+	return &generated{spec, s, o}, err
+}
+
+// unitOptions is for units that run this program, with that systemd or with the running one.
+func unitOptions(ctx context.Context, version int) (o unitgen.Options, err error) {
+	o.Version = version
 	if version == 0 {
-		version = runningSystemd(ctx)
+		o.Version = runningSystemd(ctx)
+		o.Running = o.Version != 0
 	}
-	return &generated{spec, s, unitgen.Options{Binary: self, Version: version}}, nil
+	o.Binary, err = os.Executable()
+	return o, err
 }
 
 func (g *generated) text(dropIn bool) (string, error) {

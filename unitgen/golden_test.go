@@ -165,11 +165,11 @@ func TestTemplate(t *testing.T) {
 	}
 	generated := mustParse(t, text)
 	for key, values := range template {
-		if key == "Unit.AssertPathExists" {
-			continue
-		}
 		for i, v := range values {
 			values[i] = strings.ReplaceAll(v, "%i", s.Name)
+		}
+		if key == "Unit.AssertPathExists" {
+			generated[key] = []string{filepath.Join(ConfigDir, s.Name+".toml")}
 		}
 		if diff := cmp.Diff(generated[key], values); diff != "" {
 			t.Errorf("%s: (-generated +template)\n%s", key, diff)

@@ -44,8 +44,8 @@ const (
 	ControlDir = "/run/systemd/system.control"
 )
 
-// templateDir is where the template looks for configurations.
-const templateDir = "/etc/sdcontainer"
+// ConfigDir is where the template and the command look for configurations.
+const ConfigDir = "/etc/sdcontainer"
 
 // Service is the text of a service for a container: one to be installed under a
 // name of its own. It returns an [InvalidValueError] for a value no unit file can
@@ -88,7 +88,7 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f.add(sectionUnit, "SourcePath", one(text), filepath.Clean(s.Source))
 	f.mounts(spec, s)
 	f.notify(s)
-	if s.Source != filepath.Join(templateDir, s.Name+".toml") || o.Binary != defaultBinary {
+	if s.Source != filepath.Join(ConfigDir, s.Name+".toml") || o.Binary != defaultBinary {
 		// An empty assignment forgets the template's.
 		f.line(sectionService, "ExecStart", "")
 		f.line(sectionService, "ExecStop", "")

@@ -19,10 +19,11 @@ import (
 
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // configDir is where configurations are found by name.
-const configDir = "/etc/sdcontainer"
+const configDir = unitgen.ConfigDir
 
 type runOptions struct {
 	detach, terminal, interactive, remove, replace, unit, lenient bool

@@ -30,6 +30,7 @@ func TestBeyondTemplate(t *testing.T) {
 		"systemd.runtime_max = '1h'":                 {"RuntimeMaxSec"},
 		"systemd.notify = 'container'":               {"NotifyAccess"},
 		"systemd.wanted_by = ['graphical.target']":   {"WantedBy"},
+		"systemd.wanted_by = []":                     {"WantedBy"},
 		"systemd.scope.CollectMode = \"'inactive'\"": {"CollectMode"},
 		"systemd.after = ['a.service']\n[systemd.unit]\nBefore = ['b.service']\n[systemd.service]\nRestart = 'always'": {"After", "Before", "Restart"},
 	} {

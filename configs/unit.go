@@ -38,7 +38,7 @@ func (c *compiler) buildUnit() {
 		*sections[name] = maps.Clone(get(c, "systemd."+name, map[string][]string(nil)))
 	}
 	for _, l := range lists {
-		if v := c.list(l.key); len(v) > 0 {
+		if v := c.list(l.key); len(v) > 0 || c.has(l.key) && l.section == "install" {
 			c.directive(sections[l.section], l.key, l.directive, v...)
 		}
 	}

@@ -88,8 +88,16 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f.add(sectionUnit, "SourcePath", one(text), filepath.Clean(s.Source))
 	f.mounts(spec, s)
 	f.notify(s)
-	if s.Source != filepath.Join(ConfigDir, s.Name+".toml") || o.Binary != defaultBinary {
-		// An empty assignment forgets the template's.
+	// An empty assignment forgets the template's; what is asked for comes after it.
+	f.line(sectionService, "SuccessExitStatus", "")
+	if len(s.Install) > 0 {
+		f.line(sectionInstall, "WantedBy", "")
+	}
+	elsewhere := s.Source != filepath.Join(ConfigDir, s.Name+".toml")
+	if elsewhere {
+		f.line(sectionUnit, "AssertPathExists", "")
+	}
+	if elsewhere || o.Binary != defaultBinary {
 		f.line(sectionService, "ExecStart", "")
 		f.line(sectionService, "ExecStop", "")
 		f.line(sectionService, "ExecStopPost", "")

@@ -384,6 +384,43 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
+// What the template has is not added to: its lists are those of the configuration.
+func TestDropInLists(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*configs.Settings)
+		want   map[string][]string
+	}{
+		"nothing": {func(*configs.Settings) {}, map[string][]string{"Service.SuccessExitStatus": {"", "143"}}},
+		"another signal": {func(s *configs.Settings) { s.StopSignal = "SIGQUIT" },
+			map[string][]string{"Service.SuccessExitStatus": {"", "131 SIGQUIT"}}},
+		"a signal that is a failure": {func(s *configs.Settings) { s.StopSignal = "SIGKILL" },
+			map[string][]string{"Service.SuccessExitStatus": {""}}},
+		"another target": {func(s *configs.Settings) { s.Install = map[string][]string{"WantedBy": {"a.target", "b.target"}} },
+			map[string][]string{"Service.SuccessExitStatus": {"", "143"}, "Install.WantedBy": {"", "a.target", "b.target"}}},
+		"no target": {func(s *configs.Settings) { s.Install = map[string][]string{"WantedBy": nil} },
+			map[string][]string{"Service.SuccessExitStatus": {"", "143"}, "Install.WantedBy": {""}}},
+		"elsewhere": {func(s *configs.Settings) { s.Source = "/srv/web.toml" },
+			map[string][]string{"Service.SuccessExitStatus": {"", "143"}, "Unit.AssertPathExists": {""}}},
+	} {
+		spec, s := small()
+		c.change(&s)
+		text, err := DropIn(spec, s, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		all, got := mustParse(t, text), map[string][]string{}
+		for _, key := range []string{"Service.SuccessExitStatus", "Install.WantedBy", "Unit.AssertPathExists", "Service.Environment", "Unit.Documentation"} {
+			if all[key] != nil {
+				got[key] = all[key]
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestMounts(t *testing.T) {
 	got, err := service(t, func(spec *specs.Spec, s *configs.Settings) {
 		spec.Root.Path = "rootfs"

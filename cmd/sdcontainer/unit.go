@@ -162,6 +162,9 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 		return err
 	}
 	name := g.settings.Name
+	if o.enable && !wanted(g.settings) {
+		return hinted{fmt.Errorf("%s: nothing to enable: its systemd.wanted_by is empty", file), "leave out --enable"}
+	}
 	dropIn := g.settings.Source == filepath.Join(configDir, name+".toml") && templateInstalled()
 	text, err := g.text(dropIn)
 	if err != nil {
@@ -181,6 +184,16 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 		return err
 	}
 	return a.activate(ctx, serviceName(name), o)
+}
+
+// wanted says whether there is something that wants a container's unit, by default or by its configuration.
+func wanted(s configs.Settings) bool {
+	for _, units := range s.Install {
+		if len(units) > 0 {
+			return true
+		}
+	}
+	return len(s.Install) == 0
 }
 
 // unitPaths are where a container's unit and its drop-in are.

@@ -29,6 +29,8 @@ func TestCheck(t *testing.T) {
 		"security.mask = ['/sys/fs/cgroup/x']":                                  ` rootfs: maskedPaths: /sys/fs/cgroup/x lies in the cgroup mount`,
 		"systemd.service.ExecStart = '/bin/x'":                                  ` unit file: ExecStart: cannot be set`,
 		"resources.memory.zswap_max = '10M'":                                    "",
+		"systemd.service.ExecStopPost = ''":                                     ` unit file: ExecStopPost: cannot be empty: it would forget the clean-up`,
+		"systemd.service.ExecStopPost = '/bin/x'":                               "",
 		"nothing = 1\n[[mount]]\nsource = '/a'\ntarget = '/a'\noptions = ['x']": "4:1: nothing: unknown key\n5:1: mount: unknown option",
 	} {
 		dir := t.TempDir()

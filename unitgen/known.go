@@ -57,6 +57,12 @@ var ours = map[string]string{
 	"DynamicUser":      "set process.user instead; the container is built with privileges",
 }
 
+// kept are lists a configuration may add to and not empty: they have something of ours.
+var kept = map[string]string{
+	"ExecStopPost":   "it would forget the clean-up after the container",
+	"LogExtraFields": "it would forget the name that every line of a container has",
+}
+
 // harmful are sandbox options that would hit the program that builds the
 // container before they would hit the payload, which has stronger ones.
 var harmful = []string{
@@ -85,6 +91,8 @@ func permitted(section int, name string, values []string) error {
 		return nil
 	case ours[name] != "":
 		return fmt.Errorf("cannot be set: %s", ours[name])
+	case section == sectionService && kept[name] != "" && slices.ContainsFunc(values, empty):
+		return fmt.Errorf("cannot be empty: %s", kept[name])
 	case section == sectionService && slices.Contains(harmful, name):
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
 	case name == "KillMode" && len(values) > 0 && values[0] != "mixed" && values[0] != "control-group":
@@ -92,6 +100,9 @@ func permitted(section int, name string, values []string) error {
 	}
 	return nil
 }
+
+// empty says whether systemd takes a value for none.
+func empty(value string) bool { return strings.TrimSpace(value) == "" }
 
 // list says whether a directive may stand several times, each adding to the others.
 func list(name string) bool {

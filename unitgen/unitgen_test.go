@@ -271,6 +271,9 @@ func TestRefused(t *testing.T) {
 	}
 	for name, change := range map[string]func(*specs.Spec, *configs.Settings){
 		"another command":      set("Service", "ExecStart", "/bin/sh"),
+		"no clean-up":          set("Service", "ExecStopPost", ""),
+		"a blank clean-up":     set("Service", "ExecStopPost", " "),
+		"no name in the log":   set("Service", "LogExtraFields", ""),
 		"another type":         set("Service", "Type", "simple"),
 		"private users":        set("Service", "PrivateUsers", "yes"),
 		"no new privileges":    set("Service", "NoNewPrivileges", "yes"),

@@ -59,6 +59,9 @@ func beyondTemplate(s configs.Settings, unit scope.Unit) []string {
 	if s.Notify == "container" {
 		names = append(names, "NotifyAccess")
 	}
+	if len(s.Log.Fields) > 0 { // the rest of the log is ours to say
+		names = append(names, "LogExtraFields")
+	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }

@@ -170,8 +170,8 @@ func (c *compiler) buildLog() {
 	l.LevelPrefix = get(c, "log.level_prefix", false)
 	for _, k := range sortedKeys(c.table("log.fields")) {
 		v, at := c.table("log.fields")[k].(string), join("log.fields", k)
-		if !journalField(k) {
-			c.problem(at, "%q: want a name of capital letters, digits and _, a letter first, at most 64", k)
+		if err := CheckJournalField(k); err != nil {
+			c.problem(at, "%v", err)
 			continue
 		}
 		if l.Fields == nil {
@@ -190,9 +190,20 @@ func (c *compiler) buildLog() {
 	}
 }
 
-func journalField(k string) bool {
-	return k != "" && len(k) <= 64 && k[0] >= 'A' && k[0] <= 'Z' &&
-		strings.Trim(k, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+// NameField is the journal field every line of a container has.
+const NameField = "CONTAINER_NAME"
+
+// CheckJournalField accepts the name of a field that journald takes and does not keep for
+// itself, and that is not [NameField].
+func CheckJournalField(name string) error {
+	if name == "" || len(name) > 64 || name[0] < 'A' || name[0] > 'Z' ||
+		strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+		return fmt.Errorf("%q: want a name of capital letters, digits and _, a letter first, at most 64", name)
+	}
+	if name == NameField {
+		return fmt.Errorf("%q: every line has it already, with the container's name", name)
+	}
+	return nil
 }
 
 // table is the parsed values of a table with free names.

@@ -125,6 +125,7 @@ func TestContradictions(t *testing.T) {
 		{`process.terminal = true` + "\n" + `log.driver = "journald"`, `5:5: log.driver: goes with process.terminal = false`},
 		{`log.driver = "none"` + "\n" + `log.identifier = "x"`, `5:5: log.identifier: goes with log.driver = "journald"`},
 		{`log.driver = "none"` + "\n" + `log.level_prefix = true`, `5:5: log.level_prefix: goes with log.driver = "journald"`},
+		{`log.fields = { CONTAINER_NAME = "x" }`, `4:16: log.fields.CONTAINER_NAME: "CONTAINER_NAME": every line has it already`},
 		{`log.fields = { lower = "x" }`, `4:16: log.fields.lower: "lower": want a name of capital letters`},
 		{`capabilities.add = ["CHOWNN"]`, `4:21: capabilities.add: "CHOWNN": no such capability; did you mean CAP_CHOWN?`},
 		{`capabilities = { drop = ["CHOWN"], bounding = [] }`, `4:18: capabilities.drop: does not go with capabilities.bounding`},

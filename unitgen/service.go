@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -66,7 +64,7 @@ func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f.line(sectionService, "Environment", "GOMAXPROCS=1")
 	f.commands(s, o)
 	f.line(sectionService, "KillMode", "mixed")
-	f.add(sectionService, "LogExtraFields", one(word), nameField+"="+s.Name)
+	f.add(sectionService, "LogExtraFields", one(word), configs.NameField+"="+s.Name)
 	if err := f.common(spec, s); err != nil {
 		return "", err
 	}
@@ -253,17 +251,11 @@ func (f *file) stop(s configs.Settings) error {
 	return nil
 }
 
-// journalField is what journald accepts and does not keep for itself.
-var journalField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`) })
-
-// nameField is the journal field every line of a container has.
-const nameField = "CONTAINER_NAME"
-
 // fields adds the configuration's journal fields to every line of the log.
 func (f *file) fields(fields map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !journalField().MatchString(name) || name == nameField {
-			f.fail("LogExtraFields", fmt.Errorf("field %q: want capital letters, digits and _, a letter first, and not %s", name, nameField))
+		if err := configs.CheckJournalField(name); err != nil {
+			f.fail("LogExtraFields", fmt.Errorf("field %w", err))
 			return
 		}
 		f.add(sectionService, "LogExtraFields", one(word), name+"="+fields[name])

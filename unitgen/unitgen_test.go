@@ -289,6 +289,7 @@ func TestRefused(t *testing.T) {
 		"relative source":      func(_ *specs.Spec, s *configs.Settings) { s.Source = "web.toml" },
 		"no root":              func(spec *specs.Spec, _ *configs.Settings) { spec.Root = nil },
 		"journal's own field":  func(_ *specs.Spec, s *configs.Settings) { s.Log.Fields = map[string]string{"_PID": "1"} },
+		"the name's field":     func(_ *specs.Spec, s *configs.Settings) { s.Log.Fields = map[string]string{"CONTAINER_NAME": "x"} },
 		"no signal":            func(_ *specs.Spec, s *configs.Settings) { s.StopSignal = "SIGNOTHING" },
 		"slice":                func(_ *specs.Spec, s *configs.Settings) { s.Slice = "a\n.slice" },
 	} {

@@ -19,6 +19,8 @@ import (
 type keyFlag struct {
 	name, short, usage, key string
 
+	aliases []string // update's names for it
+
 	value func(string) (any, error) // what TOML would have; nil: the text
 	isYes bool                      // a flag that takes no value
 	files bool                      // the shell completes paths
@@ -28,9 +30,9 @@ type keyFlag struct {
 
 func keyFlags() []keyFlag {
 	return []keyFlag{
-		{name: "memory", short: "m", usage: "most memory: `size`, share like 50%, infinity", key: "resources.memory.max"},
-		{name: "cpus", usage: "CPU time: `number` of CPUs, share like 150%, infinity", key: "resources.cpu.quota", value: cpuQuota},
-		{name: "pids-limit", usage: "most processes and threads: `number`, share, infinity", key: "resources.tasks"},
+		{name: "memory", short: "m", usage: "most memory: `size`, share like 50%, infinity", key: "resources.memory.max", aliases: []string{"memory-max"}},
+		{name: "cpus", usage: "CPU time: `number` of CPUs, share like 150%, infinity", key: "resources.cpu.quota", value: cpuQuota, aliases: []string{"cpu-quota"}},
+		{name: "pids-limit", usage: "most processes and threads: `number`, share, infinity", key: "resources.tasks", aliases: []string{"tasks", "tasks-max"}},
 		{name: "user", short: "u", usage: "`user[:group]`, by name or number, of the container", key: "process.user"},
 		{name: "workdir", short: "w", usage: "working `directory` in the container", key: "process.cwd", files: true},
 		{name: "env", short: "e", usage: "`NAME=VALUE` set in the environment; NAME alone takes ours", key: "process.env", value: variable},
@@ -54,6 +56,12 @@ func addKeyFlags(cmd *cobra.Command, settings *[]configs.Setting) {
 		}
 		if !k.files {
 			must(cmd.RegisterFlagCompletionFunc(k.name, cobra.FixedCompletions(k.words, noFiles)))
+		}
+		for _, alias := range k.aliases { // a flag of its own: errors name what was typed
+			same := k
+			same.name = alias
+			cmd.Flags().Var(&same, alias, "the same as --"+k.name)
+			must(cmd.Flags().MarkHidden(alias))
 		}
 	}
 }

@@ -24,13 +24,15 @@ func TestFlagsAreKeys(t *testing.T) {
 	const minimal = "version = 1\nrootfs.path = '/srv'\nprocess.args = ['true']\n"
 	seen := map[string]bool{}
 	for flags, tt := range map[string]struct{ file, same string }{
-		"-m 64M":                   {"resources.memory.max = '1G'", "resources.memory.max = '64M'"},
-		"--memory=1G --memory 50%": {"", "resources.memory.max = '50%'"},
-		"--cpus 1.5":               {"resources.cpu.quota = '7%'", "resources.cpu.quota = '150%'"},
-		"--cpus 20%":               {"", "resources.cpu.quota = '20%'"},
-		"--pids-limit 12":          {"", "resources.tasks = 12"},
-		"-u www-data:5":            {"process.user = '7'", "process.user = 'www-data:5'"},
-		"-w /tmp":                  {"process.cwd = '/x'", "process.cwd = '/tmp'"},
+		"-m 64M":                                 {"resources.memory.max = '1G'", "resources.memory.max = '64M'"},
+		"--memory=1G --memory 50%":               {"", "resources.memory.max = '50%'"},
+		"--cpus 1.5":                             {"resources.cpu.quota = '7%'", "resources.cpu.quota = '150%'"},
+		"--cpus 20%":                             {"", "resources.cpu.quota = '20%'"},
+		"--pids-limit 12":                        {"", "resources.tasks = 12"},
+		"--pids-limit 1 --tasks 2 --tasks-max 3": {"", "resources.tasks = 3"},
+		"-m 1G --memory-max 5M --cpus 1 --cpu-quota 20%": {"", "resources.memory.max = '5M'\nresources.cpu.quota = '20%'"},
+		"-u www-data:5": {"process.user = '7'", "process.user = 'www-data:5'"},
+		"-w /tmp":       {"process.cwd = '/x'", "process.cwd = '/tmp'"},
 		"-e A=50%x=y -e OURS -e NOT_SET_ANYWHERE": {"process.env = { A = '1', B = '2' }", "process.env = { A = '50%%x=y', B = '2', OURS = 'here' }"},
 		"--hostname h%n --hostname h":             {"network.hostname = 'x'", "network.hostname = 'h'"},
 		"--network host":                          {"network.mode = 'none'", "network.mode = 'host'"},
@@ -47,7 +49,9 @@ func TestFlagsAreKeys(t *testing.T) {
 		cmd := newApp(os.Stdin, os.Stdout, os.Stderr).run()
 		set := cmd.Flags()
 		for _, k := range keyFlags() {
-			set.Lookup(k.name).Value.(*keyFlag).to = &settings
+			for _, name := range append(k.aliases, k.name) {
+				set.Lookup(name).Value.(*keyFlag).to = &settings
+			}
 		}
 		if err := set.Parse(strings.Fields(flags)); err != nil {
 			t.Errorf("%s: %v", flags, err)
@@ -63,8 +67,10 @@ func TestFlagsAreKeys(t *testing.T) {
 		}
 	}
 	for _, k := range keyFlags() {
-		if !seen["--"+k.name] {
-			t.Errorf("--%s is not tested", k.name)
+		for _, name := range append(k.aliases, k.name) {
+			if !seen["--"+name] {
+				t.Errorf("--%s is not tested", name)
+			}
 		}
 	}
 }

@@ -20,22 +20,23 @@ import (
 
 // A limit is one flag of update and the property it becomes.
 type limit struct {
-	flag, alias, usage string
+	flag, short, usage string
+	aliases            []string // systemd's and run's names for it
 	property           string
 	value              func(string) (property, text string, err error)
 }
 
 func limits() []limit {
 	return []limit{
-		{"memory", "memory-max", "most memory: `size`, share like 50%, infinity", "MemoryMax", sizeProperty("MemoryMax")},
-		{"memory-high", "", "memory above which it is slowed: `size`", "MemoryHigh", sizeProperty("MemoryHigh")},
-		{"memory-low", "", "memory protected if possible: `size`", "MemoryLow", sizeProperty("MemoryLow")},
-		{"memory-min", "", "memory protected in any case: `size`", "MemoryMin", sizeProperty("MemoryMin")},
-		{"swap", "memory-swap-max", "most swap: `size`", "MemorySwapMax", sizeProperty("MemorySwapMax")},
-		{"cpus", "cpu-quota", "CPU time: `number` of CPUs, share like 150%, infinity", "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
-		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
-		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
-		{"tasks", "tasks-max", "most processes and threads: `number`, share, infinity", "TasksMax", tasks},
+		{"memory", "m", "most memory: `size`, share like 50%, infinity", []string{"memory-max"}, "MemoryMax", sizeProperty("MemoryMax")},
+		{"memory-high", "", "memory above which it is slowed: `size`", nil, "MemoryHigh", sizeProperty("MemoryHigh")},
+		{"memory-low", "", "memory protected if possible: `size`", nil, "MemoryLow", sizeProperty("MemoryLow")},
+		{"memory-min", "", "memory protected in any case: `size`", nil, "MemoryMin", sizeProperty("MemoryMin")},
+		{"swap", "", "most swap: `size`", []string{"memory-swap-max"}, "MemorySwapMax", sizeProperty("MemorySwapMax")},
+		{"cpus", "", "CPU time: `number` of CPUs, share like 150%, infinity", []string{"cpu-quota"}, "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
+		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", nil, "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
+		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", nil, "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
+		{"tasks", "", "most processes and threads: `number`, share, infinity", []string{"tasks-max", "pids-limit"}, "TasksMax", tasks},
 	}
 }
 
@@ -67,12 +68,12 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 		},
 	}
 	for _, l := range limits() {
-		cmd.Flags().String(l.flag, "", l.usage)
-		if l.alias != "" { // a flag of its own: errors name what was typed
-			cmd.Flags().String(l.alias, "", "the same as --"+l.flag)
-			must(cmd.Flags().MarkHidden(l.alias))
-			cmd.MarkFlagsMutuallyExclusive(l.flag, l.alias)
+		cmd.Flags().StringP(l.flag, l.short, "", l.usage)
+		for _, alias := range l.aliases { // a flag of its own: errors name what was typed
+			cmd.Flags().String(alias, "", "the same as --"+l.flag)
+			must(cmd.Flags().MarkHidden(alias))
 		}
+		cmd.MarkFlagsMutuallyExclusive(append(l.aliases, l.flag)...)
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "any property: `PROPERTY=VALUE`")
 	must(cmd.RegisterFlagCompletionFunc("set", completeProperties))
@@ -125,8 +126,10 @@ func properties(flags *pflag.FlagSet, set []string) (map[string]string, error) {
 	var errs []error
 	for _, l := range limits() {
 		f := flags.Lookup(l.flag)
-		if l.alias != "" && flags.Changed(l.alias) {
-			f = flags.Lookup(l.alias)
+		for _, alias := range l.aliases {
+			if flags.Changed(alias) {
+				f = flags.Lookup(alias)
+			}
 		}
 		if !f.Changed {
 			continue

@@ -120,6 +120,8 @@ func TestProperties(t *testing.T) {
 	}{
 		{"--memory 512M --cpus 150% --tasks 10%", map[string]string{
 			"MemoryMax": "uint64 536870912", "CPUQuotaPerSecUSec": "uint64 1500000", "TasksMaxScale": "uint32 429496729"}, ""},
+		{"-m 1K --pids-limit 12", map[string]string{"MemoryMax": "uint64 1024", "TasksMax": "uint64 12"}, ""},
+		{"--pids-limit none", nil, `--pids-limit "none": want a number`},
 		{"--memory-max infinity", map[string]string{"MemoryMax": "uint64 18446744073709551615"}, ""},
 		{"--cpu-quota 5% --cpu-weight idle", map[string]string{"CPUQuotaPerSecUSec": "uint64 50000", "CPUWeight": "uint64 0"}, ""},
 		{"--set IOWeight=uint64_5 --io-weight 7", nil, "IOWeight"},
@@ -148,6 +150,37 @@ func TestProperties(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", tt.args, err, diff)
 		}
+	}
+}
+
+// A limit that run and update both have has each name in both.
+func TestLimitsHaveOneSetOfNames(t *testing.T) {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	run, update := a.run().Flags(), a.update().Flags()
+	both := 0
+	for _, k := range keyFlags() {
+		if !strings.HasPrefix(k.key, "resources.") {
+			continue
+		}
+		ours := append(k.aliases, k.name)
+		for _, l := range limits() {
+			theirs := append(l.aliases, l.flag)
+			if !slices.ContainsFunc(ours, func(n string) bool { return slices.Contains(theirs, n) }) {
+				continue
+			}
+			both++
+			for _, name := range append(ours, theirs...) {
+				if run.Lookup(name) == nil || update.Lookup(name) == nil {
+					t.Errorf("run or update has no --%s", name)
+				}
+			}
+			if k.short != l.short {
+				t.Errorf("run has -%s for --%s, update -%s", k.short, k.name, l.short)
+			}
+		}
+	}
+	if both != 3 {
+		t.Errorf("%d limits of both, want 3", both)
 	}
 }
 

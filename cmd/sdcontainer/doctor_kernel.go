@@ -93,10 +93,14 @@ func probeUserns(ctx context.Context) (*os.File, error) {
 func checkUserns(ctx context.Context, _ *app) finding {
 	ns, err := probeUserns(ctx)
 	if err != nil {
-		return bad(broken, "sysctl -w user.max_user_namespaces=10000", "%v (configurations with userns.mode = \"none\" work)", err)
+		return noUserns(err)
 	}
 	_ = ns.Close()
 	return good("there")
+}
+
+func noUserns(err error) finding {
+	return bad(lacking, "sysctl -w user.max_user_namespaces=10000", "%v: only configurations with userns.mode = \"none\" work", err)
 }
 
 func checkIdmap(ctx context.Context, _ *app) finding {
@@ -129,9 +133,13 @@ func checkSeccomp(context.Context, *app) finding {
 	action := uint32(unix.SECCOMP_RET_KILL_PROCESS)
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
 	if errno != 0 {
-		return bad(broken, "a kernel with CONFIG_SECCOMP_FILTER", "%v", os.NewSyscallError("seccomp", errno))
+		return noSeccomp(os.NewSyscallError("seccomp", errno))
 	}
 	return good("filters")
+}
+
+func noSeccomp(err error) finding {
+	return bad(lacking, "a kernel with CONFIG_SECCOMP_FILTER", "%v: only configurations with security.seccomp = \"unconfined\" work", err)
 }
 
 // checkMemfd looks at what could keep the interpreter from being executed.

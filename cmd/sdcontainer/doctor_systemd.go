@@ -94,7 +94,7 @@ func checkCgroups(context.Context, *app) finding {
 	}
 	if len(missing) > 0 {
 		return bad(lacking, "take cgroup_disable= off the kernel command line, or boot with cgroup_enable=memory",
-			"unified, without %s: their limits have no effect", strings.Join(missing, ", "))
+			"unified, without %s: only configurations without their limits, or with systemd.strict = false, work", strings.Join(missing, ", "))
 	}
 	return good("unified, with %s", strings.Join(have, ", "))
 }

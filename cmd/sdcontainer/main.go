@@ -194,11 +194,14 @@ A container is described by ten lines of TOML:
     [rootfs]
     path = "/var/lib/machines/busybox"
     [process]
-    args = ["/bin/sh", "-c", "echo hello from $HOSTNAME"]
+    args = ["/bin/sh", "-c", "echo hello from $(hostname)"]
 
-Exit status: the payload's own; 128+n when signal n ended it; 125 when
-sdcontainer itself failed, 126 when the payload's program cannot be executed,
-127 when it is not there.`
+Exit status. ` + exitStatuses
+
+const exitStatuses = `Of run, exec and wait: that of the payload, 128+n when signal n
+ended it, 125 when sdcontainer failed, 126 when the program cannot be executed, 127
+when it is not there. Of other verbs: 0, 1 after a failure, 2 for a command line
+that makes no sense.`
 
 // verbName is the command's path below the root: "unit install".
 func verbName(cmd *cobra.Command) string {

@@ -195,9 +195,7 @@ func rootPage(root *cobra.Command) string {
 	r.line(".SH OPTIONS")
 	r.flags(root.PersistentFlags())
 	r.line(".SH EXIT STATUS")
-	r.text(`Of run, exec and wait: that of the payload, 128+n when signal n ended it, 125 when sdcontainer failed, 126 when the
-program cannot be executed, 127 when it is not there. Of other verbs: 0, 1 after a failure, 2 for a command line
-that makes no sense.`)
+	r.text(exitStatuses)
 	r.line(".SH FILES")
 	for _, f := range [][2]string{
 		{configDir + "/NAME.toml", "configurations that run and unit install find by name"},

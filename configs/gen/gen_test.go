@@ -57,6 +57,16 @@ func TestEveryKeyIsExplained(t *testing.T) {
 	}
 }
 
+func TestEveryTableHasOneSection(t *testing.T) {
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(reference())) {
+		if strings.HasPrefix(line, "#") && seen[line] {
+			t.Errorf("%s is there twice", strings.TrimSpace(line))
+		}
+		seen[line] = true
+	}
+}
+
 // The schema and the loader agree: it accepts the examples, and refuses what
 // the loader refuses for its type.
 func TestSchemaAgreesWithLoader(t *testing.T) {

@@ -50,8 +50,8 @@ install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX), and $(DESTDIR)/et
 	bin/sdcontainer completion bash | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/sdcontainer'
 	bin/sdcontainer completion zsh | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/zsh/site-functions/_sdcontainer'
 	bin/sdcontainer completion fish | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d/sdcontainer.fish'
-	for page in $(wildcard docs/man/*.1); do \
-		install -Dm644 "$$page" '$(DESTDIR)$(PREFIX)/share/man/man1'/"$${page##*/}" || exit; done
+	for page in $(wildcard docs/man/*); do \
+		install -Dm644 "$$page" '$(DESTDIR)$(PREFIX)/share/man/man'"$${page##*.}/$${page##*/}" || exit; done
 
 stage: bin/sdcontainer
 	@rm -rf $(STAGE)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -42,9 +43,9 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// Every key has a place in the page, and each says what it is for.
+// Every key has a place in both pages, and each says what it is for.
 func TestEveryKeyIsExplained(t *testing.T) {
-	page := string(reference())
+	page, man := string(reference()), string(manual())
 	seen := map[string]bool{}
 	for _, k := range configs.Keys() {
 		if k.Doc == "" || k.Maps == "" || seen[k.Path] {
@@ -54,6 +55,18 @@ func TestEveryKeyIsExplained(t *testing.T) {
 		if _, name := split(k.Path); !strings.Contains(page, "| `"+name+"` |") {
 			t.Errorf("key %s is not in the page", k.Path)
 		}
+		if _, name := split(k.Path); !strings.Contains(man, ".TP\n\\fB"+escape(name)+"\\fR (") {
+			t.Errorf("key %s is not in the manual", k.Path)
+		}
+	}
+}
+
+// Nothing in a text is a request or an escape of roff.
+func TestManualIsText(t *testing.T) {
+	var b bytes.Buffer
+	roff(&b, ".so x\n'so \\fx\n\n- **a** `-b`")
+	if diff := cmp.Diff("\\&.so x\n\\&'so \\efx\n.PP\n.IP \\(bu 2\n\\fBa\\fR \\fB\\-b\\fR\n", b.String()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command gen writes what is made from the table of configuration keys: the JSON
-// Schema for editors and the reference page. Its argument is the module's root.
+// Schema for editors, the reference page and the manual page. Its argument is the module's root.
 package main
 
 import (
@@ -17,6 +17,7 @@ var pages = []struct {
 }{
 	{"configs/schema/container-v1.json", schema},
 	{"docs/reference/config.md", reference},
+	{"docs/man/sdcontainer.toml.5", manual},
 }
 
 func main() {

@@ -104,11 +104,12 @@ func newMachine(t *testing.T, o order) *machine {
 	return m
 }
 
-// look takes down what is there before a sweep.
+// look takes down what is there before a sweep, once it is at rest and the last keeper's scope has gone.
 func (m *machine) look() {
 	m.t.Helper()
-	var err error
-	for before := ""; ; { // until it is at rest, and the last keeper's scope has gone
+	deadline := time.Now().Add(4 * patience)
+	for before := ""; ; {
+		var err error
 		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {
 			m.t.Fatal(err)
 		}
@@ -116,7 +117,9 @@ func (m *machine) look() {
 		if now == before && (!strings.Contains(now, keepers) || m.endKeepers()) {
 			return
 		}
-		before = now
+		if before = now; time.Now().After(deadline) {
+			m.t.Fatal("the machine does not come to rest")
+		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }

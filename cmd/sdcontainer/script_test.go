@@ -30,6 +30,9 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: setup, RequireUniqueNames: true})
 }
 
+// applets are what the scripts call in their containers.
+var applets = []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hostname", "stty", "tty"}
+
 // TestSystemdScripts run containers, as root, where PID 1 is a systemd.
 func TestSystemdScripts(t *testing.T) {
 	if !sdtest.InsideAll(t) {
@@ -44,7 +47,7 @@ func TestSystemdScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("TEMPLATE", template)
-			if err := busyboxRoot(filepath.Join(e.WorkDir, "rootfs")); err != nil {
+			if err := sdtest.BusyboxRoot(filepath.Join(e.WorkDir, "rootfs"), applets...); err != nil {
 				return err
 			}
 			return setup(e)
@@ -64,32 +67,6 @@ func setup(e *testscript.Env) error {
 		cmd.Env = e.Vars
 		_ = cmd.Run()
 	})
-	return nil
-}
-
-// busyboxRoot makes a rootfs with a static busybox.
-func busyboxRoot(dir string) error {
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		return err
-	}
-	for _, d := range []string{"bin", "proc", "sys", "dev", "etc", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return err
-		}
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), b, 0o755); err != nil {
-		return err
-	}
-	for _, applet := range []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hostname", "stty", "tty"} {
-		if err := os.Symlink("busybox", filepath.Join(dir, "bin", applet)); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

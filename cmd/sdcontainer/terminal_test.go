@@ -147,7 +147,7 @@ func code(t *testing.T, cmd *exec.Cmd) int {
 func arena(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := busyboxRoot(filepath.Join(dir, "rootfs")); err != nil {
+	if err := sdtest.BusyboxRoot(filepath.Join(dir, "rootfs"), applets...); err != nil {
 		t.Fatal(err)
 	}
 	return []string{"--run-dir", filepath.Join(dir, "run"), "run", "--no-strict", "--rm", "--rootfs", filepath.Join(dir, "rootfs")}

@@ -3,7 +3,6 @@
 package crowd
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,16 +43,12 @@ func newMachine(t *testing.T) *machine {
 			t.Fatal(err)
 		}
 	}
-	for _, d := range []string{"root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/tmp", "root/run", "root/data", "root/cache", "data"} {
+	for _, d := range []string{"root/run", "root/data", "root/cache", "data"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	errs := []error{os.Chmod(m.root, 0o755), m.busybox()}
-	for _, applet := range []string{"sh", "true", "sleep", "seq", "echo"} {
-		errs = append(errs, os.Symlink("busybox", filepath.Join(m.root, "bin", applet)))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := sdtest.BusyboxRoot(m.root, "sh", "true", "sleep", "seq", "echo"); err != nil {
 		t.Fatal(err)
 	}
 	m.watch = canary.Watch{Files: []string{m.root}, Dirs: []string{"/run/sdcontainer"}, Quick: true}
@@ -64,19 +59,6 @@ func newMachine(t *testing.T) *machine {
 	m.must("rm", "-f", "first")
 	m.look()
 	return m
-}
-
-// busybox puts one into the root. In a guest the root of its image has it.
-func (m *machine) busybox() error {
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		path = "/var/lib/machines/busybox/bin/busybox"
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("%w (install busybox-static)", err)
-	}
-	return os.WriteFile(filepath.Join(m.root, "bin/busybox"), b, 0o755)
 }
 
 // body is a container that has something of most that makes steps.
@@ -119,20 +101,10 @@ func (m *machine) config(name, more string, args ...string) string {
 // look takes down what is there before a test, once it is at rest and the last keeper's scope has gone.
 func (m *machine) look() {
 	m.t.Helper()
-	deadline := time.Now().Add(patience())
-	for before := ""; ; {
-		var err error
-		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {
-			m.t.Fatal(err)
-		}
-		now := fmt.Sprint(m.clean)
-		if now == before && !strings.Contains(now, "keepers") {
-			return
-		}
-		if before = now; time.Now().After(deadline) {
-			m.t.Fatal("the machine does not come to rest")
-		}
-		time.Sleep(50 * time.Millisecond)
+	var err error
+	m.clean, err = canary.Rest(m.t.Context(), m.watch, patience(), func(text string) bool { return !strings.Contains(text, "keepers") })
+	if err != nil {
+		m.t.Fatal(err)
 	}
 }
 

@@ -73,22 +73,15 @@ func newMachine(t *testing.T, o order) *machine {
 		}
 	}
 	data := filepath.Join(dir, "data")
-	for _, d := range []string{"root/bin", "root/proc", "root/sys", "root/dev", "root/etc", "root/tmp", "root/run", "root/data", "root/cache", "data"} {
+	for _, d := range []string{"root/run", "root/data", "root/cache", "data"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatalf("%v (install busybox-static)", err)
-	}
-	b, err := os.ReadFile(busybox)
-	errs := []error{err, os.WriteFile(filepath.Join(m.root, "bin/busybox"), b, 0o755),
+	errs := []error{sdtest.BusyboxRoot(m.root, "sh", "true", "sleep"),
 		os.WriteFile(filepath.Join(data, "file"), []byte("untouched"), 0o640),
-		os.WriteFile(m.file, fmt.Appendf(nil, config, m.root, data), 0o644), os.Chmod(m.root, 0o755)}
-	for _, applet := range []string{"sh", "true", "sleep"} {
-		errs = append(errs, os.Symlink("busybox", filepath.Join(m.root, "bin", applet)))
-	}
+		os.WriteFile(m.file, fmt.Appendf(nil, config, m.root, data), 0o644)}
+	var err error
 	m.out, err = os.Create(filepath.Join(dir, "out"))
 	if err := errors.Join(append(errs, err)...); err != nil {
 		t.Fatal(err)
@@ -107,20 +100,12 @@ func newMachine(t *testing.T, o order) *machine {
 // look takes down what is there before a sweep, once it is at rest and the last keeper's scope has gone.
 func (m *machine) look() {
 	m.t.Helper()
-	deadline := time.Now().Add(4 * patience)
-	for before := ""; ; {
-		var err error
-		if m.clean, err = canary.Take(m.t.Context(), m.watch); err != nil {
-			m.t.Fatal(err)
-		}
-		now := fmt.Sprint(m.clean)
-		if now == before && (!strings.Contains(now, keepers) || m.endKeepers()) {
-			return
-		}
-		if before = now; time.Now().After(deadline) {
-			m.t.Fatal("the machine does not come to rest")
-		}
-		time.Sleep(50 * time.Millisecond)
+	var err error
+	m.clean, err = canary.Rest(m.t.Context(), m.watch, 4*patience, func(text string) bool {
+		return !strings.Contains(text, keepers) || m.endKeepers()
+	})
+	if err != nil {
+		m.t.Fatal(err)
 	}
 }
 

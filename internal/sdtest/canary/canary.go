@@ -92,3 +92,23 @@ func Settle(ctx context.Context, before Snapshot, w Watch, patience time.Duratio
 		time.Sleep(pause)
 	}
 }
+
+// Rest takes snapshots until two are the same and done, which is given their text, agrees. It is an
+// error when patience is over before.
+func Rest(ctx context.Context, w Watch, patience time.Duration, done func(text string) bool) (Snapshot, error) {
+	deadline := time.Now().Add(patience)
+	for before := ""; ; {
+		now, err := Take(ctx, w)
+		if err != nil {
+			return now, err
+		}
+		text := fmt.Sprint(now)
+		if text == before && done(text) {
+			return now, nil
+		}
+		if before = text; time.Now().After(deadline) {
+			return now, fmt.Errorf("the machine does not come to rest in %v", patience)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -98,6 +98,21 @@ func TestContent(t *testing.T) {
 	}
 }
 
+// TestRest: who waits for rest asks once two snapshots are the same, and not for ever.
+func TestRest(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	asked := 0
+	done := func(text string) bool { asked++; return strings.Contains(text, "mount") && asked == 2 }
+	if s, err := canary.Rest(t.Context(), canary.Watch{Quick: true}, time.Minute, done); err != nil || len(s) == 0 || asked != 2 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+	if _, err := canary.Rest(t.Context(), canary.Watch{Quick: true}, time.Nanosecond, func(string) bool { return false }); err == nil {
+		t.Error("no end of patience")
+	}
+}
+
 // TestCheap: a snapshot must not keep anybody from taking one.
 func TestCheap(t *testing.T) {
 	if !sdtest.Inside(t) {

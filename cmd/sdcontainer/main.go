@@ -260,6 +260,36 @@ func (a *app) each(names []string, f func(*sdcontainer.Container) error) error {
 	return errors.Join(errs...)
 }
 
+// together calls f for all named containers at the same time and prints the
+// names of those for which it succeeded, in the order given.
+func (a *app) together(names []string, f func(name string) error) error {
+	results := make([]chan error, len(names))
+	for i, name := range names {
+		results[i] = make(chan error, 1)
+		go func() { results[i] <- f(name) }()
+	}
+	var errs []error
+	for i, name := range names {
+		err := <-results[i]
+		if err == nil {
+			err = a.println(name)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// control does something to all named containers, as together does it.
+func (a *app) control(names []string, f func(*sdcontainer.Container) error) error {
+	return a.together(names, func(name string) error {
+		c, err := a.load(name)
+		if err != nil {
+			return err
+		}
+		return f(c)
+	})
+}
+
 // println writes a line of data.
 func (a *app) println(s string) error {
 	_, err := io.WriteString(a.stdout, a.escape(s)+"\n")

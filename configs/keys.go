@@ -20,7 +20,7 @@ type Key struct {
 // Keys is every key there is, in the order of the reference page.
 func Keys() []Key { return keys() }
 
-// keys is made when a configuration is read: who runs a bundle does not pay for it.
+// keys is made when a configuration is read: who needs none does not pay for it.
 var keys = sync.OnceValue(allKeys)
 
 // Later is every key a coming version will know, with what to use until then.

@@ -2,8 +2,8 @@
 
 // Sdcontainer runs containers as systemd units.
 //
-// The command is a thin layer over the library at the module root: one file per
-// verb here parses flags, calls the library and prints. What the library does not
+// The command is a thin layer over the library at the module root: one file for a
+// verb or two of a kind parses flags, calls the library and prints. What the library does not
 // have is reading logs, examining the machine (doctor), installing units, and finding
 // a container by its unit's name.
 package main

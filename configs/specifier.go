@@ -82,7 +82,7 @@ func specifier(c byte, name string) (string, error) {
 	case 'v':
 		return firstLine("/proc/sys/kernel/osrelease")
 	}
-	return "", fmt.Errorf("unknown specifier %%%c: known are %%n %%i %%t %%S %%C %%L %%E %%T %%V %%h %%H %%l %%m %%b %%v, and %%%% for a percent sign", c)
+	return "", fmt.Errorf("unknown specifier %%%c: known are %%n %%N %%p %%i %%j %%t %%S %%C %%L %%E %%T %%V %%h %%H %%l %%m %%b %%v, and %%%% for a percent sign", c)
 }
 
 func firstLine(file string) (string, error) {

@@ -61,6 +61,24 @@ func TestEveryKeyIsExplained(t *testing.T) {
 	}
 }
 
+// Who writes an unknown specifier is told of all that the pages have.
+func TestSpecifiersAreNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.toml")
+	if err := os.WriteFile(file, []byte("description = '%Q'\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	problems := fmt.Sprint(configs.LoadOptions{}.Check(file))
+	all := regexp.MustCompile("%[%a-zA-Z]").FindAllString(rules, -1)
+	for _, s := range all {
+		if !strings.Contains(problems, s) {
+			t.Errorf("%s is not in %s", s, problems)
+		}
+	}
+	if len(all) < 19 {
+		t.Errorf("the page has only %q", all)
+	}
+}
+
 // Nothing in a text is a request or an escape of roff.
 func TestManualIsText(t *testing.T) {
 	var b bytes.Buffer

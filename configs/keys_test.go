@@ -49,8 +49,8 @@ var samples = map[string]struct{ value, beside, without string }{
 	"security.read_only_paths": {`["/x"]`, "", ""}, "security.sysctl": {`{ "net.ipv4.ip_forward" = 1 }`, "", ""}, "security.device_policy": {`"strict"`, "", ""}, "security.personality": {`"LINUX32"`, "", ""},
 	"systemd.slice": {`"x.slice"`, "", ""}, "systemd.strict": {"false", "", ""}, "systemd.notify": {`"container"`, "", ""}, "systemd.stop_timeout": {`"1s"`, "", ""}, "systemd.runtime_max": {`"1s"`, "", ""},
 	"systemd.restart": {`"always"`, "", ""}, "systemd.restart_delay": {`"1s"`, "", ""}, "systemd.start_limit": {`"5/10s"`, "", ""}, "systemd.start_timeout": {`"1s"`, "", ""},
-	"systemd.wanted_by": {`["x.target"]`, "", ""}, "systemd.after": {`["x"]`, "", ""}, "systemd.wants": {`["x"]`, "", ""}, "systemd.requires": {`["x"]`, "", ""}, "systemd.before": {`["x"]`, "", ""},
-	"systemd.binds_to": {`["x"]`, "", ""}, "systemd.part_of": {`["x"]`, "", ""}, "systemd.conflicts": {`["x"]`, "", ""},
+	"systemd.wanted_by": {`["x.target"]`, "", ""}, "systemd.after": {`["x.target"]`, "", ""}, "systemd.wants": {`["x.target"]`, "", ""}, "systemd.requires": {`["x.target"]`, "", ""}, "systemd.before": {`["x.target"]`, "", ""},
+	"systemd.binds_to": {`["x.target"]`, "", ""}, "systemd.part_of": {`["x.target"]`, "", ""}, "systemd.conflicts": {`["x.target"]`, "", ""},
 	"systemd.unit": {`{ A = "x" }`, "", ""}, "systemd.service": {`{ A = "x" }`, "", ""}, "systemd.install": {`{ A = "x" }`, "", ""}, "systemd.scope": {`{ CPUWeight = 5 }`, "", ""},
 	"log.driver": {`"none"`, "", ""}, "log.identifier": {`"other"`, "", ""}, "log.stdout_level": {`"debug"`, "", ""}, "log.stderr_level": {`"debug"`, "", ""}, "log.level_prefix": {"true", "", ""}, "log.fields": {`{ A = "x" }`, "", ""},
 }

@@ -66,21 +66,29 @@ func TestJ4SyntaxErrors(t *testing.T) {
 // What the kernel or systemd would refuse late is told early, at its place.
 func TestRefusedEarly(t *testing.T) {
 	for more, want := range map[string]string{
-		`description = "two\nlines"`:                                   "4:1: description: ",
-		`network.hostname = "a b"`:                                     "4:9: network.hostname: ",
-		`network.domainname = "a\tb"`:                                  "4:9: network.domainname: ",
-		`log.identifier = "a\u0001"`:                                   "4:5: log.identifier: ",
-		`systemd.slice = "a--b.slice"`:                                 "4:9: systemd.slice: ",
-		`systemd.slice = "web"`:                                        "4:9: systemd.slice: ",
-		`systemd.slice = ".slice"`:                                     "4:9: systemd.slice: ",
-		`systemd.slice = "a-.slice"`:                                   "4:9: systemd.slice: ",
-		`systemd.slice = "` + strings.Repeat("a", 249) + `.slice"`:     "4:9: systemd.slice: ",
-		`systemd.slice = ""`:                                           "4:9: systemd.slice: ",
-		`systemd.runtime_max = 0`:                                      "4:9: systemd.runtime_max: ",
-		`systemd.stop_timeout = "0s"`:                                  "4:9: systemd.stop_timeout: ",
-		`process.groups = [5, 70000]`:                                  "4:22: process.groups: ",
-		`security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`: "4:17: security.sysctl.net.ipv4.ping_group_range: ",
-		`security.sysctl."net.ipv4.ping_group_range" = "0 many"`:       "4:17: security.sysctl.net.ipv4.ping_group_range: ",
+		`description = "two\nlines"`:                                      "4:1: description: ",
+		`network.hostname = "a b"`:                                        "4:9: network.hostname: ",
+		`network.domainname = "a\tb"`:                                     "4:9: network.domainname: ",
+		`log.identifier = "a\u0001"`:                                      "4:5: log.identifier: ",
+		`systemd.slice = "a--b.slice"`:                                    "4:9: systemd.slice: ",
+		`systemd.slice = "web"`:                                           "4:9: systemd.slice: ",
+		`systemd.slice = ".slice"`:                                        "4:9: systemd.slice: ",
+		`systemd.slice = "a-.slice"`:                                      "4:9: systemd.slice: ",
+		`systemd.slice = "` + strings.Repeat("a", 249) + `.slice"`:        "4:9: systemd.slice: ",
+		`systemd.slice = ""`:                                              "4:9: systemd.slice: ",
+		`systemd.after = ["network"]`:                                     `4:18: systemd.after: "network": want a unit name such as "network.target"`,
+		`systemd.wants = ["a.service", "foo bar.service"]`:                "4:31: systemd.wants: ",
+		`systemd.requires = ["%i"]`:                                       `4:21: systemd.requires: "x": `,
+		`systemd.before = [""]`:                                           "4:19: systemd.before: ",
+		`systemd.binds_to = ["@a.service"]`:                               "4:21: systemd.binds_to: ",
+		`systemd.part_of = [".service"]`:                                  "4:20: systemd.part_of: ",
+		`systemd.conflicts = ["a.Service"]`:                               "4:22: systemd.conflicts: ",
+		`systemd.wanted_by = ["` + strings.Repeat("a", 249) + `.target"]`: "4:22: systemd.wanted_by: ",
+		`systemd.runtime_max = 0`:                                         "4:9: systemd.runtime_max: ",
+		`systemd.stop_timeout = "0s"`:                                     "4:9: systemd.stop_timeout: ",
+		`process.groups = [5, 70000]`:                                     "4:22: process.groups: ",
+		`security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`:    "4:17: security.sysctl.net.ipv4.ping_group_range: ",
+		`security.sysctl."net.ipv4.ping_group_range" = "0 many"`:          "4:17: security.sysctl.net.ipv4.ping_group_range: ",
 	} {
 		if got := problemsOf(t, "x.toml", minimal+more); len(got) != 1 || !strings.HasPrefix(got[0], "x.toml:"+want) {
 			t.Errorf("%s: %q, want %s", more, got, want)
@@ -89,6 +97,8 @@ func TestRefusedEarly(t *testing.T) {
 	for _, more := range []string{
 		`security.sysctl."kernel.sem" = "1 2 3 4"`, `security.sysctl."kernel/shm_rmid_forced" = 1`, `security.sysctl."fs.mqueue.msg_max" = 9`,
 		`systemd.slice = "-.slice"`, `systemd.slice = "a-b_c.slice"`, `network.hostname = "a_b.c-d"`, `process.groups = [65535]`,
+		`systemd.after = ["a@b.service", "a@.service", "srv-a\\x2db.mount", "dbus-:1.2-a.b.swap", "%i.socket", "-.slice"]`,
+		`systemd.wanted_by = ["` + strings.Repeat("a", 248) + `.timer"]`,
 		`security.sysctl."net.ipv4.ping_group_range" = "0 65535"`, `systemd.stop_timeout = "infinity"`,
 		"userns.mode = 'none'\n" + `security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`,
 	} {

@@ -38,7 +38,13 @@ func (c *compiler) buildUnit() {
 		*sections[name] = maps.Clone(get(c, "systemd."+name, map[string][]string(nil)))
 	}
 	for _, l := range lists {
-		if v := c.list(l.key); len(v) > 0 || c.has(l.key) && l.section == "install" {
+		v := c.list(l.key)
+		for i, name := range v {
+			if at := index(l.key, i); !unitName(name) && !c.wrong(at) {
+				c.problem(at, `%q: want a unit name such as "network.target"`, name)
+			}
+		}
+		if len(v) > 0 || c.has(l.key) && l.section == "install" {
 			c.directive(sections[l.section], l.key, l.directive, v...)
 		}
 	}
@@ -65,6 +71,17 @@ func (c *compiler) buildUnit() {
 	if d := get(c, "systemd.runtime_max", maxSpan); d != maxSpan {
 		c.property("systemd.runtime_max", "RuntimeMaxUSec", fmt.Sprintf("uint64 %d", d.Microseconds()))
 	}
+}
+
+// unitTypes are what unit names end in.
+var unitTypes = []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope"}
+
+// unitName says whether systemd takes name for a unit's (systemd.unit(5)). In the lists of a unit
+// file it ignores any other, with no more than a line in the journal.
+func unitName(name string) bool {
+	dot := strings.LastIndexByte(name, '.')
+	return dot > 0 && len(name) <= 255 && name[0] != '@' && strings.Trim(name, nameLetters+`:\@`) == "" &&
+		slices.Contains(unitTypes, name[dot+1:])
 }
 
 // maxSlice is the longest name of a slice that is accepted.

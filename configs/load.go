@@ -135,9 +135,12 @@ func load(path string, o LoadOptions) (*compiler, error) {
 	c.shown = path
 	doc, at := c.read(path)
 	c.place("", path, at)
-	drops, err := dropIns(path)
+	drops, others, err := dropIns(path)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: path + ".d", Msg: reason(err)})
+	}
+	for _, o := range others {
+		c.problems = append(c.problems, Problem{File: o, Msg: "is not read: the names of drop-ins end in .toml"})
 	}
 	for _, d := range drops {
 		if more, at := c.read(d); doc != nil {
@@ -167,19 +170,28 @@ func (c *compiler) compile(doc map[string]any) {
 	}
 }
 
-// dropIns are the files of the directory beside the configuration, in order.
-func dropIns(path string) ([]string, error) {
+// backups are what package managers and editors leave of a file, beside NAME~ and .NAME.
+var backups = []string{".bak", ".old", ".new", ".orig", ".swp", ".rpmnew", ".rpmsave", ".rpmorig", ".dpkg-old", ".dpkg-new",
+	".dpkg-dist", ".dpkg-tmp", ".dpkg-bak", ".ucf-old", ".ucf-new", ".ucf-dist"}
+
+// dropIns are the files of the directory beside the configuration, in order; others are files in
+// it that nobody reads, though who wrote them may think so.
+func dropIns(path string) (files, others []string, err error) {
 	entries, err := os.ReadDir(path + ".d")
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var files []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".toml") && !strings.HasPrefix(e.Name(), ".") {
-			files = append(files, filepath.Join(path+".d", e.Name()))
+		name := filepath.Join(path+".d", e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case strings.HasSuffix(e.Name(), ".toml"):
+			files = append(files, name)
+		case !e.IsDir() && !strings.HasSuffix(name, "~") && !slices.Contains(backups, filepath.Ext(name)):
+			others = append(others, name)
 		}
 	}
-	return files, err
+	return files, others, err
 }
 
 // read decodes one file and finds where its keys stand.

@@ -212,7 +212,7 @@ func TestDropIns(t *testing.T) {
 	spec := load1(t, "web.toml", minimal+"process.env = { A = '1', B = '2' }\n[[mount]]\nsource='/a'\ntarget='/a'\n[[mount]]\nsource='/b'\ntarget='/b'\n",
 		"web.toml.d/20-last.toml", "process.env.B = '4'\n",
 		"web.toml.d/10-first.toml", "process.env = { B = '3', C = '5' }\nprocess.args = ['/bin/false']\n[[mount]]\nsource='/c'\ntarget='/c'\n",
-		"web.toml.d/not-this.conf", "nonsense",
+		"web.toml.d/not-this.bak", "nonsense",
 		"web.toml.d/.hidden.toml", "nonsense")
 	if diff := cmp.Diff([]string{"A=1", "B=4", "C=5"}, spec.Process.Env); diff != "" {
 		t.Error(diff)
@@ -243,6 +243,21 @@ func TestDropInPlaces(t *testing.T) {
 		if !strings.HasPrefix(got[i], want[i]) {
 			t.Errorf("%q: want %q", got[i], want[i])
 		}
+	}
+}
+
+// A file in the directory of drop-ins that is none is told; what is left of one is not.
+func TestDropInNames(t *testing.T) {
+	got := problemsOf(t, "web.toml", minimal, "web.toml.d/10-a.conf", "process.cwd = '/a'", "web.toml.d/README", "", "web.toml.d/b.TOML", "",
+		"web.toml.d/.hidden.conf", "", "web.toml.d/c.toml~", "", "web.toml.d/c.toml.bak", "", "web.toml.d/c.toml.dpkg-old", "",
+		"web.toml.d/c.toml.rpmnew", "", "web.toml.d/old/c.conf", "")
+	want := []string{
+		"web.toml.d/10-a.conf: is not read: the names of drop-ins end in .toml",
+		"web.toml.d/README: is not read: the names of drop-ins end in .toml",
+		"web.toml.d/b.TOML: is not read: the names of drop-ins end in .toml",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -33,7 +33,8 @@ args = ["/bin/sh", "-c", "echo hello"]
 `
 
 const rules = `**Drop-ins.** Files ` + "`NAME.toml.d/*.toml`" + ` beside ` + "`NAME.toml`" + ` are laid over it in the order of their names: tables merge, everything else
-(lists, ` + "`[[mount]]`" + ` and ` + "`[[device]]`" + ` too) replaces.
+(lists, ` + "`[[mount]]`" + ` and ` + "`[[device]]`" + ` too) replaces. Any other file in that directory is an error, but hidden ones, ` + "`NAME~`" + ` and backups by the usual
+endings (` + "`.bak`, `.dpkg-old`, `.rpmnew`" + ` and the like).
 
 **Paths** of the host that are relative start at the directory of ` + "`NAME.toml`" + `.
 

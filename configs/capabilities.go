@@ -40,6 +40,7 @@ func (c *compiler) buildCapabilities() {
 	list = append(list, c.capNames(p+"add")...)
 	list = append(list, ambient...)
 	drop := c.capNames(p + "drop")
+	c.checkDrop()
 	list = slices.DeleteFunc(list, func(n string) bool { return slices.Contains(drop, n) })
 	slices.Sort(list)
 	list = slices.Compact(list)
@@ -57,6 +58,24 @@ func (c *compiler) buildCapabilities() {
 	}
 	c.checkSets(sets)
 	c.spec.Process.Capabilities = sets
+}
+
+// checkDrop reports what is added, too: only a flag may take back what the configuration adds.
+func (c *compiler) checkDrop() {
+	const add, drop = "capabilities.add", "capabilities.drop"
+	added := get(c, add, []string(nil))
+	for i, n := range get(c, drop, []string(nil)) {
+		at := index(drop, i)
+		j := slices.IndexFunc(added, func(a string) bool { return capName(a) == capName(n) })
+		if j < 0 || c.wrong(at) {
+			continue
+		}
+		if by := c.where(index(add, j)); by.flag {
+			c.problem(at, "%q: %s has it, too", n, by.file)
+		} else if !c.where(at).flag {
+			c.problem(at, "%q: capabilities.add has it, too", n)
+		}
+	}
 }
 
 // within is what of a set is in another, too.
@@ -105,10 +124,13 @@ func (c *compiler) presetCapabilities() []string {
 	return slices.Clone(Defaults(c.set.Profile).Capabilities)
 }
 
+// capName is a capability as the kernel calls it, however it is written.
+func capName(n string) string { return "CAP_" + strings.TrimPrefix(strings.ToUpper(n), "CAP_") }
+
 func (c *compiler) capNames(at string) []string {
 	var out []string
 	for i, n := range get(c, at, []string(nil)) {
-		full := "CAP_" + strings.TrimPrefix(strings.ToUpper(n), "CAP_")
+		full := capName(n)
 		if slices.Contains(CapabilityNames[:], full) {
 			out = append(out, full)
 			continue

@@ -128,6 +128,7 @@ func TestContradictions(t *testing.T) {
 		{`log.fields = { CONTAINER_NAME = "x" }`, `4:16: log.fields.CONTAINER_NAME: "CONTAINER_NAME": every line has it already`},
 		{`log.fields = { lower = "x" }`, `4:16: log.fields.lower: "lower": want a name of capital letters`},
 		{`capabilities.add = ["CHOWNN"]`, `4:21: capabilities.add: "CHOWNN": no such capability; did you mean CAP_CHOWN?`},
+		{`capabilities = { add = ["SYS_TIME", "net_raw"], drop = ["KILL", "CAP_NET_RAW"] }`, `4:65: capabilities.drop: "CAP_NET_RAW": capabilities.add has it, too`},
 		{`capabilities = { drop = ["CHOWN"], bounding = [] }`, `4:18: capabilities.drop: does not go with capabilities.bounding`},
 		{`capabilities = { effective = ["CHOWN"], permitted = [] }`, `4:18: capabilities.effective: CAP_CHOWN: is not in the permitted set`},
 		{`capabilities.add = ["NET_RAW"]` + "\n" + `process.user = "app"`, `4:14: capabilities.add: CAP_NET_RAW: user "app" would lose it at exec (use capabilities.ambient)`},
@@ -258,6 +259,32 @@ func TestDropInNames(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A flag may take back a capability that the file adds; nothing else is added and dropped at once.
+func TestCapabilityFlagsContradict(t *testing.T) {
+	one := func(key, flag string) Setting {
+		return Setting{Flag: flag, Key: "capabilities." + key, Value: []any{"KILL"}}
+	}
+	add, drop := one("add", "--cap-add"), one("drop", "--cap-drop")
+	for _, tt := range []struct {
+		more string
+		set  []Setting
+		want string
+	}{
+		{`capabilities.add = ["KILL"]`, []Setting{drop}, ""},
+		{`capabilities.drop = ["kill"]`, []Setting{add}, `x.toml:4:22: capabilities.drop: "kill": --cap-add has it, too`},
+		{"", []Setting{add, drop}, `--cap-drop "KILL": --cap-add has it, too`},
+	} {
+		dir := write(t, "x.toml", minimal+tt.more)
+		var got []string
+		for _, p := range (LoadOptions{Set: tt.set}).Check(filepath.Join(dir, "x.toml")) {
+			got = append(got, strings.TrimPrefix(p.String(), dir+"/"))
+		}
+		if strings.Join(got, "\n") != tt.want {
+			t.Errorf("%s: %q, want %q", tt.more, got, tt.want)
+		}
 	}
 }
 

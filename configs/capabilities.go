@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -135,14 +136,28 @@ func (c *compiler) capNames(at string) []string {
 			out = append(out, full)
 			continue
 		}
-		hint := ""
-		if near := nearest(full, slices.Clone(CapabilityNames[:])); near != "" {
-			hint = "; did you mean " + near + "?"
-		}
 		if !c.wrong(index(at, i)) {
-			c.problem(index(at, i), "%q: no such capability%s", n, hint)
+			c.problem(index(at, i), "%q: %s", n, c.noCapability(index(at, i), full))
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// noCapability says what would be right in the place of a name that there is not. Others take ALL
+// for one.
+func (c *compiler) noCapability(at, name string) string {
+	preset := map[string]string{"add": "all", "drop": "none"}[plain(strings.TrimPrefix(at, "capabilities."))]
+	near := nearest(name, slices.Clone(CapabilityNames[:]))
+	switch {
+	case name == "CAP_ALL" && preset == "":
+		return "want each by its name"
+	case name == "CAP_ALL" && c.where(at).flag:
+		return fmt.Sprintf("want each by its name, or capabilities.preset = %q in a configuration", preset)
+	case name == "CAP_ALL":
+		return fmt.Sprintf("want capabilities.preset = %q", preset)
+	case near == "":
+		return "no such capability"
+	}
+	return "no such capability; did you mean " + near + "?"
 }

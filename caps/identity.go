@@ -5,7 +5,6 @@ package caps
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -16,6 +15,8 @@ import (
 	//lint:ignore SA1019 the package is the one this project is asked to use; it forwards to moby/sys/user
 	"github.com/opencontainers/runc/libcontainer/user"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // An Identity is the payload's user.
@@ -32,9 +33,6 @@ const (
 	maxGroups    = 1 << 16 // NGROUPS_MAX
 )
 
-// maxID is the highest user or group id: the next one means "no id".
-const maxID = 1<<32 - 2
-
 // Resolve finds the user u means in the container's /etc/passwd and /etc/group.
 // Either reader may be nil: the file is not there. With u.Username, of
 // the form NAME, UID, NAME:GROUP or UID:GID, the ids of u do not matter. Digits
@@ -46,8 +44,8 @@ func Resolve(passwd, group io.Reader, u specs.User) (Identity, error) {
 	}
 	if u.Username == "" {
 		id := Identity{UID: u.UID, GID: u.GID}
-		if u.UID > maxID || u.GID > maxID {
-			return id, fmt.Errorf("user %d:%d: want numbers up to %d", u.UID, u.GID, uint32(maxID))
+		if u.UID > configs.MaxID || u.GID > configs.MaxID {
+			return id, fmt.Errorf("user %d:%d: want numbers up to %d", u.UID, u.GID, uint32(configs.MaxID))
 		}
 		if i := slices.IndexFunc(users, func(x user.User) bool { return x.Uid == int(u.UID) }); i >= 0 {
 			id.Home = users[i].Home
@@ -70,8 +68,8 @@ func (id Identity) complete(more []uint32) (Identity, error) {
 	id.Groups = append(append(id.Groups, id.GID), more...)
 	slices.Sort(id.Groups)
 	id.Groups = slices.Compact(id.Groups)
-	if id.Groups[len(id.Groups)-1] > maxID {
-		return id, fmt.Errorf("group %d: want a number up to %d", id.Groups[len(id.Groups)-1], uint32(maxID))
+	if id.Groups[len(id.Groups)-1] > configs.MaxID {
+		return id, fmt.Errorf("group %d: want a number up to %d", id.Groups[len(id.Groups)-1], uint32(configs.MaxID))
 	}
 	if len(id.Groups) > maxGroups {
 		return id, fmt.Errorf("%d groups: at most %d", len(id.Groups), maxGroups)
@@ -84,7 +82,7 @@ func (id Identity) complete(more []uint32) (Identity, error) {
 
 func lookup(spec string, users []user.User, groups []user.Group) (Identity, error) {
 	name, groupName, hasGroup := strings.Cut(spec, ":")
-	uid, numeric, err := parseID(name)
+	uid, numeric, err := configs.ParseID(name)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -113,7 +111,7 @@ func lookup(spec string, users []user.User, groups []user.Group) (Identity, erro
 }
 
 func lookupGroup(name string, groups []user.Group) (uint32, error) {
-	gid, numeric, err := parseID(name)
+	gid, numeric, err := configs.ParseID(name)
 	if err != nil || numeric {
 		return gid, err
 	}
@@ -122,33 +120,6 @@ func lookupGroup(name string, groups []user.Group) (uint32, error) {
 		return 0, fmt.Errorf("no group %q in the container's /etc/group", name)
 	}
 	return uint32(groups[i].Gid), nil
-}
-
-// parseID tells a number from a name. What could be read as either, now or by
-// another program, is neither: "01", "0x0", "-1", "1e3" (CVE-2024-40635, CVE-2020-13776).
-func parseID(s string) (id uint32, numeric bool, err error) {
-	if s == "" {
-		return 0, false, errors.New("empty user or group")
-	}
-	if s[0] < '0' || s[0] > '9' {
-		return 0, false, checkName(s)
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n > maxID || s[0] == '0' && s != "0" {
-		return 0, false, fmt.Errorf("%q: want a number from 0 to %d without a leading zero, or a name", s, uint32(maxID))
-	}
-	return uint32(n), true, nil
-}
-
-func checkName(s string) error {
-	for i, r := range s {
-		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' ||
-			i > 0 && (r >= '0' && r <= '9' || r == '-' || r == '.' || r == '$' || r == '@' || r == '\\')
-		if !ok || i > 255 {
-			return fmt.Errorf("%q is not a user or group name", s)
-		}
-	}
-	return nil
 }
 
 func readUsers(r io.Reader) ([]user.User, error) {
@@ -203,7 +174,7 @@ func wellFormed(line []byte, ids []int) bool {
 		if i >= len(f) || len(f[i]) == 0 {
 			return false
 		}
-		if n, err := strconv.ParseUint(string(f[i]), 10, 64); err != nil || n > maxID {
+		if n, err := strconv.ParseUint(string(f[i]), 10, 64); err != nil || n > configs.MaxID {
 			return false
 		}
 	}

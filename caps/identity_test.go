@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 const passwd = `# a comment
@@ -162,7 +164,7 @@ func FuzzResolve(f *testing.F) {
 		if err != nil || u == "" {
 			return
 		}
-		if id.UID > maxID || id.GID > maxID || len(id.Groups) == 0 || !strings.HasPrefix(id.Home, "/") {
+		if id.UID > configs.MaxID || id.GID > configs.MaxID || len(id.Groups) == 0 || !strings.HasPrefix(id.Home, "/") {
 			t.Fatalf("%q: %+v", u, id)
 		}
 		// What is printed as a number is that number.

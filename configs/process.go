@@ -60,27 +60,22 @@ func (c *compiler) user() specs.User {
 		c.problem("process.user", `%q: want NAME, UID, NAME:GROUP or UID:GID`, text)
 		return specs.User{}
 	}
-	uid, isUID := c.id(name)
-	gid, isGID := c.id(group)
+	uid, isUID, err := ParseID(name)
+	var gid uint32
+	var isGID bool
+	if err == nil && hasGroup {
+		gid, isGID, err = ParseID(group)
+	}
 	switch {
+	case err != nil:
+		c.problem("process.user", "%v", err)
 	case text == "0":
-		return specs.User{}
 	case isUID && isGID:
 		return specs.User{UID: uid, GID: gid}
+	default:
+		return specs.User{Username: text}
 	}
-	return specs.User{Username: text}
-}
-
-// id is a user or group that is a number. 2^32-1 means none to the kernel.
-func (c *compiler) id(s string) (uint32, bool) {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n == 1<<32-1 {
-		c.problem("process.user", "%s: want ids up to 4294967294", s)
-	}
-	return uint32(n), true
+	return specs.User{}
 }
 
 // isRoot says whether the payload begins as root in the container.
@@ -89,7 +84,7 @@ func isRoot(u specs.User) bool {
 		return u.UID == 0
 	}
 	name, _, _ := strings.Cut(u.Username, ":")
-	return name == "root" || strings.Trim(name, "0") == ""
+	return name == "root" || name == "0"
 }
 
 // environment takes files first, then what is passed on, then env: later ones win.

@@ -4,8 +4,10 @@ package sdcontainer
 
 import (
 	"errors"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/rootfs"
@@ -15,22 +17,34 @@ import (
 
 // Check lists everything that is wrong with the configuration at path: what reading it
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
-// and no rights are needed.
-func Check(path string, u unitgen.Options) []configs.Problem {
-	o := configs.LoadOptions{Property: checkProperty, Mount: checkMount}
-	problems := o.Check(path)
-	if len(problems) > 0 {
-		return problems
+// and no rights are needed. The warnings are of what a start would fail for now, as the root has not got it.
+func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
+	o := configs.LoadOptions{Property: checkProperty, Mount: checkMount, Find: findHere}
+	if problems = o.Check(path); len(problems) > 0 {
+		return problems, nil
 	}
+	var x *Explanation
 	spec, err := configs.Load(path, configs.LoadOptions{})
 	if err == nil {
-		_, err = Explain("", spec, u)
+		x, err = Explain("", spec, u)
+	}
+	if err == nil {
+		return nil, x.missing
 	}
 	// What has no place in the file is about the file as a whole.
 	for _, e := range flat(err) {
 		problems = append(problems, configs.Problem{File: path, Msg: e.Error()})
 	}
-	return problems
+	return problems, nil
+}
+
+// findHere looks for a path on this machine.
+func findHere(path string, dir bool) error {
+	info, err := os.Stat(path)
+	if err == nil && dir && !info.IsDir() {
+		return unix.ENOTDIR
+	}
+	return err
 }
 
 // flat is every error of a joined one.

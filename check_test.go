@@ -16,32 +16,38 @@ import (
 
 // What only the planners know is found by Check, too, with its place where it has one.
 func TestCheck(t *testing.T) {
-	const minimal = "version = 1\nrootfs.path = '/srv/root'\nprocess.args = ['x']\n"
+	const minimal = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n"
 	for more, want := range map[string]string{
 		"": "",
-		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']":      `4:1: mount: unknown option "nonsense"`,
-		"[[mount]]\nsource = '/a'\ntarget = '/proc/x'":                          `4:1: mount: destination /proc/x would hide a part of proc`,
-		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":               `4:1: mount: type "ext9": want bind or one of`,
-		"systemd.scope.MemoryMaxx = 5":                                          `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
-		"systemd.scope.MemoryMax = 'lots'":                                      `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
-		"systemd.scope.Slice = 'x.slice'":                                       `4:15: systemd.scope.Slice: property Slice: not to be set`,
-		"[resources.unified]\n'memory.max' = 'lots'":                            ` linux.resources.unified.memory.max "lots": want bytes or max`,
-		"security.mask = ['/sys/fs/cgroup/x']":                                  ` rootfs: maskedPaths: /sys/fs/cgroup/x lies in the cgroup mount`,
-		"systemd.service.ExecStart = '/bin/x'":                                  ` unit file: ExecStart: cannot be set`,
-		"resources.memory.zswap_max = '10M'":                                    "",
-		"systemd.service.ExecStopPost = ''":                                     ` unit file: ExecStopPost: cannot be empty: it would forget the clean-up`,
-		"systemd.service.ExecStopPost = '/bin/x'":                               "",
-		"nothing = 1\n[[mount]]\nsource = '/a'\ntarget = '/a'\noptions = ['x']": "4:1: nothing: unknown key\n5:1: mount: unknown option",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']":     `4:1: mount: unknown option "nonsense"`,
+		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                          `4:1: mount: destination /proc/x would hide a part of proc`,
+		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":              `4:1: mount: type "ext9": want bind or one of`,
+		"systemd.scope.MemoryMaxx = 5":                                         `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
+		"systemd.scope.MemoryMax = 'lots'":                                     `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
+		"systemd.scope.Slice = 'x.slice'":                                      `4:15: systemd.scope.Slice: property Slice: not to be set`,
+		"[resources.unified]\n'memory.max' = 'lots'":                           ` linux.resources.unified.memory.max "lots": want bytes or max`,
+		"security.mask = ['/sys/fs/cgroup/x']":                                 ` rootfs: maskedPaths: /sys/fs/cgroup/x lies in the cgroup mount`,
+		"systemd.service.ExecStart = '/bin/x'":                                 ` unit file: ExecStart: cannot be set`,
+		"resources.memory.zswap_max = '10M'":                                   "",
+		"systemd.service.ExecStopPost = ''":                                    ` unit file: ExecStopPost: cannot be empty: it would forget the clean-up`,
+		"systemd.service.ExecStopPost = '/bin/x'":                              "",
+		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']": "4:1: nothing: unknown key\n5:1: mount: unknown option",
 	} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "x.toml")
+		if err := os.Mkdir(filepath.Join(dir, "root"), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(file, []byte(minimal+more+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		problems := sdcontainer.Check(file, unitgen.Options{})
+		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 		lines := strings.Split(want, "\n")
 		if want == "" {
 			lines = nil
+		}
+		if len(warnings) != 1-min(1, len(problems)) { // there is no x in any root
+			t.Errorf("%s: warnings %q", more, warnings)
 		}
 		if len(problems) != len(lines) {
 			t.Errorf("%s: %v, want %q", more, problems, want)
@@ -52,5 +58,32 @@ func TestCheck(t *testing.T) {
 				t.Error(cmp.Diff(lines[i], got))
 			}
 		}
+	}
+}
+
+// Everything of the host that is not there is told at once, in the words of the TOML.
+func TestCheckFindsPaths(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.toml")
+	text := "version = 1\nprocess.args = ['/x']\nrootfs.path = 'x.toml'\n" +
+		"[[mount]]\nsource = 'a'\ntarget = '/a'\n[[mount]]\nsource = 'x.toml/b'\ntarget = '/b'\n" +
+		"[[mount]]\nsource = 'c'\ntarget = '/c'\noptional = true\n[[mount]]\nsource = 'd'\ntarget = '/d'\ncreate = 'dir'\n" +
+		"[[mount]]\nsource = 'x.toml'\ntarget = '/e'\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	problems, _ := sdcontainer.Check(file, unitgen.Options{})
+	var got []string
+	for _, p := range problems {
+		got = append(got, strings.ReplaceAll(p.String(), dir+"/", ""))
+	}
+	const hint = ` (optional = true leaves the mount out, create = "dir" makes a directory)`
+	want := []string{
+		`x.toml:3:8: rootfs.path: "x.toml": not a directory (want the directory with the container's files)`,
+		`x.toml:5:1: mount.source: "a": no such file or directory` + hint,
+		`x.toml:8:1: mount.source: "x.toml/b": not a directory` + hint,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -34,6 +34,7 @@ type Explanation struct {
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
+	missing    []string // of the notes, what the rootfs does not have
 }
 
 // An ExplainedProperty is one property of the StartTransientUnit call.
@@ -117,8 +118,9 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Pa
 	if err == nil {
 		return y, nil
 	}
-	x.Notes = append(x.Notes, fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
-		userText(spec.Process.User), spec.Process.Args[0], plainReason(err)))
+	x.missing = []string{fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
+		userText(spec.Process.User), spec.Process.Args[0], plainReason(err))}
+	x.Notes = append(x.Notes, x.missing...)
 	y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
 	if err == nil {
 		y.Path = spec.Process.Args[0]

@@ -122,6 +122,16 @@ func (c *compiler) absolute(p string) string {
 	return filepath.Join(c.dir, p)
 }
 
+// find asks the caller whether a path of the host is there.
+func (c *compiler) find(at, path string, dir bool, hint string) {
+	if c.o.Find == nil || c.wrong(at) {
+		return
+	}
+	if err := c.o.Find(path, dir); err != nil {
+		c.problem(at, "%q: %s (%s)", path, reason(err), hint)
+	}
+}
+
 // inside is a path in the container.
 func (c *compiler) inside(at, p string) string {
 	if !path.IsAbs(p) && !c.wrong(at) {
@@ -139,6 +149,7 @@ func (c *compiler) buildRoot() {
 	if (c.spec.Root.Path == "/" || get(c, "rootfs.path", "") == "") && !c.wrong("rootfs.path") {
 		c.problem("rootfs.path", "%q: want a directory of its own", get(c, "rootfs.path", ""))
 	}
+	c.find("rootfs.path", c.spec.Root.Path, true, "want the directory with the container's files")
 	c.spec.Root.Readonly = get(c, "rootfs.read_only", false)
 	c.spec.Linux.RootfsPropagation = get(c, "rootfs.propagation", "")
 }

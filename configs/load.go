@@ -26,6 +26,9 @@ type LoadOptions struct {
 	Property func(name, value string) error
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
+	// Find says what is wrong with a path of the host that a start needs: that of the root, which
+	// is a directory, or of a bind mount; nil accepts every one.
+	Find func(path string, dir bool) error
 	// Set is laid over the files, in order.
 	Set []Setting
 }
@@ -68,7 +71,8 @@ func Load(path string, o LoadOptions) (*specs.Spec, error) {
 }
 
 // Check lists what is wrong with the configuration at path as far as its text tells: no
-// planner has seen it, and unit properties and mounts are what o.Property and o.Mount say.
+// planner has seen it, and unit properties, mounts and paths are what o.Property, o.Mount and
+// o.Find say.
 // Check of package sdcontainer asks them all.
 func (o LoadOptions) Check(path string) []Problem {
 	c, err := load(path, o)

@@ -150,8 +150,12 @@ func (c *compiler) bind(at string, m *specs.Mount) {
 		c.also(at+"create", "optional = false: a missing source is either made or left out")
 		m.Options = append(m.Options, "x-sdc.optional")
 	}
-	if create := get(c, at+"create", ""); create != "" {
+	create := get(c, at+"create", "")
+	if create != "" {
 		m.Options = append(m.Options, "x-sdc.create="+c.create(at+"create", create))
+	}
+	if create == "" && !get(c, at+"optional", false) {
+		c.find(at+"source", m.Source, false, `optional = true leaves the mount out, create = "dir" makes a directory`)
 	}
 }
 

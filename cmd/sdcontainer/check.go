@@ -20,7 +20,8 @@ func (a *app) check() *cobra.Command {
 		Long: `Prints every problem of each configuration as FILE:LINE:COLUMN: KEY: what is
 wrong and what is accepted. Nothing is started. A configuration without problems is
 compiled too, down to the calls a start would make and the unit file of a service, which is
-for the running systemd if there is one.
+for the running systemd if there is one; an executable or user that the root does not
+have now is a warning.
 
 The exit status is 1 when there is a problem. --json prints an array for editors.`,
 		Example: `  sdcontainer check web.toml
@@ -34,10 +35,16 @@ The exit status is 1 when there is a problem. --json prints an array for editors
 			}
 			problems := []configs.Problem{}
 			for _, file := range args {
-				found := sdcontainer.Check(findConfig(file), o)
+				found, warnings := sdcontainer.Check(findConfig(file), o)
 				problems = append(problems, found...)
-				if len(found) == 0 && !asJSON {
-					if err := a.println(file + ": ok"); err != nil {
+				if len(found) > 0 || asJSON {
+					continue
+				}
+				if err := a.println(file + ": ok"); err != nil {
+					return err
+				}
+				for _, w := range warnings {
+					if err := a.println(file + ": warning: " + w); err != nil {
 						return err
 					}
 				}

@@ -35,7 +35,11 @@ The exit status is 1 when there is a problem. --json prints an array for editors
 			}
 			problems := []configs.Problem{}
 			for _, file := range args {
-				found, warnings := sdcontainer.Check(findConfig(file), o)
+				path := findConfig(file)
+				found, warnings := sdcontainer.Check(path, o)
+				if hint := pathHint(file, path); hint != "" && len(found) > 0 {
+					found[0].Msg += " (" + hint + ")" // the file itself sorts before its drop-ins
+				}
 				problems = append(problems, found...)
 				if len(found) > 0 || asJSON {
 					continue

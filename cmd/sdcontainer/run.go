@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -186,16 +187,22 @@ func fileExists(path string) bool {
 }
 
 func configHint(file, path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return pathHint(file, path)
+	}
+	return cmp.Or(pathHint(file, path), "sdcontainer check "+quote(file)+" repeats this without running anything")
+}
+
+// pathHint is for a configuration that is no file at all.
+func pathHint(file, path string) string {
 	st, err := os.Stat(path)
 	switch {
 	case err == nil && st.IsDir():
 		return "a directory: --rootfs " + quote(file) + " -- COMMAND runs a command in it"
 	case err != nil && !strings.Contains(file, "/"):
 		return "looked for " + quote(file) + " here and in " + configDir
-	case err != nil:
-		return ""
 	}
-	return "sdcontainer check " + quote(file) + " repeats this without running anything"
+	return ""
 }
 
 // generatedName makes up a name for a container that has none.

@@ -21,12 +21,18 @@ func (c *compiler) buildDevices() {
 	// Nothing but what is listed; the standard devices are in every container.
 	r.Devices = []specs.LinuxDeviceCgroup{{Allow: policy == "auto", Access: "rwm"}}
 	var allowed []string
+	seen := map[string]bool{}
 	for i := range c.devices {
 		at := index("device", i) + "."
 		d, ok := c.device(at)
 		if !ok {
 			continue
 		}
+		if seen[d.Path] {
+			key := map[bool]string{true: "target", false: "path"}[c.has(at+"target")]
+			c.problem(at+key, "%q: is the place of another [[device]] already", d.Path)
+		}
+		seen[d.Path] = true
 		access := get(c, at+"access", "rw")
 		r.Devices = append(r.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: d.Type, Major: &d.Major, Minor: &d.Minor, Access: access})
 		node := fmt.Sprintf("/dev/%s/%d:%d", map[string]string{"c": "char", "b": "block"}[d.Type], d.Major, d.Minor)

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -19,7 +20,7 @@ import (
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
 // and no rights are needed. The warnings are of what a start would fail for now, as the root has not got it.
 func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
-	o := configs.LoadOptions{Property: checkProperty, Mount: checkMount, Find: findHere}
+	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Find: findHere}
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
@@ -64,6 +65,29 @@ func flat(err error) (list []error) {
 
 func checkProperty(name, value string) error {
 	_, err := scope.Plan(&specs.Spec{}, configs.Settings{Name: "check", UnitProperties: map[string]string{name: value}})
+	return err
+}
+
+// checkDirective tells without the name of the directive: the place has it.
+func checkDirective(section, name string, values []string) error {
+	s := configs.Settings{Name: "check", Source: "/check.toml"}
+	one := map[string][]string{name: values}
+	switch section {
+	case "unit":
+		s.Unit = one
+	case "service":
+		s.Service = one
+	case "install":
+		s.Install = one
+	}
+	_, err := unitgen.Service(&specs.Spec{Root: &specs.Root{Path: "/root"}}, s, unitgen.Options{})
+	var invalid *unitgen.InvalidValueError
+	if errors.As(err, &invalid) {
+		return fmt.Errorf("%q: %s", invalid.Value, invalid.Reason)
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
 	return err
 }
 

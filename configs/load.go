@@ -24,6 +24,9 @@ type LoadOptions struct {
 	// Property says what is wrong with a unit property of systemd.scope and its value as
 	// GVariant text; nil accepts every one.
 	Property func(name, value string) error
+	// Directive says what is wrong with a directive for a section of the unit file, "unit",
+	// "service" or "install"; nil accepts every one.
+	Directive func(section, name string, values []string) error
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
 	// Find says what is wrong with a path of the host that a start needs: that of the root, which
@@ -71,8 +74,8 @@ func Load(path string, o LoadOptions) (*specs.Spec, error) {
 }
 
 // Check lists what is wrong with the configuration at path as far as its text tells: no
-// planner has seen it, and unit properties, mounts and paths are what o.Property, o.Mount and
-// o.Find say.
+// planner has seen it, and unit properties, directives, mounts and paths are what the functions of o
+// say.
 // Check of package sdcontainer asks them all.
 func (o LoadOptions) Check(path string) []Problem {
 	c, err := load(path, o)

@@ -35,7 +35,7 @@ func (c *compiler) buildUnit() {
 	}
 	sections := map[string]*map[string][]string{"unit": &s.Unit, "service": &s.Service, "install": &s.Install}
 	for _, name := range sortedKeys(sections) {
-		*sections[name] = maps.Clone(get(c, "systemd."+name, map[string][]string(nil)))
+		*sections[name] = c.directives(name)
 	}
 	for _, l := range lists {
 		v := c.list(l.key)
@@ -71,6 +71,21 @@ func (c *compiler) buildUnit() {
 	if d := get(c, "systemd.runtime_max", maxSpan); d != maxSpan {
 		c.property("systemd.runtime_max", "RuntimeMaxUSec", fmt.Sprintf("uint64 %d", d.Microseconds()))
 	}
+}
+
+// directives are those a table has for a section of the unit file.
+func (c *compiler) directives(section string) map[string][]string {
+	table := get(c, "systemd."+section, map[string][]string(nil))
+	for _, name := range sortedKeys(table) {
+		at := join("systemd."+section, name)
+		if c.o.Directive == nil || c.wrong(at) {
+			continue
+		}
+		if err := c.o.Directive(section, name, table[name]); err != nil {
+			c.problem(at, "%v", err)
+		}
+	}
+	return maps.Clone(table)
 }
 
 // unitTypes are what unit names end in.

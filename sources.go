@@ -85,7 +85,7 @@ func makeSource(path string, c *rootfs.Create) error {
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
 	exposed, err := look(ctx, "look at the directories above the sources of mounts", func() (list []rootfs.Source, _ error) {
 		for _, s := range sources {
-			if s.IDMap != nil && writable(s) && reachable(s.Path) {
+			if s.IDMap != nil && reachable(s.Path) && writable(s) {
 				list = append(list, s)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/journal"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
@@ -191,7 +192,7 @@ func (c *Container) cleanup(ctx context.Context) error {
 // recordTraced writes down how a container ended whose keeper, which we are, could not reap it: something of it that
 // outlives it traces it, and keeps the zombie.
 func (c *Container) recordTraced() error {
-	if c.st.Keeper.Pid != os.Getpid() {
+	if c.st.Foreground || c.st.Keeper.Pid != os.Getpid() { // in the foreground reap has done so
 		return nil
 	}
 	if e, err := c.exit(); e != nil || err != nil {
@@ -217,7 +218,7 @@ func (c *Container) logEnd() error {
 	}
 	msg, prio := c.id+": exit status unknown: its keeper was killed", "4"
 	fields := map[string]string{
-		"MESSAGE_ID": MessageEnded, "CONTAINER_NAME": c.id, "CONTAINER_ID": c.id,
+		"MESSAGE_ID": MessageEnded, configs.NameField: c.id, "CONTAINER_ID": c.id,
 		"OBJECT_SYSTEMD_UNIT": c.st.Unit, "SYSLOG_IDENTIFIER": "sdcontainer",
 	}
 	if e != nil {

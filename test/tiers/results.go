@@ -97,10 +97,8 @@ func (r *results) addTest(e event) {
 	if t == nil {
 		t = &outcome{action: "run"}
 		r.tests[name] = t
-		if i := strings.LastIndexByte(name, '/'); i > len(e.Package) {
-			if parent := r.tests[name[:i]]; parent != nil {
-				parent.parent = true
-			}
+		if parent := r.tests[parentOf(name)]; parent != nil {
+			parent.parent = true
 		}
 	}
 	t.took = e.Elapsed
@@ -110,7 +108,11 @@ func (r *results) addTest(e event) {
 	case "attr":
 		if e.Key == "tier" {
 			t.tier = e.Value
-			r.mix(name)
+			for above := parentOf(name); above != ""; above = parentOf(above) {
+				if t := r.tests[above]; t != nil {
+					t.mixed = true
+				}
+			}
 		}
 	case "fail":
 		t.action = e.Action
@@ -124,13 +126,13 @@ func (r *results) addTest(e event) {
 	}
 }
 
-// mix tells the tests that a subtest is part of that it asked for a tier.
-func (r *results) mix(name string) {
-	for parent := range r.tests {
-		if strings.HasPrefix(name, parent+"/") {
-			r.tests[parent].mixed = true
-		}
+// parentOf is the test that a subtest is part of, both with their package; "" for what is no subtest.
+func parentOf(name string) string {
+	i := strings.LastIndexByte(name, '/')
+	if i < strings.IndexByte(name, ' ') {
+		return ""
 	}
+	return name[:i]
 }
 
 func (r *results) addPackage(e event) {
@@ -177,16 +179,12 @@ func (r *results) showUnfinished(pkg string) {
 // tierOf is where a test counts: by what it asked for, or the test it is part
 // of; "" if it counts in another phase.
 func (r *results) tierOf(name string) string {
-	for {
+	for ; name != ""; name = parentOf(name) {
 		if t := r.tests[name]; t != nil && t.tier != "" {
 			return r.counted[t.tier]
 		}
-		i := strings.LastIndexByte(name, '/')
-		if i < strings.IndexByte(name, ' ') {
-			return r.counted[""]
-		}
-		name = name[:i]
 	}
+	return r.counted[""]
 }
 
 // count adds the outcomes to the tallies of their tiers. A test that never
@@ -194,7 +192,7 @@ func (r *results) tierOf(name string) string {
 func (r *results) count(into map[string]*tally) {
 	for name, t := range r.tests {
 		tier := r.tierOf(name)
-		if tier != "" && t.action == "pass" && !t.mixed && !strings.Contains(name[strings.IndexByte(name, ' '):], "/") {
+		if tier != "" && t.action == "pass" && !t.mixed && parentOf(name) == "" {
 			into[tier].tests[name] = true
 		}
 		failed := t.action == "fail" || t.action == "run"
@@ -221,7 +219,7 @@ func (r *results) showSlow() {
 		enough, most = 1, len(r.tests)
 	}
 	slow := slices.DeleteFunc(slices.Collect(maps.Keys(r.tests)), func(name string) bool {
-		return r.tests[name].took < enough || strings.LastIndexByte(name, '/') > strings.IndexByte(name, ' ')
+		return r.tests[name].took < enough || parentOf(name) != ""
 	})
 	slices.SortFunc(slow, func(a, b string) int {
 		return cmp.Or(cmp.Compare(r.tests[b].took, r.tests[a].took), cmp.Compare(a, b))

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // arguments checks the number of arguments; most < 0 is any number.
@@ -100,7 +102,7 @@ func configNames(word string) []string {
 	if strings.Contains(word, "/") {
 		return nil
 	}
-	files, _ := filepath.Glob(filepath.Join(configDir, "*.toml")) // the pattern is a good one
+	files, _ := filepath.Glob(filepath.Join(unitgen.ConfigDir, "*.toml")) // the pattern is a good one
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(filepath.Base(f), ".toml")
 	}

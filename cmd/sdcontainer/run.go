@@ -23,9 +23,6 @@ import (
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
-// configDir is where configurations are found by name.
-const configDir = unitgen.ConfigDir
-
 type runOptions struct {
 	detach, terminal, interactive, remove, replace, unit, lenient bool
 
@@ -41,7 +38,7 @@ func (a *app) run() *cobra.Command {
 		Long: `Starts a container and waits for it, or with -d returns once it runs.
 
 FILE is a TOML configuration; a name without a slash is looked up in
-` + configDir + ` too. COMMAND replaces the configuration's process.args.
+` + unitgen.ConfigDir + ` too. COMMAND replaces the configuration's process.args.
 
 Flags that are keys of the TOML, as --memory is resources.memory.max, take what the
 key takes and are laid over the configuration, with nothing in them expanded; lists
@@ -174,7 +171,7 @@ func findConfig(file string) string {
 		return file
 	}
 	for _, name := range []string{file, file + ".toml"} {
-		if path := filepath.Join(configDir, name); fileExists(path) {
+		if path := filepath.Join(unitgen.ConfigDir, name); fileExists(path) {
 			return path
 		}
 	}
@@ -200,7 +197,7 @@ func pathHint(file, path string) string {
 	case err == nil && st.IsDir():
 		return "a directory: --rootfs " + quote(file) + " -- COMMAND runs a command in it"
 	case err != nil && !strings.Contains(file, "/"):
-		return "looked for " + quote(file) + " here and in " + configDir
+		return "looked for " + quote(file) + " here and in " + unitgen.ConfigDir
 	}
 	return ""
 }

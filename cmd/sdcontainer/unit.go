@@ -42,7 +42,7 @@ would never hear it, is ended at once; systemd then reports SIGINT, and success.
 that is paused is best stopped with sdcontainer stop: systemd 257 refuses to stop
 what is frozen, 252 thaws it.
 
-A configuration in ` + configDir + ` needs nothing but a drop-in for the shipped template;
+A configuration in ` + unitgen.ConfigDir + ` needs nothing but a drop-in for the shipped template;
 one elsewhere gets a unit file of its own, under the same name.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -165,7 +165,7 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 	if o.enable && !wanted(g.settings) {
 		return hinted{fmt.Errorf("%s: nothing to enable: its systemd.wanted_by is empty", file), "leave out --enable"}
 	}
-	dropIn := g.settings.Source == filepath.Join(configDir, name+".toml") && templateInstalled()
+	dropIn := g.settings.Source == filepath.Join(unitgen.ConfigDir, name+".toml") && templateInstalled()
 	text, err := g.text(dropIn)
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ func remembered(ctx context.Context, unit string, files ...string) bool {
 // empty for what is no service.
 func serviceHint(ctx context.Context, name string) string {
 	unit, dropIn := unitPaths(unitgen.Dir, name)
-	plain := fileExists(filepath.Join(configDir, name+".toml")) && templateInstalled()
+	plain := fileExists(filepath.Join(unitgen.ConfigDir, name+".toml")) && templateInstalled()
 	if !fileExists(unit) && !fileExists(dropIn) && !plain {
 		return ""
 	}

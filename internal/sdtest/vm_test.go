@@ -79,6 +79,19 @@ func TestStoppedProcessorIsNoticedAtOnce(t *testing.T) {
 	gone(t, image)
 }
 
+// TestEarlyComplaint: what QEMU says before anybody can end it is not lost.
+func TestEarlyComplaint(t *testing.T) {
+	var c complaints
+	if _, err := c.Write([]byte("KVM internal error. Suberror: 1")); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	c.onEnd(func() { ended = true })
+	if !ended {
+		t.Error("QEMU would stay stopped for ever")
+	}
+}
+
 func TestKernelTroubleFailsTheRun(t *testing.T) {
 	for line, bad := range map[string]bool{
 		"BUG: kernel NULL pointer dereference, address: 0000000000000008":            true,

@@ -55,16 +55,22 @@ func (c *complaints) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.text.Write(p)
-	if bytes.Contains(c.text.Bytes(), []byte("KVM internal error")) && c.end != nil {
-		c.end()
-	}
+	c.judge()
 	return len(p), nil
 }
 
+// onEnd says what ends QEMU. It may have complained by then.
 func (c *complaints) onEnd(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end = f
+	c.judge()
+}
+
+func (c *complaints) judge() {
+	if bytes.Contains(c.text.Bytes(), []byte("KVM internal error")) && c.end != nil {
+		c.end()
+	}
 }
 
 func (c *complaints) String() string {

@@ -100,6 +100,25 @@ func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
 	}
 }
 
+// turn waits for the container's lock. Those who share it can follow each other without an end,
+// and a container's processes can see to that: they stop what is brought in among them. So who wants
+// the lock alone, and finds it taken, holds the one before it, where those who come later wait.
+// It is about order only: where there can be none, as in a full /run, nobody waits at it.
+func (c *Container) turn(ctx context.Context, how int) (*os.File, error) {
+	lock, before := c.path(lockFile), c.path(turnFile)
+	if how == exclusive {
+		if f, err := tryLock(lock, how); !errors.Is(err, errLocked) {
+			return f, err
+		}
+	} else if _, err := os.Lstat(before); err != nil { // nobody has ever had to wait
+		return waitLock(ctx, lock, how)
+	}
+	if f, err := waitLock(ctx, before, how); err == nil {
+		defer f.Close()
+	}
+	return waitLock(ctx, lock, how)
+}
+
 // lock takes the lock of what has the container's name. Whoever is between Create and
 // Start has it. Errors: ErrNotExist, *damage.
 func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error) {
@@ -110,7 +129,7 @@ func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error
 		return nil, err
 	}
 	for {
-		f, err := waitLock(ctx, c.path(lockFile), how)
+		f, err := c.turn(ctx, how)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, ErrNotExist

@@ -176,3 +176,62 @@ func TestWhatIsNoLock(t *testing.T) {
 		}
 	}
 }
+
+// TestTurn: who wants the lock alone gets it though others share it without a gap.
+func TestTurn(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	l := reservation(r, "web")
+	if err := l.reserve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.takeBack(t.Context()) }()
+	l.unlock()
+	c, err := r.Load("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	held, err := c.lock(over, shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() { shareOn(over, c, held) })
+	unlock, err := c.lock(soon(t), exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	stop()
+	wg.Wait()
+	if unlock, err = c.lock(soon(t), shared); err != nil { // where somebody had to wait once
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// shareOn shares a lock, each time anew before it lets go, as long as ctx lasts. It does not wait
+// long for the next one: what exec does while it has the lock is bounded.
+func shareOn(ctx context.Context, c *Container, held func()) {
+	for ctx.Err() == nil {
+		next := make(chan func(), 1)
+		go func() {
+			unlock, err := c.lock(ctx, shared)
+			if err != nil {
+				unlock = func() {}
+			}
+			next <- unlock
+		}()
+		select {
+		case unlock := <-next:
+			held()
+			held = unlock
+		case <-time.After(100 * time.Millisecond):
+			held()
+			held = <-next
+		}
+	}
+	held()
+}

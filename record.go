@@ -38,6 +38,7 @@ const (
 	configFile = "config.json"
 	exitFile   = "exit"
 	lockFile   = "lock"
+	turnFile   = "turn" // a lock too
 
 	newPrefix  = ".new-"  // a record being made
 	gonePrefix = ".gone-" // a record being removed

@@ -10,10 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // The ids systemd sets aside for container user namespaces (its UIDS-GIDS.md:
@@ -28,7 +32,7 @@ const (
 
 // claimUserns finds a free range of size ids and claims it for id. The search
 // begins at a place derived from the name, so that a container usually gets the
-// range it had before. A claim is a symlink: readable by ls,
+// range it had before. Ids that somebody gave to a user are left to him. A claim is a symlink: readable by ls,
 // void when the container it names is gone.
 func (r *Runtime) claimUserns(ctx context.Context, id string, size uint32) (first uint32, err error) {
 	blocks := (int(size) + usernsBlock - 1) / usernsBlock
@@ -49,10 +53,18 @@ func (r *Runtime) claimUserns(ctx context.Context, id string, size uint32) (firs
 		return 0, err
 	}
 	defer lock.Close()
+	given, err := subordinateIDs()
+	if err != nil {
+		return 0, err
+	}
 	at := usernsStart(id)
 	for range usernsCount {
 		if at+blocks > usernsCount {
 			at = 0
+		}
+		if given.overlap(at, blocks) {
+			at++
+			continue
 		}
 		ok, err := r.claimBlocks(dir, id, at, blocks)
 		if err != nil {
@@ -63,7 +75,49 @@ func (r *Runtime) claimUserns(ctx context.Context, id string, size uint32) (firs
 		}
 		at++
 	}
-	return 0, errors.New("every automatic user namespace range is taken (set uid_map and gid_map by hand)")
+	return 0, fmt.Errorf("every automatic user namespace range is taken, or given to users in %s (set uid_map and gid_map by hand)",
+		strings.Join(subordinateFiles, " and "))
+}
+
+// subordinateFiles give ranges of ids to users (subuid(5)), for containers of their own. The ranges
+// are to lie below systemd's, but useradd counts on from 100000 without an end, and who runs LXD gives root
+// 10^9 from 1000000 on.
+var subordinateFiles = []string{"/etc/subuid", "/etc/subgid"}
+
+// idRanges are first ids and those after the last.
+type idRanges [][2]uint64
+
+// subordinateIDs are the ids in subordinateFiles. A line that newuidmap(1) would not read gives none.
+func subordinateIDs() (idRanges, error) {
+	var given idRanges
+	for _, file := range subordinateFiles {
+		b, err := kernel.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(b)) {
+			fields := strings.Split(strings.TrimSpace(line), ":")
+			if len(fields) != 3 || strings.HasPrefix(line, "#") {
+				continue
+			}
+			first, err1 := strconv.ParseUint(fields[1], 10, 32)
+			size, err2 := strconv.ParseUint(fields[2], 10, 32)
+			if err1 == nil && err2 == nil {
+				given = append(given, [2]uint64{first, first + size})
+			}
+		}
+	}
+	return given, nil
+}
+
+// overlap says whether one of n blocks from at on has ids of the ranges.
+func (r idRanges) overlap(at, n int) bool {
+	first := uint64(usernsFirst) + uint64(at)*usernsBlock
+	after := first + uint64(n)*usernsBlock
+	return slices.ContainsFunc(r, func(given [2]uint64) bool { return given[0] < after && first < given[1] })
 }
 
 // usernsStart is the block where the search for a container's range begins.

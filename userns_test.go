@@ -5,6 +5,8 @@ package sdcontainer
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -85,6 +87,46 @@ func TestClaimUsernsTakesOverFromTheDead(t *testing.T) {
 	ok, err := r.claimBlock(r.path(usernsDir, fmt.Sprint((first-usernsFirst)/usernsBlock)), "new")
 	if !ok || err != nil {
 		t.Fatalf("claim of a dead container's block: %v, %v", ok, err)
+	}
+}
+
+// TestSubordinateIDs: what users were given in /etc/subuid and /etc/subgid is theirs.
+func TestSubordinateIDs(t *testing.T) {
+	old := subordinateFiles
+	t.Cleanup(func() { subordinateFiles = old })
+	dir := t.TempDir()
+	subordinateFiles = []string{filepath.Join(dir, "subuid"), filepath.Join(dir, "subgid")}
+	r := &Runtime{Dir: t.TempDir()}
+	r.fakeRecord(t, "web")
+	claim := func(subuid, subgid string) (uint32, error) {
+		for i, text := range []string{subuid, subgid} {
+			if err := os.WriteFile(subordinateFiles[i], []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r.claimUserns(t.Context(), "web", 65536)
+	}
+	free, err := claim("alice:100000:65536\n", "# nobody:524288:4000000000\nbob:x:1:2\n")
+	if err != nil || int(free-usernsFirst) != usernsStart("web")*usernsBlock {
+		t.Fatalf("%d, %v; want the block of the name", free, err)
+	}
+	for _, line := range []string{
+		fmt.Sprintf("alice:%d:65536", free), fmt.Sprintf("alice:%d:2", free-1), fmt.Sprintf("1000:%d:1\n", free+65535),
+	} {
+		for _, files := range [][2]string{{line, ""}, {"", line}} {
+			if got, err := claim(files[0], files[1]); err != nil || got != free+usernsBlock {
+				t.Errorf("%q: %d, %v; want the block after %d", files, got, err, free)
+			}
+		}
+	}
+	if got, err := claim(fmt.Sprintf("alice:%d:65536", free-65536), fmt.Sprintf("bob:%d:65536", free+65536)); err != nil || got != free {
+		t.Errorf("with neighbours: %d, %v; want %d", got, err, free)
+	}
+	if got, err := claim("root:1000000:1000000000\n", ""); err != nil || got < 1001000000 && got+65536 > 1000000 {
+		t.Errorf("with a range as LXD's: %d, %v", got, err)
+	}
+	if got, err := claim("root:0:4294967295\n", ""); err == nil || !strings.Contains(err.Error(), "subgid") {
+		t.Errorf("with none to be had: %d, %v", got, err)
 	}
 }
 

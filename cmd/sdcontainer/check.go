@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,9 @@ compiled too, down to the calls a start would make and the unit file of a servic
 for the running systemd if there is one; an executable or user that the root does not
 have now is a warning.
 
-The exit status is 1 when there is a problem. --json prints an array for editors.`,
+The exit status is 1 when there is a problem. --json prints an array for editors: of each
+problem and warning its file, line, column, key, message and severity, "error" or
+"warning". What is about a file as a whole has no line, column and key.`,
 		Example: `  sdcontainer check web.toml
   sdcontainer check --json *.toml`,
 		ValidArgsFunction: a.completeFiles,
@@ -33,15 +36,20 @@ The exit status is 1 when there is a problem. --json prints an array for editors
 			if err != nil {
 				return err
 			}
-			problems := []configs.Problem{}
+			all := []diagnostic{}
 			for _, file := range args {
 				path := findConfig(file)
-				found, warnings := sdcontainer.Check(path, o)
-				if hint := pathHint(file, path); hint != "" && len(found) > 0 {
-					found[0].Msg += " (" + hint + ")" // the file itself sorts before its drop-ins
+				problems, warnings := sdcontainer.Check(path, o)
+				if hint := pathHint(file, path); hint != "" && len(problems) > 0 {
+					problems[0].Msg += " (" + hint + ")" // the file itself sorts before its drop-ins
 				}
-				problems = append(problems, found...)
-				if len(found) > 0 || asJSON {
+				for _, p := range problems {
+					all = append(all, diagnostic{p, severityError})
+				}
+				for _, w := range warnings {
+					all = append(all, diagnostic{configs.Problem{File: path, Msg: w}, severityWarning})
+				}
+				if len(problems) > 0 || asJSON {
 					continue
 				}
 				if err := a.println(file + ": ok"); err != nil {
@@ -53,19 +61,33 @@ The exit status is 1 when there is a problem. --json prints an array for editors
 					}
 				}
 			}
-			return a.report(problems, asJSON)
+			return a.report(all, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func (a *app) report(problems []configs.Problem, asJSON bool) error {
+// A diagnostic is one thing that check says of a configuration.
+type diagnostic struct {
+	configs.Problem
+	Severity string `json:"severity"`
+}
+
+// What diagnostics are; a warning is no reason for an exit status.
+const (
+	severityError   = "error"
+	severityWarning = "warning"
+)
+
+// report prints what is wrong; of warnings only JSON has not told yet.
+func (a *app) report(all []diagnostic, asJSON bool) error {
+	problems := slices.DeleteFunc(slices.Clone(all), func(d diagnostic) bool { return d.Severity == severityWarning })
 	if len(problems) > 0 {
 		a.code = exitFailure
 	}
 	if asJSON {
-		return a.writeJSON(problems)
+		return a.writeJSON(all)
 	}
 	for _, p := range problems {
 		if err := a.println(p.String()); err != nil {

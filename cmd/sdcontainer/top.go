@@ -25,7 +25,8 @@ func (a *app) top() *cobra.Command {
 		Long: `Lists the processes in a container's cgroup as the host's /proc has them. PID is
 the host's number, INSIDE the container's own; USER is the id inside the
 container, CPU the share of one CPU over the process's life. Of a command line of
-more than 4096 bytes the first are shown, with "..." after them.`,
+more than 4096 bytes the first are shown, with "..." after them. A process without
+one, or whose memory does not answer in time, has its name in brackets.`,
 		Example:           "  sdcontainer top web",
 		ValidArgsFunction: a.completeOne,
 		Args:              arguments(1, 1, "the name of one container"),
@@ -38,7 +39,7 @@ more than 4096 bytes the first are shown, with "..." after them.`,
 			if err != nil {
 				return err
 			}
-			procs, err := processes(pids)
+			procs, err := processes(pids, readArgs(pids, processArgs, argsTimeout))
 			if err != nil {
 				return err
 			}
@@ -80,14 +81,16 @@ func cpuTime(d time.Duration) string {
 	return fmt.Sprintf("%d:%05.2f", d/time.Minute, (d % time.Minute).Seconds())
 }
 
-func processes(pids []int) ([]process, error) {
+// processes are those of pids that there still are. args are their command lines, of those
+// that have told one.
+func processes(pids []int, args map[int][]string) ([]process, error) {
 	uptime, err := uptime()
 	if err != nil {
 		return nil, err
 	}
 	procs := []process{}
 	for _, pid := range pids {
-		p, err := readProcess(pid, uptime)
+		p, err := readProcess(pid, args[pid], uptime)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			continue // ended meanwhile
 		}
@@ -115,31 +118,69 @@ func procFile(pid int, name string) ([]byte, error) { return kernel.ReadFile(pro
 // all of its address space, and there may be thousands of processes.
 const maxArgs = 4096
 
-// processArgs are those of a process, none for one that has given them up or never had any.
-func processArgs(pid int) ([]string, error) {
+// argsTimeout is how long the command lines of all processes may take together.
+const argsTimeout = 2 * time.Second
+
+// argsReaders is how many are read at once: each may be a thread lost for good.
+const argsReaders = 16
+
+// readArgs reads the arguments of processes. They lie in a process's own memory, for which the
+// kernel takes its lock; and that may never come free: a system call of the process that holds it, such
+// as an mmap(2), may wait for a filesystem (FUSE) whose server is in the container. Then the thread
+// that waits is given up. What /proc has else needs no lock of the process's.
+func readArgs(pids []int, read func(pid int) []string, timeout time.Duration) map[int][]string {
+	type answer struct {
+		pid  int
+		args []string
+	}
+	asked := make(chan int, len(pids))
+	for _, pid := range pids {
+		asked <- pid
+	}
+	close(asked)
+	answers := make(chan answer, len(pids))
+	for range min(argsReaders, len(pids)) {
+		go func() {
+			for pid := range asked {
+				answers <- answer{pid, read(pid)}
+			}
+		}()
+	}
+	all := map[int][]string{}
+	late := time.After(timeout)
+	for range pids {
+		select {
+		case a := <-answers:
+			all[a.pid] = a.args
+		case <-late:
+			return all
+		}
+	}
+	return all
+}
+
+// processArgs are those of a process, none for one that has given them up, never had any or has ended.
+func processArgs(pid int) []string {
 	b, err := kernel.ReadStart(procPath(pid, "cmdline"), maxArgs+1)
 	if err != nil {
-		return nil, err
+		return nil
 	}
 	if len(b) > maxArgs {
 		b = append(b[:maxArgs], "..."...)
 	}
 	if b = bytes.TrimRight(b, "\x00"); len(b) == 0 {
-		return nil, nil
+		return nil
 	}
-	return strings.Split(string(b), "\x00"), nil
+	return strings.Split(string(b), "\x00")
 }
 
-func readProcess(pid int, uptime time.Duration) (process, error) {
+// readProcess reads what the kernel knows by itself: none of it waits for the process.
+func readProcess(pid int, args []string, uptime time.Duration) (process, error) {
 	stat, err := procFile(pid, "stat")
 	if err != nil {
 		return process{}, err
 	}
 	status, err := procFile(pid, "status")
-	if err != nil {
-		return process{}, err
-	}
-	args, err := processArgs(pid)
 	if err != nil {
 		return process{}, err
 	}

@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A process has a command line as long as it likes: top shows its beginning.
@@ -30,7 +32,8 @@ func TestTopCutsArguments(t *testing.T) {
 	if _, err := complaint.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	procs, err := processes([]int{cmd.Process.Pid, os.Getpid()})
+	pids := []int{cmd.Process.Pid, os.Getpid()}
+	procs, err := processes(pids, readArgs(pids, processArgs, time.Minute))
 	if err != nil || len(procs) != 2 {
 		t.Fatal(procs, err)
 	}
@@ -39,5 +42,48 @@ func TestTopCutsArguments(t *testing.T) {
 	}
 	if got := procs[1].Command; !slices.Equal(got, os.Args) {
 		t.Errorf("%q, want %q", got, os.Args)
+	}
+}
+
+// A process that does not tell its arguments keeps top from nothing: it has its name, the others
+// have theirs.
+func TestTopDoesNotWaitForProcesses(t *testing.T) {
+	mute := exec.Command("sleep", "1d")
+	if err := mute.Start(); err != nil {
+		t.Fatal(err)
+	}
+	never := make(chan struct{})
+	defer func() { close(never); _ = mute.Process.Kill(); _ = mute.Wait() }()
+	pids := []int{mute.Process.Pid, os.Getpid()}
+	read := func(pid int) []string {
+		if pid == mute.Process.Pid {
+			<-never
+		}
+		return processArgs(pid)
+	}
+	procs, err := processes(pids, readArgs(pids, read, 200*time.Millisecond))
+	if err != nil || len(procs) != 2 {
+		t.Fatal(procs, err)
+	}
+	if got := procs[0].Command; !slices.Equal(got, []string{"[sleep]"}) {
+		t.Errorf("%q, want [sleep]", got)
+	}
+	if got := procs[1].Command; !slices.Equal(got, os.Args) {
+		t.Errorf("%q, want %q", got, os.Args)
+	}
+}
+
+// However many they are, no more threads than that are lost.
+func TestTopLosesFewThreads(t *testing.T) {
+	var reading atomic.Int32
+	never := make(chan struct{})
+	defer close(never)
+	args := readArgs(make([]int, 10*argsReaders), func(int) []string {
+		reading.Add(1)
+		<-never
+		return []string{"late"}
+	}, 200*time.Millisecond)
+	if n := reading.Load(); len(args) > 0 || n < 2 || n > argsReaders {
+		t.Errorf("%d at once, want up to %d; %v", n, argsReaders, args)
 	}
 }

@@ -5,8 +5,10 @@
 //
 // [Load] compiles a TOML file and its drop-ins, [Check] lists everything that is wrong with
 // one, [SettingsOf] and [Settings.Annotate] read and write what the Spec cannot say,
-// [Validate] looks at any Spec. The package reads files it is asked to and makes no other
-// system call; it knows nothing of programs, units or running containers.
+// [Validate] looks at any Spec. What it asks of the host is what a configuration names: its files and
+// drop-ins, environment and seccomp files, device nodes, the caller's variables, and what
+// specifiers stand for, such as the host's name. It changes nothing and knows nothing of
+// programs, units or running containers.
 package configs
 
 //go:generate go run ./gen ..

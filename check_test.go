@@ -19,7 +19,7 @@ func TestCheck(t *testing.T) {
 	const minimal = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n"
 	for more, want := range map[string]string{
 		"": "",
-		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']":                       `4:1: mount: unknown option "nonsense"`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']":                       `7:12: mount.options: unknown option "nonsense"`,
 		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                            `4:1: mount: destination /proc/x would hide a part of proc`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                `4:1: mount: type "ext9": want bind or one of`,
 		"systemd.scope.MemoryMaxx = 5":                                                           `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 		"systemd.unit.afterwards = ['a', 'b']":                                                   "4:14: systemd.unit.afterwards: \"afterwards\" is not the name of a directive",
 		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n": "5:1: systemd.service.KillMode: value \"none\" would leave\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",
 		"systemd.install.Alias = ['y.service', 'z.service']":                                     "",
-		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']":                   "4:1: nothing: unknown key\n5:1: mount: unknown option",
+		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']":                   "4:1: nothing: unknown key\n8:12: mount.options: unknown option",
 	} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "x.toml")
@@ -71,7 +71,9 @@ func TestCheckFindsPaths(t *testing.T) {
 	text := "version = 1\nprocess.args = ['/x']\nrootfs.path = 'x.toml'\n" +
 		"[[mount]]\nsource = 'a'\ntarget = '/a'\n[[mount]]\nsource = 'x.toml/b'\ntarget = '/b'\n" +
 		"[[mount]]\nsource = 'c'\ntarget = '/c'\noptional = true\n[[mount]]\nsource = 'd'\ntarget = '/d'\ncreate = 'dir'\n" +
-		"[[mount]]\nsource = 'x.toml'\ntarget = '/e'\n"
+		"[[mount]]\nsource = 'x.toml'\ntarget = '/e'\n" +
+		"[[mount]]\ntype = 'overlay'\ntarget = '/f'\nlower = ['/', 'x.toml']\nupper = 'u'\nwork = 'w'\n" +
+		"[namespaces]\npid = 'path:" + dir + "/ns'\nipc = 'path:" + file + "'\n[network]\nmode = 'path:" + dir + "/net'\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -81,10 +83,17 @@ func TestCheckFindsPaths(t *testing.T) {
 		got = append(got, strings.ReplaceAll(p.String(), dir+"/", ""))
 	}
 	const hint = ` (optional = true leaves the mount out, create = "dir" makes a directory)`
+	const overlay = " (want a directory of the host: an overlay makes none)"
+	const namespace = " (want the file of a namespace, as in /proc/PID/ns)"
 	want := []string{
 		`x.toml:3:8: rootfs.path: "x.toml": not a directory (want the directory with the container's files)`,
 		`x.toml:5:1: mount.source: "a": no such file or directory` + hint,
 		`x.toml:8:1: mount.source: "x.toml/b": not a directory` + hint,
+		`x.toml:24:15: mount.lower: "x.toml": not a directory` + overlay,
+		`x.toml:25:1: mount.upper: "u": no such file or directory` + overlay,
+		`x.toml:26:1: mount.work: "w": no such file or directory` + overlay,
+		`x.toml:28:1: namespaces.pid: "ns": no such file or directory` + namespace,
+		`x.toml:31:1: network.mode: "net": no such file or directory` + namespace,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -80,7 +80,7 @@ func (c *compiler) hostname(name string) string {
 
 // expanded replaces the specifiers of s, the value at path. What a shell has expanded has none.
 func (c *compiler) expanded(at, s string) string {
-	if c.where(at).flag {
+	if c.where(at).flag || c.wrong(at) {
 		return s
 	}
 	out, err := c.expand(s)
@@ -124,7 +124,7 @@ func (c *compiler) absolute(p string) string {
 
 // find asks the caller whether a path of the host is there.
 func (c *compiler) find(at, path string, dir bool, hint string) {
-	if c.o.Find == nil || c.wrong(at) {
+	if c.o.Find == nil || path == "" || c.wrong(at) {
 		return
 	}
 	if err := c.o.Find(path, dir); err != nil {
@@ -154,9 +154,10 @@ func (c *compiler) buildRoot() {
 	c.spec.Linux.RootfsPropagation = get(c, "rootfs.propagation", "")
 }
 
-// missing reports a key that has to be there, unless it is and is wrong.
+// missing reports a key that has to be there, unless it is and is wrong, or its table is.
 func (c *compiler) missing(at, what string) {
-	if !c.wrong(at) {
+	table, _, _ := strings.Cut(at, ".")
+	if !c.wrong(at) && !c.wrong(table) {
 		c.problem(at, "missing: %s", what)
 	}
 }

@@ -129,7 +129,7 @@ func elsewhere() map[string]string {
 		"workdir": "process.cwd", "working_dir": "process.cwd", "working_directory": "process.cwd", "tty": "process.terminal", "uid": "process.user",
 		"ulimit": "process.rlimits", "ulimits": "process.rlimits", "root": "rootfs.path", "container_name": "name",
 		"cap_add": "capabilities.add", "cap_drop": "capabilities.drop", "caps": "capabilities", "process.capability": "capabilities",
-		"limits": "resources", "mem_limit": "resources.memory.max", "memory_limit": "resources.memory.max", "memory_swap": "resources.memory.swap_max",
+		"limits": "resources", "mem_limit": "resources.memory.max", "resources.memory.limit": "resources.memory.max", "memory_limit": "resources.memory.max", "memory_swap": "resources.memory.swap_max",
 		"cpuset": "resources.cpu.cpus", "resources.cpus": "resources.cpu.quota", "pids": "resources.tasks", "pids_limit": "resources.tasks", "pids_max": "resources.tasks",
 		"privileged": "security.profile", "security_opt": "security", "service": "systemd", "stop_grace_period": "systemd.stop_timeout",
 		"logging": "log", "net": "network.mode", "network_mode": "network.mode", "userns_mode": "userns.mode",

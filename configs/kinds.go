@@ -25,7 +25,8 @@ const (
 	schemaStrings = `{"type": "array", "items": {"type": "string"}}`
 	schemaScalar  = `{"type": ["string", "number", "boolean"]}`
 	schemaTexts   = `{"type": "object", "additionalProperties": ` + schemaScalar + `}`
-	schemaFree    = `{"type": "object", "additionalProperties": {"anyOf": [` + schemaScalar + `, ` + schemaStrings + `]}}`
+	schemaFree    = `{"anyOf": [` + schemaScalar + `, ` + schemaStrings + `]}`
+	schemaFrees   = `{"type": "object", "additionalProperties": ` + schemaFree + `}`
 	schemaSize    = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?([KMGTPkmgtp]([iI]?[bB])?|[bB])?|[0-9]+(\\.[0-9]+)?%|infinity)$"}]}`
 	schemaBytes   = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?([KMGTPkmgtp]([iI]?[bB])?|[bB])?|infinity)$"}]}`
 	schemaCount   = `{"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^([0-9]+|[0-9]+(\\.[0-9]+)?%|infinity)$"}]}`
@@ -49,8 +50,10 @@ var (
 	kindMode       = Kind{"mode", schemaMode, parseMode, nil}
 	kindText       = Kind{"text", schemaScalar, parseText, nil}
 	kindTexts      = Kind{"table of text", schemaTexts, nil, &kindText}
-	kindDirectives = Kind{"table", schemaFree, parseListTable, nil}
-	kindProperties = Kind{"table", schemaFree, parseScope, nil}
+	kindDirective  = Kind{"directive", schemaFree, parseDirective, nil}
+	kindDirectives = Kind{"table", schemaFrees, nil, &kindDirective}
+	kindProperty   = Kind{"property", schemaFree, parseProperty, nil}
+	kindProperties = Kind{"table", schemaFrees, nil, &kindProperty}
 	kindSignal     = Kind{"signal", schemaSignal, parseSignalName, nil}
 	kindSize       = Kind{"size", schemaSize, parseSize, nil}
 	kindBytes      = Kind{"size", schemaBytes, parseBytes, nil}

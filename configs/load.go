@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -29,8 +30,8 @@ type LoadOptions struct {
 	Directive func(section, name string, values []string) error
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
-	// Find says what is wrong with a path of the host that a start needs: that of the root, which
-	// is a directory, or of a bind mount; nil accepts every one.
+	// Find says what is wrong with a path of the host that a start needs: that of the root or a
+	// directory of an overlay, of a bind mount or a namespace; nil accepts every one.
 	Find func(path string, dir bool) error
 	// Set is laid over the files, in order.
 	Set []Setting
@@ -100,6 +101,7 @@ type compiler struct {
 	dir      string
 	o        LoadOptions
 	raw      bool           // no specifiers
+	doc      map[string]any // all files
 	vals     map[string]any // parsed, by key path with indices
 	places   map[string]place
 	mounts   int // elements of [[mount]]
@@ -166,6 +168,7 @@ func load(path string, o LoadOptions) (*compiler, error) {
 
 // compile makes the Spec of a document and checks it.
 func (c *compiler) compile(doc map[string]any) {
+	c.doc = doc
 	c.parse(doc)
 	c.build()
 	if len(c.problems) > 0 {
@@ -217,6 +220,7 @@ func (c *compiler) read(file string) (map[string]any, map[string]position) {
 
 // decode reads a document: its tree, and where its keys stand.
 func decode(file string, text []byte) (map[string]any, map[string]position, *Problem) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as the library does: it stands in no column
 	doc := map[string]any{}
 	if _, err := toml.Decode(string(text), &doc); err != nil {
 		p := Problem{File: file, Line: 1, Column: 1, Msg: err.Error()}

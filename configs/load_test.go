@@ -99,7 +99,7 @@ quota = 1.5
 		`bad.toml:22:1: mount.size: "5X": want a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`,
 		`bad.toml:27:1: mount.lower: does not go with type "bind"`,
 		`bad.toml:30:1: network.mode: "bridge": want "none", "host" or "path:/FILE": mode bridge is not supported yet`,
-		`bad.toml:34:1: resources.memory.high: is above resources.memory.max: it would never take effect`,
+		`bad.toml:34:1: resources.memory.high: "128M": is above resources.memory.max, which is "64M": it would never take effect`,
 		`bad.toml:37:1: resources.cpu.quota: 1.5: want a share of CPU time like "150%" (one and a half CPUs) or "infinity"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -176,11 +176,11 @@ func TestContradictions(t *testing.T) {
 		{`security.seccomp = "/dev/null"`, `4:10: security.seccomp: "/dev/null": not a regular file`},
 		{`security.unmask = ["/proc/nothing"]`, `4:20: security.unmask: "/proc/nothing": is neither hidden nor protected`},
 		{`security.mask = ["/a/../b"]`, `4:18: security.mask: "/a/../b": want an absolute path`},
-		{`resources.memory = { low = "2G", max = "1G" }`, `4:22: resources.memory.low: is above resources.memory.max`},
+		{`resources.memory = { low = "2G", max = "1G" }`, `4:22: resources.memory.low: "2G": is above resources.memory.max`},
 		{`resources.memory.max = 0`, `4:18: resources.memory.max: 0: no process can run without memory`},
-		{`resources.cpu = { quota = "1%", period = "2ms" }`, `4:19: resources.cpu.quota: comes to 20 µs in 2ms`},
+		{`resources.cpu = { quota = "1%", period = "2ms" }`, `4:19: resources.cpu.quota: "1%": comes to 20 µs in 2ms`},
 		{`resources.cpu.period = "10ms"`, `4:15: resources.cpu.period: goes with a resources.cpu.quota`},
-		{`resources.cpu = { quota = "10%", burst = "1s" }`, `4:34: resources.cpu.burst: want at most the quota of one period, 10ms`},
+		{`resources.cpu = { quota = "10%", burst = "1s" }`, `4:34: resources.cpu.burst: "1s": want at most the quota of one period, 10ms`},
 		{`resources.io.read_bps = { sda = "1M" }`, `4:27: resources.io.read_bps.sda: want the absolute path of a device`},
 		{`resources.unified = { "cgroup.freeze" = 1 }`, `4:23: resources.unified.cgroup.freeze: want a file of a cgroup v2 controller`},
 		{`resources = { memory.high = 5, unified = { "memory.high" = 6 } }`, `4:44: resources.unified.memory.high: is set by another key`},

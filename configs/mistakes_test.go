@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,11 +85,24 @@ func TestRefusedEarly(t *testing.T) {
 		`systemd.part_of = [".service"]`:                                  "4:20: systemd.part_of: ",
 		`systemd.conflicts = ["a.Service"]`:                               "4:22: systemd.conflicts: ",
 		`systemd.wanted_by = ["` + strings.Repeat("a", 249) + `.target"]`: "4:22: systemd.wanted_by: ",
-		`systemd.runtime_max = 0`:                                         "4:9: systemd.runtime_max: ",
-		`systemd.stop_timeout = "0s"`:                                     "4:9: systemd.stop_timeout: ",
-		`process.groups = [5, 70000]`:                                     "4:22: process.groups: ",
-		`security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`:    "4:17: security.sysctl.net.ipv4.ping_group_range: ",
-		`security.sysctl."net.ipv4.ping_group_range" = "0 many"`:          "4:17: security.sysctl.net.ipv4.ping_group_range: ",
+		`process.env_pass = ["HOME", "A=B"]`:                              `4:29: process.env_pass: "A=B": want the name of a variable`,
+		`process.env_pass = [""]`:                                         `4:21: process.env_pass: "": want the name of a variable`,
+		`process.rlimits = { nofile = 5, RLIMIT_NOFILE = 6 }`:             "4:21: process.rlimits.nofile: RLIMIT_NOFILE is given already",
+		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace`,
+		"userns.mode = 'manual'\nuserns.uid_map = ['0:4294967290:6']\nuserns.gid_map = ['0:9:1']": `5:19: userns.uid_map: "0:4294967290:6": want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to 4294967294`,
+		`network.allow = "10.0.0.0/8"`:                                 `4:9: network.allow: "10.0.0.0/8": want a list of networks`,
+		"resources.memory = { max = '1K', min = 1025 }":                `4:34: resources.memory.min: 1025: is above resources.memory.max, which is "1K"`,
+		"resources.cpu = { quota = '50%', burst = '1s' }":              `4:34: resources.cpu.burst: "1s": want at most the quota of one period, 50ms`,
+		"resources.cpu = { quota = '1%', period = '1ms' }":             `4:19: resources.cpu.quota: "1%": comes to 10 µs in 1ms`,
+		"resources.cpu = { quota = '1%', period = '2s' }":              `4:33: resources.cpu.period: "2s": want 1ms to 1s`,
+		`resources.cpu.cpus = "0-8192"`:                                `4:15: resources.cpu.cpus: "0-8192": want numbers and ranges of CPUs or nodes up to 8191`,
+		`systemd.service = { Nice = [1, 2], Type = "x" }`:              `4:21: systemd.service.Nice: [1,2]: want a string, number, boolean or list of strings`,
+		`systemd.scope = { CPUWeight = { a = 1 } }`:                    `4:19: systemd.scope.CPUWeight: a table: want a string, number, boolean or list of strings`,
+		`systemd.runtime_max = 0`:                                      `4:9: systemd.runtime_max: 0: want at least "1ms"`,
+		`systemd.stop_timeout = "0s"`:                                  "4:9: systemd.stop_timeout: ",
+		`process.groups = [5, 70000]`:                                  "4:22: process.groups: ",
+		`security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`: "4:17: security.sysctl.net.ipv4.ping_group_range: ",
+		`security.sysctl."net.ipv4.ping_group_range" = "0 many"`:       "4:17: security.sysctl.net.ipv4.ping_group_range: ",
 	} {
 		if got := problemsOf(t, "x.toml", minimal+more); len(got) != 1 || !strings.HasPrefix(got[0], "x.toml:"+want) {
 			t.Errorf("%s: %q, want %s", more, got, want)
@@ -127,6 +141,47 @@ func TestMountsAreChecked(t *testing.T) {
 	}
 }
 
+// Of a mount that its options make wrong, those are told.
+func TestMountOptionsAreChecked(t *testing.T) {
+	dir := write(t, "x.toml", minimal+"[[mount]]\nsource = '/a'\ntarget = '/a'\noptions = ['foo', 'nosuid', 'bar']\n"+
+		"[[mount]]\nsource = '/b'\ntarget = '/b'\noptions = ['foo']\n[[mount]]\nsource = '/c'\ntarget = '/c'\noptions = ['one', 'two']\n")
+	o := LoadOptions{Mount: func(m specs.Mount) error {
+		for _, o := range m.Options {
+			if m.Source == "/b" || o == "foo" || o == "bar" {
+				return errors.New("not " + m.Source + " " + o)
+			}
+		}
+		if slices.Contains(m.Options, "one") && slices.Contains(m.Options, "two") {
+			return errors.New("not both")
+		}
+		return nil
+	}}
+	var got []string
+	for _, p := range o.Check(filepath.Join(dir, "x.toml")) {
+		got = append(got, strings.TrimPrefix(p.String(), dir+"/"))
+	}
+	want := []string{"x.toml:7:12: mount.options: not /a foo", "x.toml:7:29: mount.options: not /a bar", "x.toml:8:1: mount: not /b nosuid", "x.toml:12:1: mount: not both"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A table that is none misses no keys.
+func TestNoTableMissesNothing(t *testing.T) {
+	got := problemsOf(t, "x.toml", "version = 1\nrootfs = 'x'\nprocess = ['x']")
+	if len(got) != 2 || !strings.HasPrefix(got[0], "x.toml:2:1: rootfs: want a table") || !strings.HasPrefix(got[1], "x.toml:3:1: process: want a table") {
+		t.Errorf("%q", got)
+	}
+}
+
+// A byte order mark is no part of the first key.
+func TestByteOrderMark(t *testing.T) {
+	got := problemsOf(t, "x.toml", "\ufeffprocess.nice = 50\n"+minimal)
+	if len(got) != 1 || !strings.HasPrefix(got[0], "x.toml:1:9: process.nice: ") {
+		t.Errorf("%q", got)
+	}
+}
+
 // A name from elsewhere gets the one it has here.
 func TestGuesses(t *testing.T) {
 	for more, want := range map[string]string{
@@ -138,6 +193,7 @@ func TestGuesses(t *testing.T) {
 		"[memory]\nmax = '64M'":                               "memory: unknown key; did you mean [resources.memory]?",
 		"[resource]\nmemory = '64M'":                          `resource: unknown key; did you mean "resources"?`,
 		"resources.memory = '64M'":                            "resources.memory: want a table: [resources.memory] of high, low, managed_oom_preference, managed_oom_pressure, managed_oom_pressure_limit, managed_oom_swap, max, min, oom_policy, swap_max, zswap_max",
+		"resources.memory.limit = '64M'":                      "resources.memory.limit: unknown key; did you mean resources.memory.max?",
 		"resources.memory_max = '64M'":                        "resources.memory_max: unknown key; did you mean resources.memory.max?",
 		"resources.limits.memory = '64M'":                     "resources.limits: unknown key; did you mean [resources]?",
 		"[systemd]\nMemoryMax = '64M'":                        "systemd.MemoryMax: unknown key; did you mean resources.memory.max?",

@@ -46,9 +46,27 @@ func (c *compiler) checkMount(i int, m specs.Mount) {
 			return
 		}
 	}
-	if err := c.o.Mount(m); err != nil {
+	if err := c.o.Mount(m); err != nil && !c.checkOptions(at+".options", m) {
 		c.problem(at, "%v", err)
 	}
+}
+
+// checkOptions reports those of the written options of a mount, which are its last, that
+// are what is wrong with it.
+func (c *compiler) checkOptions(at string, m specs.Mount) (found bool) {
+	written := len(get(c, at, []string(nil)))
+	own, more := m.Options[:len(m.Options)-written], m.Options[len(m.Options)-written:]
+	if m.Options = own; c.o.Mount(m) != nil {
+		return false
+	}
+	for i, o := range more {
+		m.Options = append(slices.Clone(own), o)
+		if err := c.o.Mount(m); err != nil {
+			c.problem(index(at, i), "%v", err)
+			found = true
+		}
+	}
+	return found
 }
 
 var mountKeys = []string{"source", "read_only", "recursive", "idmap", "optional", "create", "propagation",
@@ -192,6 +210,8 @@ func (c *compiler) tmpfs(at string) []string {
 	return opts
 }
 
+const wantOverlay = "want a directory of the host: an overlay makes none"
+
 var lowerEscapes = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
 
 func (c *compiler) overlay(at string) []string {
@@ -200,6 +220,7 @@ func (c *compiler) overlay(at string) []string {
 		if dir == "" {
 			c.problem(index(at+"lower", i), "want a directory")
 		}
+		c.find(index(at+"lower", i), c.absolute(dir), true, wantOverlay)
 		lower[i] = lowerEscapes.Replace(c.absolute(dir))
 	}
 	upper, work := c.path(at+"upper"), c.path(at+"work")
@@ -213,6 +234,8 @@ func (c *compiler) overlay(at string) []string {
 	}
 	opts := []string{"lowerdir=" + strings.Join(lower, ":")}
 	if upper != "" {
+		c.find(at+"upper", upper, true, wantOverlay)
+		c.find(at+"work", work, true, wantOverlay)
 		opts = append(opts, "upperdir="+upper, "workdir="+work)
 	}
 	return opts

@@ -11,13 +11,13 @@ import (
 )
 
 func (c *compiler) buildNamespaces() {
-	c.namespace(specs.MountNamespace, "private")
-	c.namespace(specs.PIDNamespace, get(c, "namespaces.pid", "private"))
-	c.namespace(specs.IPCNamespace, get(c, "namespaces.ipc", "private"))
-	c.namespace(specs.UTSNamespace, get(c, "namespaces.uts", "private"))
-	c.namespace(specs.CgroupNamespace, get(c, "namespaces.cgroup", "private"))
-	c.namespace(specs.TimeNamespace, get(c, "namespaces.time", "host"))
-	c.namespace(specs.NetworkNamespace, get(c, "network.mode", "none"))
+	c.namespace(specs.MountNamespace, "", "private")
+	c.namespace(specs.PIDNamespace, "namespaces.pid", "private")
+	c.namespace(specs.IPCNamespace, "namespaces.ipc", "private")
+	c.namespace(specs.UTSNamespace, "namespaces.uts", "private")
+	c.namespace(specs.CgroupNamespace, "namespaces.cgroup", "private")
+	c.namespace(specs.TimeNamespace, "namespaces.time", "host")
+	c.namespace(specs.NetworkNamespace, "network.mode", "none")
 	if c.set.Init && get(c, "namespaces.pid", "private") != "private" {
 		c.problem("process.init", `goes with namespaces.pid = "private": there it is pid 1`)
 	}
@@ -25,11 +25,15 @@ func (c *compiler) buildNamespaces() {
 }
 
 // namespace adds one that is new or joined; the host's is not listed.
-func (c *compiler) namespace(typ specs.LinuxNamespaceType, mode string) {
+func (c *compiler) namespace(typ specs.LinuxNamespaceType, at, byDefault string) {
+	mode := get(c, at, byDefault)
 	if mode == "host" {
 		return
 	}
-	file, _ := joined(mode)
+	file, join := joined(mode)
+	if join {
+		c.find(at, file, false, "want the file of a namespace, as in /proc/PID/ns")
+	}
 	c.spec.Linux.Namespaces = append(c.spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: file})
 }
 
@@ -55,7 +59,7 @@ func (c *compiler) buildUserns() {
 		}
 		return
 	}
-	c.namespace(specs.UserNamespace, mode)
+	c.namespace(specs.UserNamespace, "userns.mode", "auto")
 	c.set.IdmapRootfs = get(c, "rootfs.idmap", true)
 	switch mode {
 	case "auto":
@@ -95,7 +99,7 @@ func (c *compiler) idMap(at string) []specs.LinuxIDMapping {
 	for i, text := range get(c, at, []string(nil)) {
 		m, ok := parseIDMap(text)
 		if !ok {
-			c.problem(index(at, i), `%q: want "CONTAINER:HOST:COUNT"`, text)
+			c.problem(index(at, i), `%q: want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to %d`, text, uint32(MaxID))
 			continue
 		}
 		for _, o := range maps {

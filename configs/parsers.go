@@ -115,34 +115,27 @@ func parseLevel(v any) (any, error) {
 	return nil, errors.New("one of " + strings.Join(levels, ", "))
 }
 
-// parseScope gives properties as GVariant text. What TOML can say needs no quotes of
+// parseProperty gives a property as GVariant text. What TOML can say needs no quotes of
 // its own: numbers, booleans, lists of strings, and strings that are no GVariant text.
-func parseScope(v any) (any, error) {
-	m, ok := v.(map[string]any)
+func parseProperty(v any) (any, error) {
+	if list, err := parseStrings(v); err == nil {
+		quoted := make([]string, 0)
+		for _, s := range list.([]string) {
+			quoted = append(quoted, variantString(s))
+		}
+		return "[" + strings.Join(quoted, ", ") + "]", nil
+	}
+	s, ok := scalar(v)
 	if !ok {
-		return nil, errors.New("a table of properties like { CPUWeight = 50 }")
+		return nil, errors.New(wantFree)
 	}
-	out := make(map[string]string, len(m))
-	for k, x := range m {
-		if list, err := parseStrings(x); err == nil {
-			quoted := make([]string, 0)
-			for _, s := range list.([]string) {
-				quoted = append(quoted, variantString(s))
-			}
-			out[k] = "[" + strings.Join(quoted, ", ") + "]"
-			continue
-		}
-		s, ok := scalar(x)
-		if !ok {
-			return nil, fmt.Errorf("a table of properties; %s is neither a string, number, boolean nor list of strings", k)
-		}
-		if _, isString := x.(string); isString && !isVariant(s) {
-			s = variantString(s)
-		}
-		out[k] = s
+	if _, isString := v.(string); isString && !isVariant(s) {
+		s = variantString(s)
 	}
-	return out, nil
+	return s, nil
 }
+
+const wantFree = `a string, number, boolean or list of strings, without NUL characters`
 
 // isVariant says whether a string looks like GVariant text rather than a word.
 func isVariant(s string) bool {
@@ -182,22 +175,14 @@ func parseText(v any) (any, error) {
 	return nil, errors.New("a string, number or boolean, without NUL characters")
 }
 
-func parseListTable(v any) (any, error) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, errors.New(`a table like { Key = "value", Other = ["a", "b"] }`)
+// parseDirective gives the values of a directive, one a line.
+func parseDirective(v any) (any, error) {
+	if s, ok := scalar(v); ok {
+		return []string{s}, nil
 	}
-	out := make(map[string][]string, len(m))
-	for k, x := range m {
-		if s, ok := scalar(x); ok {
-			out[k] = []string{s}
-			continue
-		}
-		list, err := parseStrings(x)
-		if err != nil {
-			return nil, fmt.Errorf(`a table like { Key = "value", Other = ["a", "b"] }; %s is neither`, k)
-		}
-		out[k] = list.([]string)
+	list, err := parseStrings(v)
+	if err != nil {
+		return nil, errors.New(wantFree)
 	}
-	return out, nil
+	return list, nil
 }

@@ -96,7 +96,10 @@ func (c *compiler) environment() []string {
 	for i, f := range c.list("process.env_files") {
 		c.envFile(index("process.env_files", i), f, env)
 	}
-	for _, name := range get(c, "process.env_pass", []string(nil)) {
+	for i, name := range get(c, "process.env_pass", []string(nil)) {
+		if name == "" || strings.ContainsRune(name, '=') {
+			c.problem(index("process.env_pass", i), "%q: want the name of a variable (process.env sets one)", name)
+		}
 		if v, ok := c.o.Env(name); ok {
 			env[name] = v
 		}
@@ -151,14 +154,19 @@ func (c *compiler) rlimits() []specs.POSIXRlimit {
 	for _, r := range defaultRlimits {
 		list[r.Type] = r
 	}
-	for name, v := range c.table("process.rlimits") {
+	given := map[string]bool{}
+	for _, name := range sortedKeys(c.table("process.rlimits")) {
 		typ := "RLIMIT_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(name), "rlimit_"))
 		if !slices.Contains(rlimitNames, typ) {
 			c.problem(join("process.rlimits", name), "unknown limit: want one of %s",
 				strings.ToLower(strings.ReplaceAll(strings.Join(rlimitNames, ", "), "RLIMIT_", "")))
 			continue
 		}
-		r := v.([2]uint64)
+		if given[typ] {
+			c.problem(join("process.rlimits", name), "%s is given already under another spelling", typ)
+		}
+		given[typ] = true
+		r := c.table("process.rlimits")[name].([2]uint64)
 		list[typ] = specs.POSIXRlimit{Type: typ, Soft: r[0], Hard: r[1]}
 	}
 	return slices.SortedFunc(maps.Values(list), func(a, b specs.POSIXRlimit) int { return strings.Compare(a.Type, b.Type) })

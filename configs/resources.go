@@ -123,7 +123,7 @@ func (c *compiler) ordered(p, low, high, why string) {
 	a, b := get(c, p+low, Size{}), get(c, p+high, Size{})
 	sameKind := (a.Percent > 0) == (b.Percent > 0)
 	if c.has(p+low) && c.has(p+high) && sameKind && (a.Percent > b.Percent || a.Bytes > b.Bytes && a.Bytes != Infinity) {
-		c.problem(p+low, "is above %s: %s", p+high, why)
+		c.problem(p+low, "%s: is above %s, which is %s: %s", c.written(p+low), p+high, c.written(p+high), why)
 	}
 }
 
@@ -181,19 +181,19 @@ func (c *compiler) quota(cpu *specs.LinuxCPU) {
 	}
 	d := get(c, p+"period", defaultPeriod)
 	if d < time.Millisecond || d > time.Second {
-		c.problem(p+"period", "want 1ms to 1s")
+		c.problem(p+"period", "%s: want 1ms to 1s", c.written(p+"period"))
 		return
 	}
 	period := uint64(d.Microseconds())
 	quota := int64(perSec * period / 1e6)
 	cpu.Quota, cpu.Period = &quota, &period
 	if quota < 1000 {
-		c.problem(p+"quota", "comes to %d µs in %v: the kernel wants at least 1000 (use a longer resources.cpu.period)", quota, d)
+		c.problem(p+"quota", "%s: comes to %d µs in %v: the kernel wants at least 1000 (use a longer resources.cpu.period)", c.written(p+"quota"), quota, d)
 	}
 	if burst := get(c, p+"burst", time.Duration(0)); burst > 0 {
 		us := uint64(burst.Microseconds())
 		if us > uint64(quota) {
-			c.problem(p+"burst", "want at most the quota of one period, %v", time.Duration(quota)*time.Microsecond)
+			c.problem(p+"burst", "%s: want at most the quota of one period, %v", c.written(p+"burst"), time.Duration(quota)*time.Microsecond)
 		}
 		cpu.Burst = &us
 	}

@@ -129,7 +129,7 @@ func (c *compiler) buildSecurity() {
 func (c *compiler) containerPaths(at string) []string {
 	list := c.list(at)
 	for i, p := range list {
-		if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
+		if (!path.IsAbs(p) || path.Clean(p) != p || p == "/") && !c.wrong(index(at, i)) {
 			c.problem(index(at, i), "%q: want an absolute path without . and ..", p)
 		}
 	}

@@ -4,7 +4,6 @@ package configs
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,10 +26,13 @@ func (c *compiler) buildUnit() {
 	}
 	s.Strict = get(c, "systemd.strict", true)
 	s.Notify = get(c, "systemd.notify", "started")
+	if s.Notify == "container" && get(c, "userns.mode", "auto") == "none" {
+		c.problem("systemd.notify", `"container": needs a user namespace: root of the host could name systemd any main PID`)
+	}
 	s.StopTimeout = get(c, "systemd.stop_timeout", DefaultStopTimeout)
 	for _, k := range []string{"systemd.stop_timeout", "systemd.runtime_max"} {
 		if c.has(k) && get(c, k, maxSpan) < time.Millisecond {
-			c.problem(k, `want at least "1ms": systemd takes 0 for no limit`)
+			c.problem(k, `%s: want at least "1ms": systemd takes 0 for no limit`, c.written(k))
 		}
 	}
 	sections := map[string]*map[string][]string{"unit": &s.Unit, "service": &s.Service, "install": &s.Install}
@@ -57,14 +59,13 @@ func (c *compiler) buildUnit() {
 		}
 	}
 	c.startLimit()
-	properties := get(c, "systemd.scope", map[string]string(nil))
-	for _, name := range sortedKeys(properties) {
-		at := join("systemd.scope", name)
-		c.property(at, name, properties[name])
+	for _, name := range sortedKeys(c.table("systemd.scope")) {
+		at, value := join("systemd.scope", name), c.table("systemd.scope")[name].(string)
+		c.property(at, name, value)
 		if c.o.Property == nil || c.wrong(at) {
 			continue
 		}
-		if err := c.o.Property(name, properties[name]); err != nil {
+		if err := c.o.Property(name, value); err != nil {
 			c.problem(at, "%v", err)
 		}
 	}
@@ -75,17 +76,19 @@ func (c *compiler) buildUnit() {
 
 // directives are those a table has for a section of the unit file.
 func (c *compiler) directives(section string) map[string][]string {
-	table := get(c, "systemd."+section, map[string][]string(nil))
+	table := c.table("systemd." + section)
+	all := make(map[string][]string, len(table))
 	for _, name := range sortedKeys(table) {
 		at := join("systemd."+section, name)
+		all[name] = slices.Clone(table[name].([]string))
 		if c.o.Directive == nil || c.wrong(at) {
 			continue
 		}
-		if err := c.o.Directive(section, name, table[name]); err != nil {
+		if err := c.o.Directive(section, name, all[name]); err != nil {
 			c.problem(at, "%v", err)
 		}
 	}
-	return maps.Clone(table)
+	return all
 }
 
 // unitTypes are what unit names end in.

@@ -262,7 +262,7 @@ func parseWeight(v any) (any, error) {
 	return nil, errors.New(wantWeight)
 }
 
-const wantCPUs = `a list of CPUs or nodes like "0-3,8"`
+const wantCPUs = `numbers and ranges of CPUs or nodes up to 8191, like "0-3,8"`
 
 func parseCPUs(v any) (any, error) {
 	s, ok := v.(string)
@@ -325,7 +325,7 @@ var addressWords = map[string][]string{
 func parseAddresses(v any) (any, error) {
 	list, err := parseStrings(v)
 	if err != nil {
-		return nil, errors.New(wantAddresses)
+		return nil, errors.New("a list of " + wantAddresses)
 	}
 	var out []netip.Prefix
 	for _, s := range list.([]string) {
@@ -339,7 +339,7 @@ func parseAddresses(v any) (any, error) {
 				p, err = netip.PrefixFrom(a, a.BitLen()), nil
 			}
 			if err != nil {
-				return nil, fmt.Errorf("%s; %q is none", wantAddresses, s)
+				return nil, fmt.Errorf("a list of %s; %q is none", wantAddresses, s)
 			}
 			out = append(out, p.Masked())
 		}

@@ -119,6 +119,16 @@ func (c *compiler) parsed(k *Kind, path string, v any) (any, bool) {
 	return parsed, err == nil
 }
 
+// written shows the value of a key as the files have it.
+func (c *compiler) written(at string) string {
+	var v any = c.doc
+	for name := range strings.SplitSeq(at, ".") {
+		table, _ := v.(map[string]any)
+		v = table[name]
+	}
+	return show(v)
+}
+
 // show prints a value of the document for a message.
 func show(v any) string {
 	switch v := v.(type) {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/seccomp"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
@@ -20,7 +22,7 @@ import (
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
 // and no rights are needed. The warnings are of what a start would fail for now, as the root has not got it.
 func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
-	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Find: findHere}
+	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Spec: checkSpec, Find: findHere}
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
@@ -94,10 +96,33 @@ func checkDirective(section, name string, values []string) error {
 // checkMount tells without the number and target of the mount: the place says which.
 func checkMount(m specs.Mount) error {
 	_, err := rootfs.Binds(&specs.Spec{Mounts: []specs.Mount{m}})
+	if all := flat(err); len(all) > 0 {
+		err = all[0]
+	}
 	for range 2 {
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner
 		}
 	}
 	return err
+}
+
+// checkSpec asks the planners.
+func checkSpec(spec *specs.Spec, s configs.Settings) error {
+	_, err := scope.Plan(spec, s)
+	return errors.Join(err, rootfs.Check(spec, s), checkSeccomp(spec.Linux.Seccomp))
+}
+
+func checkSeccomp(profile *specs.LinuxSeccomp) error {
+	if profile == nil {
+		return nil
+	}
+	_, err := seccomp.Compile(profile, runtime.GOARCH)
+	if err == nil {
+		_, err = seccomp.Flags(profile)
+	}
+	if err != nil {
+		return &configs.FieldError{Field: "linux.seccomp", Err: err}
+	}
+	return nil
 }

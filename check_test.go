@@ -19,14 +19,26 @@ func TestCheck(t *testing.T) {
 	const minimal = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n"
 	for more, want := range map[string]string{
 		"": "",
-		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']":                       `7:12: mount.options: unknown option "nonsense"`,
-		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                            `4:1: mount: destination /proc/x would hide a part of proc`,
-		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                `4:1: mount: type "ext9": want bind or one of`,
-		"systemd.scope.MemoryMaxx = 5":                                                           `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
-		"systemd.scope.MemoryMax = 'lots'":                                                       `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
-		"systemd.scope.Slice = 'x.slice'":                                                        `4:15: systemd.scope.Slice: property Slice: not to be set`,
-		"[resources.unified]\n'memory.max' = 'lots'":                                             ` linux.resources.unified.memory.max "lots": want bytes or max`,
-		"security.mask = ['/sys/fs/cgroup/x']":                                                   ` rootfs: maskedPaths: /sys/fs/cgroup/x lies in the cgroup mount`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']": `7:12: mount.options: unknown option "nonsense"`,
+		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                      `4:1: mount: destination /proc/x would hide a part of proc`,
+		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":          `4:1: mount: type "ext9": want bind or one of`,
+		"systemd.scope.MemoryMaxx = 5":                                     `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
+		"systemd.scope.MemoryMax = 'lots'":                                 `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
+		"systemd.scope.Slice = 'x.slice'":                                  `4:15: systemd.scope.Slice: property Slice: not to be set`,
+		"[resources.unified]\n'memory.max' = 'lots'":                       `5:1: resources.unified.memory.max: "lots": want bytes or max`,
+		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +
+			"6:1: resources.unified.pids.max: \"x\": want a number or max\n8:1: resources.unified.memory.oom.group: \"2\": want 0 or 1\n" +
+			"9:1: resources.unified.io.max: \"x=1\": want rbps\n10:1: resources.unified.foo.bar: want one of a cgroup v2\n11:1: resources.unified.cpu.max.burst: \"9\": want",
+		"security.mask = ['/x', '/sys/fs/cgroup/x']":                                             `4:24: security.mask: "/sys/fs/cgroup/x": lies in the cgroup mount`,
+		"security.read_only_paths = ['/sys/fs/cgroup/x', '/sys/fs/cgroup/%n/y']":                 "4:29: security.read_only_paths: \"/sys/fs/cgroup/x\": lies in\n4:49: security.read_only_paths: \"/sys/fs/cgroup/x/y\": lies in",
+		"security.mask = ['%q', '/sys/fs/cgroup/x']":                                             "4:18: security.mask: \"%q\": unknown specifier\n4:24: security.mask: \"/sys/fs/cgroup/x\": lies in",
+		"security.sysctl = { 'net.a' = '', 'net.b..c' = 1, 'net.d' = 1 }":                        "4:21: security.sysctl.net.a: value of 0 bytes\n4:35: security.sysctl.net.b..c: not a name",
+		"security.seccomp = 'none.json'":                                                         "4:10: security.seccomp: \"none.json\": seccomp: syscalls[0]: names: at least one is needed",
+		"[[mount]]\ntype = 'raw'\nfstype = 'cgroup2'\ntarget = '/x'":                             `7:1: mount.target: "/x": there is a cgroup mount on /sys/fs/cgroup already`,
+		"[[mount]]\nsource = '.'\ntarget = '/sys/fs/cgroup/x'":                                   `6:1: mount.target: "/sys/fs/cgroup/x": lies below the cgroup mount`,
+		"[[device]]\npath = '/sys/x'\ntype = 'c'\nmajor = 1\nminor = 3":                          `5:1: device.path: "/sys/x": a device in /proc or /sys cannot be made`,
+		"userns.mode = 'none'\n[[device]]\npath = '/dev/null'\ntarget = '/proc//x'":              `7:1: device.target: "/proc/x": a device in /proc or /sys cannot be made`,
+		"device = [{ path = '/dev/null' }, { path = '/dev/null' }]":                              `4:37: device.path: "/dev/null": is the place of another`,
 		"systemd.service.ExecStart = '/bin/x'":                                                   `4:17: systemd.service.ExecStart: cannot be set`,
 		"resources.memory.zswap_max = '10M'":                                                     "",
 		"systemd.service.ExecStopPost = ''":                                                      `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
@@ -44,6 +56,10 @@ func TestCheck(t *testing.T) {
 		if err := os.WriteFile(file, []byte(minimal+more+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		profile := `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO"}]}`
+		if err := os.WriteFile(filepath.Join(dir, "none.json"), []byte(profile), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 		lines := strings.Split(want, "\n")
 		if want == "" {
@@ -57,7 +73,7 @@ func TestCheck(t *testing.T) {
 			continue
 		}
 		for i, p := range problems {
-			if got := strings.TrimPrefix(p.String(), file+":"); !strings.HasPrefix(got, lines[i]) {
+			if got := strings.ReplaceAll(strings.TrimPrefix(p.String(), file+":"), dir+"/", ""); !strings.HasPrefix(got, lines[i]) {
 				t.Error(cmp.Diff(lines[i], got))
 			}
 		}

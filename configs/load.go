@@ -33,6 +33,10 @@ type LoadOptions struct {
 	// Find says what is wrong with a path of the host that a start needs: that of the root or a
 	// directory of an overlay, of a bind mount or a namespace; nil accepts every one.
 	Find func(path string, dir bool) error
+	// Spec says what is wrong with the Spec that a configuration comes to, which may have
+	// problems of other keys: what is a [FieldError] is told with its place, all else is
+	// not told. nil accepts every one.
+	Spec func(*specs.Spec, Settings) error
 	// Set is laid over the files, in order.
 	Set []Setting
 }
@@ -171,6 +175,7 @@ func (c *compiler) compile(doc map[string]any) {
 	c.doc = doc
 	c.parse(doc)
 	c.build()
+	c.planned()
 	if len(c.problems) > 0 {
 		return
 	}

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -61,22 +63,22 @@ func (b *builder) noNodesInRoot() bool {
 	return own
 }
 
-func (b *builder) parseDevices() ([]node, error) {
-	var list []node
+func (b *builder) parseDevices() (list []node, errs []error) {
 	listed := map[string]bool{}
 	for _, d := range b.linux.Devices {
 		n, err := b.parseDevice(d)
-		if err != nil {
-			return nil, fmt.Errorf("device %q: %w", d.Path, err)
+		if err == nil && listed[n.path] {
+			err = errors.New("is listed twice")
 		}
-		if listed[n.path] {
-			return nil, fmt.Errorf("device %q is listed twice", n.path)
+		if err != nil {
+			errs = append(errs, &configs.FieldError{Field: "linux.devices", Entry: d.Path, Err: err})
+			continue
 		}
 		listed[n.path] = true
 		list = append(list, n)
 	}
 	if b.hostDev() {
-		return list, nil
+		return list, errs
 	}
 	var all []node
 	for _, d := range defaultNodes {
@@ -85,7 +87,7 @@ func (b *builder) parseDevices() ([]node, error) {
 			all = append(all, n)
 		}
 	}
-	return append(all, list...), nil
+	return append(all, list...), errs
 }
 
 func (b *builder) parseDevice(d specs.LinuxDevice) (node, error) {
@@ -99,7 +101,7 @@ func (b *builder) parseDevice(d specs.LinuxDevice) (node, error) {
 		return node{}, err
 	}
 	if below(p, "/proc") || below(p, "/sys") {
-		return node{}, fmt.Errorf("a device in %s cannot be made", p)
+		return node{}, errors.New("a device in /proc or /sys cannot be made")
 	}
 	n := node{path: p, mode: typ | 0o666}
 	if d.FileMode != nil {

@@ -35,8 +35,8 @@ type sysctl struct{ file, value string }
 
 // parseSysctls allows the settings that belong to a namespace of the
 // container's, and no other.
-func parseSysctls(list map[string]string, ns namespaces) ([]sysctl, error) {
-	out := make([]sysctl, 0, len(list))
+func parseSysctls(list map[string]string, ns namespaces) (out []sysctl, errs []error) {
+	out = make([]sysctl, 0, len(list))
 	for _, key := range slices.Sorted(maps.Keys(list)) {
 		file, err := sysctlFile(key)
 		if err == nil {
@@ -46,11 +46,12 @@ func parseSysctls(list map[string]string, ns namespaces) ([]sysctl, error) {
 			err = allowSysctl(file, ns)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("sysctl %q: %w", key, err)
+			errs = append(errs, &configs.FieldError{Field: "linux.sysctl", Entry: key, Err: err})
+			continue
 		}
 		out = append(out, sysctl{file, list[key]})
 	}
-	return out, nil
+	return out, errs
 }
 
 // sysctlFile turns a key into a path as sysctl(8) does: the first separator

@@ -3,33 +3,33 @@
 package rootfs
 
 import (
-	"fmt"
+	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
 // parsePaths normalises maskedPaths or readonlyPaths.
-func (b *builder) parsePaths(key string, list []string) ([]string, error) {
-	var out []string
+func (b *builder) parsePaths(field string, list []string) (out []string, errs []error) {
 	seen := map[string]bool{}
 	for _, p := range list {
 		clean, err := inside(p)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+		if err == nil && slices.ContainsFunc(b.mounts, func(m *mount) bool { return m.kind == cgroups && below(clean, m.dest) }) {
+			err = errors.New("lies in the cgroup mount, which is made last and has its own ro option")
 		}
-		for _, m := range b.mounts {
-			if m.kind == cgroups && below(clean, m.dest) {
-				return nil, fmt.Errorf("%s: %s lies in the cgroup mount, which is made last and has its own ro option", key, clean)
-			}
+		if err != nil {
+			errs = append(errs, &configs.FieldError{Field: field, Entry: p, Err: err})
+			continue
 		}
 		if !seen[clean] {
 			out = append(out, clean)
 		}
 		seen[clean] = true
 	}
-	return out, nil
+	return out, errs
 }
 
 // The two entries of the filesystem masks are made of.

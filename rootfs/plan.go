@@ -86,7 +86,7 @@ type builder struct {
 func Plan(spec *specs.Spec, set configs.Settings, in Facts) (*World, error) {
 	b, err := newBuilder(spec, set, in)
 	if err != nil {
-		return nil, fmt.Errorf("rootfs: %w", err)
+		return nil, err
 	}
 	b.receive()
 	b.becomeRoot()
@@ -126,28 +126,41 @@ func newBuilder(spec *specs.Spec, set configs.Settings, in Facts) (*builder, err
 	return b, b.parse()
 }
 
-// parse understands the whole Spec before the first step is added.
-func (b *builder) parse() (err error) {
-	if err := b.checkRoot(); err != nil {
-		return err
-	}
-	if b.mounts, err = parseMounts(b.spec); err != nil {
-		return err
-	}
-	if err := b.checkMounts(); err != nil {
-		return err
-	}
-	if b.nodes, err = b.parseDevices(); err != nil {
-		return err
-	}
-	if b.sysctl, err = parseSysctls(b.linux.Sysctl, b.ns); err != nil {
-		return err
-	}
-	if b.masks, err = b.parsePaths("maskedPaths", b.linux.MaskedPaths); err != nil {
-		return err
-	}
-	b.ro, err = b.parsePaths("readonlyPaths", b.linux.ReadonlyPaths)
+// Check says what is wrong with a Spec, as far as [Plan] can tell from nothing else. All
+// problems are reported at once; those of one entry are a [configs.FieldError].
+func Check(spec *specs.Spec, set configs.Settings) error {
+	_, err := newBuilder(spec, set, Facts{})
 	return err
+}
+
+// parse understands the whole Spec before the first step is added, or says all that is
+// wrong with it.
+func (b *builder) parse() error {
+	errs := []error{b.checkRoot()}
+	add := func(more []error) { errs = append(errs, more...) }
+	var more []error
+	b.mounts, more = parseMounts(b.spec)
+	add(more)
+	add(b.checkMounts())
+	b.nodes, more = b.parseDevices()
+	add(more)
+	b.sysctl, more = parseSysctls(b.linux.Sysctl, b.ns)
+	add(more)
+	b.masks, more = b.parsePaths("linux.maskedPaths", b.linux.MaskedPaths)
+	add(more)
+	b.ro, more = b.parsePaths("linux.readonlyPaths", b.linux.ReadonlyPaths)
+	add(more)
+	return joined(errs)
+}
+
+// joined is all errors there are, each with the name of this package.
+func joined(errs []error) error {
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("rootfs: %w", err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (b *builder) checkRoot() error {
@@ -171,26 +184,26 @@ func (b *builder) checkRoot() error {
 }
 
 // checkMounts looks at what one mount alone does not show.
-func (b *builder) checkMounts() error {
+func (b *builder) checkMounts() (errs []error) {
 	kept := b.mounts[:0]
 	for _, m := range b.mounts {
 		if m.kind == bound && b.in.Sources[m.Source] == IsMissing && m.create == nil {
 			if m.optional {
 				continue
 			}
-			return fmt.Errorf("%v: source %s does not exist (option x-sdc.optional skips the mount, x-sdc.create=dir makes the source)", m, m.Source)
+			errs = append(errs, fmt.Errorf("%v: source %s does not exist (option x-sdc.optional skips the mount, x-sdc.create=dir makes the source)", m, m.Source))
 		}
 		if m.idmap && len(m.UIDMappings) == 0 && !b.ns.has(userNS) {
-			return fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m)
+			errs = append(errs, fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m))
 		}
 		b.replace(m)
 		kept = append(kept, m)
 	}
 	b.mounts = kept
 	if terminal(b.spec) && b.at("/dev/pts", "devpts") == nil {
-		return errors.New("process.terminal: want a mount of type devpts on /dev/pts")
+		errs = append(errs, errors.New("process.terminal: want a mount of type devpts on /dev/pts"))
 	}
-	return nil
+	return errs
 }
 
 // replace turns a mount that only the owner of a namespace may make into a copy

@@ -3,8 +3,6 @@
 package rootfs
 
 import (
-	"fmt"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -35,9 +33,9 @@ type IDMap struct {
 // the parent makes those with Create that are missing, and tells what each is in
 // [Facts.Sources].
 func Binds(spec *specs.Spec) ([]Source, error) {
-	mounts, err := parseMounts(spec)
-	if err != nil {
-		return nil, fmt.Errorf("rootfs: %w", err)
+	mounts, errs := parseMounts(spec)
+	if err := joined(errs); err != nil {
+		return nil, err
 	}
 	var list []Source
 	for _, m := range mounts {

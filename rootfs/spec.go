@@ -11,6 +11,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -32,28 +33,31 @@ func (m *mount) typeName() string {
 	return m.Type
 }
 
-// parseMounts understands all mounts of the Spec, or says what is wrong with
-// the first that is not right.
-func parseMounts(spec *specs.Spec) ([]*mount, error) {
-	list := make([]*mount, 0, len(spec.Mounts))
+// parseMounts understands the mounts of the Spec, and says what is wrong with those that
+// are not right.
+func parseMounts(spec *specs.Spec) (list []*mount, errs []error) {
+	list = make([]*mount, 0, len(spec.Mounts))
 	var group string // where the cgroup mount lies
 	for i, s := range spec.Mounts {
 		m, err := parseMount(s)
-		if err != nil {
-			return nil, fmt.Errorf("mount %d on %q: %w", i+1, s.Destination, err)
-		}
-		if group != "" && below(m.dest, group) {
-			return nil, fmt.Errorf("mount %d on %q: lies below the cgroup mount on %s, which is made last", i+1, s.Destination, group)
-		}
-		if m.kind == cgroups && group != "" {
-			return nil, fmt.Errorf("mount %d on %q: there is a cgroup mount on %s already", i+1, s.Destination, group)
-		}
-		if m.kind == cgroups {
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("mount %d on %q: %w", i+1, s.Destination, err))
+			continue
+		case m.kind == cgroups && group != "":
+			err = fmt.Errorf("there is a cgroup mount on %s already", group)
+		case group != "" && below(m.dest, group):
+			err = fmt.Errorf("lies below the cgroup mount on %s, which is made last", group)
+		case m.kind == cgroups:
 			group = m.dest
+		}
+		if err != nil {
+			errs = append(errs, &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err})
+			continue
 		}
 		list = append(list, m)
 	}
-	return list, nil
+	return list, errs
 }
 
 func parseMount(s specs.Mount) (*mount, error) {

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -37,6 +38,34 @@ func TestB24Destination(t *testing.T) {
 	}
 }
 
+// All problems are told at once, and those of an entry say which.
+func TestCheckTellsAll(t *testing.T) {
+	spec := usual("/rootfs")
+	spec.Hostname = strings.Repeat("x", 65)
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/x", Options: []string{"foo"}}, specs.Mount{Type: "cgroup2", Destination: "/y/"})
+	spec.Linux.MaskedPaths = []string{"/a", "/sys/fs/cgroup//x", "b"}
+	spec.Linux.Sysctl = map[string]string{"net.x": "1", "vm.x": "1", "net.y": ""}
+	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/sys/x", Type: "p"}, {Path: "/dev/x", Type: "p"}, {Path: "/dev/x", Type: "p"}}
+	var got []string
+	for line := range strings.Lines(Check(spec, configs.Settings{}).Error()) {
+		got = append(got, strings.TrimSpace(line))
+	}
+	want := []string{
+		"rootfs: hostname or domainname: longer than the kernel's 64 bytes",
+		`rootfs: mount 8 on "/x": unknown option "foo"`,
+		`rootfs: mounts "/y": there is a cgroup mount on /sys/fs/cgroup already`,
+		`rootfs: linux.devices "/sys/x": a device in /proc or /sys cannot be made`,
+		`rootfs: linux.devices "/dev/x": is listed twice`,
+		`rootfs: linux.sysctl "net.y": value of 0 bytes: want 1 to 1023`,
+		`rootfs: linux.sysctl "vm.x": belongs to no namespace: it would change the host's setting (want net.*, fs.mqueue.*, user.* or kernel.msg*, kernel.sem, kernel.shm*)`,
+		`rootfs: linux.maskedPaths "/sys/fs/cgroup//x": lies in the cgroup mount, which is made last and has its own ro option`,
+		`rootfs: linux.maskedPaths "b": path "b": want an absolute one`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	mount := func(typ, source, dest string, options ...string) func(*specs.Spec) {
 		return func(s *specs.Spec) {
@@ -44,28 +73,28 @@ func TestPlanRefuses(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(*specs.Spec){
-		"no mount namespace":       func(s *specs.Spec) { s.Linux.Namespaces = nil },
-		"root.path":                func(s *specs.Spec) { s.Root.Path = "rootfs" },
-		"no UTS namespace":         func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[:1] },
-		"64 bytes":                 func(s *specs.Spec) { s.Hostname = strings.Repeat("x", 65) },
-		"rootfsPropagation":        func(s *specs.Spec) { s.Linux.RootfsPropagation = "rprivat" },
-		`type "ext4"`:              mount("ext4", "/dev/sda1", "/x"),
-		`unknown option "foo"`:     mount("tmpfs", "", "/x", "foo"),
-		`mount 8 on "/x"`:          mount("tmpfs", "", "/x", "foo"),
-		"want an absolute path":    mount("bind", "src", "/x"),
-		"has no effect on a bind":  mount("bind", "/src", "/x", "sync"),
-		"contradict":               mount("bind", "/src", "/x", "x-sdc.optional", "x-sdc.create=dir"),
-		"are for bind mounts":      mount("tmpfs", "", "/x", "x-sdc.optional"),
-		"id mapping is for":        mount("tmpfs", "", "/x", "idmap"),
-		"no user namespace":        mount("bind", "/src", "/x", "idmap"),
-		"below the cgroup mount":   mount("tmpfs", "", "/sys/fs/cgroup/x"),
-		"a cgroup mount on":        mount("cgroup2", "", "/cgroup"),
-		"source /missing does not": mount("bind", "/missing", "/x"),
-		"maskedPaths: path":        func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} },
-		"readonlyPaths: path":      func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/"} },
-		"lies in the cgroup mount": func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/sys/fs/cgroup/x"} },
-		"type devpts on /dev/pts":  func(s *specs.Spec) { s.Process.Terminal, s.Mounts = true, nil },
-		"want c, b, u or p":        func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} },
+		"no mount namespace":            func(s *specs.Spec) { s.Linux.Namespaces = nil },
+		"root.path":                     func(s *specs.Spec) { s.Root.Path = "rootfs" },
+		"no UTS namespace":              func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[:1] },
+		"64 bytes":                      func(s *specs.Spec) { s.Hostname = strings.Repeat("x", 65) },
+		"rootfsPropagation":             func(s *specs.Spec) { s.Linux.RootfsPropagation = "rprivat" },
+		`type "ext4"`:                   mount("ext4", "/dev/sda1", "/x"),
+		`unknown option "foo"`:          mount("tmpfs", "", "/x", "foo"),
+		`mount 8 on "/x"`:               mount("tmpfs", "", "/x", "foo"),
+		"want an absolute path":         mount("bind", "src", "/x"),
+		"has no effect on a bind":       mount("bind", "/src", "/x", "sync"),
+		"contradict":                    mount("bind", "/src", "/x", "x-sdc.optional", "x-sdc.create=dir"),
+		"are for bind mounts":           mount("tmpfs", "", "/x", "x-sdc.optional"),
+		"id mapping is for":             mount("tmpfs", "", "/x", "idmap"),
+		"no user namespace":             mount("bind", "/src", "/x", "idmap"),
+		"below the cgroup mount":        mount("tmpfs", "", "/sys/fs/cgroup/x"),
+		"a cgroup mount on":             mount("cgroup2", "", "/cgroup"),
+		"source /missing does not":      mount("bind", "/missing", "/x"),
+		`linux.maskedPaths "x": path`:   func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} },
+		`linux.readonlyPaths "/": path`: func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/"} },
+		"lies in the cgroup mount":      func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/sys/fs/cgroup/x"} },
+		"type devpts on /dev/pts":       func(s *specs.Spec) { s.Process.Terminal, s.Mounts = true, nil },
+		"want c, b, u or p":             func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} },
 		"out of range": func(s *specs.Spec) {
 			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Minor: 1 << 20}}
 		},
@@ -77,8 +106,8 @@ func TestPlanRefuses(t *testing.T) {
 		"want both or none": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/a", Destination: "/a", UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})
 		},
-		"source longer than":     mount("tmpfs", strings.Repeat("x", 256), "/x"),
-		`sysctl "vm.swappiness"`: func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} },
+		"source longer than":           mount("tmpfs", strings.Repeat("x", 256), "/x"),
+		`linux.sysctl "vm.swappiness"`: func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} },
 		"more than 4096 steps": func(s *specs.Spec) {
 			for range 700 {
 				mount("tmpfs", "", "/x")(s)
@@ -133,7 +162,8 @@ func TestE1SysctlsRefused(t *testing.T) {
 		{"net.a\x00", "x", all, "not a name", false},
 		{"net.a b", "x", all, "not a name", false},
 	} {
-		got, err := parseSysctls(map[string]string{c.key: c.value}, c.ns)
+		got, errs := parseSysctls(map[string]string{c.key: c.value}, c.ns)
+		err := errors.Join(errs...)
 		switch {
 		case c.ok && (err != nil || got[0] != sysctl{c.want, c.value}):
 			t.Errorf("%q: %v, %v, want %s", c.key, got, err, c.want)

@@ -39,10 +39,10 @@ func (p *planner) resources(r *specs.LinuxResources) {
 	}
 	p.devices(r.Devices)
 	for _, key := range slices.Sorted(maps.Keys(r.Unified)) {
-		p.unified(at+"unified."+key, key, r.Unified[key])
+		p.unified(unifiedField+"."+key, key, r.Unified[key])
 	}
 	if burst, ok := r.Unified["cpu.max.burst"]; ok && burst != "0" {
-		p.unifiedBurst(at+"unified.cpu.max.burst", r.Unified["cpu.max"], burst)
+		p.unifiedBurst(unifiedField+".cpu.max.burst", r.Unified["cpu.max"], burst)
 	}
 }
 
@@ -111,7 +111,7 @@ func (p *planner) cpu(at string, c *specs.LinuxCPU) {
 
 func (p *planner) idle(at string, v int64) {
 	if v != 1 {
-		p.fail("%s %d: want 0 or 1", at, v)
+		p.wrong(at, "%d: want 0 or 1", v)
 		return
 	}
 	p.set(at, "CPUWeight", uint64(0)) // systemd's word for the idle class
@@ -152,7 +152,7 @@ func (p *planner) quota(at string, c *specs.LinuxCPU) {
 		return
 	}
 	if c.Burst != nil && *c.Burst != 0 {
-		p.burst(at, quota, period, *c.Burst)
+		p.burst(at+"burst", quota, period, *c.Burst)
 		return
 	}
 	if quota != 0 || period != 0 {
@@ -186,7 +186,7 @@ func wholePercent(quota, period uint64) uint64 {
 // has the quota, so both go to the payload's and the unit has no quota.
 func (p *planner) burst(at string, quota int64, period, burst uint64) {
 	if quota <= 0 || burst > uint64(quota) {
-		p.fail("%sburst %d: want at most the quota (it is %d)", at, burst, quota)
+		p.wrong(at, "%d: want at most the quota (it is %d)", burst, quota)
 		return
 	}
 	p.unit.Payload["cpu.max"] = fmt.Sprintf("%d %d", quota, cmp.Or(period, defaultPeriod))
@@ -212,7 +212,7 @@ func (p *planner) cpuSet(at, name, list string) {
 	}
 	mask, err := configs.CPUMask(strings.Join(parts, ","))
 	if err != nil {
-		p.fail("%s %q: %w", at, list, err)
+		p.wrong(at, "%q: %w", list, err)
 		return
 	}
 	p.set(at, name, mask)

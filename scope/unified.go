@@ -3,10 +3,13 @@
 package scope
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // unifiedKeys says how a cgroup v2 file becomes a property. What is not here goes
@@ -31,6 +34,19 @@ var unifiedKeys = map[string]func(p *planner, at, value string){
 	"io.latency":             (*planner).ioLatency,
 }
 
+// unifiedField is where the Spec has them.
+const unifiedField = "linux.resources.unified"
+
+// wrong reports the value at a field of the Spec.
+func (p *planner) wrong(at, format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	if file, ok := strings.CutPrefix(at, unifiedField+"."); ok {
+		p.errs = append(p.errs, &configs.FieldError{Field: unifiedField, Entry: file, Err: err})
+		return
+	}
+	p.fail("%s: %w", at, err)
+}
+
 func (p *planner) unified(at, key, value string) {
 	value = strings.TrimSpace(value)
 	if f, ok := unifiedKeys[key]; ok {
@@ -38,7 +54,7 @@ func (p *planner) unified(at, key, value string) {
 		return
 	}
 	if err := checkFile(key); err != nil {
-		p.fail("%s: %w", at, err)
+		p.wrong(at, "%w", err)
 		return
 	}
 	p.unit.Payload[key] = value
@@ -49,6 +65,8 @@ var controllers = map[string]bool{
 	"cpu": true, "cpuset": true, "io": true, "memory": true, "pids": true, "hugetlb": true, "rdma": true, "misc": true, "dmem": true,
 }
 
+var errNoFile = errors.New("want one of a cgroup v2 controller's files, such as memory.high")
+
 // checkFile accepts the name of a controller's file. The files cgroup.* steer the tree itself.
 func checkFile(name string) error {
 	controller, _, ok := strings.Cut(name, ".")
@@ -56,7 +74,7 @@ func checkFile(name string) error {
 		ok = ok && (isNameByte(name[i]) && name[i] != ':')
 	}
 	if !ok || !controllers[controller] || strings.HasSuffix(name, ".") || len(name) > 64 {
-		return fmt.Errorf("file %q: want one of a cgroup v2 controller, such as memory.high", name)
+		return errNoFile
 	}
 	return nil
 }
@@ -72,7 +90,7 @@ func sizeKey(name string) func(*planner, string, string) {
 	return func(p *planner, at, value string) {
 		n, err := parseMax(value)
 		if err != nil {
-			p.fail("%s %q: want bytes or max", at, value)
+			p.wrong(at, "%q: want bytes or max", value)
 			return
 		}
 		p.set(at, name, n)
@@ -82,7 +100,7 @@ func sizeKey(name string) func(*planner, string, string) {
 func boolKey(name string) func(*planner, string, string) {
 	return func(p *planner, at, value string) {
 		if value != "0" && value != "1" {
-			p.fail("%s %q: want 0 or 1", at, value)
+			p.wrong(at, "%q: want 0 or 1", value)
 			return
 		}
 		p.set(at, name, value == "1")
@@ -93,7 +111,7 @@ func weightKey(name string) func(*planner, string, string) {
 	return func(p *planner, at, value string) {
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil || n < 1 || n > 10000 {
-			p.fail("%s %q: want 1 to 10000", at, value)
+			p.wrong(at, "%q: want 1 to 10000", value)
 			return
 		}
 		p.set(at, name, n)
@@ -107,14 +125,14 @@ func (p *planner) oomGroup(at, value string) {
 	case "1":
 		p.set(at, "OOMPolicy", "kill")
 	default:
-		p.fail("%s %q: want 0 or 1", at, value)
+		p.wrong(at, "%q: want 0 or 1", value)
 	}
 }
 
 func (p *planner) pidsMax(at, value string) {
 	n, err := parseMax(value)
 	if err != nil {
-		p.fail("%s %q: want a number or max", at, value)
+		p.wrong(at, "%q: want a number or max", value)
 		return
 	}
 	p.set(at, "TasksMax", max(n, 1))
@@ -126,7 +144,7 @@ func (p *planner) cpuIdle(at, value string) {
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
-		p.fail("%s %q: want 0 or 1", at, value)
+		p.wrong(at, "%q: want 0 or 1", value)
 		return
 	}
 	p.idle(at, n)
@@ -141,7 +159,7 @@ func (p *planner) cpuMax(at, value string) {
 		period, err = strconv.ParseUint(periodText, 10, 64)
 	}
 	if err != nil || quota == 0 || hasPeriod && (period < minPeriod || period > maxPeriod) {
-		p.fail("%s %q: want QUOTA PERIOD in microseconds, the quota may be max", at, value)
+		p.wrong(at, "%q: want QUOTA PERIOD in microseconds, the quota may be max", value)
 		return
 	}
 	delete(p.unit.Payload, "cpu.max")
@@ -159,13 +177,13 @@ func (p *planner) unifiedBurst(at, cpuMax, value string) {
 	quota, err := strconv.ParseInt(quotaText, 10, 64)
 	burst, err2 := strconv.ParseUint(strings.TrimSpace(value), 10, 63)
 	if err != nil || err2 != nil {
-		p.fail("%s %q: want a number of microseconds, and a quota in unified.cpu.max", at, value)
+		p.wrong(at, "%q: want a number of microseconds, and a quota in unified.cpu.max", value)
 		return
 	}
 	period, _ := strconv.ParseUint(periodText, 10, 64) // checked by cpuMax, or left out
 	p.unset("CPUQuotaPerSecUSec")
 	p.unset("CPUQuotaPeriodUSec")
-	p.burst(at+": ", quota, period, burst)
+	p.burst(at, quota, period, burst)
 }
 
 // ioLines splits a file of lines "MAJOR:MINOR KEY=VALUE..." and calls f for each pair.
@@ -173,18 +191,18 @@ func (p *planner) ioLines(at, value string, f func(path, key, value string) erro
 	for line := range strings.Lines(value) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
-			p.fail("%s %q: want MAJOR:MINOR KEY=VALUE", at, strings.TrimSpace(line))
+			p.wrong(at, "%q: want MAJOR:MINOR KEY=VALUE", strings.TrimSpace(line))
 			continue
 		}
 		major, minor, err := deviceNumbers(fields[0])
 		if err != nil {
-			p.fail("%s: %w", at, err)
+			p.wrong(at, "%w", err)
 			continue
 		}
 		for _, pair := range fields[1:] {
 			key, v, _ := strings.Cut(pair, "=")
 			if err := f(blockPath(major, minor), key, v); err != nil {
-				p.fail("%s %q: %w", at, pair, err)
+				p.wrong(at, "%q: %w", pair, err)
 			}
 		}
 	}
@@ -234,12 +252,12 @@ func (p *planner) ioWeights(at, value string) {
 			fields = []string{"default", fields[0]}
 		}
 		if len(fields) != 2 {
-			p.fail("%s %q: want default N or MAJOR:MINOR N", at, strings.TrimSpace(line))
+			p.wrong(at, "%q: want default N or MAJOR:MINOR N", strings.TrimSpace(line))
 			continue
 		}
 		n, err := strconv.ParseUint(fields[1], 10, 64)
 		if err != nil || n < 1 || n > 10000 {
-			p.fail("%s %q: want a weight of 1 to 10000", at, fields[1])
+			p.wrong(at, "%q: want a weight of 1 to 10000", fields[1])
 			continue
 		}
 		if fields[0] == "default" {
@@ -248,7 +266,7 @@ func (p *planner) ioWeights(at, value string) {
 		}
 		major, minor, err := deviceNumbers(fields[0])
 		if err != nil {
-			p.fail("%s: %w", at, err)
+			p.wrong(at, "%w", err)
 			continue
 		}
 		p.add(at, "IODeviceWeight", PathValue{blockPath(major, minor), n})

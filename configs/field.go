@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+)
+
+// A FieldError is what a planner finds wrong with one entry of a Spec's field: it has a
+// place in the TOML if the entry is written there.
+type FieldError struct {
+	Field string // "linux.sysctl"
+	Entry string // the name in a table, the path of a mount, device or list; "" for the whole field
+	Err   error
+}
+
+func (e *FieldError) Error() string {
+	if e.Entry == "" {
+		return fmt.Sprintf("%s: %v", e.Field, e.Err)
+	}
+	return fmt.Sprintf("%s %q: %v", e.Field, e.Entry, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// planned reports what planners find wrong with the Spec, as far as the file has it.
+func (c *compiler) planned() {
+	if c.o.Spec == nil {
+		return
+	}
+	for _, e := range fieldErrors(c.o.Spec(c.spec, c.set)) {
+		switch e.Field {
+		case "linux.resources.unified":
+			c.planner(join("resources.unified", e.Entry), e.Err)
+		case "linux.sysctl":
+			c.planner(join("security.sysctl", e.Entry), e.Err)
+		case "linux.seccomp":
+			c.planner("security.seccomp", fmt.Errorf("%q: %w", c.path("security.seccomp"), e.Err))
+		case "linux.maskedPaths":
+			c.element("security.mask", e)
+		case "linux.readonlyPaths":
+			c.element("security.read_only_paths", e)
+		case "mounts":
+			c.tables("mount", c.mounts, e, "target")
+		case "linux.devices":
+			c.tables("device", c.devices, e, "target", "path")
+		}
+	}
+}
+
+// planner reports what a planner finds wrong with a key, if that is in the file and
+// has no problem yet.
+func (c *compiler) planner(at string, err error) {
+	if _, ok := c.places[at]; ok && !c.wrong(at) {
+		c.problem(at, "%v", err)
+	}
+}
+
+// element reports an element of a list of paths.
+func (c *compiler) element(list string, e *FieldError) {
+	if i := slices.Index(c.list(list), e.Entry); i >= 0 {
+		c.planner(index(list, i), fmt.Errorf("%q: %w", e.Entry, e.Err))
+	}
+}
+
+// tables reports the last of n tables whose path, the first of keys that it has, is the entry.
+func (c *compiler) tables(array string, n int, e *FieldError, keys ...string) {
+	for i := n - 1; i >= 0; i-- {
+		at := index(array, i) + "."
+		k := keys[max(0, slices.IndexFunc(keys, func(k string) bool { return c.has(at + k) }))]
+		if path.Clean(c.text(at+k)) == e.Entry {
+			c.planner(at+k, fmt.Errorf("%q: %w", e.Entry, e.Err))
+			return
+		}
+	}
+}
+
+// fieldErrors are those in an error.
+func fieldErrors(err error) []*FieldError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var list []*FieldError
+		for _, e := range joined.Unwrap() {
+			list = append(list, fieldErrors(e)...)
+		}
+		return list
+	}
+	var e *FieldError
+	if errors.As(err, &e) {
+		return []*FieldError{e}
+	}
+	return nil
+}

@@ -191,7 +191,7 @@ func (b *builder) checkMounts() (errs []error) {
 			if m.optional {
 				continue
 			}
-			errs = append(errs, fmt.Errorf("%v: source %s does not exist (option x-sdc.optional skips the mount, x-sdc.create=dir makes the source)", m, m.Source))
+			errs = append(errs, fmt.Errorf("%v: source %s does not exist (%s)", m, m.Source, b.orElse()))
 		}
 		if m.idmap && len(m.UIDMappings) == 0 && !b.ns.has(userNS) {
 			errs = append(errs, fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m))
@@ -204,6 +204,14 @@ func (b *builder) checkMounts() (errs []error) {
 		errs = append(errs, errors.New("process.terminal: want a mount of type devpts on /dev/pts"))
 	}
 	return errs
+}
+
+// orElse says what a mount without its source can be, in the words of who wrote it.
+func (b *builder) orElse() string {
+	if b.set.Source != "" {
+		return `optional = true leaves the mount out, create = "dir" makes a directory`
+	}
+	return "option x-sdc.optional skips the mount, x-sdc.create=dir makes the source"
 }
 
 // replace turns a mount that only the owner of a namespace may make into a copy

@@ -38,6 +38,18 @@ func TestB24Destination(t *testing.T) {
 	}
 }
 
+// Who wrote a TOML is told its keys, who wrote a Spec the options.
+func TestMissingSource(t *testing.T) {
+	spec := usual("/rootfs")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/missing", Destination: "/x"})
+	for source, want := range map[string]string{"": "(option x-sdc.optional skips", "/etc/x.toml": "(optional = true leaves the mount out, create ="} {
+		_, err := Plan(spec, configs.Settings{Source: source}, Facts{Sources: map[string]SourceKind{"/missing": IsMissing}})
+		if err == nil || !strings.Contains(err.Error(), "source /missing does not exist "+want) {
+			t.Errorf("%q: %v, want %s", source, err, want)
+		}
+	}
+}
+
 // All problems are told at once, and those of an entry say which.
 func TestCheckTellsAll(t *testing.T) {
 	spec := usual("/rootfs")

@@ -23,11 +23,27 @@ type logOptions struct {
 	follow, timestamps bool
 
 	since, until string
-	lines        int
+	lines        lineCount
+}
+
+// lineCount is a number of lines, -1 for all.
+type lineCount int
+
+func (n *lineCount) String() string { return strconv.Itoa(int(*n)) }
+
+func (n *lineCount) Type() string { return "int" }
+
+func (n *lineCount) Set(text string) error {
+	v, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return errors.New("want a number of lines")
+	}
+	*n = lineCount(v)
+	return nil
 }
 
 func (a *app) logs() *cobra.Command {
-	var o logOptions
+	o := logOptions{lines: -1}
 	cmd := &cobra.Command{
 		Use:   "logs [flags] NAME",
 		Short: "Print a container's output from the journal",
@@ -48,7 +64,7 @@ journalctl -u UNIT shows them too, with what systemd says of the unit.`,
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on until the container ends")
 	f.StringVar(&o.since, "since", "", "from this `time`: \"10 min ago\", \"2026-01-31 12:00\", 10m (default: the container's creation)")
 	f.StringVar(&o.until, "until", "", "to this `time`")
-	f.IntVarP(&o.lines, "lines", "n", -1, "only the last `N` lines")
+	f.VarP(&o.lines, "lines", "n", "only the last `N` lines")
 	f.BoolVarP(&o.timestamps, "timestamps", "t", false, "print times")
 	alias(f, map[string]string{"tail": "lines"}) // podman's
 	must(cmd.RegisterFlagCompletionFunc("lines", cobra.NoFileCompletions))
@@ -138,7 +154,7 @@ func (p *printer) last(ctx context.Context, q journal.Query) error {
 			return err
 		}
 		tail = append(tail, e)
-		if over := len(tail) - p.o.lines; over > 0 {
+		if over := len(tail) - int(p.o.lines); over > 0 {
 			tail = tail[over:]
 		}
 		p.cursor = e.Cursor

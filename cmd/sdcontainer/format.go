@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -107,6 +108,9 @@ func writeTemplate[T any](a *app, format string, items []T) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if err := knownFields(tmpl, reflect.TypeFor[T]()); err != nil {
+		return err
+	}
 	var out []string
 	for _, item := range items {
 		var b strings.Builder
@@ -179,6 +183,43 @@ func lastField(pipe *parse.PipeNode) string {
 		}
 	}
 	return ""
+}
+
+// knownFields refuses a template that prints a field that items do not have: also when there are none to
+// show it. What lies deeper, or in a condition, is found with the first item.
+func knownFields(tmpl *template.Template, item reflect.Type) error {
+	if item.Kind() != reflect.Struct {
+		return nil
+	}
+	for _, node := range tmpl.Root.Nodes {
+		action, ok := node.(*parse.ActionNode)
+		if !ok {
+			continue
+		}
+		for _, c := range action.Pipe.Cmds {
+			for _, arg := range c.Args {
+				f, ok := arg.(*parse.FieldNode)
+				if !ok {
+					continue
+				}
+				_, isField := item.FieldByName(f.Ident[0])
+				if _, isMethod := item.MethodByName(f.Ident[0]); !isField && !isMethod {
+					return usage("--format: no field %s: want one of %s", f, strings.Join(fieldNames(item), ", "))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func fieldNames(item reflect.Type) []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(item) {
+		if f.IsExported() && !f.Anonymous {
+			names = append(names, "."+f.Name)
+		}
+	}
+	return names
 }
 
 // checkFormat refuses words that are neither a known format nor a template.

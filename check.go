@@ -20,7 +20,8 @@ import (
 
 // Check lists everything that is wrong with the configuration at path: what reading it
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
-// and no rights are needed. The warnings are of what a start would fail for now, as the root has not got it.
+// and no rights are needed. The warnings are of what a start would fail for now, as the root has not got it, and
+// of what the caller may not see.
 func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
 	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Spec: checkSpec, Find: findHere}
 	if problems = o.Check(path); len(problems) > 0 {
@@ -32,7 +33,7 @@ func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings
 		x, err = Explain("", spec, u)
 	}
 	if err == nil {
-		return nil, x.missing
+		return nil, x.warnings
 	}
 	// What has no place in the file is about the file as a whole.
 	for _, e := range flat(err) {
@@ -41,9 +42,12 @@ func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings
 	return problems, nil
 }
 
-// findHere looks for a path on this machine.
+// findHere looks for a path on this machine. What the caller may not see, root will.
 func findHere(path string, dir bool) error {
 	info, err := os.Stat(path)
+	if errors.Is(err, unix.EACCES) {
+		return nil
+	}
 	if err == nil && dir && !info.IsDir() {
 		return unix.ENOTDIR
 	}

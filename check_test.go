@@ -3,14 +3,18 @@
 package sdcontainer_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
@@ -114,4 +118,33 @@ func TestCheckFindsPaths(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestCheckWithoutRights: what the caller may not see is no mistake of the file.
+func TestCheckWithoutRights(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755),
+		os.Mkdir(filepath.Join(dir, "root"), 0o755), os.Mkdir(filepath.Join(dir, "closed"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "c.toml")
+	const text = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[[mount]]\nsource = 'closed/x'\ntarget = '/x'\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if problems, _ := sdcontainer.Check(file, unitgen.Options{}); len(problems) != 1 || !strings.Contains(problems[0].Msg, "no such file") {
+		t.Errorf("root finds %v", problems)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // which ends with this function, as who it has become
+		_ = unix.Setfsuid(65534)
+		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+		if len(problems) > 0 || !strings.Contains(strings.Join(warnings, "\n"), "closed/x: permission denied: taken for a directory") {
+			t.Errorf("another finds %v, with the warnings %q", problems, warnings)
+		}
+	}()
+	<-done
 }

@@ -34,7 +34,7 @@ type Explanation struct {
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
-	missing    []string // of the notes, what the rootfs does not have
+	warnings   []string // of the notes, what a start may fail for
 }
 
 // An ExplainedProperty is one property of the StartTransientUnit call.
@@ -51,12 +51,18 @@ type ExplainedProperty struct {
 // the rootfs if it is there, and named in the notes if not. Without a version in o the unit
 // file is for the newest systemd, and says what it needs.
 func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, error) {
-	facts, err := findFacts(spec, false)
+	var unseen []string
+	facts, err := findFacts(spec, false, func(err error) { unseen = append(unseen, err.Error()) })
 	if err != nil {
 		return nil, err
 	}
 	facts.OverlayLowerPlus = true
-	return explain(id, spec, o, facts, findInRootfs)
+	x, err := explain(id, spec, o, facts, findInRootfs)
+	if err != nil {
+		return nil, err
+	}
+	x.Notes, x.warnings = append(x.Notes, unseen...), append(x.warnings, unseen...)
+	return x, nil
 }
 
 // explain is Explain for given facts; find looks for user and executable.
@@ -118,9 +124,9 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Pa
 	if err == nil {
 		return y, nil
 	}
-	x.missing = []string{fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
+	x.warnings = []string{fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
 		userText(spec.Process.User), spec.Process.Args[0], plainReason(err))}
-	x.Notes = append(x.Notes, x.missing...)
+	x.Notes = append(x.Notes, x.warnings...)
 	y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
 	if err == nil {
 		y.Path = spec.Process.Args[0]

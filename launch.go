@@ -166,7 +166,7 @@ func (l *launch) check(context.Context) (err error) {
 
 // makePlan compiles the rest, while the helper makes the namespaces.
 func (l *launch) makePlan(ctx context.Context) error {
-	facts, err := look(ctx, "look at the sources of mounts", func() (rootfs.Facts, error) { return findFacts(l.spec, true) }, nil)
+	facts, err := look(ctx, "look at the sources of mounts", func() (rootfs.Facts, error) { return findFacts(l.spec, true, nil) }, nil)
 	if err != nil {
 		return err
 	}

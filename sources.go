@@ -24,8 +24,9 @@ import (
 	"github.com/sdcontainer/sdcontainer/rootfs"
 )
 
-// findFacts looks at the bind sources, and with make creates those that are to be created.
-func findFacts(spec *specs.Spec, create bool) (rootfs.Facts, error) {
+// findFacts looks at the bind sources, and with create makes those that are to be created. One that may not be seen is
+// an error, or without create told to unseen and taken for a directory: root may see it.
+func findFacts(spec *specs.Spec, create bool, unseen func(error)) (rootfs.Facts, error) {
 	facts := rootfs.Facts{Sources: map[string]rootfs.SourceKind{}}
 	if slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { return m.Type == "overlay" }) { // asking may load its module
 		facts.OverlayLowerPlus = kernel.HaveOverlayLowerPlus()
@@ -46,6 +47,8 @@ func findFacts(spec *specs.Spec, create bool) (rootfs.Facts, error) {
 			facts.Sources[b.Path] = map[bool]rootfs.SourceKind{true: rootfs.IsFile}[b.Create.Kind == nsexec.File]
 		case errors.Is(err, fs.ErrNotExist):
 			facts.Sources[b.Path] = rootfs.IsMissing
+		case errors.Is(err, unix.EACCES) && !create:
+			unseen(fmt.Errorf("%s: %w: taken for a directory", b.For, err))
 		case err != nil:
 			return facts, fmt.Errorf("%s: %w", b.For, err)
 		case !info.IsDir():

@@ -65,22 +65,32 @@ func Listen(t testing.TB, path string) *Manager {
 	}
 	m.answer["Get"] = (*Peer).Property
 	m.answer["Subscribe"] = func(p *Peer, msg *dbus.Message) { p.Reply(msg) }
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	var accepting, serving sync.WaitGroup
+	accepting.Go(func() {
 		for {
 			c, err := m.listen.Accept()
 			if err != nil {
 				return
 			}
-			wg.Go(func() { m.serve(&Peer{m: m, conn: c}) })
+			p := m.meet(c)
+			serving.Go(func() { m.serve(p) })
 		}
 	})
 	t.Cleanup(func() {
 		m.listen.Close()
+		accepting.Wait() // whoever came last is dropped too: its client may never hang up
 		m.Drop()
-		wg.Wait()
+		serving.Wait()
 	})
 	return m
+}
+
+func (m *Manager) meet(c net.Conn) *Peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := &Peer{m: m, conn: c}
+	m.peers = append(m.peers, p)
+	return p
 }
 
 // Drop ends all connections, as daemon-reexec does.
@@ -121,9 +131,6 @@ func (m *Manager) Count(method string) int {
 }
 
 func (m *Manager) serve(p *Peer) {
-	m.mu.Lock()
-	m.peers = append(m.peers, p)
-	m.mu.Unlock()
 	defer p.conn.Close()
 	in := bufio.NewReader(p.conn)
 	for !strings.HasSuffix(p.Auth, "BEGIN\r\n") {

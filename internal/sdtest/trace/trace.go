@@ -126,7 +126,12 @@ func run(cmd *exec.Cmd, o Options) (unix.WaitStatus, error) {
 	if o.Deadline == 0 {
 		o.Deadline = 30 * time.Second
 	}
-	timer := time.AfterFunc(o.Deadline, t.killAll)
+	timer := time.AfterFunc(o.Deadline, func() {
+		t.killAll()
+		if cmd != nil {
+			_ = cmd.Process.Kill() // it may have been let go, or have ended
+		}
+	})
 	defer timer.Stop()
 	err := t.loop()
 	if cmd != nil && !t.ended && err == nil { // let go, it is still our child

@@ -77,3 +77,13 @@ func TestDeadline(t *testing.T) {
 		t.Errorf("%#x, %v", ws, err)
 	}
 }
+
+// TestDeadlineOfWhatIsLetGo: nobody stops it any more, and yet it is waited for.
+func TestDeadlineOfWhatIsLetGo(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	cmd, _ := script(t, "exec sleep 1000")
+	ws, err := Run(cmd, Options{Manager: true, Deadline: 500 * time.Millisecond, OnCall: func(Call) Verdict { return Verdict{Detach: true} }})
+	if !errors.Is(err, ErrDeadline) || ws.Signal() != unix.SIGKILL {
+		t.Errorf("%#x, %v", ws, err)
+	}
+}

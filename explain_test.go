@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"go/parser"
 	"go/token"
@@ -16,38 +15,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files and generated pages")
-
-// golden compares with a file, or writes it.
-func golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (write it with -update)", err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s (refresh with -update):\n%s", file, d)
-	}
-}
 
 // Everything a container becomes, for each example: the call, the programs, the
 // unit. A change of any step shows here.
@@ -76,7 +52,7 @@ func TestExplainExamples(t *testing.T) {
 			if err := x.WriteText(&b); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "testdata/explain/"+name+".txt", b.Bytes())
+			golden.Check(t, "testdata/explain/"+name+".txt", b.String())
 		})
 	}
 }
@@ -177,5 +153,5 @@ func TestOrderingPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "docs/ordering.md", b.Bytes())
+	golden.Check(t, "docs/ordering.md", b.String())
 }

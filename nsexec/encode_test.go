@@ -5,17 +5,15 @@ package nsexec
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
-)
 
-var update = flag.Bool("update", false, "rewrite golden files")
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
+)
 
 func TestFormatGolden(t *testing.T) {
 	var b bytes.Buffer
@@ -24,19 +22,7 @@ func TestFormatGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const file = "testdata/sample.golden"
-	if *update {
-		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), b.String()); d != "" {
-		t.Errorf("-want +got (refresh with -update):\n%s", d)
-	}
+	golden.Check(t, "testdata/sample.golden", b.String())
 }
 
 func TestEncodeIsDeterministic(t *testing.T) {

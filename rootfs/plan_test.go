@@ -5,40 +5,18 @@ package rootfs
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with a file of testdata.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s (-update rewrites it): %s", path, d)
-	}
-}
 
 // full is a Spec with something of everything.
 func full() *specs.Spec {
@@ -116,7 +94,7 @@ func TestPlanGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			golden(t, name+".txt", b.Bytes())
+			golden.Check(t, "testdata/"+name+".txt", b.String())
 		})
 	}
 }

@@ -4,20 +4,16 @@ package scope
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-)
 
-var update = flag.Bool("update", false, "write generated files anew")
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
+)
 
 func TestTable(t *testing.T) {
 	for i, p := range Properties {
@@ -114,23 +110,7 @@ func origins(t *testing.T) map[string][]string {
 
 // TestReference keeps the generated page of the documentation.
 func TestReference(t *testing.T) {
-	const page = "../docs/reference/properties.md"
-	want := reference(t)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(page, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(have)); d != "" {
-		t.Errorf("%s (go test ./scope -run Reference -update): %s", page, d)
-	}
+	golden.Check(t, "../docs/reference/properties.md", string(reference(t)))
 }
 
 func reference(t *testing.T) []byte {

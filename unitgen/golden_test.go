@@ -3,7 +3,6 @@
 package unitgen
 
 import (
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +13,8 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // examples are the users' gallery.
 func examples(t *testing.T) []string {
@@ -64,26 +62,9 @@ func TestExamples(t *testing.T) {
 	for _, file := range examples(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			name, service, dropIn := units(t, file, Options{Version: 257})
-			golden(t, name+".service", service)
-			golden(t, name+".conf", dropIn)
+			golden.Check(t, "testdata/"+name+".service", service)
+			golden.Check(t, "testdata/"+name+".conf", dropIn)
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, refresh with -update):\n%s", path, diff)
 	}
 }
 

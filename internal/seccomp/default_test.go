@@ -4,17 +4,13 @@ package seccomp
 
 import (
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-)
 
-var update = flag.Bool("update", false, "rewrite golden files")
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
+)
 
 // TestDefaultGolden keeps the built-in filter, instruction by instruction, and
 // what it does in words.
@@ -26,25 +22,8 @@ func TestDefaultGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "default-"+arch+".golden", summary(t, s, arch, filter)+"\n"+disassemble(filter))
+			golden.Check(t, "testdata/default-"+arch+".golden", summary(t, s, arch, filter)+"\n"+disassemble(filter))
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, refresh with -update):\n%s", path, diff)
 	}
 }
 

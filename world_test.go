@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -55,24 +54,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{Runtime: &Runtime{Dir: filepath.Join(t.TempDir(), "run")}, root: filepath.Join(t.TempDir(), "root"), t: t}
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatalf("%v (install busybox-static)", err)
-	}
-	bin := filepath.Join(w.root, "bin")
-	if err := os.MkdirAll(bin, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("cp", busybox, bin+"/busybox").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for _, a := range []string{"sh", "sleep", "cat", "true", "id", "hostname", "kill", "echo"} {
-		if err := os.Symlink("busybox", filepath.Join(bin, a)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// The directories of a test lead through 0700: the payload's root needs none of them.
-	if err := os.Chmod(w.root, 0o755); err != nil {
+	if err := sdtest.BusyboxRoot(w.root, "sh", "sleep", "cat", "true", "id", "hostname", "kill", "echo"); err != nil {
 		t.Fatal(err)
 	}
 	return w

@@ -152,13 +152,16 @@ func (m *machine) stopped() {
 // fillQueue sends entries until the socket takes none from anybody: each sender has a limit of its own.
 func fillQueue(t *testing.T) {
 	t.Helper()
-	for {
+	for deadline := time.Now().Add(patience()); ; {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		sent := -1
 		for ; err == nil; sent++ {
+			if time.Now().After(deadline) {
+				t.Fatal("the journal's queue does not fill: somebody reads it")
+			}
 			err = unix.Sendto(fd, []byte("MESSAGE=full\n"), 0, &unix.SockaddrUnix{Name: entries})
 		}
 		_ = unix.Close(fd) // what was sent stays

@@ -149,11 +149,10 @@ func system(t *testing.T, args ...string) string {
 func tenths(times []time.Duration) []float64 {
 	var medians []float64
 	for i := range 10 {
-		part := slices.Clone(times[len(times)*i/10 : len(times)*(i+1)/10])
+		part := slices.Sorted(slices.Values(times[len(times)*i/10 : len(times)*(i+1)/10]))
 		if len(part) == 0 {
 			return nil
 		}
-		slices.Sort(part)
 		medians = append(medians, ms(part[len(part)/2]))
 	}
 	return medians

@@ -212,7 +212,11 @@ func (s *System) waitReady(ctx context.Context, notify *net.UnixConn) error {
 func (s *System) Close() error {
 	if s.init != nil {
 		_ = s.init.Process.Kill() // it may have ended
-		<-s.ended
+		select {
+		case <-s.ended:
+		case <-time.After(bootTimeout):
+			return fmt.Errorf("PID 1 of the system, process %d here, was killed and does not end", s.PID)
+		}
 		s.init = nil
 		close(s.leave)
 	}

@@ -55,8 +55,7 @@ func TestKilled(t *testing.T) {
 		fmt.Println("\nbooted", s.PID, filepath.Dir(s.Share))
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilled$")
-	cmd.Env = append(os.Environ(), "SDTEST_DIE=1")
+	cmd := again(t, "SDTEST_DIE=1")
 	out, err := cmd.Output()
 	if err == nil {
 		t.Fatalf("it lives: %s", out)
@@ -85,6 +84,15 @@ func TestKilled(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is left: %v", dir, err)
 	}
+}
+
+// again is this test in a process of its own, which is killed, and shows it, before that is all that is known.
+func again(t *testing.T, env ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.timeout=90s", "-test.run=^"+t.Name()+"$")
+	cmd.Env, cmd.WaitDelay = append(os.Environ(), env...), 5*time.Second
+	return cmd
 }
 
 func TestInside(t *testing.T) {
@@ -128,9 +136,7 @@ func TestLeftBehind(t *testing.T) {
 		}
 		return
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestLeftBehind$")
-	cmd.Env = append(os.Environ(), "SDTEST_LEAVE=1", "SDTEST_WATCHED=")
-	out, err := cmd.CombinedOutput()
+	out, err := again(t, "SDTEST_LEAVE=1", "SDTEST_WATCHED=").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "+ unit sdtest-left.service: loaded active exited") {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,14 +35,39 @@ func (s *System) command(ctx context.Context, dir string, args []string) *exec.C
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(s.enter.Fd())}
+	cmd.WaitDelay = 10 * time.Second // what it leaves running must not hold its output for ever
 	return cmd
+}
+
+// patience is for one command, or one test, inside.
+const patience = 5 * time.Minute
+
+// limitOf is how long a test may take inside. One that hangs ends with its goroutines shown, before the test outside
+// would with those that wait for it.
+func limitOf(t testing.TB) time.Duration {
+	const margin = 20 * time.Second
+	limit := patience
+	if Soaking() {
+		limit = math.MaxInt64
+	}
+	if test, ok := t.(*testing.T); ok {
+		if end, ok := test.Deadline(); ok {
+			limit = min(limit, max(time.Until(end)-margin, time.Second))
+		}
+	}
+	return limit
 }
 
 // Enter runs a command inside and returns what it printed, and its exit code.
 func (s *System) Enter(t testing.TB, args ...string) (out string, code int) {
 	t.Helper()
-	b, err := s.command(t.Context(), "/", args).CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	b, err := s.command(ctx, "/", args).CombinedOutput()
 	var exit *exec.ExitError
+	if ctx.Err() != nil {
+		t.Fatalf("%s: not done after %v: %s", strings.Join(args, " "), patience, b)
+	}
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%s: %v", strings.Join(args, " "), err)
 	}
@@ -173,7 +199,7 @@ func (s *System) Run(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
-	args := []string{self, "-test.v", "-test.timeout=0", "-test.run=" + pattern}
+	args := []string{self, "-test.v", "-test.timeout=" + limitOf(t).String(), "-test.run=" + pattern}
 	if _, ok := t.(*testing.B); ok {
 		args = []string{self, "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
 	}

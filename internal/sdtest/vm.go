@@ -171,6 +171,7 @@ func (v *VM) start(ctx context.Context, image Image) error {
 	v.qemu = exec.Command("qemu-system-x86_64", v.arguments(image)...)
 	v.qemu.ExtraFiles = []*os.File{theirs}
 	v.qemu.Stderr = &v.complaints
+	v.qemu.WaitDelay = 10 * time.Second // somebody else may hold its standard error
 	// A new process group: the terminal's ^C is for the caller to handle.
 	v.qemu.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -296,6 +297,10 @@ func (v *VM) Exec(ctx context.Context, c Command) (int, error) {
 }
 
 func (v *VM) exec(ctx context.Context, c Command) (int, error) {
+	deadline, _ := ctx.Deadline() // the zero time is none
+	if err := v.port.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
 	if err := v.out.SendJSON(wire.Exec, c.Request); err != nil {
 		return 0, err
 	}

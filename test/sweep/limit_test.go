@@ -5,9 +5,10 @@ package sweep
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // With mostFiles descriptors a start works; with less than leastFiles the Go runtime itself may not.
@@ -25,10 +26,6 @@ func TestFewDescriptors(t *testing.T) {
 	m := newMachine(t, o)
 	line := tally{Sweep: "RLIMIT_NOFILE of run"}
 	defer func() { tell(t, line) }()
-	prlimit, err := exec.LookPath("prlimit")
-	if err != nil {
-		t.Fatal(err)
-	}
 	worked := 0
 	for limit := mostFiles; limit >= leastFiles; limit-- {
 		if !o.Soak && limit > 32 && limit%16 != 5 && limit != mostFiles { // nothing differs there
@@ -36,14 +33,12 @@ func TestFewDescriptors(t *testing.T) {
 		}
 		line.Calls++
 		line.Stopped++
-		cmd := m.command("run", "--rm", m.file)
-		cmd.Args = append([]string{"prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit), m.bin}, cmd.Args[1:]...)
-		cmd.Path = prlimit
-		out, err := cmd.CombinedOutput()
-		if err == nil {
+		out, code, _ := sdtest.Bounded(patience, "prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit), m.bin, "run", "--rm", m.file)
+		var err error
+		if code == 0 {
 			worked = limit
 		} else {
-			err = clear(string(out), cmd.ProcessState.ExitCode())
+			err = clear(out, code)
 		}
 		if err = errors.Join(err, m.cleaned()); err != nil {
 			t.Errorf("with %d descriptors: %v", limit, err)

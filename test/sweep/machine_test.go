@@ -109,12 +109,6 @@ func (m *machine) look() {
 	}
 }
 
-func (m *machine) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(m.bin, args...)
-	cmd.Env = sdtest.Environment()
-	return cmd
-}
-
 // do runs the command with a deadline and tells how long it took.
 func (m *machine) do(args ...string) (out string, code int, took time.Duration) {
 	m.t.Helper()
@@ -138,8 +132,8 @@ func (m *machine) traced(args []string, o trace.Options) (ended, string, error) 
 		return ended{}, "", err
 	}
 	defer out.Close()
-	cmd := m.command(args...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd := exec.Command(m.bin, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = sdtest.Environment(), out, out
 	o.Deadline = patience
 	ws, err := trace.Run(cmd, o)
 	b, readErr := os.ReadFile(m.out.Name())
@@ -229,5 +223,6 @@ func (m *machine) endKeepers() bool {
 		return false
 	}
 	m.emptyKeepers++
-	return exec.Command("systemctl", "stop", keepers).Run() == nil
+	_, code, _ := sdtest.Bounded(patience, "systemctl", "stop", keepers)
+	return code == 0
 }

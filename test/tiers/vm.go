@@ -179,6 +179,8 @@ func guest(ctx context.Context, log io.Writer, o options, tier string, binaries 
 
 // fill copies the installation, the sources and the binaries into the guest.
 func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) error {
+	ctx, cancel := context.WithTimeout(ctx, stuck)
+	defer cancel()
 	root, err := sdtest.ModuleRoot()
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ for unit in 'initrd*' '*tpm2*' '*pcr*' '*hibernate*' '*suspend*' '*sleep*' '*sys
 	'*battery*' '*bsod*' '*soft-reboot*' '*quota*' '*fsck*' '*growfs*' '*repart*' '*hwdb*' '*binfmt*' '*ask-password*' '*pstore*' \
 	'*initctl*' '*creds.*' '*credentials.service' 'rescue*' 'emergency*' 'apt*' 'dpkg*' 'fstrim*' 'e2scrub*' '*timesync*' '*networkd*' \
 	'*vconsole*' '*rfkill*' '*backlight*' '*bless-boot*' '*storagetm*' '*getty*' '*system-update*' '*machine-id-commit*' \
-	'*firstboot*' 'nginx*' 'netavark*' 'podman-auto-update*' 'syslog*' '*udev-trigger*' '*udev-load-credentials*'; do
+	'*firstboot*' 'nginx*' 'netavark*' 'podman-auto-update*' 'syslog*' '*udev-trigger*'; do
 	find "$root/etc/systemd/system" "$root/usr/lib/systemd/system" -depth -name "$unit" -exec rm -rf {} +
 done
 touch "$root/etc/.updated" "$root/var/.updated" # ldconfig and the like were run

@@ -3,7 +3,6 @@
 package sdcontainer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -147,7 +146,7 @@ func (c *Container) read() error {
 // it names one unit, and a cgroup of that unit.
 func parseRecord(b []byte, id string) (*record, error) {
 	var st record
-	if err := json.Unmarshal(b, &st); err != nil {
+	if err := oncejson.Unmarshal(b, &st); err != nil {
 		return nil, err
 	}
 	switch unit := scope.UnitCgroup(st.Cgroup); {
@@ -303,7 +302,7 @@ func (c *Container) readSpec() (*specs.Spec, error) {
 		return nil, err
 	}
 	var spec specs.Spec
-	if err := json.Unmarshal(b, &spec); err != nil {
+	if err := oncejson.Unmarshal(b, &spec); err != nil {
 		return nil, &damage{c.path(configFile), err.Error()}
 	}
 	if spec.Root == nil || spec.Process == nil || spec.Linux == nil || spec.Linux.Resources == nil {

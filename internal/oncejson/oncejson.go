@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package oncejson is json.Marshal for a value that a process encodes once.
+// Package oncejson is json.Marshal and json.Unmarshal for a value that a process encodes or decodes once.
 //
-// encoding/json first builds an encoder for every type that can be reached from a value's
-// type, which pays when more values follow. Of an OCI Spec it is a hundred types, those of
+// encoding/json first builds an encoder, or a decoder, for every type that can be reached from a
+// value's type, which pays when more values follow. Of an OCI Spec it is a hundred types, those of
 // Windows and z/OS among them, and takes a tenth of the CPU time of a start. Here only what
-// is there is looked at. The result is the same to the byte; what this package does not
+// is there is looked at. The result is the same, when encoding to the byte; what this package does not
 // know it leaves to encoding/json.
 package oncejson
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -144,35 +145,47 @@ func appendStruct(b []byte, v reflect.Value) ([]byte, error) {
 // appendFields writes ,"name":value for each field.
 func appendFields(b []byte, v reflect.Value) (_ []byte, err error) {
 	for field, value := range v.Fields() {
-		whole := field.Tag.Get("json")
-		tag, options, _ := strings.Cut(whole, ",")
+		name, omit, err := naming(field)
 		switch {
-		case whole == "-":
-			continue
-		case field.Anonymous && tag == "":
-			if field.Type.Kind() != reflect.Struct {
-				return b, fmt.Errorf("embedded field %s: not a struct", field.Name)
-			}
+		case err != nil:
+			return b, err
+		case embeds(field):
 			if b, err = appendFields(b, value); err != nil {
 				return b, err
 			}
 			continue
-		case !field.IsExported():
+		case name == "", omit == "omitempty" && empty(value), omit == "omitzero" && value.IsZero():
 			continue
-		case options == "omitempty" && empty(value), options == "omitzero" && value.IsZero():
-			continue
-		case options != "" && options != "omitempty" && options != "omitzero":
-			return b, fmt.Errorf("field %s: unknown option %q", field.Name, options)
 		}
-		if tag == "" {
-			tag = field.Name
-		}
-		b = append(appendString(append(b, ','), tag), ':')
+		b = append(appendString(append(b, ','), name), ':')
 		if b, err = appendValue(b, value); err != nil {
 			return b, err
 		}
 	}
 	return b, nil
+}
+
+// naming is what a field is called, "" if it is left out, and when it is left out.
+func naming(field reflect.StructField) (name, omit string, err error) {
+	tag := field.Tag.Get("json")
+	name, omit, _ = strings.Cut(tag, ",")
+	switch {
+	case tag == "-":
+		return "", "", nil
+	case field.Anonymous && name == "" && field.Type.Kind() != reflect.Struct:
+		return "", "", fmt.Errorf("embedded field %s: not a struct", field.Name)
+	case !field.IsExported():
+		return "", "", nil
+	case omit != "" && omit != "omitempty" && omit != "omitzero":
+		return "", "", fmt.Errorf("field %s: unknown option %q", field.Name, omit)
+	}
+	return cmp.Or(name, field.Name), omit, nil
+}
+
+// embeds is true of a struct whose fields count as those of the struct that it is in.
+func embeds(field reflect.StructField) bool {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return field.Anonymous && name == ""
 }
 
 // empty is what omitempty leaves out.

@@ -21,6 +21,19 @@ func same(t *testing.T, v any) {
 	if string(got) != string(want) && wantErr == nil || (err == nil) != (wantErr == nil) {
 		t.Errorf("%T: %s, %v\nwant %s, %v", v, got, err, want, wantErr)
 	}
+	if err == nil && v != nil {
+		sameBack(t, reflect.TypeOf(v), got)
+	}
+}
+
+// sameBack decodes into a new value of the type.
+func sameBack(t *testing.T, typ reflect.Type, b []byte) {
+	t.Helper()
+	want, got := reflect.New(typ), reflect.New(typ)
+	wantErr, err := json.Unmarshal(b, want.Interface()), Unmarshal(b, got.Interface())
+	if (err == nil) != (wantErr == nil) || err == nil && !reflect.DeepEqual(got.Interface(), want.Interface()) {
+		t.Errorf("%s into a %s: %+v, %v\nwant %+v, %v", b, typ, got.Elem(), err, want.Elem(), wantErr)
+	}
 }
 
 // Every field of every type of the Spec, filled in, and again with nothing in it.
@@ -74,6 +87,33 @@ func fill(v reflect.Value, depth int) {
 	default:
 		panic(v.Kind())
 	}
+}
+
+// What is written by hand, or damaged.
+func TestUnmarshalAsEncodingJSON(t *testing.T) {
+	for _, text := range []string{
+		"", "{", "nul", "null", "[]", "{}", `"x"`, "1", "{} {}", `{"root":1}`, `{"root":[]}`, `{"root":null,"mounts":null,"linux":{}}`,
+		` { "root" : { "path" : "a\u0000\"]},{[" } , "mounts" : [ ] , "unknown" : [ {"a":[1,2]}, "]" ] } `,
+		`{"mounts":[{"options":["a","b"],"destination":"/x"},{},null]}`, `{"mounts":{}}`, `{"mounts":[1]}`, `{"mounts":[{"type":1}]}`,
+		`{"annotations":{"a":"b"},"process":{"user":{"uid":-1}}}`, `{"linux":{"timeOffsets":{"a\n":{"secs":1},"b":null}}}`,
+		`{"linux":{"timeOffsets":[]}}`, `{"linux":{"resources":{"blockIO":{"weightDevice":[{"major":8,"minor":1,"weight":2}]}}}}`,
+		`{"process":{"args":["a"],"args":["b"]}}`, `{"process":{"terminal":true,"rlimits":[{"type":"x","hard":1,"soft":18446744073709551615}]}}`,
+	} {
+		for _, typ := range []reflect.Type{reflect.TypeFor[specs.Spec](), reflect.TypeFor[*specs.Spec](), reflect.TypeFor[odd](), reflect.TypeFor[[]odd](), reflect.TypeFor[map[string]odd]()} {
+			sameBack(t, typ, []byte(text))
+		}
+	}
+}
+
+// What is decoded from anything is decoded once more from what it is encoded to.
+func FuzzUnmarshal(f *testing.F) {
+	f.Add([]byte(`{"root":{"path":"/"},"mounts":[{"options":["ro"]}],"linux":{"timeOffsets":{"x":{"secs":1}}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var spec specs.Spec
+		if err := Unmarshal(b, &spec); err == nil {
+			same(t, spec)
+		}
+	})
 }
 
 type inner struct {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -75,49 +76,51 @@ func table[T map[string]string | map[string][]string](key string, field func(*Se
 		func(s *Settings, v string) error { return json.Unmarshal([]byte(v), field(s)) }, "a JSON object"}
 }
 
-var annotations = []annotation{
-	text("name", func(s *Settings) *string { return &s.Name }),
-	text("description", func(s *Settings) *string { return &s.Description }),
-	text("source", func(s *Settings) *string { return &s.Source }),
-	text("profile", func(s *Settings) *string { return &s.Profile }),
-	boolean("strict", func(s *Settings) *bool { return &s.Strict }, true),
-	text("slice", func(s *Settings) *string { return &s.Slice }),
-	text("seccomp", func(s *Settings) *string { return &s.Seccomp }),
-	{"userns-auto",
-		func(s *Settings) string {
-			if s.AutoUserns == 0 {
-				return ""
-			}
-			return strconv.FormatUint(uint64(s.AutoUserns), 10)
-		},
-		func(s *Settings, v string) error {
-			n, err := strconv.ParseUint(v, 10, 32)
-			s.AutoUserns = uint32(n)
-			return err
-		}, "a number of ids"},
-	boolean("idmap-rootfs", func(s *Settings) *bool { return &s.IdmapRootfs }, false),
-	boolean("init", func(s *Settings) *bool { return &s.Init }, false),
-	text("stop-signal", func(s *Settings) *string { return &s.StopSignal }),
-	{"stop-timeout",
-		func(s *Settings) string {
-			if s.StopTimeout == DefaultStopTimeout {
-				return ""
-			}
-			return s.StopTimeout.String()
-		},
-		func(s *Settings, v string) (err error) { s.StopTimeout, err = time.ParseDuration(v); return err }, "a duration like 10s"},
-	text("parent-death-signal", func(s *Settings) *string { return &s.ParentDeathSignal }),
-	text("log.driver", func(s *Settings) *string { return &s.Log.Driver }),
-	text("log.identifier", func(s *Settings) *string { return &s.Log.Identifier }),
-	level("log.stdout-level", func(s *Settings) *int { return &s.Log.StdoutLevel }, 6),
-	level("log.stderr-level", func(s *Settings) *int { return &s.Log.StderrLevel }, 3),
-	boolean("log.level-prefix", func(s *Settings) *bool { return &s.Log.LevelPrefix }, false),
-	table("log.fields", func(s *Settings) *map[string]string { return &s.Log.Fields }),
-	text("notify", func(s *Settings) *string { return &s.Notify }),
-	table("unit.unit", func(s *Settings) *map[string][]string { return &s.Unit }),
-	table("unit.service", func(s *Settings) *map[string][]string { return &s.Service }),
-	table("unit.install", func(s *Settings) *map[string][]string { return &s.Install }),
-}
+var annotations = sync.OnceValue(func() []annotation {
+	return []annotation{
+		text("name", func(s *Settings) *string { return &s.Name }),
+		text("description", func(s *Settings) *string { return &s.Description }),
+		text("source", func(s *Settings) *string { return &s.Source }),
+		text("profile", func(s *Settings) *string { return &s.Profile }),
+		boolean("strict", func(s *Settings) *bool { return &s.Strict }, true),
+		text("slice", func(s *Settings) *string { return &s.Slice }),
+		text("seccomp", func(s *Settings) *string { return &s.Seccomp }),
+		{"userns-auto",
+			func(s *Settings) string {
+				if s.AutoUserns == 0 {
+					return ""
+				}
+				return strconv.FormatUint(uint64(s.AutoUserns), 10)
+			},
+			func(s *Settings, v string) error {
+				n, err := strconv.ParseUint(v, 10, 32)
+				s.AutoUserns = uint32(n)
+				return err
+			}, "a number of ids"},
+		boolean("idmap-rootfs", func(s *Settings) *bool { return &s.IdmapRootfs }, false),
+		boolean("init", func(s *Settings) *bool { return &s.Init }, false),
+		text("stop-signal", func(s *Settings) *string { return &s.StopSignal }),
+		{"stop-timeout",
+			func(s *Settings) string {
+				if s.StopTimeout == DefaultStopTimeout {
+					return ""
+				}
+				return s.StopTimeout.String()
+			},
+			func(s *Settings, v string) (err error) { s.StopTimeout, err = time.ParseDuration(v); return err }, "a duration like 10s"},
+		text("parent-death-signal", func(s *Settings) *string { return &s.ParentDeathSignal }),
+		text("log.driver", func(s *Settings) *string { return &s.Log.Driver }),
+		text("log.identifier", func(s *Settings) *string { return &s.Log.Identifier }),
+		level("log.stdout-level", func(s *Settings) *int { return &s.Log.StdoutLevel }, 6),
+		level("log.stderr-level", func(s *Settings) *int { return &s.Log.StderrLevel }, 3),
+		boolean("log.level-prefix", func(s *Settings) *bool { return &s.Log.LevelPrefix }, false),
+		table("log.fields", func(s *Settings) *map[string]string { return &s.Log.Fields }),
+		text("notify", func(s *Settings) *string { return &s.Notify }),
+		table("unit.unit", func(s *Settings) *map[string][]string { return &s.Unit }),
+		table("unit.service", func(s *Settings) *map[string][]string { return &s.Service }),
+		table("unit.install", func(s *Settings) *map[string][]string { return &s.Install }),
+	}
+})
 
 // DefaultStopTimeout is how long stop waits before it kills.
 const DefaultStopTimeout = 10 * time.Second
@@ -135,7 +138,7 @@ func (s Settings) Annotate(spec *specs.Spec) {
 	maps.DeleteFunc(spec.Annotations, func(k, _ string) bool {
 		return strings.HasPrefix(k, prefix) || strings.HasPrefix(k, propertyPrefix)
 	})
-	for _, a := range annotations {
+	for _, a := range annotations() {
 		if v := a.get(&s); v != "" {
 			spec.Annotations[prefix+a.key] = v
 		}
@@ -163,11 +166,11 @@ func SettingsOf(spec *specs.Spec) (Settings, error) {
 		if !ok {
 			continue
 		}
-		i := slices.IndexFunc(annotations, func(a annotation) bool { return a.key == name })
+		i := slices.IndexFunc(annotations(), func(a annotation) bool { return a.key == name })
 		if i < 0 {
 			errs = append(errs, fmt.Errorf("annotation %s: unknown", k))
-		} else if err := annotations[i].set(&s, v); err != nil {
-			errs = append(errs, fmt.Errorf("annotation %s: %q: want %s", k, v, annotations[i].want))
+		} else if err := annotations()[i].set(&s, v); err != nil {
+			errs = append(errs, fmt.Errorf("annotation %s: %q: want %s", k, v, annotations()[i].want))
 		}
 	}
 	s.fill()

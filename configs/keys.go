@@ -24,7 +24,7 @@ func Keys() []Key { return keys() }
 var keys = sync.OnceValue(allKeys)
 
 // Later is every key a coming version will know, with what to use until then.
-func Later() map[string]string { return later }
+func Later() map[string]string { return later() }
 
 func allKeys() []Key {
 	namespace := orPath("private", "host")
@@ -182,15 +182,17 @@ func allKeys() []Key {
 }
 
 // later has the keys that a coming version will know, with what to do until then.
-var later = map[string]string{
-	"image": "use rootfs.path", "health": "use systemd.notify or a timer", "update": "", "socket": "use a .socket unit and systemd.unit",
-	"credential": "use systemd.service LoadCredential and a mount", "hooks": "", "checkpoint": "", "extends": "use drop-ins in NAME.toml.d/",
-	"oci": "", "labels": "", "annotations": "",
-	"network.publish": `use network.mode "host" or "path:/FILE"`, "network.dns": "mount a resolv.conf", "network.devices": "", "network.address": "",
-	"network.aliases": "", "network.mac": "", "systemd.type": "services are Type=notify", "systemd.delegate": "it is always on", "rootfs.overlay": `use a [[mount]] of type "overlay"`, "rootfs.overlay_size": "",
-	"security.apparmor": "", "security.selinux": "", "systemd.watchdog": "use systemd.service WatchdogSec",
-	"namespaces.join": "use namespaces.* = \"path:/proc/PID/ns/...\"",
-}
+var later = sync.OnceValue(func() map[string]string {
+	return map[string]string{
+		"image": "use rootfs.path", "health": "use systemd.notify or a timer", "update": "", "socket": "use a .socket unit and systemd.unit",
+		"credential": "use systemd.service LoadCredential and a mount", "hooks": "", "checkpoint": "", "extends": "use drop-ins in NAME.toml.d/",
+		"oci": "", "labels": "", "annotations": "",
+		"network.publish": `use network.mode "host" or "path:/FILE"`, "network.dns": "mount a resolv.conf", "network.devices": "", "network.address": "",
+		"network.aliases": "", "network.mac": "", "systemd.type": "services are Type=notify", "systemd.delegate": "it is always on", "rootfs.overlay": `use a [[mount]] of type "overlay"`, "rootfs.overlay_size": "",
+		"security.apparmor": "", "security.selinux": "", "systemd.watchdog": "use systemd.service WatchdogSec",
+		"namespaces.join": "use namespaces.* = \"path:/proc/PID/ns/...\"",
+	}
+})
 
 func parseVersion(v any) (any, error) {
 	if n, ok := v.(int64); ok && n == 1 {

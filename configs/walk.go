@@ -26,7 +26,7 @@ func (c *compiler) walk(path, pattern string, t map[string]any) {
 			c.value(k, at, v)
 			continue
 		}
-		if use, ok := later[pat]; ok {
+		if use, ok := later()[pat]; ok {
 			if use != "" {
 				use = " (" + use + ")"
 			}

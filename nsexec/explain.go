@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,60 +20,62 @@ var opNames = [...]string{
 }
 
 // callNames has every system call a builder uses.
-var callNames = map[uint32]string{
-	unix.SYS_CAPSET:            "capset",
-	unix.SYS_CHDIR:             "chdir",
-	unix.SYS_CLOSE:             "close",
-	unix.SYS_CLOSE_RANGE:       "close_range",
-	unix.SYS_DUP3:              "dup3",
-	unix.SYS_EXECVE:            "execve",
-	unix.SYS_EXECVEAT:          "execveat",
-	unix.SYS_FACCESSAT2:        "faccessat2",
-	unix.SYS_FCHDIR:            "fchdir",
-	unix.SYS_FCHOWN:            "fchown",
-	unix.SYS_FCHOWNAT:          "fchownat",
-	unix.SYS_FSCONFIG:          "fsconfig",
-	unix.SYS_FSMOUNT:           "fsmount",
-	unix.SYS_FSOPEN:            "fsopen",
-	unix.SYS_IOCTL:             "ioctl",
-	unix.SYS_IOPRIO_SET:        "ioprio_set",
-	unix.SYS_KEYCTL:            "keyctl",
-	unix.SYS_MKDIRAT:           "mkdirat",
-	unix.SYS_MKNODAT:           "mknodat",
-	unix.SYS_MOUNT:             "mount",
-	unix.SYS_MOUNT_SETATTR:     "mount_setattr",
-	unix.SYS_MOVE_MOUNT:        "move_mount",
-	unix.SYS_OPENAT:            "openat",
-	unix.SYS_OPENAT2:           "openat2",
-	unix.SYS_OPEN_TREE:         "open_tree",
-	unix.SYS_PERSONALITY:       "personality",
-	unix.SYS_PIVOT_ROOT:        "pivot_root",
-	unix.SYS_PRCTL:             "prctl",
-	unix.SYS_REBOOT:            "reboot",
-	unix.SYS_SCHED_SETAFFINITY: "sched_setaffinity",
-	unix.SYS_SCHED_SETATTR:     "sched_setattr",
-	unix.SYS_SECCOMP:           "seccomp",
-	unix.SYS_SETDOMAINNAME:     "setdomainname",
-	unix.SYS_SETGROUPS:         "setgroups",
-	unix.SYS_SETHOSTNAME:       "sethostname",
-	unix.SYS_SETNS:             "setns",
-	unix.SYS_SETRESGID:         "setresgid",
-	unix.SYS_SETRESUID:         "setresuid",
-	unix.SYS_SETSID:            "setsid",
-	unix.SYS_SOCKET:            "socket",
-	unix.SYS_SYMLINKAT:         "symlinkat",
-	unix.SYS_UMASK:             "umask",
-	unix.SYS_UMOUNT2:           "umount2",
-	unix.SYS_UNSHARE:           "unshare",
-	unix.SYS_WRITE:             "write",
-}
+var callNames = sync.OnceValue(func() map[uint32]string {
+	return map[uint32]string{
+		unix.SYS_CAPSET:            "capset",
+		unix.SYS_CHDIR:             "chdir",
+		unix.SYS_CLOSE:             "close",
+		unix.SYS_CLOSE_RANGE:       "close_range",
+		unix.SYS_DUP3:              "dup3",
+		unix.SYS_EXECVE:            "execve",
+		unix.SYS_EXECVEAT:          "execveat",
+		unix.SYS_FACCESSAT2:        "faccessat2",
+		unix.SYS_FCHDIR:            "fchdir",
+		unix.SYS_FCHOWN:            "fchown",
+		unix.SYS_FCHOWNAT:          "fchownat",
+		unix.SYS_FSCONFIG:          "fsconfig",
+		unix.SYS_FSMOUNT:           "fsmount",
+		unix.SYS_FSOPEN:            "fsopen",
+		unix.SYS_IOCTL:             "ioctl",
+		unix.SYS_IOPRIO_SET:        "ioprio_set",
+		unix.SYS_KEYCTL:            "keyctl",
+		unix.SYS_MKDIRAT:           "mkdirat",
+		unix.SYS_MKNODAT:           "mknodat",
+		unix.SYS_MOUNT:             "mount",
+		unix.SYS_MOUNT_SETATTR:     "mount_setattr",
+		unix.SYS_MOVE_MOUNT:        "move_mount",
+		unix.SYS_OPENAT:            "openat",
+		unix.SYS_OPENAT2:           "openat2",
+		unix.SYS_OPEN_TREE:         "open_tree",
+		unix.SYS_PERSONALITY:       "personality",
+		unix.SYS_PIVOT_ROOT:        "pivot_root",
+		unix.SYS_PRCTL:             "prctl",
+		unix.SYS_REBOOT:            "reboot",
+		unix.SYS_SCHED_SETAFFINITY: "sched_setaffinity",
+		unix.SYS_SCHED_SETATTR:     "sched_setattr",
+		unix.SYS_SECCOMP:           "seccomp",
+		unix.SYS_SETDOMAINNAME:     "setdomainname",
+		unix.SYS_SETGROUPS:         "setgroups",
+		unix.SYS_SETHOSTNAME:       "sethostname",
+		unix.SYS_SETNS:             "setns",
+		unix.SYS_SETRESGID:         "setresgid",
+		unix.SYS_SETRESUID:         "setresuid",
+		unix.SYS_SETSID:            "setsid",
+		unix.SYS_SOCKET:            "socket",
+		unix.SYS_SYMLINKAT:         "symlinkat",
+		unix.SYS_UMASK:             "umask",
+		unix.SYS_UMOUNT2:           "umount2",
+		unix.SYS_UNSHARE:           "unshare",
+		unix.SYS_WRITE:             "write",
+	}
+})
 
 // Call is the name of the step's system call, or of its kind.
 func (s Step) Call() string {
 	if s.Op != OpCall {
 		return opNames[s.Op]
 	}
-	if name, ok := callNames[s.NR]; ok {
+	if name, ok := callNames()[s.NR]; ok {
 		return name
 	}
 	return "syscall_" + strconv.Itoa(int(s.NR))

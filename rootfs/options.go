@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -27,26 +28,28 @@ func (c *change) add(o change) {
 
 // attributes are the options that change a mount. With an "r" before it, each
 // changes the mounts below too.
-var attributes = map[string]change{
-	"ro":            {set: unix.MOUNT_ATTR_RDONLY},
-	"rw":            {clear: unix.MOUNT_ATTR_RDONLY},
-	"nosuid":        {set: unix.MOUNT_ATTR_NOSUID},
-	"suid":          {clear: unix.MOUNT_ATTR_NOSUID},
-	"nodev":         {set: unix.MOUNT_ATTR_NODEV},
-	"dev":           {clear: unix.MOUNT_ATTR_NODEV},
-	"noexec":        {set: unix.MOUNT_ATTR_NOEXEC},
-	"exec":          {clear: unix.MOUNT_ATTR_NOEXEC},
-	"nodiratime":    {set: unix.MOUNT_ATTR_NODIRATIME},
-	"diratime":      {clear: unix.MOUNT_ATTR_NODIRATIME},
-	"nosymfollow":   {set: unix.MOUNT_ATTR_NOSYMFOLLOW},
-	"symfollow":     {clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
-	"relatime":      {set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"norelatime":    {clear: unix.MOUNT_ATTR__ATIME},
-	"noatime":       {set: unix.MOUNT_ATTR_NOATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"atime":         {clear: unix.MOUNT_ATTR__ATIME},
-	"strictatime":   {set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
-	"nostrictatime": {clear: unix.MOUNT_ATTR__ATIME},
-}
+var attributes = sync.OnceValue(func() map[string]change {
+	return map[string]change{
+		"ro":            {set: unix.MOUNT_ATTR_RDONLY},
+		"rw":            {clear: unix.MOUNT_ATTR_RDONLY},
+		"nosuid":        {set: unix.MOUNT_ATTR_NOSUID},
+		"suid":          {clear: unix.MOUNT_ATTR_NOSUID},
+		"nodev":         {set: unix.MOUNT_ATTR_NODEV},
+		"dev":           {clear: unix.MOUNT_ATTR_NODEV},
+		"noexec":        {set: unix.MOUNT_ATTR_NOEXEC},
+		"exec":          {clear: unix.MOUNT_ATTR_NOEXEC},
+		"nodiratime":    {set: unix.MOUNT_ATTR_NODIRATIME},
+		"diratime":      {clear: unix.MOUNT_ATTR_NODIRATIME},
+		"nosymfollow":   {set: unix.MOUNT_ATTR_NOSYMFOLLOW},
+		"symfollow":     {clear: unix.MOUNT_ATTR_NOSYMFOLLOW},
+		"relatime":      {set: unix.MOUNT_ATTR_RELATIME, clear: unix.MOUNT_ATTR__ATIME},
+		"norelatime":    {clear: unix.MOUNT_ATTR__ATIME},
+		"noatime":       {set: unix.MOUNT_ATTR_NOATIME, clear: unix.MOUNT_ATTR__ATIME},
+		"atime":         {clear: unix.MOUNT_ATTR__ATIME},
+		"strictatime":   {set: unix.MOUNT_ATTR_STRICTATIME, clear: unix.MOUNT_ATTR__ATIME},
+		"nostrictatime": {clear: unix.MOUNT_ATTR__ATIME},
+	}
+})
 
 // propagations are the propagation types. With an "r" before it, each holds for
 // the mounts below too.
@@ -58,15 +61,15 @@ var propagations = map[string]uint64{
 }
 
 // superblock options are set on a new filesystem; on a bind mount they could
-// have no effect. An empty value is the kernel's default: nothing to do.
-var superblock = map[string]string{
-	"sync": "sync", "async": "",
-	"dirsync": "dirsync", "nodirsync": "",
-	"lazytime": "lazytime", "nolazytime": "",
-	"iversion": "iversion", "noiversion": "",
-	"mand": "mand", "nomand": "",
-	"silent": "", "loud": "",
-	"defaults": "",
+// have no effect. Without a flag it is the kernel's default: nothing to do.
+func superblock(option string) (flag string, ok bool) {
+	switch option {
+	case "sync", "dirsync", "lazytime", "iversion", "mand":
+		return option, true
+	case "async", "nodirsync", "nolazytime", "noiversion", "nomand", "silent", "loud", "defaults":
+		return "", true
+	}
+	return "", false
 }
 
 // Create says what the parent makes where a bind source is missing.
@@ -158,15 +161,15 @@ func (o *options) addMount(s string) bool {
 		o.idmap = true
 	case s == "ridmap":
 		o.idmap, o.idmapBelow = true, true
-	case has(attributes, s):
-		o.attr.add(attributes[s])
+	case has(attributes(), s):
+		o.attr.add(attributes()[s])
 		o.rw = s == "rw" || o.rw && s != "ro"
 	case has(propagations, s):
 		o.propagation, o.spread = propagations[s], false
 	case below == s:
 		return false
-	case has(attributes, below):
-		o.below.add(attributes[below])
+	case has(attributes(), below):
+		o.below.add(attributes()[below])
 	case has(propagations, below):
 		o.propagation, o.spread = propagations[below], true
 	default:
@@ -181,7 +184,7 @@ func has[K comparable, V any, M ~map[K]V](m M, key K) bool {
 }
 
 func (o *options) addSuper(s string) bool {
-	flag, ok := superblock[s]
+	flag, ok := superblock(s)
 	if ok && flag != "" {
 		o.super = append(o.super, flag)
 	}

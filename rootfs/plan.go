@@ -230,7 +230,7 @@ func (b *builder) replace(m *mount) {
 		return
 	}
 	if m.Type == "sysfs" {
-		m.attr.add(attributes["ro"])
+		m.attr.add(attributes()["ro"])
 	}
 	m.kind, m.Source, m.recursive, m.params, m.super = bound, host, true, nil, nil
 	m.below, m.attr = m.attr, change{}
@@ -239,7 +239,7 @@ func (b *builder) replace(m *mount) {
 // shut makes a mount read-only unless its options say otherwise.
 func (m *mount) shut() {
 	if !m.rw {
-		m.attr.add(attributes["ro"])
+		m.attr.add(attributes()["ro"])
 	}
 }
 

@@ -62,12 +62,12 @@ func parseMounts(spec *specs.Spec) (list []*mount, errs []error) {
 
 func parseMount(s specs.Mount) (*mount, error) {
 	m := &mount{Mount: s}
-	t, known := fstypes[s.Type]
+	t, known := fstypes()[s.Type]
 	bind := s.Type == "bind" || slices.Contains(s.Options, "bind") || slices.Contains(s.Options, "rbind")
 	if bind {
 		t = fstype{}
 	} else if !known {
-		return nil, fmt.Errorf("type %q: want bind or one of %s", s.Type, strings.Join(slices.Sorted(maps.Keys(fstypes)), ", "))
+		return nil, fmt.Errorf("type %q: want bind or one of %s", s.Type, strings.Join(slices.Sorted(maps.Keys(fstypes())), ", "))
 	}
 	var err error
 	if m.options, err = parseOptions(s.Options, t.keys); err != nil {

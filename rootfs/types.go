@@ -2,7 +2,11 @@
 
 package rootfs
 
-import "golang.org/x/sys/unix"
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
 
 // A kind is how a mount of the Spec is made.
 type kind int
@@ -25,28 +29,30 @@ const noFiles = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR
 var tmpfsKeys = []string{"size", "nr_inodes", "nr_blocks", "mode", "uid", "gid", "huge", "mpol",
 	"noswap", "inode32", "inode64", "context", "rootcontext"}
 
-var fstypes = map[string]fstype{
-	"proc":   {keys: []string{"hidepid", "gid", "subset"}, safe: noFiles},
-	"sysfs":  {safe: noFiles},
-	"mqueue": {safe: noFiles},
-	"devpts": {keys: []string{"newinstance", "mode", "ptmxmode", "uid", "gid", "max", "context"},
-		safe: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC},
-	"tmpfs": {keys: tmpfsKeys},
-	"ramfs": {keys: []string{"mode"}},
-	"overlay": {keys: []string{"lowerdir", "upperdir", "workdir", "redirect_dir", "index", "uuid", "nfs_export",
-		"xino", "metacopy", "verity", "volatile", "userxattr", "default_permissions", "context"}},
-	"hugetlbfs":   {keys: []string{"uid", "gid", "mode", "size", "min_size", "nr_inodes", "pagesize"}},
-	"bpf":         {keys: []string{"mode", "uid", "gid", "delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs"}, safe: noFiles},
-	"binfmt_misc": {safe: noFiles},
-	"securityfs":  {safe: noFiles},
-	"debugfs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
-	"tracefs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
-	"configfs":    {safe: noFiles},
-	"fusectl":     {safe: noFiles},
-	"efivarfs":    {safe: noFiles},
-	"cgroup":      {keys: cgroupKeys, safe: noFiles},
-	"cgroup2":     {keys: cgroupKeys, safe: noFiles},
-}
+var fstypes = sync.OnceValue(func() map[string]fstype {
+	return map[string]fstype{
+		"proc":   {keys: []string{"hidepid", "gid", "subset"}, safe: noFiles},
+		"sysfs":  {safe: noFiles},
+		"mqueue": {safe: noFiles},
+		"devpts": {keys: []string{"newinstance", "mode", "ptmxmode", "uid", "gid", "max", "context"},
+			safe: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC},
+		"tmpfs": {keys: tmpfsKeys},
+		"ramfs": {keys: []string{"mode"}},
+		"overlay": {keys: []string{"lowerdir", "upperdir", "workdir", "redirect_dir", "index", "uuid", "nfs_export",
+			"xino", "metacopy", "verity", "volatile", "userxattr", "default_permissions", "context"}},
+		"hugetlbfs":   {keys: []string{"uid", "gid", "mode", "size", "min_size", "nr_inodes", "pagesize"}},
+		"bpf":         {keys: []string{"mode", "uid", "gid", "delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs"}, safe: noFiles},
+		"binfmt_misc": {safe: noFiles},
+		"securityfs":  {safe: noFiles},
+		"debugfs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
+		"tracefs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
+		"configfs":    {safe: noFiles},
+		"fusectl":     {safe: noFiles},
+		"efivarfs":    {safe: noFiles},
+		"cgroup":      {keys: cgroupKeys, safe: noFiles},
+		"cgroup2":     {keys: cgroupKeys, safe: noFiles},
+	}
+})
 
 // The options of a cgroup mount belong to the whole hierarchy, which is the
 // host's: a mount in a cgroup namespace cannot change them. Engines write them.

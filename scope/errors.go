@@ -27,23 +27,25 @@ var (
 )
 
 // byName maps the manager's error names. Texts differ between versions and are for people only.
-var byName = map[string]error{
-	"org.freedesktop.systemd1.UnitExists":                         ErrUnitExists,
-	"org.freedesktop.systemd1.NoSuchUnit":                         ErrNoSuchUnit,
-	"org.freedesktop.systemd1.ScopeNotRunning":                    ErrNoSuchUnit,
-	"org.freedesktop.systemd1.NoSuchProcess":                      ErrNoProcess,
-	"org.freedesktop.DBus.Error.UnixProcessIdUnknown":             ErrNoProcess,
-	"org.freedesktop.DBus.Error.PropertyReadOnly":                 ErrUnsupported,
-	"org.freedesktop.DBus.Error.UnknownProperty":                  ErrUnsupported,
-	"org.freedesktop.DBus.Error.UnknownMethod":                    ErrUnsupported,
-	"org.freedesktop.DBus.Error.InvalidArgs":                      ErrInvalid,
-	"org.freedesktop.DBus.Error.AccessDenied":                     ErrAccess,
-	"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": ErrAccess,
-	"org.freedesktop.DBus.Error.ServiceUnknown":                   ErrNoManager,
-	"org.freedesktop.DBus.Error.NameHasNoOwner":                   ErrNoManager,
-	"org.freedesktop.DBus.Error.NoReply":                          ErrLost,
-	"org.freedesktop.DBus.Error.Disconnected":                     ErrLost,
-	"org.freedesktop.DBus.Error.NoServer":                         ErrLost,
+func byName() map[string]error {
+	return map[string]error{
+		"org.freedesktop.systemd1.UnitExists":                         ErrUnitExists,
+		"org.freedesktop.systemd1.NoSuchUnit":                         ErrNoSuchUnit,
+		"org.freedesktop.systemd1.ScopeNotRunning":                    ErrNoSuchUnit,
+		"org.freedesktop.systemd1.NoSuchProcess":                      ErrNoProcess,
+		"org.freedesktop.DBus.Error.UnixProcessIdUnknown":             ErrNoProcess,
+		"org.freedesktop.DBus.Error.PropertyReadOnly":                 ErrUnsupported,
+		"org.freedesktop.DBus.Error.UnknownProperty":                  ErrUnsupported,
+		"org.freedesktop.DBus.Error.UnknownMethod":                    ErrUnsupported,
+		"org.freedesktop.DBus.Error.InvalidArgs":                      ErrInvalid,
+		"org.freedesktop.DBus.Error.AccessDenied":                     ErrAccess,
+		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": ErrAccess,
+		"org.freedesktop.DBus.Error.ServiceUnknown":                   ErrNoManager,
+		"org.freedesktop.DBus.Error.NameHasNoOwner":                   ErrNoManager,
+		"org.freedesktop.DBus.Error.NoReply":                          ErrLost,
+		"org.freedesktop.DBus.Error.Disconnected":                     ErrLost,
+		"org.freedesktop.DBus.Error.NoServer":                         ErrLost,
+	}
 }
 
 // A CallError is an error reply of the manager.
@@ -54,7 +56,7 @@ type CallError struct {
 }
 
 func (e *CallError) Error() string {
-	if kind := byName[e.Name]; kind != nil {
+	if kind := byName()[e.Name]; kind != nil {
 		return fmt.Sprintf("%s: %v: %s", e.Call, kind, e.Text)
 	}
 	return fmt.Sprintf("%s: %s: %s", e.Call, e.Name, e.Text)
@@ -62,7 +64,7 @@ func (e *CallError) Error() string {
 
 // Is makes the sentinels of this package match.
 func (e *CallError) Is(target error) bool {
-	kind := byName[e.Name]
+	kind := byName()[e.Name]
 	return kind != nil && kind == target
 }
 

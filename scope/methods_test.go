@@ -164,7 +164,7 @@ func TestPropertyRefusedForOtherReasons(t *testing.T) {
 }
 
 func TestErrorNames(t *testing.T) {
-	for name, want := range byName {
+	for name, want := range byName() {
 		m := fakesystemd.New(t)
 		m.On("KillUnit", failing(name))
 		c := dialFake(t, m)

@@ -10,22 +10,24 @@ import (
 )
 
 // spellings are names of unit files, and of cgroup v1, with the property to use.
-var spellings = map[string]string{
-	"BlockIOWeight":    "IOWeight",
-	"CPUQuota":         "CPUQuotaPerSecUSec",
-	"CPUQuotaPerSec":   "CPUQuotaPerSecUSec",
-	"CPUShares":        "CPUWeight",
-	"LimitNPROC":       "TasksMax",
-	"MemoryLimit":      "MemoryMax",
-	"StartupCPUShares": "StartupCPUWeight",
+func spellings() map[string]string {
+	return map[string]string{
+		"BlockIOWeight":    "IOWeight",
+		"CPUQuota":         "CPUQuotaPerSecUSec",
+		"CPUQuotaPerSec":   "CPUQuotaPerSecUSec",
+		"CPUShares":        "CPUWeight",
+		"LimitNPROC":       "TasksMax",
+		"MemoryLimit":      "MemoryMax",
+		"StartupCPUShares": "StartupCPUWeight",
+	}
 }
 
 func unknownProperty(name string) error {
-	if use, ok := spellings[name]; ok {
+	if use, ok := spellings()[name]; ok {
 		return fmt.Errorf("property %q: not on the bus (use %s)", name, use)
 	}
 	best, distance := "", 4
-	for _, p := range Properties {
+	for _, p := range Properties() {
 		if d := configs.EditDistance(strings.ToLower(name), strings.ToLower(p.Name), distance); d < distance {
 			best, distance = p.Name, d
 		}

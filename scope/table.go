@@ -54,10 +54,14 @@ type Info struct {
 	File  string // the cgroup file it ends up in, "" when there is no single one
 }
 
-// Properties is every property a scope accepts, sorted by name. It is the only place that
-// knows types and versions: the bus, the text of annotations, unit files and
-// the reference page are made from it.
-var Properties = sorted([]Info{
+// Properties is every property a scope accepts, sorted by name.
+func Properties() []Info {
+	return slices.SortedFunc(slices.Values(properties[:]), func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// properties is the only place that knows types and versions: the bus, the text of annotations,
+// unit files and the reference page are made from it.
+var properties = [...]Info{
 	// Identity and life.
 	{"AddRef", "b", 228, false, KindBool, Host, ""},
 	{"CollectMode", "s", 236, false, KindString, Life, ""},
@@ -181,20 +185,16 @@ var Properties = sorted([]Info{
 	{"RestrictNetworkInterfaces", "(bas)", 250, true, KindInterfaces, Resource, ""},
 	{"SocketBindAllow", "a(iiqq)", 249, true, KindBind, Resource, ""},
 	{"SocketBindDeny", "a(iiqq)", 249, true, KindBind, Resource, ""},
-})
-
-func sorted(table []Info) []Info {
-	slices.SortFunc(table, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
-	return table
 }
 
 // Lookup finds a property by systemd's name.
 func Lookup(name string) (Info, bool) {
-	i, ok := slices.BinarySearchFunc(Properties, name, func(p Info, name string) int { return strings.Compare(p.Name, name) })
-	if !ok {
-		return Info{}, false
+	for i := range properties {
+		if properties[i].Name == name {
+			return properties[i], true
+		}
 	}
-	return Properties[i], true
+	return Info{}, false
 }
 
 // list says whether the property has entries, which systemd adds to those it has; "ay" is a set of processors.

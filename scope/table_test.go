@@ -16,10 +16,12 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	for i, p := range Properties {
-		if i > 0 && Properties[i-1].Name >= p.Name {
-			t.Errorf("%s is not after %s", p.Name, Properties[i-1].Name)
+	seen := map[string]bool{}
+	for _, p := range Properties() {
+		if seen[p.Name] {
+			t.Errorf("%s is there twice", p.Name)
 		}
+		seen[p.Name] = true
 		if info, ok := Lookup(p.Name); !ok || info != p {
 			t.Errorf("Lookup of %s is %v", p.Name, info)
 		}
@@ -35,12 +37,12 @@ func TestTable(t *testing.T) {
 			t.Errorf("Lookup of %q finds something", name)
 		}
 	}
-	for old, name := range spellings {
+	for old, name := range spellings() {
 		if _, ok := Lookup(name); !ok {
 			t.Errorf("%s is said to be %s, which is not in the table", old, name)
 		}
 	}
-	for name := range reserved {
+	for name := range reserved() {
 		if _, ok := Lookup(name); !ok {
 			t.Errorf("%s is reserved and not in the table", name)
 		}
@@ -87,7 +89,7 @@ func origins(t *testing.T) map[string][]string {
 	}
 	u := planOf(t, everything())
 	collect(u)
-	for key := range unifiedKeys {
+	for key := range unifiedKeys() {
 		value := unifiedExamples[key]
 		if value == "" {
 			value = "1"
@@ -148,8 +150,8 @@ runs; those that say *once* only where the unit has none yet: what is taken out 
 `)
 	for g, title := range []string{"Limits", "Life of the unit", "Ordering", "Beyond the container"} {
 		fmt.Fprintf(&b, "\n### %s\n\n| property | systemd | live | cgroup file | example |\n|---|---|---|---|---|\n", title)
-		for _, p := range Properties {
-			why, isReserved := reserved[p.Name]
+		for _, p := range Properties() {
+			why, isReserved := reserved()[p.Name]
 			switch {
 			case p.Group != Group(g):
 			case isReserved:

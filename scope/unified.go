@@ -14,24 +14,26 @@ import (
 
 // unifiedKeys says how a cgroup v2 file becomes a property. What is not here goes
 // to the payload's sub-cgroup.
-var unifiedKeys = map[string]func(p *planner, at, value string){
-	"memory.min":             sizeKey("MemoryMin"),
-	"memory.low":             sizeKey("MemoryLow"),
-	"memory.high":            sizeKey("MemoryHigh"),
-	"memory.max":             sizeKey("MemoryMax"),
-	"memory.swap.max":        sizeKey("MemorySwapMax"),
-	"memory.zswap.max":       sizeKey("MemoryZSwapMax"),
-	"memory.zswap.writeback": boolKey("MemoryZSwapWriteback"),
-	"memory.oom.group":       (*planner).oomGroup,
-	"pids.max":               (*planner).pidsMax,
-	"cpu.weight":             weightKey("CPUWeight"),
-	"cpu.idle":               (*planner).cpuIdle,
-	"cpu.max":                (*planner).cpuMax,
-	"cpuset.cpus":            func(p *planner, at, v string) { p.cpuSet(at, "AllowedCPUs", v) },
-	"cpuset.mems":            func(p *planner, at, v string) { p.cpuSet(at, "AllowedMemoryNodes", v) },
-	"io.weight":              (*planner).ioWeights,
-	"io.max":                 (*planner).ioMax,
-	"io.latency":             (*planner).ioLatency,
+func unifiedKeys() map[string]func(p *planner, at, value string) {
+	return map[string]func(p *planner, at, value string){
+		"memory.min":             sizeKey("MemoryMin"),
+		"memory.low":             sizeKey("MemoryLow"),
+		"memory.high":            sizeKey("MemoryHigh"),
+		"memory.max":             sizeKey("MemoryMax"),
+		"memory.swap.max":        sizeKey("MemorySwapMax"),
+		"memory.zswap.max":       sizeKey("MemoryZSwapMax"),
+		"memory.zswap.writeback": boolKey("MemoryZSwapWriteback"),
+		"memory.oom.group":       (*planner).oomGroup,
+		"pids.max":               (*planner).pidsMax,
+		"cpu.weight":             weightKey("CPUWeight"),
+		"cpu.idle":               (*planner).cpuIdle,
+		"cpu.max":                (*planner).cpuMax,
+		"cpuset.cpus":            func(p *planner, at, v string) { p.cpuSet(at, "AllowedCPUs", v) },
+		"cpuset.mems":            func(p *planner, at, v string) { p.cpuSet(at, "AllowedMemoryNodes", v) },
+		"io.weight":              (*planner).ioWeights,
+		"io.max":                 (*planner).ioMax,
+		"io.latency":             (*planner).ioLatency,
+	}
 }
 
 // unifiedField is where the Spec has them.
@@ -49,7 +51,7 @@ func (p *planner) wrong(at, format string, args ...any) {
 
 func (p *planner) unified(at, key, value string) {
 	value = strings.TrimSpace(value)
-	if f, ok := unifiedKeys[key]; ok {
+	if f, ok := unifiedKeys()[key]; ok {
 		f(p, at, value)
 		return
 	}

@@ -141,15 +141,17 @@ func (p *planner) checkText(what, s string) {
 }
 
 // reserved are properties that the start itself decides.
-var reserved = map[string]string{
-	"PIDs":                "the start knows them",
-	"Delegate":            "it is always on",
-	"DelegateControllers": "it is always on, for all",
-	"DelegateSubgroup":    "it has no effect on a scope",
-	"Slice":               "use the slice setting",
-	"User":                "a scope does not change its processes' user",
-	"Group":               "a scope does not change its processes' group",
-	"AddRef":              "nobody stays connected",
+func reserved() map[string]string {
+	return map[string]string{
+		"PIDs":                "the start knows them",
+		"Delegate":            "it is always on",
+		"DelegateControllers": "it is always on, for all",
+		"DelegateSubgroup":    "it has no effect on a scope",
+		"Slice":               "use the slice setting",
+		"User":                "a scope does not change its processes' user",
+		"Group":               "a scope does not change its processes' group",
+		"AddRef":              "nobody stays connected",
+	}
 }
 
 func (p *planner) override(name, text string) {
@@ -158,7 +160,7 @@ func (p *planner) override(name, text string) {
 		p.errs = append(p.errs, err)
 		return
 	}
-	if why, ok := reserved[prop.Name]; ok {
+	if why, ok := reserved()[prop.Name]; ok {
 		p.fail("property %s: not to be set: %s", prop.Name, why)
 		return
 	}

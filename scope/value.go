@@ -86,17 +86,19 @@ func Parse(name, text string) (Property, error) {
 }
 
 // examples are values of properties for which one of the type will not do.
-var examples = map[string]string{
-	"BPFProgram": "[('device', '/sys/fs/bpf/program')]", "CollectMode": "'inactive'", "Description": "'a web server'",
-	"DevicePolicy": "'closed'", "DisableControllers": "['cpu']", "Documentation": "['https://example.org/']",
-	"FailureAction": "'none'", "IPEgressFilterPath": "['/sys/fs/bpf/egress']", "IPIngressFilterPath": "['/sys/fs/bpf/ingress']",
-	"KillMode": "'mixed'", "ManagedOOMPreference": "'avoid'", "OOMPolicy": "'kill'", "RequiresMountsFor": "['/srv']",
-	"SuccessAction": "'none'", "WantsMountsFor": "['/srv']",
+func examples() map[string]string {
+	return map[string]string{
+		"BPFProgram": "[('device', '/sys/fs/bpf/program')]", "CollectMode": "'inactive'", "Description": "'a web server'",
+		"DevicePolicy": "'closed'", "DisableControllers": "['cpu']", "Documentation": "['https://example.org/']",
+		"FailureAction": "'none'", "IPEgressFilterPath": "['/sys/fs/bpf/egress']", "IPIngressFilterPath": "['/sys/fs/bpf/ingress']",
+		"KillMode": "'mixed'", "ManagedOOMPreference": "'avoid'", "OOMPolicy": "'kill'", "RequiresMountsFor": "['/srv']",
+		"SuccessAction": "'none'", "WantsMountsFor": "['/srv']",
+	}
 }
 
 // example is a value of the property's type as it may be written.
 func example(i Info) string {
-	if e, ok := examples[i.Name]; ok {
+	if e, ok := examples()[i.Name]; ok {
 		return e
 	}
 	switch i.Kind {

@@ -104,7 +104,7 @@ func TestParseErrors(t *testing.T) {
 
 // TestExamples: what an error message shows as an example is right.
 func TestExamples(t *testing.T) {
-	for _, info := range Properties {
+	for _, info := range Properties() {
 		if p, err := Parse(info.Name, example(info)); err != nil {
 			t.Error(err)
 		} else if sig := dbus.SignatureOf(p.Value).String(); sig != info.Sig {
@@ -116,7 +116,7 @@ func TestExamples(t *testing.T) {
 // FuzzParse: no text makes it panic, and what is accepted has the property's type, which
 // godbus would panic about at the start.
 func FuzzParse(f *testing.F) {
-	for _, info := range Properties {
+	for _, info := range Properties() {
 		f.Add(info.Name, example(info))
 	}
 	f.Add("RuntimeMaxSec", "0.5")

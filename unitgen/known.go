@@ -18,43 +18,49 @@ const (
 	Newest = math.MaxInt
 )
 
-// since has the directives that came after the floor: systemd.directives(7).
-var since = map[string]int{
-	"MemoryZSwapMax": 253, "ReloadSignal": 253, "OpenFile": 253, "LogFilterPatterns": 253,
-	"DelegateSubgroup": 254, "RestartMode": 254, "RestartSteps": 254, "RestartMaxDelaySec": 254,
-	"FileDescriptorStorePreserve": 254, "ImportCredential": 254, "MemoryKSM": 254, "MemoryPressureWatch": 254,
-	"MemoryPressureThresholdSec": 254, "StartupMemoryLow": 254, "StartupMemoryHigh": 254, "StartupMemoryMax": 254,
-	"StartupMemorySwapMax": 254, "StartupMemoryZSwapMax": 254,
-	"NFTSet": 255, "CoredumpReceive": 255, "SurviveFinalKillSignal": 255,
-	"MemoryZSwapWriteback": 256, "WantsMountsFor": 256,
-	"ManagedOOMMemoryPressureDurationSec": 257,
-}
-
-// newerThan is the version a directive came with, 0 for the old ones.
+// newerThan is the version a directive came with, 0 for those that came before the floor: systemd.directives(7).
 func newerThan(name, value string) int {
-	if name == "Type" && value == "notify-reload" {
+	switch name {
+	case "MemoryZSwapMax", "ReloadSignal", "OpenFile", "LogFilterPatterns":
 		return 253
+	case "DelegateSubgroup", "RestartMode", "RestartSteps", "RestartMaxDelaySec",
+		"FileDescriptorStorePreserve", "ImportCredential", "MemoryKSM", "MemoryPressureWatch",
+		"MemoryPressureThresholdSec", "StartupMemoryLow", "StartupMemoryHigh", "StartupMemoryMax",
+		"StartupMemorySwapMax", "StartupMemoryZSwapMax":
+		return 254
+	case "NFTSet", "CoredumpReceive", "SurviveFinalKillSignal":
+		return 255
+	case "MemoryZSwapWriteback", "WantsMountsFor":
+		return 256
+	case "ManagedOOMMemoryPressureDurationSec":
+		return 257
+	case "Type":
+		if value == "notify-reload" {
+			return 253
+		}
 	}
-	return since[name]
+	return 0
 }
 
 // ours are directives a configuration cannot set, because the container would not
 // work with another value.
-var ours = map[string]string{
-	"Type":             "sdcontainer reports the payload as the main process by notification",
-	"NotifyAccess":     "set systemd.notify instead",
-	"Delegate":         "the payload has its own cgroup below the unit's",
-	"DelegateSubgroup": "sdcontainer makes the payload's cgroup itself",
-	"ExecStart":        "set process.args instead",
-	"ExecStop":         "set process.stop_signal instead",
-	"PIDFile":          "sdcontainer reports the payload as the main process by notification",
-	"GuessMainPID":     "sdcontainer reports the payload as the main process by notification",
-	"RemainAfterExit":  "the unit ends with the container",
-	"Slice":            "set systemd.slice instead",
-	"SourcePath":       "it names this configuration",
-	"User":             "set process.user instead; the container is built with privileges",
-	"Group":            "set process.user instead; the container is built with privileges",
-	"DynamicUser":      "set process.user instead; the container is built with privileges",
+func ours() map[string]string {
+	return map[string]string{
+		"Type":             "sdcontainer reports the payload as the main process by notification",
+		"NotifyAccess":     "set systemd.notify instead",
+		"Delegate":         "the payload has its own cgroup below the unit's",
+		"DelegateSubgroup": "sdcontainer makes the payload's cgroup itself",
+		"ExecStart":        "set process.args instead",
+		"ExecStop":         "set process.stop_signal instead",
+		"PIDFile":          "sdcontainer reports the payload as the main process by notification",
+		"GuessMainPID":     "sdcontainer reports the payload as the main process by notification",
+		"RemainAfterExit":  "the unit ends with the container",
+		"Slice":            "set systemd.slice instead",
+		"SourcePath":       "it names this configuration",
+		"User":             "set process.user instead; the container is built with privileges",
+		"Group":            "set process.user instead; the container is built with privileges",
+		"DynamicUser":      "set process.user instead; the container is built with privileges",
+	}
 }
 
 // kept are lists a configuration may add to and not empty: they have something of ours.
@@ -89,8 +95,8 @@ func permitted(section int, name string, values []string) error {
 		return fmt.Errorf("%q is not the name of a directive", name)
 	case section == sectionInstall:
 		return nil
-	case ours[name] != "":
-		return fmt.Errorf("cannot be set: %s", ours[name])
+	case ours()[name] != "":
+		return fmt.Errorf("cannot be set: %s", ours()[name])
 	case section == sectionService && kept[name] != "" && slices.ContainsFunc(values, empty):
 		return fmt.Errorf("cannot be empty: %s", kept[name])
 	case section == sectionService && slices.Contains(harmful, name):

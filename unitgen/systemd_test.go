@@ -136,7 +136,7 @@ func TestSystemdReadsLimits(t *testing.T) {
 	sdtest.Require(t, sdtest.Tool(manager), sdtest.Tool("systemd-analyze"))
 	spec, s := small()
 	s.UnitProperties = map[string]string{}
-	for _, p := range scope.Properties {
+	for _, p := range scope.Properties() {
 		value, ok := full[p.Name]
 		switch {
 		case value != "":

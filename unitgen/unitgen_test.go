@@ -245,7 +245,7 @@ func TestSpellAll(t *testing.T) {
 		"a(st)": []scope.PathValue{{Path: "/x"}}, "a(ss)": []scope.PathWord{{Path: "x", Word: "y"}},
 		"a(iayu)": []scope.Address{{Family: 2, Address: []byte{1, 2, 3, 4}}}, "a(iiqq)": []scope.Bind{{}},
 		"(bas)": scope.Interfaces{}, "a(iiss)": []scope.NFT{{Source: 3, Protocol: 1}}}
-	for _, info := range scope.Properties {
+	for _, info := range scope.Properties() {
 		if slices.Contains(own, info.Name) || info.Name == "PIDs" {
 			continue
 		}

@@ -57,7 +57,7 @@ func checkProperties(ctx context.Context, _ *app) finding {
 		return bad(lacking, "see systemd above", "not known without systemd")
 	}
 	missing := map[int][]string{}
-	for _, p := range scope.Properties {
+	for _, p := range scope.Properties() {
 		if p.Since > version && (p.Group == scope.Resource || p.Group == scope.Life) {
 			missing[p.Since] = append(missing[p.Since], p.Name)
 		}

@@ -82,7 +82,7 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 
 func completeProperties(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var all []string
-	for _, p := range scope.Properties {
+	for _, p := range scope.Properties() {
 		if p.Live {
 			all = append(all, p.Name+"=")
 		}

@@ -46,18 +46,20 @@ func OpenIn(root *os.File, path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// interfaces are filesystems whose files are the kernel's: to read one tells of the machine,
+// isInterface is true of filesystems whose files are the kernel's: to read one tells of the machine,
 // or does something to it (kmsg, trace_pipe), by the rights of who reads. A payload
 // can mount some, and put a link to their files where one of the image is expected.
-var interfaces = map[uint32]bool{
-	unix.PROC_SUPER_MAGIC: true, unix.SYSFS_MAGIC: true, unix.CGROUP_SUPER_MAGIC: true, unix.CGROUP2_SUPER_MAGIC: true,
-	unix.DEBUGFS_MAGIC: true, unix.TRACEFS_MAGIC: true, unix.SECURITYFS_MAGIC: true, unix.EFIVARFS_MAGIC: true,
-	unix.BPF_FS_MAGIC: true, unix.PSTOREFS_MAGIC: true, unix.RDTGROUP_SUPER_MAGIC: true, unix.SELINUX_MAGIC: true,
-	unix.SMACK_MAGIC: true, unix.BINFMTFS_MAGIC: true, unix.BINDERFS_SUPER_MAGIC: true, unix.XENFS_SUPER_MAGIC: true,
-	unix.NSFS_MAGIC: true,
-	0x62656570:      true, // configfs
-	0x6e667364:      true, // nfsd
-	0x65735543:      true, // fusectl
+func isInterface(magic uint32) bool {
+	const configfs, nfsd, fusectl = 0x62656570, 0x6e667364, 0x65735543
+	switch magic {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
+		unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.EFIVARFS_MAGIC,
+		unix.BPF_FS_MAGIC, unix.PSTOREFS_MAGIC, unix.RDTGROUP_SUPER_MAGIC, unix.SELINUX_MAGIC,
+		unix.SMACK_MAGIC, unix.BINFMTFS_MAGIC, unix.BINDERFS_SUPER_MAGIC, unix.XENFS_SUPER_MAGIC,
+		unix.NSFS_MAGIC, configfs, nfsd, fusectl:
+		return true
+	}
+	return false
 }
 
 // ReadIn reads a regular file of at most limit bytes below root. Anything else,
@@ -81,7 +83,7 @@ func ReadIn(root *os.File, path string, limit int64) ([]byte, error) {
 	if err := Retry(func() error { return unix.Fstatfs(int(place.Fd()), &fs) }); err != nil {
 		return nil, &os.PathError{Op: "fstatfs", Path: path, Err: err}
 	}
-	if interfaces[uint32(fs.Type)] {
+	if isInterface(uint32(fs.Type)) {
 		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: it leads to a file of the kernel's, as in /proc or /sys", unix.EACCES)}
 	}
 	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(place.Fd())), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)

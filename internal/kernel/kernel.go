@@ -261,14 +261,14 @@ func Ending(pid int) bool {
 	return err == nil && flags&exiting != 0
 }
 
-// BootID names this boot of the machine.
-func BootID() string {
+// BootID names this boot of the machine, which no process outlives: it is read once.
+var BootID = sync.OnceValue(func() string {
 	b, err := ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
-}
+})
 
 // Prlimit sets a limit of another process.
 func Prlimit(pid, resource int, soft, hard uint64) error {

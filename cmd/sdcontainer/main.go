@@ -116,14 +116,13 @@ func (a *app) main(ctx context.Context, args []string) int {
 // root is the command with the verb that args call, or with every verb.
 func (a *app) root(args []string) *cobra.Command {
 	root := &cobra.Command{
-		Use:                        "sdcontainer",
-		Short:                      "Run containers as systemd units",
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		DisableAutoGenTag:          true,
-		SuggestionsMinimumDistance: 2,
-		Args:                       unknownVerb,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:               "sdcontainer",
+		Short:             "Run containers as systemd units",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Args:              unknownVerb,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -147,10 +146,25 @@ func unknownVerb(root *cobra.Command, args []string) error {
 		return nil
 	}
 	err := usage("unknown verb %q", args[0])
+	if use, ok := foreignVerbs()[args[0]]; ok {
+		return hinted{err, use}
+	}
+	root.SuggestionsMinimumDistance = min(2, max(1, len(args[0])/3)) // three letters with two others are another word
 	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
 		return hinted{err, "did you mean " + strings.Join(near, " or ") + "?"}
 	}
 	return err
+}
+
+// foreignVerbs are those of other tools, with what to use here.
+func foreignVerbs() map[string]string {
+	return map[string]string{
+		"start": "run FILE, or systemctl start sdcontainer@NAME", "create": "run FILE creates and starts", "restart": "systemctl restart sdcontainer@NAME",
+		"status": "ps, inspect NAME, or systemctl status of its unit", "state": "inspect NAME", "show": "inspect NAME", "info": "doctor",
+		"attach": "logs -f NAME, or exec -it NAME CMD", "shell": "exec -it NAME CMD", "enter": "exec -it NAME CMD", "login": "exec -it NAME CMD",
+		"enable": "unit install --enable FILE", "disable": "unit rm NAME", "freeze": "pause NAME", "thaw": "resume NAME",
+		"remove": "rm NAME", "destroy": "rm NAME", "terminate": "stop NAME", "validate": "check FILE", "verify": "check FILE",
+	}
 }
 
 // called is the verb that args name first, if they name one.
@@ -171,6 +185,9 @@ func called(args []string) (verb, bool) {
 
 func (a *app) addAll(root *cobra.Command) {
 	root.Long = rootLong
+	root.Version = versionOf().String()
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run and control:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},

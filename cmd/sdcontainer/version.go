@@ -36,15 +36,19 @@ func (a *app) version() *cobra.Command {
 			if asJSON {
 				return a.writeJSON(v)
 			}
-			commit := ""
-			if v.Commit != "" {
-				commit = " (" + v.Commit[:min(len(v.Commit), 12)] + ")"
-			}
-			return a.println(fmt.Sprintf("sdcontainer %s%s, %s, %s", v.Version, commit, v.Go, v.Platform))
+			return a.println(v.String())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func (v versionInfo) String() string {
+	commit := ""
+	if v.Commit != "" {
+		commit = " (" + v.Commit[:min(len(v.Commit), 12)] + ")"
+	}
+	return fmt.Sprintf("sdcontainer %s%s, %s, %s", v.Version, commit, v.Go, v.Platform)
 }
 
 func versionOf() versionInfo {

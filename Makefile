@@ -53,6 +53,13 @@ install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX), and $(DESTDIR)/et
 	for page in $(wildcard docs/man/*); do \
 		install -Dm644 "$$page" '$(DESTDIR)$(PREFIX)/share/man/man'"$${page##*.}/$${page##*/}" || exit; done
 
+# What install would write, so that no list of it is needed.
+uninstall: bin/sdcontainer ## remove what install wrote; /etc/sdcontainer and the containers stay
+	@rm -rf bin/uninstall
+	@$(MAKE) --no-print-directory --silent install DESTDIR=bin/uninstall
+	find bin/uninstall -type f -printf '$(DESTDIR)/%P\0' | xargs -0 rm -f
+	rm -rf '$(DESTDIR)$(PREFIX)/share/sdcontainer' bin/uninstall
+
 stage: bin/sdcontainer
 	@rm -rf $(STAGE)
 	@$(MAKE) --no-print-directory --silent install DESTDIR=$(STAGE) PREFIX=/usr
@@ -149,4 +156,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean FORCE
+.PHONY: help all install uninstall stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean FORCE

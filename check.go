@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -20,10 +21,22 @@ import (
 
 // Check lists everything that is wrong with the configuration at path: what reading it
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
-// and no rights are needed. The warnings are of what a start would fail for now, as the root has not got it, and
-// of what the caller may not see.
+// and no rights are needed. The warnings are of what a start would fail for now, as the root or the machine has not
+// got it, and of what the caller may not see.
 func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
-	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Spec: checkSpec, Find: findHere}
+	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Spec: checkSpec}
+	// What the caller may not see, root may.
+	o.Find = func(path string, dir bool) error {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, unix.EACCES):
+			warnings = append(warnings, err.Error())
+			return nil
+		case err == nil && dir && !info.IsDir():
+			return unix.ENOTDIR
+		}
+		return err
+	}
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
@@ -33,7 +46,7 @@ func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings
 		x, err = Explain("", spec, u)
 	}
 	if err == nil {
-		return nil, x.warnings
+		return nil, slices.Concat(warnings, missingNamespaces(spec), x.missing)
 	}
 	// What has no place in the file is about the file as a whole.
 	for _, e := range flat(err) {
@@ -42,16 +55,14 @@ func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings
 	return problems, nil
 }
 
-// findHere looks for a path on this machine. What the caller may not see, root will.
-func findHere(path string, dir bool) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, unix.EACCES) {
-		return nil
+// missingNamespaces are those to join that cannot be found. Another unit may make them before a start.
+func missingNamespaces(spec *specs.Spec) (warnings []string) {
+	for _, n := range spec.Linux.Namespaces {
+		if _, err := os.Stat(n.Path); n.Path != "" && err != nil {
+			warnings = append(warnings, fmt.Sprintf("%s namespace to join: %v", n.Type, err))
+		}
 	}
-	if err == nil && dir && !info.IsDir() {
-		return unix.ENOTDIR
-	}
-	return err
+	return warnings
 }
 
 // flat is every error of a joined one.

@@ -34,7 +34,7 @@ type Explanation struct {
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
-	warnings   []string // of the notes, what a start may fail for
+	missing    []string // of the notes, what the rootfs does not have
 }
 
 // An ExplainedProperty is one property of the StartTransientUnit call.
@@ -61,7 +61,7 @@ func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, erro
 	if err != nil {
 		return nil, err
 	}
-	x.Notes, x.warnings = append(x.Notes, unseen...), append(x.warnings, unseen...)
+	x.Notes = append(x.Notes, unseen...)
 	return x, nil
 }
 
@@ -124,9 +124,9 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Pa
 	if err == nil {
 		return y, nil
 	}
-	x.warnings = []string{fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
+	x.missing = []string{fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
 		userText(spec.Process.User), spec.Process.Args[0], plainReason(err))}
-	x.Notes = append(x.Notes, x.warnings...)
+	x.Notes = append(x.Notes, x.missing...)
 	y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
 	if err == nil {
 		y.Path = spec.Process.Args[0]

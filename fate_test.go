@@ -78,12 +78,12 @@ func TestNamePassedOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &Runtime{Dir: t.TempDir()}
 			first, second := stranger(t), stranger(t)
-			r.put(t, record{ID: "web", BootID: kernel.BootID(), Phase: Running, Init: first})
+			r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: first})
 			err := verb(t, &Container{rt: r, id: "web"}, func() {
 				if err := os.RemoveAll(r.path("web")); err != nil {
 					t.Fatal(err)
 				}
-				r.put(t, record{ID: "web", BootID: kernel.BootID(), Phase: Running, Init: second})
+				r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: second})
 			})
 			if !errors.Is(err, ErrNotExist) {
 				t.Errorf("got %v, want %v", err, ErrNotExist)
@@ -102,7 +102,7 @@ func TestOtherProcessOfThatPID(t *testing.T) {
 	alive := stranger(t)
 	later := alive
 	later.Start++
-	boot := kernel.BootID()
+	boot := thisBoot(t)
 	for name, st := range map[string]record{
 		"recycled":  {BootID: boot, Phase: Running, Init: later, Keeper: later, Creator: later},
 		"creating":  {BootID: boot, Phase: Creating, Creator: later},
@@ -152,7 +152,7 @@ func TestClockDoesNotMatter(t *testing.T) {
 	r := &Runtime{Dir: t.TempDir()}
 	alive := stranger(t)
 	for _, at := range []time.Time{{}, time.Unix(1, 0), time.Now().AddDate(1000, 0, 0)} {
-		r.put(t, record{ID: "c", BootID: kernel.BootID(), Phase: Running, Init: alive, Keeper: alive, Created: at, Started: at})
+		r.put(t, record{ID: "c", BootID: thisBoot(t), Phase: Running, Init: alive, Keeper: alive, Created: at, Started: at})
 		all := verbs(soon(t), r, "c")
 		c, err := r.Load("c")
 		if err != nil {
@@ -324,4 +324,13 @@ func TestRunDirectoryTakesNothing(t *testing.T) {
 			w.nothingLeft("old")
 		})
 	}
+}
+
+func thisBoot(t *testing.T) string {
+	t.Helper()
+	id, err := kernel.BootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

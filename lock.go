@@ -103,7 +103,7 @@ func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
 // turn waits for the container's lock. Those who share it can follow each other without an end,
 // and a container's processes can see to that: they stop what is brought in among them. So who wants
 // the lock alone, and finds it taken, holds the one before it, where those who come later wait.
-// It is about order only: where there can be none, as in a full /run, nobody waits at it.
+// It is about order only: where there can be none, as in a full /run, nobody waits at it. Once made it stays.
 func (c *Container) turn(ctx context.Context, how int) (*os.File, error) {
 	lock, before := c.path(lockFile), c.path(turnFile)
 	if how == exclusive {
@@ -113,9 +113,11 @@ func (c *Container) turn(ctx context.Context, how int) (*os.File, error) {
 	} else if _, err := os.Lstat(before); err != nil { // nobody has ever had to wait
 		return waitLock(ctx, lock, how)
 	}
-	if f, err := waitLock(ctx, before, how); err == nil {
-		defer f.Close()
+	f, err := waitLock(ctx, before, how)
+	if ctx.Err() != nil && err != nil {
+		return nil, err
 	}
+	defer f.Close() // of none, too
 	return waitLock(ctx, lock, how)
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -60,7 +59,7 @@ func TestAmendOOM(t *testing.T) {
 		"without memory controller": {unknown, 4, 7, nil, false},
 	} {
 		r := &Runtime{Dir: t.TempDir()}
-		st := record{ID: "c", BootID: kernel.BootID(), Phase: Running, Init: procID{7, 1}, Above: &oomMark{"/slice", 3}}
+		st := record{ID: "c", BootID: thisBoot(t), Phase: Running, Init: procID{7, 1}, Above: &oomMark{"/slice", 3}}
 		r.put(t, st)
 		c, err := r.Load("c")
 		if err != nil {

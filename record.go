@@ -134,7 +134,11 @@ func (c *Container) read() error {
 	if err != nil {
 		return &damage{c.path(stateFile), err.Error()}
 	}
-	if st.BootID != kernel.BootID() {
+	boot, err := kernel.BootID()
+	if err != nil {
+		return err
+	}
+	if st.BootID != boot {
 		// Whatever these name now is somebody else's.
 		st.Creator, st.Init, st.Keeper, st.Cgroup = procID{}, procID{}, procID{}, ""
 	}

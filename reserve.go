@@ -78,8 +78,12 @@ func (l *launch) newRecord() (dir string, err error) {
 	if err != nil {
 		return dir, err
 	}
+	boot, err := kernel.BootID()
+	if err != nil {
+		return dir, err
+	}
 	l.c.st = &record{
-		Version: recordVersion, ID: l.c.id, BootID: kernel.BootID(), Phase: Creating, Creator: self,
+		Version: recordVersion, ID: l.c.id, BootID: boot, Phase: Creating, Creator: self,
 		Unit: scope.UnitName(l.c.id), Service: l.o.Service, Foreground: !l.o.Detach && !l.o.Service, Remove: l.o.Remove,
 		Rootfs: l.spec.Root.Path, Source: l.settings.Source, Command: l.spec.Process.Args, Created: time.Now(),
 	}

@@ -137,8 +137,9 @@ func (c *Container) State() (State, error) {
 
 func (c *Container) status() Status {
 	st := c.st
+	boot, _ := kernel.BootID() // known, or the record could not have been read or made
 	switch {
-	case st.BootID != kernel.BootID():
+	case st.BootID != boot:
 		return Stopped
 	case st.Phase == Creating && st.Creator.alive():
 		return Creating

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,7 +88,8 @@ var subordinateFiles = []string{"/etc/subuid", "/etc/subgid"}
 // idRanges are first ids and those after the last.
 type idRanges [][2]uint64
 
-// subordinateIDs are the ids in subordinateFiles. A line that newuidmap(1) would not read gives none.
+// subordinateIDs are the ids in subordinateFiles. A line that is none gives none; numbers are
+// read as strtoul(3) does, as newuidmap(1) reads them.
 func subordinateIDs() (idRanges, error) {
 	var given idRanges
 	for _, file := range subordinateFiles {
@@ -103,10 +105,10 @@ func subordinateIDs() (idRanges, error) {
 			if len(fields) != 3 || strings.HasPrefix(line, "#") {
 				continue
 			}
-			first, err1 := strconv.ParseUint(fields[1], 10, 32)
-			size, err2 := strconv.ParseUint(fields[2], 10, 32)
+			first, err1 := strconv.ParseUint(strings.TrimSpace(fields[1]), 0, 64)
+			size, err2 := strconv.ParseUint(strings.TrimSpace(fields[2]), 0, 64)
 			if err1 == nil && err2 == nil {
-				given = append(given, [2]uint64{first, first + size})
+				given = append(given, [2]uint64{first, first + min(size, math.MaxUint64-first)})
 			}
 		}
 	}

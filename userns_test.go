@@ -112,6 +112,7 @@ func TestSubordinateIDs(t *testing.T) {
 	}
 	for _, line := range []string{
 		fmt.Sprintf("alice:%d:65536", free), fmt.Sprintf("alice:%d:2", free-1), fmt.Sprintf("1000:%d:1\n", free+65535),
+		fmt.Sprintf("alice:%#x:0x10000", free), fmt.Sprintf("alice: %d: 0200000", free),
 	} {
 		for _, files := range [][2]string{{line, ""}, {"", line}} {
 			if got, err := claim(files[0], files[1]); err != nil || got != free+usernsBlock {
@@ -124,6 +125,9 @@ func TestSubordinateIDs(t *testing.T) {
 	}
 	if got, err := claim("root:1000000:1000000000\n", ""); err != nil || got < 1001000000 && got+65536 > 1000000 {
 		t.Errorf("with a range as LXD's: %d, %v", got, err)
+	}
+	if got, err := claim(fmt.Sprintf("alice:%d:18446744073709551615", free+1), ""); err != nil || got >= free {
+		t.Errorf("with all from there on: %d, %v", got, err)
 	}
 	if got, err := claim("root:0:4294967295\n", ""); err == nil || !strings.Contains(err.Error(), "subgid") {
 		t.Errorf("with none to be had: %d, %v", got, err)

@@ -30,10 +30,7 @@ func (c *compiler) namespace(typ specs.LinuxNamespaceType, at, byDefault string)
 	if mode == "host" {
 		return
 	}
-	file, join := joined(mode)
-	if join {
-		c.find(at, file, false, "want the file of a namespace, as in /proc/PID/ns")
-	}
+	file, _ := joined(mode)
 	c.spec.Linux.Namespaces = append(c.spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: file})
 }
 

@@ -36,7 +36,7 @@ func (n *lineCount) Type() string { return "int" }
 func (n *lineCount) Set(text string) error {
 	v, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return errors.New("want a number of lines")
+		return errors.New("want a number of lines; without it all are printed")
 	}
 	*n = lineCount(v)
 	return nil

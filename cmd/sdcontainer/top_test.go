@@ -61,7 +61,7 @@ func TestTopDoesNotWaitForProcesses(t *testing.T) {
 		}
 		return processArgs(pid)
 	}
-	procs, err := processes(pids, readArgs(pids, read, 200*time.Millisecond))
+	procs, err := processes(pids, readArgs(pids, read, 2*time.Second))
 	if err != nil || len(procs) != 2 {
 		t.Fatal(procs, err)
 	}

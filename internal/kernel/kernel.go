@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -261,14 +262,21 @@ func Ending(pid int) bool {
 	return err == nil && flags&exiting != 0
 }
 
-// BootID names this boot of the machine, which no process outlives: it is read once.
-var BootID = sync.OnceValue(func() string {
+var bootID atomic.Pointer[string]
+
+// BootID names this boot of the machine, which no process outlives: what was read once holds.
+func BootID() (string, error) {
+	if id := bootID.Load(); id != nil {
+		return *id, nil
+	}
 	b, err := ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return ""
+		return "", err
 	}
-	return strings.TrimSpace(string(b))
-})
+	id := strings.TrimSpace(string(b))
+	bootID.Store(&id)
+	return id, nil
+}
 
 // Prlimit sets a limit of another process.
 func Prlimit(pid, resource int, soft, hard uint64) error {

@@ -12,7 +12,7 @@ import (
 )
 
 // Unmarshal decodes what Marshal encoded into what v points to, the zero value of its type. The names of fields must
-// be as they are in the type; what has another name is left out.
+// be as they are in the type; what has another name is left out, and none may be there twice.
 func Unmarshal(b []byte, v any) error {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, b); err != nil {
@@ -57,7 +57,7 @@ func hasFields(t reflect.Type) bool {
 
 func decodesItself(t reflect.Type) bool {
 	if t.PkgPath() == "" {
-		return false // a type without a name has no methods
+		return false // a type without a name has no methods of its own
 	}
 	p := reflect.PointerTo(t)
 	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
@@ -122,6 +122,9 @@ func membersOf(b []byte) (map[string][]byte, error) {
 		var name string
 		if err := json.Unmarshal(part[:n], &name); err != nil {
 			return nil, err
+		}
+		if _, twice := members[name]; twice {
+			return nil, fmt.Errorf("%q: twice", name)
 		}
 		members[name] = part[n+1:]
 	}

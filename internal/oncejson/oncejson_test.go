@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,10 +98,20 @@ func TestUnmarshalAsEncodingJSON(t *testing.T) {
 		`{"mounts":[{"options":["a","b"],"destination":"/x"},{},null]}`, `{"mounts":{}}`, `{"mounts":[1]}`, `{"mounts":[{"type":1}]}`,
 		`{"annotations":{"a":"b"},"process":{"user":{"uid":-1}}}`, `{"linux":{"timeOffsets":{"a\n":{"secs":1},"b":null}}}`,
 		`{"linux":{"timeOffsets":[]}}`, `{"linux":{"resources":{"blockIO":{"weightDevice":[{"major":8,"minor":1,"weight":2}]}}}}`,
-		`{"process":{"args":["a"],"args":["b"]}}`, `{"process":{"terminal":true,"rlimits":[{"type":"x","hard":1,"soft":18446744073709551615}]}}`,
+		`{"process":{"terminal":true,"rlimits":[{"type":"x","hard":1,"soft":18446744073709551615}]}}`,
 	} {
 		for _, typ := range []reflect.Type{reflect.TypeFor[specs.Spec](), reflect.TypeFor[*specs.Spec](), reflect.TypeFor[odd](), reflect.TypeFor[[]odd](), reflect.TypeFor[map[string]odd]()} {
 			sameBack(t, typ, []byte(text))
+		}
+	}
+}
+
+// Names that count once: encoding/json puts the values of both together.
+func TestUnmarshalRefusesTwice(t *testing.T) {
+	for _, text := range []string{`{"version":"1","version":"1"}`, `{"process":{"args":["a"],"args":["b"]}}`, `{"linux":{"timeOffsets":{"a":null,"a":null}}}`} {
+		var spec specs.Spec
+		if err := Unmarshal([]byte(text), &spec); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

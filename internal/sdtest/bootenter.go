@@ -199,9 +199,9 @@ func (s *System) Run(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
-	args := []string{self, "-test.v", "-test.timeout=" + limitOf(t).String(), "-test.run=" + pattern}
+	args := []string{self, "-test.timeout=" + limitOf(t).String(), "-test.v", "-test.run=" + pattern}
 	if _, ok := t.(*testing.B); ok {
-		args = []string{self, "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
+		args = []string{self, args[1], "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
 	}
 	cmd := s.command(t.Context(), dir, args)
 	for _, name := range []string{soakEnv, mustEnv} {

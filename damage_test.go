@@ -251,6 +251,38 @@ func TestDamagedButRunning(t *testing.T) {
 	}
 }
 
+// G2: a record names its container's own unit, a cgroup of that unit, and ids that could have been claimed for it.
+func TestG2RecordNamesNothingElse(t *testing.T) {
+	good := func() record {
+		return record{Version: recordVersion, ID: "web", Phase: Running, Unit: "sdc-web.scope", Cgroup: "/sdcontainer.slice/sdc-web.scope/payload"}
+	}
+	for name, change := range map[string]func(*record){
+		"":                       func(*record) {},
+		"another's ID":           func(r *record) { r.ID = "db" },
+		"no unit":                func(r *record) { r.Unit = "" },
+		"a path for a unit":      func(r *record) { r.Unit = "../sdc-web.scope" },
+		"two lines for a unit":   func(r *record) { r.Unit = "sdc-web.scope\n" },
+		"another's cgroup":       func(r *record) { r.Cgroup = "/sdcontainer.slice/sdc-db.scope/payload" },
+		"the cgroup of all":      func(r *record) { r.Cgroup = "/" },
+		"a cgroup by a detour":   func(r *record) { r.Cgroup = "/sdc-db.scope/../sdc-web.scope" },
+		"a cgroup beside it":     func(r *record) { r.Cgroup = "/system.slice/sdc-web.scope/../ssh.service" },
+		"the host's ids":         func(r *record) { r.Userns = [2]uint32{0, 65536} },
+		"ids from between":       func(r *record) { r.Userns = [2]uint32{usernsFirst + 1, 65536} },
+		"ids without an end":     func(r *record) { r.Userns = [2]uint32{usernsFirst, 1<<32 - 1} },
+		"the name in other case": func(r *record) { r.ID = "WEB" },
+	} {
+		r := good()
+		change(&r)
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseRecord(b, "web"); (err == nil) != (name == "") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	good, err := json.Marshal(record{Version: recordVersion, ID: "web", BootID: "b", Phase: Running, Init: procID{7, 8}, Unit: "sdc-web.scope",
 		Cgroup: "/sdcontainer.slice/sdc-web.scope/payload", Userns: [2]uint32{usernsFirst, 65536}, Command: []string{"a"}})

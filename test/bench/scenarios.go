@@ -57,7 +57,7 @@ func (b *bed) scenarios() []scenario {
 		b.services(),
 	}
 	for _, n := range []int{1, 2, 4, 8} {
-		all = append(all, scenario{name: fmt.Sprintf("16 runs by %d managers at once", n), share: 10, contenders: b.parallel(n)})
+		all = append(all, scenario{name: fmt.Sprintf("16 runs, %d at a time", n), share: 10, contenders: b.parallel(n)})
 	}
 	return all
 }

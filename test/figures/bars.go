@@ -19,7 +19,7 @@ var bars = []struct {
 	{"exec /bin/true", "crun", 0.6},
 	{"look at a container", "empty Go program", 1.5},
 	{"systemctl start of a service", "bare Type=exec", 1.3},
-	{"16 runs by 8 managers at once", "crun", 0.67}, // one and a half times the throughput
+	{"16 runs, 8 at a time", "crun", 0.67}, // one and a half times the throughput
 }
 
 // memoryBars are what it promises of what stays resident, in KiB.

@@ -47,7 +47,7 @@ func TestBarsAreJudged(t *testing.T) {
 		"Bar: at most 1.00 of systemd-run --scope: **met** with 1.000 (sdcontainer).",
 		"Bar: at most 1.50 of empty Go program: **not met** with 1.600 (sdcontainer inspect).",
 		"Bar: at most 0.60 of crun: not measured.",
-		"Bar: 16 runs by 8 managers at once, at most 0.67 of crun: not measured.",
+		"Bar: 16 runs, 8 at a time, at most 0.67 of crun: not measured.",
 		"Bar: keeper of a detached container, at most 300 KiB resident: **not met** with 301 KiB.",
 		"Bar: beside a service's payload, at most 0 KiB resident: **met** with 0 KiB.",
 		"| beside a service's payload |  | 0 KiB |")

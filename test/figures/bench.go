@@ -81,7 +81,8 @@ func renderBench(b *strings.Builder, s sheet) error {
 		all = append(all, rows(sc)...)
 	}
 	missing(b, r.Scenarios)
-	b.WriteString("\n| phase of our `run` | at |\n|---|---|\n")
+	b.WriteString("\nMilliseconds from the start of the command to the end of each phase; [architecture](architecture.md#one-run) says what they are.\n")
+	b.WriteString("\n| phase of our `run` | ends at |\n|---|---|\n")
 	for _, p := range r.Phases {
 		fmt.Fprintf(b, "| %s | %.2f ms |\n", p.Phase, p.Ms)
 	}

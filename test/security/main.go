@@ -174,7 +174,7 @@ func write(tests map[string][]test) ([]byte, error) {
 	b.WriteString(`<!-- Written by test/security; do not edit. -->
 # Tests of known escapes
 
-One row for each class of escape, or of harm done without one, that other runtimes had. A test's name begins with its row. Tiers are those of
+One row for each class of escape, or of harm done without one, that other runtimes had. A test names its row in its name or at the beginning of its comment. Tiers are those of
 [testing.md](testing.md). Loops: attempts in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets.
 
 | row | guards against | tier | test | loops |

@@ -131,7 +131,7 @@ func namespaceOf(kind, path string) (string, error) {
 }
 
 // expectLimits are the files of the cgroup that hold the unit's limits. A missing controller is an error, or with
-// strict = false a warning.
+// systemd.strict = false a warning.
 func (l *launch) expectLimits() ([]scope.Limit, error) {
 	// Limits belong to the unit: of payload/, to the cgroup above.
 	unit := filepath.Join(scope.Mount(), l.c.st.Cgroup)
@@ -150,7 +150,7 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 			have = append(have, limit)
 			continue
 		}
-		missing := fmt.Errorf("%w: %s: the cgroup has no %s: its controller is missing (strict = false goes without)",
+		missing := fmt.Errorf("%w: %s: the cgroup has no %s: its controller is missing (systemd.strict = false goes without)",
 			ErrUnsupported, limit.Property, filepath.Base(limit.File))
 		if l.settings.Strict {
 			errs = append(errs, missing)

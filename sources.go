@@ -99,7 +99,7 @@ func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) err
 	}
 	for _, s := range exposed {
 		err := fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
-			" (keep them out of a directory above it, as by chmod 700 %s; or set idmap = false for it, or strict = false)", s.For, s.Path, filepath.Dir(s.Path))
+			" (keep them out of a directory above it, as by chmod 700 %s; or set idmap = false for it, or systemd.strict = false)", s.For, s.Path, filepath.Dir(s.Path))
 		if l.settings.Strict {
 			return err
 		}

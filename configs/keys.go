@@ -42,7 +42,7 @@ func allKeys() []Key {
 		{"rootfs.path", kindString, "", "root.path", "Directory with the container's files. Required. A relative path starts at the TOML file."},
 		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only."},
 		{"rootfs.propagation", propagation, `"private"`, "linux.rootfsPropagation", "How mounts spread from and to the host."},
-		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Writable, it must lie below a directory that other users of the host cannot enter, unless `strict = false`."},
+		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Writable, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
 
 		{"process.args", kindStrings, "", "process.args", "The command. Required."},
 		{"process.cwd", kindString, `"/"`, "process.cwd", "Working directory."},
@@ -56,7 +56,7 @@ func allKeys() []Key {
 		{"process.init", kindBool, "false", "–", "Runs the payload under a pid 1 that reaps orphans and forwards signals."},
 		{"process.no_new_privileges", kindBool, "true", "process.noNewPrivileges", "No program can give more rights than the payload began with."},
 		{"process.oom_score_adj", between(-1000, 1000), "0", "process.oomScoreAdj", "-1000 (never) to 1000 (first) when memory runs out."},
-		{"process.rlimits", tableOf(kindRlimit), "see docs", "process.rlimits", `Limits by name: nofile = "1024:4096" (soft:hard).`},
+		{"process.rlimits", tableOf(kindRlimit), "see Profiles", "process.rlimits", `Limits by name: nofile = "1024:4096" (soft:hard).`},
 		{"process.nice", between(-20, 19), "", "process.scheduler.nice", "-20 to 19."},
 		{"process.scheduler", kindString, "", "process.scheduler.policy", "other, batch, idle, or fifo:PRIORITY, rr:PRIORITY."},
 		{"process.io_class", kindString, "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
@@ -151,8 +151,8 @@ func allKeys() []Key {
 		{"security.personality", words("LINUX", "LINUX32"), "", "linux.personality", "Execution domain: LINUX32 is a 32-bit uname."},
 
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
-		{"systemd.strict", kindBool, "true", "–", "A property this systemd lacks is an error; false makes it a warning."},
-		{"systemd.notify", words("started", "container"), `"started"`, "Type=notify", "Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md)."},
+		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable root or mount that other users can reach, is an error; false makes it a warning."},
+		{"systemd.notify", words("started", "container"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace.`},
 		{"systemd.stop_timeout", kindSpan, "10s", "TimeoutStopSec=", "After it, what has not stopped is killed."},
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},

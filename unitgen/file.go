@@ -85,7 +85,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("unit file: %s: needs systemd %d, %s (set strict = false to do without)", e.Directive, e.Needs, e.Target)
+	return fmt.Sprintf("unit file: %s: needs systemd %d, %s (set systemd.strict = false to do without)", e.Directive, e.Needs, e.Target)
 }
 
 // Is makes the sentinel of package scope match.

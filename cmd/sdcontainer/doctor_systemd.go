@@ -70,7 +70,7 @@ func checkProperties(ctx context.Context, _ *app) finding {
 		words = append(words, fmt.Sprintf("%d: %s", since, strings.Join(missing[since], ", ")))
 	}
 	f := good("newer systemd has more: %s", strings.Join(words, "; "))
-	f.Fix = "nothing, unless a configuration needs one; strict = false goes without"
+	f.Fix = "nothing, unless a configuration needs one; systemd.strict = false goes without"
 	return f
 }
 

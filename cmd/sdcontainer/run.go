@@ -75,7 +75,7 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
 	f.StringVar(&o.name, "name", "", "`name` of the container")
 	f.StringVar(&o.rootfs, "rootfs", "", "run a command in `directory`, without a configuration")
 	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
-	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as strict = false does")
+	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as systemd.strict = false does")
 	addKeyFlags(cmd, &o.settings)
 	must(cmd.MarkFlagDirname("rootfs"))
 	return cmd

@@ -142,7 +142,8 @@ What update or systemctl set-property --runtime changed meanwhile is undone.
 Without it an instance of the shipped template has its limits set when it starts,
 as by set-property --runtime: systemd keeps these until a reboot, also one that the
 configuration has no more. What systemd has to know before, like the stop signal or
-Restart=, makes the start fail there, or with strict = false a warning.`,
+Restart=, makes the start fail there, or with systemd.strict = false a
+warning.`,
 		Example: `  sdcontainer unit install /etc/sdcontainer/web.toml
   sdcontainer unit install --enable --now web`,
 		ValidArgsFunction: a.completeConfigs,

@@ -122,8 +122,8 @@ func reference(t *testing.T) []byte {
 
 <!-- Made from scope/table.go by go test ./scope -run Reference -update. -->
 
-A container runs in a systemd scope. This page lists every property such a scope may have, and which of
-them the fields of an OCI configuration become.
+A container runs in a systemd scope, or in a service that has the same limits. This page lists every property
+the scope may have, and which of them the fields of an OCI configuration become.
 
 ## From an OCI configuration
 

@@ -133,7 +133,7 @@ func checkRecords(_ context.Context, a *app) finding {
 
 func checkUnits(context.Context, *app) finding {
 	if !templateInstalled() {
-		return bad(lacking, "make install, or a package", "%s is not installed: unit install writes whole units", unitgen.Template)
+		return bad(lacking, "make install", "%s is not installed: unit install writes whole units", unitgen.Template)
 	}
 	return good("%s is installed", unitgen.Template)
 }

@@ -184,7 +184,7 @@ func called(args []string) (verb, bool) {
 }
 
 func (a *app) addAll(root *cobra.Command) {
-	root.Long = rootLong
+	root.Long = rootLong + "\n\nExit status. " + exitStatuses
 	root.Version = versionOf().String()
 	root.Flags().BoolP("version", "v", false, "print the version")
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -205,20 +205,19 @@ func (a *app) addAll(root *cobra.Command) {
 const rootLong = `sdcontainer runs containers as systemd units: each is a scope or a service that
 systemctl shows, limits and stops, with its output in the journal.
 
-A container is described by ten lines of TOML:
+A container is described by a few lines of TOML:
 
     version = 1
     [rootfs]
     path = "/var/lib/machines/busybox"
     [process]
-    args = ["/bin/sh", "-c", "echo hello from $(hostname)"]
+    args = ["/bin/sh", "-c", "echo hello from $(hostname)"]`
 
-Exit status. ` + exitStatuses
-
-const exitStatuses = `Of run, exec and wait: that of the payload, 128+n when signal n
-ended it, 125 when sdcontainer failed, 126 when the program cannot be executed, 127
-when it is not there. Of other verbs: 0, 1 after a failure, 2 for a command line
-that makes no sense.`
+const exitStatuses = `Of run and exec: that of the payload, 128+n when signal n ended it,
+125 when sdcontainer failed, 126 when the program cannot be executed, 127 when it is
+not there. Of wait: the first that is not 0; 125 when one is not known or sdcontainer
+failed. Of other verbs: 0, 1 after a failure or when check or doctor found an error,
+2 for a command line that makes no sense.`
 
 // verbName is the command's path below the root: "unit install".
 func verbName(cmd *cobra.Command) string {

@@ -13,8 +13,8 @@ func (a *app) pause() *cobra.Command {
 		Use:   "pause NAME...",
 		Short: "Freeze containers",
 		Long: `Freezes every process of the containers' units until they are resumed. Memory
-stays in use; nothing inside can notice, but the clock goes on. Prints the names of
-those that were frozen.`,
+stays in use; nothing inside notices, except that the clock has gone on. Prints the
+names of those that were frozen.`,
 		Example:           "  sdcontainer pause web",
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),

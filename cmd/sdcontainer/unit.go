@@ -42,8 +42,8 @@ would never hear it, is ended at once; systemd then reports SIGINT, and success.
 that is paused is best stopped with sdcontainer stop: systemd 257 refuses to stop
 what is frozen, 252 thaws it.
 
-A configuration in ` + unitgen.ConfigDir + ` needs nothing but a drop-in for the shipped template;
-one elsewhere gets a unit file of its own, under the same name.`,
+For a configuration in ` + unitgen.ConfigDir + `, install writes only a drop-in of the shipped
+template; one elsewhere gets a unit file of its own, under the same name.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usage("%q: want generate, install or rm", args[0])
@@ -62,6 +62,9 @@ func (a *app) unitGenerate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate [flags] FILE",
 		Short: "Print the unit file of a configuration",
+		Long: `Prints the whole service, or with --drop-in what unit install writes beside the
+shipped template. Nothing is written, and systemd is asked for its version only; with
+--systemd not even for that. The service's ExecStart= is the sdcontainer that was called.`,
 		Example: `  sdcontainer unit generate web.toml
   sdcontainer unit generate --systemd 257 web.toml >web.service`,
 		ValidArgsFunction: a.completeFiles,
@@ -139,11 +142,10 @@ it starts at boot; with --now it starts at once.
 What is installed is a snapshot: run it again after a change of the configuration.
 What update or systemctl set-property --runtime changed meanwhile is undone.
 
-Without it an instance of the shipped template has its limits set when it starts,
-as by set-property --runtime: systemd keeps these until a reboot, also one that the
-configuration has no more. What systemd has to know before, like the stop signal or
-Restart=, makes the start fail there, or with systemd.strict = false a
-warning.`,
+Without it, an instance of the shipped template gets its limits when it starts, as by
+set-property --runtime. systemd keeps these until a reboot, even one that the
+configuration no longer has. What systemd has to know before, like the stop signal or
+Restart=, makes the start fail there, or with systemd.strict = false a warning.`,
 		Example: `  sdcontainer unit install /etc/sdcontainer/web.toml
   sdcontainer unit install --enable --now web`,
 		ValidArgsFunction: a.completeConfigs,

@@ -45,12 +45,11 @@ func (a *app) update() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update [flags] NAME...",
 		Short: "Change limits of running containers",
-		Long: `Changes limits of running containers through their units, at once and for as long
-as they live, those of services until a reboot; the configuration file stays as it
-is. Sets what is asked for whoever has set what before, and prints what changed.
-
-With a service they stay, as drop-ins of its unit, when it is started again: until a
-reboot, unit install, unit rm or systemctl revert.
+		Long: `Changes limits of running containers through their units, at once. Of a scope they
+last as long as it lives; of a service also when it starts again, as drop-ins of its
+unit, until a reboot, unit install, unit rm or systemctl revert. The configuration
+file stays as it is. What was set before, by whomever, is replaced. Prints what
+changed.
 
 --set takes any property of a unit by its systemd name, with its value as in
 GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,

@@ -28,6 +28,7 @@ func (a *app) version() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "version [flags]",
 		Short:             "Print the version",
+		Long:              "Prints version, commit, Go and platform; with --json also the version of the OCI\nruntime specification.",
 		Example:           "  sdcontainer version --json",
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Args:              arguments(0, 0, "no arguments"),

@@ -63,13 +63,12 @@ func TestManPages(t *testing.T) {
 func manPages(root *cobra.Command) map[string]string {
 	pages := map[string]string{"sdcontainer.1": rootPage(root)}
 	for name, cmd := range commands(root) {
-		if cmd.HasParent() && !cmd.HasSubCommands() {
-			page := "sdcontainer-" + strings.ReplaceAll(name, " ", "-")
-			pages[page+".1"] = verbPage(page, cmd)
-		}
+		pages[pageName(name)+".1"] = verbPage(name, cmd)
 	}
 	return pages
 }
+
+func pageName(verb string) string { return "sdcontainer-" + strings.ReplaceAll(verb, " ", "-") }
 
 // A roff is a manual page in the making.
 type roff struct{ strings.Builder }
@@ -172,16 +171,44 @@ func (r *roff) examples(cmd *cobra.Command) {
 	r.line(".RE\n.fi")
 }
 
-func verbPage(page string, cmd *cobra.Command) string {
-	var r roff
-	r.head(page, cmd.Short)
-	r.line(".SH SYNOPSIS\n.nf")
+// synopsis is how a verb is called, or each of those below it.
+func (r *roff) synopsis(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		r.synopsis(sub)
+	}
+	if cmd.HasSubCommands() {
+		return
+	}
 	for i, line := range strings.Split(cmd.Use, "\n") {
 		if i == 0 {
 			line = cmd.Parent().CommandPath() + " " + line
 		}
 		r.line("\\fB%s\\fR", roffText(strings.TrimSpace(line)))
 	}
+}
+
+// seeAlso are the pages that belong to a verb's.
+func (r *roff) seeAlso(name string, cmd *cobra.Command) {
+	pages := []string{`\fBsdcontainer\fR(1)`}
+	link := func(verb string) { pages = append(pages, `\fB`+roffText(pageName(verb))+`\fR(1)`) }
+	top, _, below := strings.Cut(name, " ")
+	if below {
+		link(top)
+	}
+	for _, sub := range cmd.Commands() {
+		link(verbName(sub))
+	}
+	if slices.Contains([]string{"run", "check", "explain", "unit"}, top) {
+		pages = append(pages, `\fBsdcontainer.toml\fR(5)`)
+	}
+	r.line(".SH SEE ALSO\n%s", strings.Join(pages, ", "))
+}
+
+func verbPage(name string, cmd *cobra.Command) string {
+	var r roff
+	r.head(pageName(name), cmd.Short)
+	r.line(".SH SYNOPSIS\n.nf")
+	r.synopsis(cmd)
 	r.line(".fi\n.SH DESCRIPTION")
 	long := cmd.Long
 	if long == "" {
@@ -196,7 +223,8 @@ func verbPage(page string, cmd *cobra.Command) string {
 		r.flags(cmd.LocalFlags())
 	}
 	r.examples(cmd)
-	r.line(".SH SEE ALSO\n\\fBsdcontainer\\fR(1)")
+	r.line(".SH NOTES\nThe option \\fB\\-\\-run\\-dir\\fR, exit statuses, files and environment variables are described in \\fBsdcontainer\\fR(1).")
+	r.seeAlso(name, cmd)
 	return r.String()
 }
 
@@ -205,21 +233,21 @@ func rootPage(root *cobra.Command) string {
 	r.head("sdcontainer", root.Short)
 	r.line(".SH SYNOPSIS\n\\fBsdcontainer\\fR [\\-\\-run\\-dir \\fIdirectory\\fR] \\fIverb\\fR [...]")
 	r.line(".SH DESCRIPTION")
-	r.text(root.Long)
+	r.text(rootLong) // the exit statuses have a section of their own
 	all := commands(root)
 	for _, g := range root.Groups() {
 		r.line(".SH %s", strings.ToUpper(strings.TrimSuffix(g.Title, ":")))
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			cmd := all[name]
 			top, _, _ := strings.Cut(name, " ")
-			if all[top].GroupID != g.ID || cmd.HasSubCommands() {
+			if all[top].GroupID != g.ID {
 				continue
 			}
-			r.line(".TP\n\\fBsdcontainer\\-%s\\fR(1)\n%s", roffText(strings.ReplaceAll(name, " ", "-")), roffText(cmd.Short))
+			r.line(".TP\n\\fB%s\\fR(1)\n%s", roffText(pageName(name)), roffText(cmd.Short))
 		}
 	}
 	r.line(".SH OPTIONS")
-	r.flags(root.PersistentFlags())
+	r.flags(root.LocalFlags())
 	r.line(".SH EXIT STATUS")
 	r.text(exitStatuses)
 	r.line(".SH FILES")

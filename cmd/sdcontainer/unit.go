@@ -64,7 +64,8 @@ func (a *app) unitGenerate() *cobra.Command {
 		Short: "Print the unit file of a configuration",
 		Long: `Prints the whole service, or with --drop-in what unit install writes beside the
 shipped template. Nothing is written, and systemd is asked for its version only; with
---systemd not even for that. The service's ExecStart= is the sdcontainer that was called.`,
+--systemd not even for that. The service's ExecStart= is the sdcontainer that was
+called.`,
 		Example: `  sdcontainer unit generate web.toml
   sdcontainer unit generate --systemd 257 web.toml >web.service`,
 		ValidArgsFunction: a.completeFiles,

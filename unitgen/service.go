@@ -55,7 +55,7 @@ func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 		return "", err
 	}
 	f.add(sectionUnit, "Description", one(text), description(s))
-	f.line(sectionUnit, "Documentation", "https://github.com/sdcontainer/sdcontainer")
+	f.line(sectionUnit, "Documentation", "man:sdcontainer(1) https://github.com/sdcontainer/sdcontainer")
 	f.add(sectionUnit, "SourcePath", one(text), filepath.Clean(s.Source))
 	f.mounts(spec, s)
 	f.line(sectionService, "Type", "notify")

@@ -127,7 +127,7 @@ func findPayload(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Pay
 }
 
 // setRlimits sets the payload's limits. Where we lack the right to raise one
-// (no CAP_SYS_RESOURCE), strict = false goes on with our own.
+// (no CAP_SYS_RESOURCE), systemd.strict = false goes on with our own.
 func (l *launch) setRlimits() error {
 	for i, r := range l.who.Rlimits {
 		err := kernel.Prlimit(l.pid, r.Resource, r.Soft, r.Hard)

@@ -269,7 +269,7 @@ func (l *launch) settle(ctx context.Context) error {
 		if err := l.waitJob(ctx); err != nil {
 			return err
 		}
-		l.plan.unit = l.job.Unit() // without what this systemd lacks and strict = false gives up
+		l.plan.unit = l.job.Unit() // without what this systemd lacks and systemd.strict = false gives up
 		for _, d := range l.job.Dropped {
 			l.c.rt.warn("not supported: " + d.String())
 		}

@@ -21,7 +21,8 @@ func (a *app) check() *cobra.Command {
 wrong and what is accepted. Nothing is started. A configuration without problems is
 compiled too, down to the calls a start would make and the unit file of a service, which is
 for the running systemd if there is one; an executable or user that the root does not
-have now is a warning.
+have now is a warning, as are a namespace to join that is not there and a path
+that the caller may not see.
 
 The exit status is 1 when there is a problem. --json prints an array for editors: of each
 problem and warning its file, line, column, key, message and severity, "error" or

@@ -175,7 +175,7 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	}
 	if s := l.spec.Process.OOMScoreAdj; s != nil {
 		if err := writeOOMScore(l.pid, *s); err != nil {
-			return err
+			return l.unlessGone(err)
 		}
 	}
 	// It is in the container already, where others can stop it.

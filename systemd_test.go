@@ -359,3 +359,40 @@ func TestAttestKills(t *testing.T) {
 	}
 	w.nothingLeft("lie")
 }
+
+// TestInitGoneEarly: an init whose helper was killed is gone with it, and that is what the start says.
+func TestInitGoneEarly(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("gone", "/bin/true")
+	l := w.launch(&Container{rt: w.Runtime, id: "gone"}, spec, w.options(CreateOptions{Detach: true}))
+	for _, step := range l.steps() {
+		if step.name == "attach" {
+			break
+		}
+		if err := step.do(t.Context()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+	}
+	if err := l.helper.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := soon(t); ; { // its parent then is one that reaps it
+		if _, err := identify(l.pid); err != nil {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the init outlives its helper")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.attach(t.Context()); err == nil || !strings.Contains(err.Error(), "ended unexpectedly") {
+		t.Errorf("%v; want that it ended", err)
+	}
+	if err := l.takeBack(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("gone")
+}

@@ -171,12 +171,12 @@ func (l *launch) attach(ctx context.Context) (err error) {
 	// then all its files and devices belong to the overflow id (user_namespaces(7)).
 	if l.plan.made(specs.UserNamespace) {
 		if err := nsexec.WriteIDMaps(l.pid, l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings); err != nil {
-			return err
+			return l.unlessGone(err)
 		}
 	}
 	if l.spec.Process.OOMScoreAdj != nil {
 		if err := writeOOMScore(l.pid, *l.spec.Process.OOMScoreAdj); err != nil {
-			return err
+			return l.unlessGone(err)
 		}
 	}
 	if !l.o.Service { // there it was born in its cgroup
@@ -197,6 +197,14 @@ func (l *launch) attach(ctx context.Context) (err error) {
 		}
 	}
 	return l.c.write()
+}
+
+// unlessGone is the error of what was done to the init, or that it is there no more.
+func (l *launch) unlessGone(err error) error {
+	if _, gone := identify(l.pid); gone != nil {
+		return l.helper.Died(err)
+	}
+	return err
 }
 
 // waitJob waits for the unit. One that was there before is somebody else's: then

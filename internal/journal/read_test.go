@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -85,12 +86,13 @@ func TestRealJournal(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
+	name := fmt.Sprint("real", time.Now().UnixNano()) // of this run, of several in one system
 	for _, tt := range []struct {
 		priority int
 		prefixes bool
 		line     string
 	}{{6, false, "to stdout\n"}, {3, false, "to stderr\n"}, {6, false, "<1>only text\n"}, {6, true, "<2>its own\n"}} {
-		f, err := Stream("real", "", tt.priority, tt.prefixes)
+		f, err := Stream(name, "", tt.priority, tt.prefixes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +104,7 @@ func TestRealJournal(t *testing.T) {
 		f.Close()
 	}
 	big := strings.Repeat("x", 300<<10)
-	err := Send(map[string]string{"MESSAGE": "two\nlines", "SYSLOG_IDENTIFIER": "real", "PRIORITY": "5", "CONTAINER_NAME": "web", "BIG": big})
+	err := Send(map[string]string{"MESSAGE": "two\nlines", "SYSLOG_IDENTIFIER": name, "PRIORITY": "5", "CONTAINER_NAME": "web", "BIG": big})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestRealJournal(t *testing.T) {
 
 	got := map[string]int{}
 	last := ""
-	for e, err := range Read(t.Context(), Query{Match: []string{"SYSLOG_IDENTIFIER=real"}}) {
+	for e, err := range Read(t.Context(), Query{Match: []string{"SYSLOG_IDENTIFIER=" + name}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,10 +129,10 @@ func TestRealJournal(t *testing.T) {
 		t.Error(d)
 	}
 
-	if err := Send(map[string]string{"MESSAGE": "later", "SYSLOG_IDENTIFIER": "real"}); err != nil {
+	if err := Send(map[string]string{"MESSAGE": "later", "SYSLOG_IDENTIFIER": name}); err != nil {
 		t.Fatal(err)
 	}
-	for e, err := range Read(t.Context(), Query{Match: []string{"SYSLOG_IDENTIFIER=real"}, Cursor: last, Follow: true}) {
+	for e, err := range Read(t.Context(), Query{Match: []string{"SYSLOG_IDENTIFIER=" + name}, Cursor: last, Follow: true}) {
 		if err != nil || e.Message() != "later" {
 			t.Errorf("followed to %q, %v", e.Message(), err)
 		}

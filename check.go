@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
-	"github.com/sdcontainer/sdcontainer/internal/seccomp"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
@@ -58,7 +56,10 @@ func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings
 // missingNamespaces are those to join that cannot be found. Another unit may make them before a start.
 func missingNamespaces(spec *specs.Spec) (warnings []string) {
 	for _, n := range spec.Linux.Namespaces {
-		if _, err := os.Stat(n.Path); n.Path != "" && err != nil {
+		if n.Path == "" {
+			continue
+		}
+		if _, err := os.Stat(n.Path); err != nil {
 			warnings = append(warnings, fmt.Sprintf("%s namespace to join: %v", n.Type, err))
 		}
 	}
@@ -125,19 +126,11 @@ func checkMount(m specs.Mount) error {
 // checkSpec asks the planners.
 func checkSpec(spec *specs.Spec, s configs.Settings) error {
 	_, err := scope.Plan(spec, s)
-	return errors.Join(err, rootfs.Check(spec, s), checkSeccomp(spec.Linux.Seccomp))
-}
-
-func checkSeccomp(profile *specs.LinuxSeccomp) error {
-	if profile == nil {
-		return nil
+	errs := []error{err, rootfs.Check(spec, s)}
+	if spec.Linux.Seccomp != nil { // the default one is right
+		if err := (&plan{spec: spec}).compileFilter(); err != nil {
+			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
+		}
 	}
-	_, err := seccomp.Compile(profile, runtime.GOARCH)
-	if err == nil {
-		_, err = seccomp.Flags(profile)
-	}
-	if err != nil {
-		return &configs.FieldError{Field: "linux.seccomp", Err: err}
-	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -30,8 +30,8 @@ type LoadOptions struct {
 	Directive func(section, name string, values []string) error
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
-	// Find says what is wrong with a path of the host that a start needs: that of the root or a
-	// directory of an overlay, of a bind mount or a namespace; nil accepts every one.
+	// Find says what is wrong with a path of the host that a start needs: that of the root, of a
+	// directory of an overlay or of a bind mount; nil accepts every one.
 	Find func(path string, dir bool) error
 	// Spec says what is wrong with the Spec that a configuration comes to, which may have
 	// problems of other keys: what is a [FieldError] is told with its place, all else is

@@ -5,8 +5,8 @@
 // encoding/json first builds an encoder, or a decoder, for every type that can be reached from a
 // value's type, which pays when more values follow. Of an OCI Spec it is a hundred types, those of
 // Windows and z/OS among them, and takes a tenth of the CPU time of a start. Here only what
-// is there is looked at. The result is the same, when encoding to the byte, when decoding of what was encoded so; what this package does not
-// know it leaves to encoding/json.
+// is there is looked at. Encoding gives the same to the byte, and decoding the same of what was
+// encoded so; what this package does not know it leaves to encoding/json.
 package oncejson
 
 import (

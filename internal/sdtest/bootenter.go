@@ -199,9 +199,11 @@ func (s *System) Run(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
-	args := []string{self, "-test.timeout=" + limitOf(t).String(), "-test.v", "-test.run=" + pattern}
+	args := []string{self, "-test.timeout=" + limitOf(t).String()}
 	if _, ok := t.(*testing.B); ok {
-		args = []string{self, args[1], "-test.run=^$", "-test.bench=" + pattern, "-test.benchmem"}
+		args = append(args, "-test.run=^$", "-test.bench="+pattern, "-test.benchmem")
+	} else {
+		args = append(args, "-test.v", "-test.run="+pattern)
 	}
 	cmd := s.command(t.Context(), dir, args)
 	for _, name := range []string{soakEnv, mustEnv} {

@@ -55,8 +55,8 @@ rm -rf "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/* "$root"/var/cach
 # Every unit costs an emulated PID 1 some 20 ms of each daemon-reload.
 for unit in 'initrd*' '*tpm2*' '*pcr*' '*hibernate*' '*suspend*' '*sleep*' '*sysext*' '*confext*' '*importd*' '*hostnamed*' \
 	'*battery*' '*bsod*' '*soft-reboot*' '*quota*' '*fsck*' '*growfs*' '*repart*' '*hwdb*' '*binfmt*' '*ask-password*' '*pstore*' \
-	'*initctl*' '*creds.*' '*credentials.service' 'rescue*' 'emergency*' 'apt*' 'dpkg*' 'fstrim*' 'e2scrub*' '*timesync*' '*networkd*' \
-	'*vconsole*' '*rfkill*' '*backlight*' '*bless-boot*' '*storagetm*' '*getty*' '*system-update*' '*machine-id-commit*' \
+	'*initctl*' '*creds.*' '*credentials.service' 'rescue*' 'emergency*' 'apt*' 'dpkg*' 'fstrim*' 'e2scrub*' '*networkd*' \
+	'*rfkill*' '*backlight*' '*storagetm*' '*getty*' '*system-update*' '*machine-id-commit*' \
 	'*firstboot*' 'nginx*' 'netavark*' 'podman-auto-update*' 'syslog*' '*udev-trigger*'; do
 	find "$root/etc/systemd/system" "$root/usr/lib/systemd/system" -depth -name "$unit" -exec rm -rf {} +
 done

@@ -86,9 +86,10 @@ func makeSource(path string, c *rootfs.Create) error {
 // host, where every user of the host can execute them: set-user-ID files, of root's too
 // (CVE-2021-41091).
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
+	mounts := mayMount(l.spec.Process)
 	exposed, err := look(ctx, "look at the directories above the sources of mounts", func() (list []rootfs.Source, _ error) {
 		for _, s := range sources {
-			if s.IDMap != nil && reachable(s.Path) && writable(s) {
+			if s.IDMap != nil && reachable(s.Path) && (mounts || writable(s)) {
 				list = append(list, s)
 			}
 		}
@@ -98,14 +99,24 @@ func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) err
 		return err
 	}
 	for _, s := range exposed {
+		place := s.Path
+		if s.ReadOnly && mounts {
+			place += ", which who has CAP_SYS_ADMIN makes writable,"
+		}
 		err := fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
-			" (keep them out of a directory above it, as by chmod 700 %s; or set idmap = false for it, or systemd.strict = false)", s.For, s.Path, filepath.Dir(s.Path))
+			" (keep them out of a directory above it, as by chmod 700 %s; or set idmap = false for it, or systemd.strict = false)", s.For, place, filepath.Dir(s.Path))
 		if l.settings.Strict {
 			return err
 		}
 		l.c.rt.warn(err.Error())
 	}
 	return nil
+}
+
+// mayMount says whether the payload can change its mounts. What is read-only for it is so until it says otherwise
+// (mount_setattr(2)): mounts are locked for who got them from a user namespace above its own, and these are made in its own.
+func mayMount(p *specs.Process) bool {
+	return p.Capabilities != nil && slices.Contains(p.Capabilities.Bounding, "CAP_SYS_ADMIN")
 }
 
 // writable says whether the container can make files in a source, or in an idmapped mount below it.

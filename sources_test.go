@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
@@ -101,6 +102,18 @@ func TestC7OthersReachNoIdmappedSource(t *testing.T) {
 	}
 	if err := create(false); err != nil || !strings.Contains(fmt.Sprint(warned), want) {
 		t.Errorf("not strict: %v, warnings %q", err, warned)
+	}
+}
+
+// C7: nor one that may mount, where it is to read only: what it cannot write now it can make writable.
+func TestC7ReadOnlyIsNoneForWhoMounts(t *testing.T) {
+	sources := []rootfs.Source{{Path: "/usr", For: "rootfs", ReadOnly: true, ReadOnlyBelow: true, IDMap: &rootfs.IDMap{}}}
+	for profile, want := range map[string]string{configs.ProfileApp: "<nil>", configs.ProfileSystem: "/usr, which who has CAP_SYS_ADMIN makes writable, lies where every user"} {
+		process := &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: configs.Defaults(profile).Capabilities}}
+		l := &launch{spec: &specs.Spec{Process: process}, settings: configs.Settings{Strict: true}}
+		if err := l.keepOthersOut(t.Context(), sources); !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: %v, want %s", profile, err, want)
+		}
 	}
 }
 

@@ -40,9 +40,9 @@ func allKeys() []Key {
 		{"description", kindString, "", "Description=", "One line for people."},
 
 		{"rootfs.path", kindString, "", "root.path", "Directory with the container's files. Required. A relative path starts at the TOML file."},
-		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only."},
+		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only. A payload with `CAP_SYS_ADMIN`, as of profile `system`, can undo that."},
 		{"rootfs.propagation", propagation, `"private"`, "linux.rootfsPropagation", "How mounts spread from and to the host."},
-		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Writable, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
+		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Where the payload can write to it, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
 
 		{"process.args", kindStrings, "", "process.args", "The command. Required."},
 		{"process.cwd", kindString, `"/"`, "process.cwd", "Working directory."},
@@ -87,9 +87,9 @@ func allKeys() []Key {
 		{"mount[].type", mountType, `"bind"`, "mounts[].type", "bind, tmpfs, overlay, or raw for any other filesystem."},
 		{"mount[].source", kindString, "", "mounts[].source", "What to mount. A relative path starts at the TOML file."},
 		{"mount[].target", kindString, "", "mounts[].destination", "Where, in the container. Required."},
-		{"mount[].read_only", kindBool, "false", "mounts[].options ro", "Read-only; with recursive for the mounts below too."},
+		{"mount[].read_only", kindBool, "false", "mounts[].options ro", "Read-only, as `rootfs.read_only` is; with recursive for the mounts below too."},
 		{"mount[].recursive", kindBool, "true", "mounts[].options rbind", "With the mounts below source."},
-		{"mount[].idmap", kindBool, "false", "mounts[].options idmap", "Shows the files through the user namespace's mapping. Writable, the same holds as for `rootfs.idmap`."},
+		{"mount[].idmap", kindBool, "false", "mounts[].options idmap", "Shows the files through the user namespace's mapping. Where the payload can write to them, the same holds as for `rootfs.idmap`."},
 		{"mount[].optional", kindBool, "false", "–", "Skips the mount when source is missing."},
 		{"mount[].create", kindString, "", "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID."},
 		{"mount[].propagation", propagation, `"rprivate"`, "mounts[].options", "How mounts spread."},

@@ -99,9 +99,20 @@ func Procs(cgroup string) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	var pids []int
+	return procsBelow(root, maxVisits)
+}
+
+// maxVisits bounds how many cgroups are looked into. There are fewer at any moment; but who owns them can make
+// those still to come deeper while he removes those that were seen, for as long as somebody looks.
+const maxVisits = 16 * maxDescendants
+
+func procsBelow(root string, most int) (pids []int, err error) {
+	visits := 0
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
+			if visits++; visits > most {
+				return fmt.Errorf("%s: more than %d cgroups below it: somebody makes them all the time", root, most)
+			}
 			pids, err = appendProcs(pids, filepath.Join(path, "cgroup.procs"))
 		}
 		if path != root && vanished(err) {

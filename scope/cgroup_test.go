@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,17 @@ func TestProcs(t *testing.T) {
 	}
 	if _, err := Procs("/bad"); err == nil || !strings.Contains(err.Error(), "bad/cgroup.procs") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// Who owns a tree can go on making it while somebody walks through.
+func TestProcsComesToAnEnd(t *testing.T) {
+	root := fakeTree(t, map[string]string{"cgroup.procs": "3\n", "a/cgroup.procs": "2\n", "a/b/cgroup.procs": "1\n"})
+	if pids, err := procsBelow(root, 3); err != nil || !slices.Equal(pids, []int{1, 2, 3}) {
+		t.Errorf("three cgroups: %v, %v", pids, err)
+	}
+	if pids, err := procsBelow(root, 2); err == nil || !strings.Contains(err.Error(), "more than 2 cgroups") {
+		t.Errorf("one too many: %v, %v", pids, err)
 	}
 }
 

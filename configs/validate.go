@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -77,8 +78,18 @@ func (k *checker) basics() {
 	}
 }
 
+// namespaceTypes are those there are. Another one is no namespace of its own: what it was meant to be would be
+// the host's.
+var namespaceTypes = []specs.LinuxNamespaceType{
+	specs.PIDNamespace, specs.NetworkNamespace, specs.MountNamespace, specs.IPCNamespace,
+	specs.UTSNamespace, specs.UserNamespace, specs.CgroupNamespace, specs.TimeNamespace,
+}
+
 func (k *checker) namespaces() {
 	for i, n := range k.spec.Linux.Namespaces {
+		if !slices.Contains(namespaceTypes, n.Type) {
+			k.bad("linux.namespaces: type %q: want one of %v", n.Type, namespaceTypes)
+		}
 		if k.ns[n.Type] != nil {
 			k.bad("linux.namespaces: %s twice", n.Type)
 		}
@@ -92,6 +103,11 @@ func (k *checker) namespaces() {
 	}
 	if n := k.ns[specs.TimeNamespace]; len(k.spec.Linux.TimeOffsets) > 0 && (n == nil || n.Path != "") {
 		k.bad("linux.timeOffsets: want a new time namespace")
+	}
+	for _, clock := range slices.Sorted(maps.Keys(k.spec.Linux.TimeOffsets)) {
+		if clock != "monotonic" && clock != "boottime" {
+			k.bad("linux.timeOffsets: clock %q: want monotonic or boottime", clock)
+		}
 	}
 	if n := k.ns[specs.PIDNamespace]; k.set.Init && (n == nil || n.Path != "") {
 		k.bad("annotation %sinit: want a new pid namespace", prefix)

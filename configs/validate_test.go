@@ -42,6 +42,13 @@ func TestValidate(t *testing.T) {
 		{"pid: path", func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "ns/pid" }},
 		{"without a uts namespace", func(s *specs.Spec) { s.Hostname = "x" }},
 		{"linux.timeOffsets", func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {}} }},
+		{`clock "realtime": want monotonic or boottime`, func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}, "realtime": {}}
+		}},
+		{`type "net": want one of [pid network mount`, func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "net"})
+		}},
 		{"no user namespace", func(s *specs.Spec) { s.Linux.UIDMappings = one }},
 		{"needs both", func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, user) }},
 		{"automatic range", func(s *specs.Spec) {

@@ -221,9 +221,10 @@ func (b *builder) replace(m *mount) {
 	t, shows := shows[m.Type]
 	switch {
 	case m.kind == fresh && shows && !b.ns.owned(t):
-	case m.kind == cgroups && !b.ns.has(cgroupNS):
+	case m.kind == cgroups && !(b.ns.has(cgroupNS) && b.ns.owned(cgroupNS)):
 		// In the host's cgroup namespace a new mount would change the options of the
-		// host's hierarchy (nsdelegate), so it must be a copy.
+		// host's hierarchy (nsdelegate), so it must be a copy; in one that is joined and
+		// another user namespace's there may be none.
 		host = "/sys/fs/cgroup"
 		m.shut()
 	default:

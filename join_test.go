@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// joined has spec join that namespace instead of what it says.
+func joined(spec *specs.Spec, typ specs.LinuxNamespaceType, path string) {
+	without(typ)(spec)
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: path})
+}
+
+// sameIDs leaves the container without a user namespace of its own.
+func sameIDs(t *testing.T, spec *specs.Spec) {
+	t.Helper()
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.AutoUserns, s.IdmapRootfs = 0, false
+	s.Annotate(spec)
+	without(specs.UserNamespace)(spec)
+}
+
+func namespaceOfPID(t *testing.T, pid int, kind string) (path, link string) {
+	t.Helper()
+	path = fmt.Sprintf("/proc/%d/ns/%s", pid, kind)
+	link, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, link
+}
+
+// Each kind of namespace can be another container's, by its path; with a user namespace of
+// one's own, the other's, and none.
+func TestJoinsEachNamespace(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	other := w.spec("other", "/bin/sleep", "60")
+	other.Linux.Namespaces = append(other.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	c, err := w.startSpec("other", other, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, _ := namespaceOfPID(t, s.Pid, "user")
+	for _, user := range []string{"own", "others", "none"} {
+		for _, k := range namespaceKinds {
+			if k.typ == specs.MountNamespace { // below
+				continue
+			}
+			id := user + "-" + k.kind
+			spec := w.spec(id, "/bin/readlink", "/proc/self/ns/"+k.kind)
+			spec.Hostname = "" // a joined one is named already
+			if user != "own" || k.typ == specs.UserNamespace {
+				sameIDs(t, spec)
+			}
+			if user == "others" {
+				joined(spec, specs.UserNamespace, users)
+			}
+			path, link := namespaceOfPID(t, s.Pid, k.kind)
+			joined(spec, k.typ, path)
+			if out, e := w.outputOf(id, spec); out != link+"\n" || e.Code != 0 {
+				t.Errorf("%s: %q, %+v; want %s", id, out, e, link)
+			}
+		}
+	}
+}
+
+// A mount namespace that is joined becomes the container's. So it is one made for it, and
+// never the host's.
+func TestJoinsMountNamespace(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	made := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo made; exec sleep 60")
+	out, err := made.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = made.Process.Kill() // it may have ended
+		_ = made.Wait()         // killed
+	})
+	if _, err := out.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	path, link := namespaceOfPID(t, made.Process.Pid, "mnt")
+	spec := w.spec("mnt", "/bin/sh", "-c", "readlink /proc/self/ns/mnt; echo /*")
+	sameIDs(t, spec)
+	joined(spec, specs.MountNamespace, path)
+	if out, e := w.outputOf("mnt", spec); out != link+"\n/bin /dev /etc /proc /sys /tmp\n" || e.Code != 0 {
+		t.Errorf("%q, %+v; want %s and the container's root", out, e, link)
+	}
+
+	spec = w.spec("host", "/bin/true") // with a user namespace: were it not refused, it could do nothing
+	joined(spec, specs.MountNamespace, "/proc/self/ns/mnt")
+	if _, err := w.startSpec("host", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), "is the host's") {
+		t.Errorf("the host's mount namespace: %v", err)
+	}
+}
+
+// The clocks of a new time namespace are set off by what the Spec says.
+func TestTimeOffsets(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("later", "/bin/cat", "/proc/self/timens_offsets", "/proc/uptime")
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1000, Nanosecs: 5}, "boottime": {Secs: 864000}}
+	out, e := w.outputOf("later", spec)
+	f := strings.Fields(out)
+	if want := []string{"monotonic", "1000", "5", "boottime", "864000", "0"}; e.Code != 0 || len(f) != 8 || !slices.Equal(f[:6], want) {
+		t.Fatalf("%q, %+v", out, e)
+	}
+	if up, err := strconv.ParseFloat(f[6], 64); err != nil || up < 864000 {
+		t.Errorf("up for %s seconds, want ten days more", f[6])
+	}
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
+)
+
+// everyLimit has each key of a configuration that is a limit of the unit, none with its default.
+const everyLimit = `
+[network]
+allow = ["10.0.0.0/8", "localhost", "2001:db8::/32"]
+deny = ["any"]
+[resources]
+tasks = 99
+[resources.memory]
+max = "64M"
+high = "48M"
+low = "2M"
+min = "4M"
+swap_max = "16M"
+zswap_max = "8M"
+oom_policy = "continue"
+managed_oom_pressure = "kill"
+managed_oom_swap = "kill"
+managed_oom_pressure_limit = "60%"
+managed_oom_preference = "avoid"
+[resources.cpu]
+quota = "150%"
+period = "20ms"
+weight = 250
+cpus = "0"
+mems = "0"
+[resources.io]
+weight = 300
+read_bps = { "/" = "20M", "/usr" = "1K" }
+write_bps = { "/" = "10M" }
+read_iops = { "/" = 500 }
+write_iops = { "/" = 400 }
+latency = { "/" = "25ms" }
+[systemd]
+strict = false
+stop_timeout = "7s"
+runtime_max = "5min"
+[systemd.scope]
+SocketBindDeny = "[(2, 6, 1, 80)]"
+[log]
+driver = "none"
+`
+
+// everyShown is what systemctl show has of them.
+var everyShown = []string{
+	"IPAddressAllow=10.0.0.0/8 ::1/128 127.0.0.0/8 2001:db8::/32", "IPAddressDeny=::/0 0.0.0.0/0", "TasksMax=99",
+	"MemoryMax=67108864", "MemoryHigh=50331648", "MemoryLow=2097152", "MemoryMin=4194304", "MemorySwapMax=16777216", "MemoryZSwapMax=8388608",
+	"OOMPolicy=continue", "ManagedOOMMemoryPressure=kill", "ManagedOOMSwap=kill", "ManagedOOMMemoryPressureLimit=2576980377", "ManagedOOMPreference=avoid",
+	"CPUQuotaPerSecUSec=1.500000s", "CPUQuotaPeriodUSec=20ms", "CPUWeight=250", "AllowedCPUs=0", "AllowedMemoryNodes=0",
+	"IOWeight=300", "IOReadBandwidthMax=/ 20971520", "IOReadBandwidthMax=/usr 1024", "IOWriteBandwidthMax=/ 10485760", "IOReadIOPSMax=/ 500",
+	"IOWriteIOPSMax=/ 400", "IODeviceLatencyTargetUSec=/ 25ms", "TimeoutStopUSec=7s", "RuntimeMaxUSec=5min", "SocketBindDeny=ipv4:tcp80",
+}
+
+// shows compares what systemd says of a unit. What this version lacks must have been told.
+func shows(t *testing.T, unit string, want, told []string) {
+	t.Helper()
+	out, err := exec.Command("systemctl", "show", unit).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := strings.Split(string(out), "\n")
+	for i, line := range have {
+		have[i] = sorted(line)
+	}
+	for _, line := range want {
+		name, _, _ := strings.Cut(line, "=")
+		known := slices.ContainsFunc(have, func(l string) bool { return strings.HasPrefix(l, name+"=") })
+		said := slices.ContainsFunc(told, func(l string) bool { return strings.Contains(l, name) && strings.Contains(l, "needs systemd") })
+		if known == said || known && !slices.Contains(have, sorted(line)) {
+			t.Errorf("%s: %s: known %v, said to be lacking %v:\n%s", unit, line, known, said, strings.Join(matching(have, name), "\n"))
+		}
+	}
+}
+
+// sorted has the values of a list in an order that all versions of systemd have.
+func sorted(line string) string {
+	name, values, _ := strings.Cut(line, "=")
+	if !strings.HasPrefix(name, "IPAddress") {
+		return line
+	}
+	return name + "=" + strings.Join(slices.Sorted(strings.FieldsSeq(values)), " ")
+}
+
+func matching(lines []string, prefix string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.HasPrefix(l, prefix) })
+}
+
+// Each limit of a configuration is the unit's, of a scope and of a service alike.
+func TestEveryLimitIsTheUnits(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	w := newWorld(t)
+	file := filepath.Join(t.TempDir(), "every.toml")
+	text := "version = 1\nrootfs.path = '" + w.root + "'\nprocess.args = ['/bin/sleep', '60']\n" + everyLimit
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := configs.Load(file, configs.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	w.Warn = func(msg string) { told = append(told, msg) }
+	if _, err := w.startSpec("every", spec, CreateOptions{Detach: true}); err != nil {
+		t.Fatal(err)
+	}
+	shows(t, scope.UnitName("every"), everyShown, told)
+
+	service, err := unitgen.Service(spec, s, unitgen.Options{Version: versionOf(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := "/run/systemd/system/every.service"
+	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(unit, []byte(service), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reload := func() {
+		if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+	t.Cleanup(func() { _ = os.Remove(unit); reload() })
+	reload()
+	shows(t, "every.service", everyShown, told)
+}
+
+func versionOf(t *testing.T) int {
+	t.Helper()
+	conn, err := scope.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	v, err := conn.Version(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

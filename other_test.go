@@ -15,9 +15,10 @@ import (
 // others are what this test binary does as another process: its name and arguments
 // follow the word "other".
 var others = map[string]func(args []string) error{
-	"hold":    holdLock,
-	"records": makeRecords,
-	"history": playHistory,
+	"hold":       holdLock,
+	"records":    makeRecords,
+	"history":    playHistory,
+	"foreground": runForeground,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

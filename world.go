@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -262,6 +263,9 @@ func (l *launch) until(ctx context.Context, kind nsexec.EventKind, id uint32) er
 			return nil
 		case e.Kind == nsexec.Synced && e.ID == rootfs.SyncConsole && e.File != nil:
 			l.terminal = e.File
+			if err := setSize(e.File, l.spec.Process.ConsoleSize); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("nsexec: unexpected %s %#x", e.Kind, e.ID)
 		}
@@ -269,6 +273,21 @@ func (l *launch) until(ctx context.Context, kind nsexec.EventKind, id uint32) er
 			return err
 		}
 	}
+}
+
+// setSize gives a terminal the size that the Spec says, if it does.
+func setSize(terminal *os.File, size *specs.Box) error {
+	if size == nil {
+		return nil
+	}
+	w := &unix.Winsize{Row: uint16(min(size.Height, math.MaxUint16)), Col: uint16(min(size.Width, math.MaxUint16))}
+	conn, err := terminal.SyscallConn() // Fd would make it blocking
+	if err != nil {
+		return err
+	}
+	var err2 error
+	err = conn.Control(func(fd uintptr) { err2 = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, w) })
+	return errors.Join(err, os.NewSyscallError("TIOCSWINSZ", err2))
 }
 
 // settle waits for the unit and finds the payload's cgroup.

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"bufio"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// A terminal has the size that the Spec says, from the first on; that of an exec has its own.
+func TestConsoleSize(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("sized", "/bin/sh", "-c", "stty size; exec sleep 60")
+	spec.Process.Terminal, spec.Process.ConsoleSize = true, &specs.Box{Height: 33, Width: 99}
+	c, err := w.startSpec("sized", spec, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal := c.Terminal()
+	defer terminal.Close()
+	if line, err := bufio.NewReader(terminal).ReadString('\n'); err != nil || line != "33 99\r\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"stty", "size"}, ConsoleSize: &specs.Box{Height: 44, Width: 88}}, ProcessOptions{Terminal: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Terminal.Close()
+	if line, err := bufio.NewReader(p.Terminal).ReadString('\n'); err != nil || line != "44 88\r\n" {
+		t.Errorf("exec: %q, %v", line, err)
+	}
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

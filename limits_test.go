@@ -150,6 +150,36 @@ func TestEveryLimitIsTheUnits(t *testing.T) {
 	shows(t, "every.service", everyShown, told)
 }
 
+// The networks that a container may not talk to are kept from it by the kernel; allow wins.
+func TestNetworksAreDenied(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	const every, loopback = "[(2, [0, 0, 0, 0], 0)]", "[(2, [0x7f, 0, 0, 0], 8)]"
+	for id, c := range map[string]struct {
+		properties map[string]string
+		want       string
+	}{
+		"free": {nil, " 0% packet loss"}, "denied": {map[string]string{"IPAddressDeny": loopback}, "sendto: Operation not permitted"},
+		"allowed": {map[string]string{"IPAddressDeny": every, "IPAddressAllow": loopback}, " 0% packet loss"},
+	} {
+		spec := w.spec(id, "/bin/ping", "-c", "1", "-W", "1", "127.0.0.1")
+		s, err := configs.SettingsOf(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.UnitProperties = c.properties
+		s.Annotate(spec)
+		sets := spec.Process.Capabilities
+		sets.Bounding = append(sets.Bounding, "CAP_NET_RAW")
+		sets.Permitted, sets.Effective = sets.Bounding, sets.Bounding
+		if out, e := w.outputOf(id, spec); !strings.Contains(out, c.want) {
+			t.Errorf("%s: %+v, want %q: %s", id, e, c.want, out)
+		}
+	}
+}
+
 func versionOf(t *testing.T) int {
 	t.Helper()
 	conn, err := scope.Dial(t.Context())

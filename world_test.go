@@ -54,7 +54,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{Runtime: &Runtime{Dir: filepath.Join(t.TempDir(), "run")}, root: filepath.Join(t.TempDir(), "root"), t: t}
-	if err := sdtest.BusyboxRoot(w.root, "sh", "sleep", "cat", "readlink", "stat", "stty", "true", "id", "hostname", "kill", "echo"); err != nil {
+	if err := sdtest.BusyboxRoot(w.root, "sh", "sleep", "cat", "readlink", "stat", "stty", "ping", "true", "id", "hostname", "kill", "echo"); err != nil {
 		t.Fatal(err)
 	}
 	return w

@@ -247,7 +247,7 @@ func (c *Container) settle(ctx context.Context) error {
 // unlessEnded is the error of a verb that wants a running container; where it has
 // ended meanwhile, that is the reason.
 func (c *Container) unlessEnded(err error) error {
-	if err != nil && (c.status() == Stopped || kernel.Ending(c.st.Init.Pid) || !scope.Populated(c.st.Cgroup)) {
+	if err != nil && !errors.Is(err, ErrNotRunning) && (c.status() == Stopped || kernel.Ending(c.st.Init.Pid) || !scope.Populated(c.st.Cgroup)) {
 		return fmt.Errorf("%w: it ended meanwhile (%w)", ErrNotRunning, err)
 	}
 	return err

@@ -19,6 +19,7 @@ import (
 
 func (a *app) top() *cobra.Command {
 	var noTrunc, asJSON bool
+	var format string
 	cmd := &cobra.Command{
 		Use:   "top [flags] NAME",
 		Short: "List the processes of a container",
@@ -26,11 +27,25 @@ func (a *app) top() *cobra.Command {
 the host's number, INSIDE the container's own; USER is the id inside the
 container, CPU the share of one CPU over the process's life. Of a command line of
 more than 4096 bytes the first are shown, with "..." after them. A process without
-one, or whose memory does not answer in time, has its name in brackets.`,
-		Example:           "  sdcontainer top web",
+one, or whose memory does not answer in time, has its name in brackets.
+
+--format json prints an array; its fields, which stay:
+
+    pid, insidePid, hostUid, user, state, cpuPercent, cpuNsec, residentBytes, command
+
+A Go template, executed for each process, has them as Pid, Inside, UID, User, State,
+CPU, Time, Memory and Command.`,
+		Example: `  sdcontainer top web
+  sdcontainer top --format '{{.Pid}} {{join .Command " "}}' web`,
 		ValidArgsFunction: a.completeOne,
 		Args:              arguments(1, 1, "the name of one container"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON {
+				format = "json"
+			}
+			if err := checkFormat(format, "table", "json"); err != nil {
+				return err
+			}
 			c, err := a.load(args[0])
 			if err != nil {
 				return err
@@ -43,14 +58,19 @@ one, or whose memory does not answer in time, has its name in brackets.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			switch format {
+			case "json":
 				return a.writeJSON(procs)
+			case "table":
+				return a.topTable(procs, noTrunc)
 			}
-			return a.topTable(procs, noTrunc)
+			return writeTemplate(a, format, procs)
 		},
 	}
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "do not cut lines at the terminal's width")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
+	formatFlag(cmd, &format, "table", "json")
+	cmd.MarkFlagsMutuallyExclusive("json", "format")
 	return cmd
 }
 

@@ -184,23 +184,24 @@ func TestLimitsHaveOneSetOfNames(t *testing.T) {
 	}
 }
 
-// What programs read from stats is documented field by field.
-func TestStatsFieldsAreDocumented(t *testing.T) {
-	long := newApp(os.Stdin, os.Stdout, os.Stderr).stats().Long
-	var check func(reflect.Type)
-	check = func(typ reflect.Type) {
+// What programs read from stats and top is documented field by field.
+func TestFieldsAreDocumented(t *testing.T) {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	var check func(string, reflect.Type)
+	check = func(long string, typ reflect.Type) {
 		for i := range typ.NumField() {
 			f := typ.Field(i)
 			name := f.Tag.Get("json")
 			if name != "" && !regexp.MustCompile(`\b`+name+`\b`).MatchString(long) {
-				t.Errorf("%s is not in the text of stats", name)
+				t.Errorf("%s of %s is not in the text of its verb", name, typ)
 			}
 			if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[time.Time]() {
-				check(f.Type)
+				check(long, f.Type)
 			}
 		}
 	}
-	check(reflect.TypeFor[sample]())
+	check(a.stats().Long, reflect.TypeFor[sample]())
+	check(a.top().Long, reflect.TypeFor[process]())
 }
 
 func TestStatsTable(t *testing.T) {

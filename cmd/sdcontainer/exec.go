@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -40,6 +42,9 @@ is not there.`,
 		ValidArgsFunction: a.completeFirst,
 		Args:              arguments(2, -1, "NAME COMMAND [ARG...]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
 			a.rt.PrepareExec()
 			c, err := a.load(args[0])
 			if err != nil {
@@ -55,13 +60,35 @@ is not there.`,
 	f.StringVarP(&o.user, "user", "u", "", "`user[:group]`, by name or number, of the container")
 	f.StringVarP(&o.cwd, "workdir", "w", "", "working `directory`")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` added to the environment; NAME alone takes ours")
+	must(cmd.RegisterFlagCompletionFunc("workdir", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)))
 	return cmd
+}
+
+// check refuses what makes no sense in any container, as run does.
+func (o execOptions) check() error {
+	if o.cwd != "" && !path.IsAbs(o.cwd) {
+		return usage("--workdir %q: want an absolute path", o.cwd)
+	}
+	for _, e := range o.env {
+		if err := checkVariable(e); err != nil {
+			return usage("--env %q: %w", e, err)
+		}
+	}
+	return nil
 }
 
 // process is what the flags say; the library fills in the container's own for the rest.
 func (o execOptions) process(args []string) *specs.Process {
 	return &specs.Process{Args: args, Cwd: o.cwd, Terminal: o.terminal, Env: environment(o.env),
 		User: specs.User{Username: o.user}}
+}
+
+// checkVariable refuses an --env without a name.
+func checkVariable(text string) error {
+	if text == "" || text[0] == '=' {
+		return errors.New("want NAME=VALUE or NAME")
+	}
+	return nil
 }
 
 // environment is what --env flags say: NAME=VALUE, or NAME for the value it has here.

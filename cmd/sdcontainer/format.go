@@ -74,8 +74,11 @@ func printableJSON(doc []byte) []byte {
 func templateFuncs() template.FuncMap {
 	return template.FuncMap{
 		"json": func(v any) (string, error) {
-			b, err := json.Marshal(v)
-			return string(b), err
+			var b strings.Builder
+			e := json.NewEncoder(&b)
+			e.SetEscapeHTML(false) // as --format json has it
+			err := e.Encode(v)
+			return strings.TrimSuffix(b.String(), "\n"), err
 		},
 		"join":  func(list []string, sep string) string { return strings.Join(list, sep) },
 		"split": strings.Split,

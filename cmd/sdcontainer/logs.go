@@ -29,7 +29,12 @@ type logOptions struct {
 // lineCount is a number of lines, -1 for all.
 type lineCount int
 
-func (n *lineCount) String() string { return strconv.Itoa(int(*n)) }
+func (n *lineCount) String() string {
+	if *n < 0 {
+		return "" // help shows no default
+	}
+	return strconv.Itoa(int(*n))
+}
 
 func (n *lineCount) Type() string { return "int" }
 
@@ -67,7 +72,6 @@ journalctl -u UNIT shows them too, with what systemd says of the unit.`,
 	f.VarP(&o.lines, "lines", "n", "only the last `N` lines")
 	f.BoolVarP(&o.timestamps, "timestamps", "t", false, "print times")
 	alias(f, map[string]string{"tail": "lines"}) // podman's
-	must(cmd.RegisterFlagCompletionFunc("lines", cobra.NoFileCompletions))
 	return cmd
 }
 
@@ -109,8 +113,7 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 }
 
 func noRecord(name string) error {
-	return hinted{fmt.Errorf("%s: %w, and the journal has no line of one", name, sdcontainer.ErrNotExist),
-		"sdcontainer ps -a lists the containers there are"}
+	return &sdcontainer.Error{Op: "logs", ID: name, Err: fmt.Errorf("%w, and the journal has no line of one", sdcontainer.ErrNotExist)}
 }
 
 // journalTime lets people write 10m as well as what journalctl takes, such as -10m and +10m.

@@ -104,6 +104,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 		return a.cleanup(ctx, args[3])
 	}
 	root := a.root(args)
+	if _, one := called(args); !one {
+		strict(root)
+	}
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -127,6 +130,8 @@ func (a *app) root(args []string) *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.rt.Dir, "run-dir", a.rt.Dir, "`directory` of the containers' records")
+	root.CompletionOptions.SetDefaultShellCompDirective(noFiles) // most flags take no path
+	must(root.MarkPersistentFlagDirname("run-dir"))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	if v, ok := called(args); ok {
 		root.CompletionOptions.DisableDefaultCmd = true
@@ -138,6 +143,35 @@ func (a *app) root(args []string) *cobra.Command {
 		plainUsages(root)
 	}
 	return root
+}
+
+// strict makes cobra's own verbs refuse what they do not know: they show some help, and say that all is well.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return unknownVerb(root, []string{strings.Join(args, " ")})
+				}
+				return nil
+			}
+		case "completion":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				const want = "want bash, fish, powershell or zsh"
+				if len(args) > 0 {
+					return usage("%q: %s", args[0], want)
+				}
+				return usage(want)
+			}
+			cmd.RunE = func(*cobra.Command, []string) error { return nil }
+			for _, shell := range cmd.Commands() {
+				shell.Args = arguments(0, 0, "no arguments")
+			}
+		}
+	}
 }
 
 // unknownVerb refuses a word that is no verb.
@@ -276,6 +310,9 @@ func (a *app) each(names []string, f func(*sdcontainer.Container) error) error {
 	return errors.Join(errs...)
 }
 
+// errNothing is of what needed nothing done, which is no failure, and nothing to tell of.
+var errNothing = errors.New("nothing to do")
+
 // together calls f for all named containers at the same time and prints the
 // names of those for which it succeeded, in the order given.
 func (a *app) together(names []string, f func(name string) error) error {
@@ -287,8 +324,11 @@ func (a *app) together(names []string, f func(name string) error) error {
 	var errs []error
 	for i, name := range names {
 		err := <-results[i]
-		if err == nil {
+		switch {
+		case err == nil:
 			err = a.println(name)
+		case errors.Is(err, errNothing):
+			err = nil
 		}
 		errs = append(errs, err)
 	}

@@ -10,7 +10,7 @@ import (
 
 func (a *app) pause() *cobra.Command {
 	return &cobra.Command{
-		Use:   "pause NAME...",
+		Use:   "pause [flags] NAME...",
 		Short: "Freeze containers",
 		Long: `Freezes every process of the containers' units until they are resumed. Memory
 stays in use; nothing inside notices, except that the clock has gone on. Prints the
@@ -26,7 +26,7 @@ names of those that were frozen.`,
 
 func (a *app) resume() *cobra.Command {
 	return &cobra.Command{
-		Use:               "resume NAME...",
+		Use:               "resume [flags] NAME...",
 		Short:             "Thaw containers that were paused",
 		Long:              "Lets paused containers go on and prints their names.",
 		Example:           "  sdcontainer resume web",

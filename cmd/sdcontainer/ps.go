@@ -33,7 +33,8 @@ Of several filters for one thing one must fit.
 executed for each container, with the fields of inspect by their Go names (ID,
 Status, Pid, Unit, Command, Created, Started, Exit ...) and the functions json,
 join, split, upper, lower, size, truncate and pad; "table TEMPLATE" makes columns
-of what tabs separate.`,
+of what tabs separate. A field with more in it may be missing, as Exit of what runs:
+{{with .Exit}}{{.Code}}{{end}}.`,
 		Example: `  sdcontainer ps -a
   sdcontainer ps -q | xargs -r sdcontainer stop
   sdcontainer ps --filter status=exited --filter name=job

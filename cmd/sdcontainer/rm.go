@@ -17,7 +17,8 @@ func (a *app) rm() *cobra.Command {
 		Use:   "rm [flags] NAME...",
 		Short: "Remove containers that have ended",
 		Long: `Removes the records of containers that have ended, with whatever is left of them.
-A running one is refused, or with -f killed first.`,
+A running one is refused, or with -f killed first. Prints the names of those that
+were removed.`,
 		Example: `  sdcontainer rm job
   sdcontainer rm -f web
   sdcontainer rm --all`,
@@ -49,7 +50,7 @@ func (a *app) remove(ctx context.Context, name string, force bool) error {
 	case !force:
 		return err
 	case errors.Is(err, sdcontainer.ErrNotExist):
-		return nil
+		return errNothing
 	}
 	return a.rt.Remove(ctx, name, force)
 }

@@ -83,6 +83,9 @@ itself failed, 126 when the program cannot be executed, 127 when it is not there
 
 // check refuses combinations that contradict themselves.
 func (o runOptions) check() error {
+	if err := configs.CheckName(o.name); o.name != "" && err != nil {
+		return usage("--name %w", err)
+	}
 	switch {
 	case o.detach && (o.terminal || o.interactive):
 		return usage("-d leaves nobody to use -t or -i")

@@ -54,9 +54,11 @@ func addKeyFlags(cmd *cobra.Command, settings *[]configs.Setting) {
 		if k.isYes {
 			f.NoOptDefVal = "true"
 		}
-		if !k.files {
-			must(cmd.RegisterFlagCompletionFunc(k.name, cobra.FixedCompletions(k.words, noFiles)))
+		directive := noFiles
+		if k.files {
+			directive = cobra.ShellCompDirectiveDefault
 		}
+		must(cmd.RegisterFlagCompletionFunc(k.name, cobra.FixedCompletions(k.words, directive)))
 		for _, alias := range k.aliases { // a flag of its own: errors name what was typed
 			same := k
 			same.name = alias
@@ -106,6 +108,9 @@ func element(text string) (any, error) { return []any{text}, nil }
 
 // variable is what --env says; nil for a name that is not set here.
 func variable(text string) (any, error) {
+	if err := checkVariable(text); err != nil {
+		return nil, err
+	}
 	for _, kv := range environment([]string{text}) {
 		name, value, _ := strings.Cut(kv, "=")
 		return map[string]any{name: value}, nil

@@ -14,7 +14,7 @@ import (
 
 func (a *app) wait() *cobra.Command {
 	return &cobra.Command{
-		Use:   "wait NAME...",
+		Use:   "wait [flags] NAME...",
 		Short: "Wait for containers to end and print their exit codes",
 		Long: `Waits until each container has ended and prints its exit code, one a line in the
 order given; "unknown" when nobody was there to see it.

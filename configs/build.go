@@ -72,7 +72,7 @@ func (c *compiler) hostname(name string) string {
 	case h == "" && private:
 		h = name
 	}
-	if private && (len(h) > 64 || strings.Trim(h, nameLetters) != "") && !c.wrong("network.hostname") && !c.wrong("name") {
+	if private && (len(h) > 64 || strings.Trim(h, nameLetters) != "") && !c.wrong("network.hostname") && (c.has("network.hostname") || !c.wrong("name")) {
 		c.problem("network.hostname", "%q: want at most 64 letters, digits, '_', '.' and '-'", h)
 	}
 	return h

@@ -34,9 +34,12 @@ func allKeys() []Key {
 	mountType := notYet(words("bind", "tmpfs", "overlay", "raw"), "volume", "image")
 	profile := notYet(words(ProfileApp, ProfileSystem), "strict", "privileged")
 	propagation := words("private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable")
+	inside := shaped("^[/%]") // a path in the container, or a specifier
+	maps := Kind{"strings", `{"type": "array", "items": {"type": "string", "pattern": "^[0-9]+:[0-9]+:[0-9]+$"}}`, parseStrings, nil}
+	umask := Kind{"mode", `{"type": "string", "pattern": "^0*[0-7]{1,3}$"}`, parseMode, nil}
 	return []Key{
 		{"version", kindVersion, "", "–", "Version of this format: 1. Required."},
-		{"name", kindString, "file name", "container ID", "Name of the container and part of its unit's."},
+		{"name", shaped("^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"), "file name", "container ID", "Name of the container and part of its unit's."},
 		{"description", kindString, "", "Description=", "One line for people."},
 
 		{"rootfs.path", kindString, "", "root.path", "Directory with the container's files. Required. A relative path starts at the TOML file."},
@@ -45,10 +48,10 @@ func allKeys() []Key {
 		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Where the payload can write to it, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
 
 		{"process.args", kindStrings, "", "process.args", "The command. Required."},
-		{"process.cwd", kindString, `"/"`, "process.cwd", "Working directory."},
+		{"process.cwd", inside, `"/"`, "process.cwd", "Working directory."},
 		{"process.user", kindString, `"0"`, "process.user", "NAME, UID, NAME:GROUP or UID:GID; names are looked up in the container's files."},
 		{"process.groups", kindIDs, "", "process.user.additionalGids", "Further group ids."},
-		{"process.umask", kindMode, `"0022"`, "process.user.umask", "File mode creation mask."},
+		{"process.umask", umask, `"0022"`, "process.user.umask", "File mode creation mask."},
 		{"process.env", kindTexts, "", "process.env", "Environment."},
 		{"process.env_files", kindStrings, "", "process.env", "Files of NAME=VALUE lines; a leading - makes one optional."},
 		{"process.env_pass", kindStrings, "", "process.env", "Names of variables taken over from the caller."},
@@ -58,8 +61,8 @@ func allKeys() []Key {
 		{"process.oom_score_adj", between(-1000, 1000), "0", "process.oomScoreAdj", "-1000 (never) to 1000 (first) when memory runs out."},
 		{"process.rlimits", tableOf(kindRlimit), "see Profiles", "process.rlimits", `Limits by name: nofile = "1024:4096" (soft:hard).`},
 		{"process.nice", between(-20, 19), "", "process.scheduler.nice", "-20 to 19."},
-		{"process.scheduler", kindString, "", "process.scheduler.policy", "other, batch, idle, or fifo:PRIORITY, rr:PRIORITY."},
-		{"process.io_class", kindString, "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
+		{"process.scheduler", shaped("^(other|batch|idle|(fifo|rr):[+]?0*[1-9][0-9]?)$"), "", "process.scheduler.policy", "other, batch, idle, or fifo:PRIORITY, rr:PRIORITY."},
+		{"process.io_class", shaped("^(idle|(be|rt):[+]?0*[0-7])$"), "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
 		{"process.exec_cpus", kindCPUs, "", "process.execCPUAffinity", "CPUs of what exec runs in the container."},
 		{"process.stop_signal", kindSignal, `"SIGTERM"`, "KillSignal=", "What stop sends."},
 		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies. By default the container then dies."},
@@ -81,17 +84,17 @@ func allKeys() []Key {
 
 		{"userns.mode", userns, `"auto"`, "linux.namespaces", "auto: a range of its own; manual: uid_map and gid_map; path:/FILE; none: the host's ids."},
 		{"userns.size", between(1, 1<<31), "65536", "linux.uidMappings", "Ids of an automatic range."},
-		{"userns.uid_map", kindStrings, "", "linux.uidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
-		{"userns.gid_map", kindStrings, "", "linux.gidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
+		{"userns.uid_map", maps, "", "linux.uidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
+		{"userns.gid_map", maps, "", "linux.gidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
 
 		{"mount[].type", mountType, `"bind"`, "mounts[].type", "bind, tmpfs, overlay, or raw for any other filesystem."},
 		{"mount[].source", kindString, "", "mounts[].source", "What to mount. A relative path starts at the TOML file."},
-		{"mount[].target", kindString, "", "mounts[].destination", "Where, in the container. Required."},
+		{"mount[].target", inside, "", "mounts[].destination", "Where, in the container. Required."},
 		{"mount[].read_only", kindBool, "false", "mounts[].options ro", "Read-only, as `rootfs.read_only` is; with recursive for the mounts below too."},
 		{"mount[].recursive", kindBool, "true", "mounts[].options rbind", "With the mounts below source."},
 		{"mount[].idmap", kindBool, "false", "mounts[].options idmap", "Shows the files through the user namespace's mapping. Where the payload can write to them, the same holds as for `rootfs.idmap`."},
 		{"mount[].optional", kindBool, "false", "–", "Skips the mount when source is missing."},
-		{"mount[].create", kindString, "", "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID."},
+		{"mount[].create", shaped("^((dir|file)(:0*[0-7]{1,4}(:[0-9]+){0,2})?)?$"), "", "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID."},
 		{"mount[].propagation", propagation, `"rprivate"`, "mounts[].options", "How mounts spread."},
 		{"mount[].size", kindSize, "", "mounts[].options size=", "Of a tmpfs."},
 		{"mount[].mode", kindMode, "", "mounts[].options mode=", "Of a tmpfs."},
@@ -109,7 +112,7 @@ func allKeys() []Key {
 		{"device[].minor", between(0, 0xfffff), "", "linux.devices[].minor", "Its minor number."},
 
 		{"network.mode", network, `"none"`, "linux.namespaces", "none: a loopback of its own; host; path:/FILE."},
-		{"network.hostname", kindString, "name", "hostname", "Host name in the container."},
+		{"network.hostname", shaped("^[A-Za-z0-9_.%-]*$"), "name", "hostname", "Host name in the container."},
 		{"network.domainname", kindString, "", "domainname", "NIS domain name in the container."},
 		{"network.allow", kindAddresses, "", "IPAddressAllow=", "Networks the container may talk to."},
 		{"network.deny", kindAddresses, "", "IPAddressDeny=", "Networks it may not; allow wins."},
@@ -157,7 +160,7 @@ func allKeys() []Key {
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},
 		{"systemd.restart_delay", kindSpan, "100ms", "RestartSec=", "For services."},
-		{"systemd.start_limit", kindString, "", "StartLimitBurst=, StartLimitIntervalSec=", `Starts in a time, for services: "5/10s".`},
+		{"systemd.start_limit", shaped("^0*[1-9][0-9]*/(" + reSpan + "|infinity)$"), "", "StartLimitBurst=, StartLimitIntervalSec=", `Starts in a time, for services: "5/10s".`},
 		{"systemd.start_timeout", kindSpan, "", "TimeoutStartSec=", "For services."},
 		{"systemd.wanted_by", kindStrings, `["multi-user.target"]`, "WantedBy=", "For services."},
 		{"systemd.after", kindStrings, "", "After=", "For services."},

@@ -21,24 +21,33 @@ type Kind struct {
 }
 
 const (
+	// What a JSON Schema's pattern has for numbers and times. The loader takes the same, see spanUnits.
+	reNumber = `([0-9]+(\\.[0-9]*)?|\\.[0-9]+)`
+	reShare  = `(0*(100(\\.0*)?|[0-9]{1,2}(\\.[0-9]*)?)|\\.[0-9]+)%`
+	reBytes  = `[0-9]+[bB]?|` + reNumber + `[KMGTPkmgtp]([iI]?[bB])?`
+	reUnit   = `(us|usec|ms|msec|s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?|w|weeks?)`
+	reSpan   = ` *(` + reNumber + ` *` + reUnit + ` *|` + reNumber + ` +)*` + reNumber + ` *` + reUnit + `? *`
+	reWeight = `0*([1-9][0-9]{0,3}|10000)`
+	reLimit  = `([0-9]+|infinity|unlimited)`
+
 	schemaString  = `{"type": "string"}`
 	schemaStrings = `{"type": "array", "items": {"type": "string"}}`
 	schemaScalar  = `{"type": ["string", "number", "boolean"]}`
 	schemaTexts   = `{"type": "object", "additionalProperties": ` + schemaScalar + `}`
 	schemaFree    = `{"anyOf": [` + schemaScalar + `, ` + schemaStrings + `]}`
 	schemaFrees   = `{"type": "object", "additionalProperties": ` + schemaFree + `}`
-	schemaSize    = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?([KMGTPkmgtp]([iI]?[bB])?|[bB])?|[0-9]+(\\.[0-9]+)?%|infinity)$"}]}`
-	schemaBytes   = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?([KMGTPkmgtp]([iI]?[bB])?|[bB])?|infinity)$"}]}`
-	schemaCount   = `{"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^([0-9]+|[0-9]+(\\.[0-9]+)?%|infinity)$"}]}`
-	schemaSpan    = `{"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^( *[0-9]+(\\.[0-9]+)? *[a-z]*)+ *$|^infinity$"}]}`
-	schemaQuota   = `{"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?%|infinity)$"}`
-	schemaWeight  = `{"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10000}, {"type": "string", "pattern": "^([0-9]{1,5}|idle)$"}]}`
-	schemaIO      = `{"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10000}, {"type": "string", "pattern": "^[0-9]{1,5}$"}]}`
+	schemaSize    = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(` + reBytes + `|` + reShare + `|infinity)$"}]}`
+	schemaBytes   = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(` + reBytes + `|infinity)$"}]}`
+	schemaCount   = `{"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^(0*[1-9][0-9]*|` + reShare + `|infinity)$"}]}`
+	schemaSpan    = `{"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^(` + reSpan + `|infinity)$"}]}`
+	schemaQuota   = `{"type": "string", "pattern": "^(` + reNumber + `%|infinity)$"}`
+	schemaWeight  = `{"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10000}, {"type": "string", "pattern": "^(` + reWeight + `|idle)$"}]}`
+	schemaIO      = `{"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10000}, {"type": "string", "pattern": "^` + reWeight + `$"}]}`
 	schemaCPUs    = `{"type": "string", "pattern": "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"}`
-	schemaMode    = `{"type": "string", "pattern": "^[0-7]{1,4}$"}`
+	schemaMode    = `{"type": "string", "pattern": "^0*[0-7]{1,4}$"}`
 	schemaSignal  = `{"type": "string", "pattern": "^((SIG|sig)?[A-Za-z]+[0-9]*([+-][0-9]+)?|[0-9]+)$"}`
-	schemaOrPath  = `{"type": "string", "pattern": "^(WORDS|path:/.*)$"}`
-	schemaRlimit  = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+|infinity)(:([0-9]+|infinity))?$"}]}`
+	schemaOrPath  = `{"type": "string", "pattern": "^(WORDS)$|^path:/"}`
+	schemaRlimit  = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^` + reLimit + `(:` + reLimit + `)?$"}]}`
 )
 
 var (
@@ -67,8 +76,13 @@ var (
 	kindAccess     = Kind{"string", `{"type": "string", "pattern": "^[rwm]+$"}`, parseAccess, nil}
 	kindRlimit     = Kind{"limit", schemaRlimit, parseRlimit, nil}
 	kindRate       = Kind{"size", schemaBytes, parseRate, nil}
-	kindShare      = Kind{"percent", `{"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?%$"}`, parseShare, nil}
+	kindShare      = Kind{"percent", `{"type": "string", "pattern": "^` + reShare + `$"}`, parseShare, nil}
 )
+
+// shaped is a string that matches a pattern for editors: what it means is looked at later.
+func shaped(pattern string) Kind {
+	return Kind{"string", `{"type": "string", "pattern": "` + pattern + `"}`, parseString, nil}
+}
 
 // tableOf is a table with free names.
 func tableOf(elem Kind) Kind {

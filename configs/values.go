@@ -49,7 +49,7 @@ func percent(s string) (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(n, 64)
-	return f, err == nil && f >= 0 && !math.IsInf(f, 0)
+	return f, err == nil && strings.Trim(n, "0123456789.") == ""
 }
 
 // sizeUnits are powers of 1024.

@@ -123,6 +123,9 @@ func TestSchemaAgreesWithLoader(t *testing.T) {
 		`process.umask = "0888"`, `process.oom_score_adj = 2000`, `process.rlimits.nofile = "9,3"`, `process.env.A = []`,
 		`mount = {}`, `[[mount]]` + "\n" + `type = "volume"`, `[[device]]` + "\n" + `access = "x"`, `network.mode = "bridge"`, `resources.memory.max = "5X"`,
 		`resources.cpu.quota = "1.5"`, `resources.cpu.weight = 0`, `resources.tasks = 0`, `userns.mode = "path:x"`, `systemd.stop_timeout = "10 parsecs!"`,
+		`systemd.stop_timeout = "10 parsecs"`, `resources.memory.max = "1.5"`, `name = "a b"`, `process.umask = "1022"`, `process.scheduler = "fifo"`, `process.io_class = "be:9"`,
+		`systemd.start_limit = "5"`, `[[mount]]` + "\n" + `create = "yes"`, `process.cwd = "x"`, `[[mount]]` + "\n" + `target = "x"`, `resources.cpu.weight = "0"`, `resources.tasks = "0"`,
+		`userns.mode = "manual"` + "\n" + `userns.gid_map = ["0:1:1"]` + "\n" + `userns.uid_map = ["0:1"]`, `network.hostname = "a b"`,
 	} {
 		var doc map[string]any
 		if _, err := toml.Decode(bad, &doc); err != nil {
@@ -138,6 +141,69 @@ func TestSchemaAgreesWithLoader(t *testing.T) {
 	}
 }
 
+// What the loader has nothing against, the schema accepts: an editor must not mark what works. Every
+// value is given to every key; what a key refuses is told at that key.
+func TestSchemaAcceptsWhatLoads(t *testing.T) {
+	var s map[string]any
+	if err := json.Unmarshal(schema(), &s); err != nil {
+		t.Fatal(err)
+	}
+	indices := regexp.MustCompile(`\[\d+\]`)
+	for _, value := range []string{
+		`""`, `"x"`, `0`, `1`, `-1`, `0.5`, `true`, `[]`, `["a"]`, `[1]`, `{}`, `{ A = 1 }`, `{ A = "x" }`, `{ A = ["x"] }`, `{ A = true }`,
+		`"0"`, `"00"`, `"1.G"`, `".5G"`, `"1.5g"`, `"7b"`, `"2KiB"`, `"512Mib"`, `"5P"`, `".5%"`, `"5.%"`, `"100%"`, `"150%"`, `"infinity"`, `"unlimited"`,
+		`"1min 30s"`, `" 1 h 2m3sec "`, `".5s"`, `"1.s"`, `"2 weeks"`, `"1us"`, `"00644"`, `"07777"`, `"0777"`, `"00000000000777"`, `"wrm"`, `"0-3,8"`, `"00,1"`,
+		`"sigterm"`, `"Term"`, `"RTMIN+3"`, `"SIGRTMAX-1"`, `"15"`, `"unlimited:infinity"`, `"5:infinity"`, `{ nofile = "5:unlimited", NPROC = 7 }`,
+		`"path:/a\nb"`, `"path:/"`, `"idle"`, `"fifo:05"`, `"rr:99"`, `"be:7"`, `"rt:00"`, `"dir"`, `"file:0600:7"`, `"dir:07777:0:0"`, `"5/10s"`, `"05/1min 30s"`, `"5/infinity"`,
+		`["0:0:65536"]`, `["0:100000:1", "1:7:3"]`, `["localhost"]`, `"host"`, `"none"`, `"system"`, `"a.b-c_9"`, `"%i"`, `["%t/x"]`, `{ "/dev/null" = "20M" }`, `{ "/dev/null" = "1ms" }`, `{ 2MB = 5 }`,
+	} {
+		text, paths := everyKey(value)
+		var doc map[string]any
+		if _, err := toml.Decode(text, &doc); err != nil {
+			t.Fatalf("%s: %v", value, err)
+		}
+		refused := map[string]bool{}
+		for _, p := range problems(t, text) {
+			refused[p.Key] = true
+			for at := p.Key; strings.Contains(at, "."); { // of one in the table
+				at = at[:strings.LastIndexByte(at, '.')]
+				refused[at] = true
+			}
+		}
+		for _, p := range validate(s, plain(doc), "") {
+			key, _, _ := strings.Cut(strings.TrimPrefix(indices.ReplaceAllString(p, ""), "."), ":")
+			for key != "" && !slices.Contains(paths, key) {
+				key = key[:max(0, strings.LastIndexByte(key, '.'))]
+			}
+			if !refused[key] {
+				t.Errorf("%s = %s loads, and the schema says%s", key, value, p)
+			}
+		}
+	}
+}
+
+// everyKey is a document that gives keys the same value: all but version, and those that decide, rightly or
+// wrongly, whether others are looked at.
+func everyKey(value string) (text string, paths []string) {
+	heads, lines := []string{"mount", "device"}, map[string]string{}
+	for _, k := range configs.Keys() {
+		if slices.Contains([]string{"version", "namespaces.uts", "mount[].type"}, k.Path) {
+			continue
+		}
+		table, key, array := strings.Cut(k.Path, "[].")
+		if !array {
+			table, key = "", k.Path
+		}
+		lines[table] += key + " = " + value + "\n"
+		paths = append(paths, strings.ReplaceAll(k.Path, "[]", ""))
+	}
+	text = "version = 1\n" + lines[""]
+	for _, head := range heads {
+		text += "[[" + head + "]]\n" + lines[head]
+	}
+	return text, paths
+}
+
 func cmp0(v, def any) any {
 	if v == nil {
 		return def
@@ -148,11 +214,16 @@ func cmp0(v, def any) any {
 // loaderRefuses says whether more than the missing keys is wrong with a text.
 func loaderRefuses(t *testing.T, text string) bool {
 	t.Helper()
+	return slices.ContainsFunc(problems(t, text), func(p configs.Problem) bool { return !strings.HasPrefix(p.Msg, "missing") })
+}
+
+func problems(t *testing.T, text string) []configs.Problem {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "x.toml")
 	if err := os.WriteFile(file, []byte(text+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return slices.ContainsFunc(configs.LoadOptions{}.Check(file), func(p configs.Problem) bool { return !strings.HasPrefix(p.Msg, "missing") })
+	return configs.LoadOptions{}.Check(file)
 }
 
 // plain turns a decoded TOML into what a JSON decoder would give.

@@ -148,7 +148,11 @@ func (c *compiler) capNames(at string) []string {
 // for one.
 func (c *compiler) noCapability(at, name string) string {
 	preset := map[string]string{"add": "all", "drop": "none"}[plain(strings.TrimPrefix(at, "capabilities."))]
-	near := nearest(name, slices.Clone(CapabilityNames[:]))
+	var bare []string // what all have in common makes nothing alike
+	for _, n := range CapabilityNames {
+		bare = append(bare, strings.TrimPrefix(n, "CAP_"))
+	}
+	near := nearest(strings.TrimPrefix(name, "CAP_"), bare)
 	switch {
 	case name == "CAP_ALL" && preset == "":
 		return "want each by its name"
@@ -157,7 +161,7 @@ func (c *compiler) noCapability(at, name string) string {
 	case name == "CAP_ALL":
 		return fmt.Sprintf("want capabilities.preset = %q", preset)
 	case near == "":
-		return "no such capability"
+		return "no such capability: want names like CAP_CHOWN (capabilities(7))"
 	}
-	return "no such capability; did you mean " + near + "?"
+	return "no such capability; did you mean CAP_" + near + "?"
 }

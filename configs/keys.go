@@ -155,7 +155,7 @@ func allKeys() []Key {
 
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
 		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable root or mount that other users can reach, is an error; false makes it a warning."},
-		{"systemd.notify", words("started", "container"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace.`},
+		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace.`},
 		{"systemd.stop_timeout", kindSpan, "10s", "TimeoutStopSec=", "After it, what has not stopped is killed."},
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},
@@ -175,7 +175,7 @@ func allKeys() []Key {
 		{"systemd.install", kindDirectives, "", "[Install]", "Any directive, for services."},
 		{"systemd.scope", kindProperties, "", "any property", "Any property of the unit by its D-Bus name, in GVariant text where TOML is not enough."},
 
-		{"log.driver", words("journald", "passthrough", "none"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough, none."},
+		{"log.driver", notYet(words("journald", "passthrough", "none"), "k8s-file"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough, none."},
 		{"log.identifier", kindString, "name", "SYSLOG_IDENTIFIER=", "Name of the lines."},
 		{"log.stdout_level", level, `"info"`, "PRIORITY=", "Level of standard output."},
 		{"log.stderr_level", level, `"err"`, "PRIORITY=", "Level of standard error."},
@@ -187,7 +187,13 @@ func allKeys() []Key {
 // later has the keys that a coming version will know, with what to do until then.
 var later = sync.OnceValue(func() map[string]string {
 	return map[string]string{
-		"image": "use rootfs.path", "health": "use systemd.notify or a timer", "update": "", "socket": "use a .socket unit and systemd.unit",
+		"image": "use rootfs.path", "process.stdin": "run -i gives the payload its own",
+		"process.reload_signal": "use systemd.service ExecReload", "process.reload_cmd": "use systemd.service ExecReload",
+		"userns.subid_owner": "", "mount[].relabel": "", "device[].cdi": "", "network.dns_search": "mount a resolv.conf", "network.hosts": "mount a hosts file",
+		"systemd.kill_mode": "use systemd.service KillMode", "systemd.conditions": "use systemd.unit ConditionPathExists and the like",
+		"log.level_max": "use systemd.service LogLevelMax", "log.rate_burst": "use systemd.service LogRateLimitBurst",
+		"log.rate_interval": "use systemd.service LogRateLimitIntervalSec", "log.namespace": "", "log.path": "", "log.max_size": "",
+		"health": "use systemd.notify or a timer", "update": "", "socket": "use a .socket unit and systemd.unit",
 		"credential": "use systemd.service LoadCredential and a mount", "hooks": "", "checkpoint": "", "extends": "use drop-ins in NAME.toml.d/",
 		"oci": "", "labels": "", "annotations": "",
 		"network.publish": `use network.mode "host" or "path:/FILE"`, "network.dns": "mount a resolv.conf", "network.devices": "", "network.address": "",

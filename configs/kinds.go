@@ -122,7 +122,11 @@ func between(low, high int64) Kind {
 // orPath is one of some words, or the path of a namespace.
 func orPath(list ...string) Kind {
 	return Kind{"string", strings.Replace(schemaOrPath, "WORDS", strings.Join(list, "|"), 1), func(v any) (any, error) {
-		return modeOrPath(v, list...)
+		got, err := modeOrPath(v, list...)
+		if s, ok := v.(string); ok && err != nil && strings.HasPrefix(s, "container:") {
+			err = fmt.Errorf("%w: container is not supported yet", err)
+		}
+		return got, err
 	}, nil}
 }
 

@@ -90,6 +90,16 @@ func TestRefusedEarly(t *testing.T) {
 		`process.rlimits = { nofile = 5, RLIMIT_NOFILE = 6 }`:             "4:21: process.rlimits.nofile: RLIMIT_NOFILE is given already",
 		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace`,
 		"userns.mode = 'manual'\nuserns.uid_map = ['0:4294967290:6']\nuserns.gid_map = ['0:9:1']": `5:19: userns.uid_map: "0:4294967290:6": want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to 4294967294`,
+		// Values are shown as they are written.
+		`process.nice = 1.0`:                                           `4:9: process.nice: 1.0: want a whole number`,
+		`process.nice = 1e3`:                                           `4:9: process.nice: 1000.0: want a whole number`,
+		`process.nice = -inf`:                                          `4:9: process.nice: -inf: want a whole number`,
+		`process.nice = nan`:                                           `4:9: process.nice: nan: want a whole number`,
+		`process.nice = 1979-05-27`:                                    `4:9: process.nice: 1979-05-27: want a whole number`,
+		`process.nice = 07:32:00`:                                      `4:9: process.nice: 07:32:00: want a whole number`,
+		`process.nice = 1979-05-27 07:32:00`:                           `4:9: process.nice: 1979-05-27T07:32:00: want a whole number`,
+		`process.nice = 1979-05-27T07:32:00Z`:                          `4:9: process.nice: 1979-05-27T07:32:00Z: want a whole number`,
+		`capabilities.add = ["any"]`:                                   `4:21: capabilities.add: "any": no such capability: want names like CAP_CHOWN (capabilities(7))`,
 		`network.allow = "10.0.0.0/8"`:                                 `4:9: network.allow: "10.0.0.0/8": want a list of networks`,
 		"resources.memory = { max = '1K', min = 1025 }":                `4:34: resources.memory.min: 1025: is above resources.memory.max, which is "1K"`,
 		"resources.cpu = { quota = '50%', burst = '1s' }":              `4:34: resources.cpu.burst: "1s": want at most the quota of one period, 50ms`,
@@ -182,6 +192,34 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
+// What is to come is refused by name, with what does for now.
+func TestLater(t *testing.T) {
+	for more, want := range map[string]string{
+		"image.ref = 'x'":                           "image: not supported yet (use rootfs.path)",
+		"[[image]]\nref = 'x'":                      "image: not supported yet (use rootfs.path)",
+		"health.cmd = ['x']":                        "health: not supported yet (use systemd.notify or a timer)",
+		"update.policy = 'registry'":                "update: not supported yet",
+		"network.mode = 'bridge:br0'":               `network.mode: "bridge:br0": want "none", "host" or "path:/FILE": mode bridge is not supported yet`,
+		"network.mode = 'macvlan:eth0'":             `network.mode: "macvlan:eth0": want "none", "host" or "path:/FILE": mode macvlan is not supported yet`,
+		"network.hosts = ['x']":                     "network.hosts: not supported yet (mount a hosts file)",
+		"network.dns_search = ['x']":                "network.dns_search: not supported yet (mount a resolv.conf)",
+		"namespaces.pid = 'container:web'":          `namespaces.pid: "container:web": want "private", "host" or "path:/FILE": container is not supported yet`,
+		"process.stdin = true":                      "process.stdin: not supported yet (run -i gives the payload its own)",
+		"process.reload_signal = 'HUP'":             "process.reload_signal: not supported yet (use systemd.service ExecReload)",
+		"process.scheduler = 'deadline:1'":          `process.scheduler: "deadline:1": want "other", "batch", "idle", or "fifo:N", "rr:N" with N from 1 to 99; deadline is not supported yet`,
+		"systemd.notify = 'healthy'":                `systemd.notify: "healthy": want one of "started", "container"; "healthy" is not supported yet`,
+		"systemd.conditions = { PathExists = '/' }": "systemd.conditions: not supported yet (use systemd.unit ConditionPathExists and the like)",
+		"log.driver = 'k8s-file'":                   `log.driver: "k8s-file": want one of "journald", "passthrough", "none"; "k8s-file" is not supported yet`,
+		"log.rate_burst = 5":                        "log.rate_burst: not supported yet (use systemd.service LogRateLimitBurst)",
+		"[[mount]]\nrelabel = 'shared'":             "mount.relabel: not supported yet",
+		"[[device]]\ncdi = 'a/b=c'":                 "device.cdi: not supported yet",
+	} {
+		if got := problemsOf(t, "x.toml", minimal+more); !slices.ContainsFunc(got, func(p string) bool { return strings.HasSuffix(p, ": "+want) }) {
+			t.Errorf("%s: %q, want %s", more, got, want)
+		}
+	}
+}
+
 // A name from elsewhere gets the one it has here.
 func TestGuesses(t *testing.T) {
 	for more, want := range map[string]string{
@@ -205,6 +243,7 @@ func TestGuesses(t *testing.T) {
 		"[[mount]]\ntarget = '/x'\nsource = '/s'\npath = '/'": "mount.path: unknown key; did you mean mount.target?",
 		"noNewPrivileges = true":                              "noNewPrivileges: unknown key; did you mean process.no_new_privileges?",
 		"restart = 'always'":                                  "restart: unknown key; did you mean systemd.restart?",
+		"namespaces.user = 'host'":                            "namespaces.user: unknown key; did you mean userns.mode?",
 		"zzz = 1":                                             "zzz: unknown key; accepted here: ",
 	} {
 		if got := problemsOf(t, "x.toml", minimal+more); len(got) == 0 || !strings.Contains(got[0], ": "+want) {

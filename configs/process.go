@@ -185,7 +185,11 @@ func (c *compiler) scheduler(p *specs.Process) {
 	realtime := policy == "fifo" || policy == "rr"
 	n, err := strconv.ParseInt(prio, 10, 32)
 	if !slices.Contains([]string{"other", "batch", "idle", "fifo", "rr"}, policy) || realtime != hasPrio || realtime && (err != nil || n < 1 || n > 99) {
-		c.problem("process.scheduler", `%q: want "other", "batch", "idle", or "fifo:N", "rr:N" with N from 1 to 99`, text)
+		coming := ""
+		if policy == "deadline" {
+			coming = "; deadline is not supported yet"
+		}
+		c.problem("process.scheduler", `%q: want "other", "batch", "idle", or "fifo:N", "rr:N" with N from 1 to 99%s`, text, coming)
 		return
 	}
 	if realtime {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // parse checks every key of the document and keeps what it means.
@@ -142,6 +143,28 @@ func show(v any) string {
 			return string(b)
 		}
 		return "a list"
+	case float64:
+		return showFloat(v)
+	case time.Time:
+		return showTime(v)
 	}
 	return fmt.Sprint(v)
+}
+
+// showFloat prints a number that is no whole one in TOML, even if it is in Go.
+func showFloat(f float64) string {
+	s := strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'g', -1, 64), "+")) // nan, inf
+	if strings.Trim(s, "-0123456789") == "" {
+		s += ".0"
+	}
+	return s
+}
+
+// showTime prints a date or time as TOML has it: the library says by the zone what there is of it.
+func showTime(t time.Time) string {
+	layouts := map[string]string{"datetime-local": "2006-01-02T15:04:05.999999999", "date-local": time.DateOnly, "time-local": "15:04:05.999999999"}
+	if layout, ok := layouts[t.Location().String()]; ok {
+		return t.Format(layout)
+	}
+	return t.Format(time.RFC3339Nano)
 }

@@ -8,11 +8,13 @@ import (
 )
 
 const (
-	unitPrefix   = "sdc-"
-	scopeSuffix  = ".scope"
-	maxUnitName  = 255 // UNIT_NAME_MAX, with the NUL
-	DefaultSlice = "sdcontainer.slice"
+	unitPrefix  = "sdc-"
+	scopeSuffix = ".scope"
+	maxUnitName = 255 // UNIT_NAME_MAX, with the NUL
 )
+
+// DefaultSlice is the slice of containers that name none.
+const DefaultSlice = "sdcontainer.slice"
 
 // UnitName is the unit of the container id. Two ids never have the same unit:
 // what a unit name cannot hold is written \xNN, the backslash too. [Plan] refuses

@@ -145,6 +145,8 @@ func commandHint(err error, args []string) error {
 		return hinted{err, "inside the rootfs: chmod +x, a file of this machine's architecture, or a #! line with an interpreter that is there"}
 	case !errors.Is(err, sdcontainer.ErrNotFound) || refused || len(args) == 0 || args[0] == "":
 		return err
+	case args[0][0] == '-':
+		return hinted{err, "flags go before FILE, and before NAME of exec: what comes after it is the command"}
 	case strings.Contains(args[0], "/"):
 		return hinted{err, "looked up in the container's own files, not this machine's"}
 	}

@@ -132,6 +132,7 @@ func TestCommandHint(t *testing.T) {
 		{sdcontainer.ErrNotFound, "ls", own + path},
 		{sdcontainer.ErrNotFound, "/bin/ls", own},
 		{sdcontainer.ErrNotFound, "", ""},
+		{sdcontainer.ErrNotFound, "-d", "flags go before FILE, and before NAME of exec: what comes after it is the command"},
 		{fmt.Errorf("%w: %w (no loader)", sdcontainer.ErrNotFound, refused), "ls", ""},
 		{fmt.Errorf("%w: %w", sdcontainer.ErrNotExecutable, refused), "ls", "inside the rootfs: chmod +x, " +
 			"a file of this machine's architecture, or a #! line with an interpreter that is there"},

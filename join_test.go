@@ -79,6 +79,12 @@ func TestJoinsEachNamespace(t *testing.T) {
 			}
 			path, link := namespaceOfPID(t, s.Pid, k.kind)
 			joined(spec, k.typ, path)
+			if user == "own" && (k.kind == "pid" || k.kind == "ipc") { // it cannot see it, and is not shown the host's instead
+				if _, err := w.startSpec(id, spec, CreateOptions{}); !strings.Contains(fmt.Sprint(err), "the "+k.kind+" namespace, which is joined") {
+					t.Errorf("%s: %v", id, err)
+				}
+				continue
+			}
 			if out, e := w.outputOf(id, spec); out != link+"\n" || e.Code != 0 {
 				t.Errorf("%s: %q, %+v; want %s", id, out, e, link)
 			}

@@ -76,8 +76,8 @@ func allKeys() []Key {
 		{"capabilities.permitted", kindStrings, "", "process.capabilities.permitted", "The set itself."},
 		{"capabilities.inheritable", kindStrings, "", "process.capabilities.inheritable", "The set itself."},
 
-		{"namespaces.pid", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
-		{"namespaces.ipc", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
+		{"namespaces.pid", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE. A path needs userns.mode path:/FILE or none."},
+		{"namespaces.ipc", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE. A path needs userns.mode path:/FILE or none."},
 		{"namespaces.uts", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
 		{"namespaces.cgroup", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
 		{"namespaces.time", namespace, `"host"`, "linux.namespaces", "private, host or path:/FILE."},
@@ -111,7 +111,7 @@ func allKeys() []Key {
 		{"device[].major", between(0, 0xfff), "", "linux.devices[].major", "Its major number."},
 		{"device[].minor", between(0, 0xfffff), "", "linux.devices[].minor", "Its minor number."},
 
-		{"network.mode", network, `"none"`, "linux.namespaces", "none: a loopback of its own; host; path:/FILE."},
+		{"network.mode", network, `"none"`, "linux.namespaces", "none: a loopback of its own; host; path:/FILE. Except with none, `/sys` of a container with a user namespace of its own shows the host's interfaces."},
 		{"network.hostname", shaped("^[A-Za-z0-9_.%-]*$"), "name", "hostname", "Host name in the container."},
 		{"network.domainname", kindString, "", "domainname", "NIS domain name in the container."},
 		{"network.allow", kindAddresses, "", "IPAddressAllow=", "Networks the container may talk to."},

@@ -196,6 +196,9 @@ func (b *builder) checkMounts() (errs []error) {
 		if m.idmap && len(m.UIDMappings) == 0 && !b.ns.has(userNS) {
 			errs = append(errs, fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m))
 		}
+		if t, shows := shows[m.Type]; m.kind == fresh && shows && m.Type != "sysfs" && b.ns.joined(t) && !b.ns.owned(t) {
+			errs = append(errs, fmt.Errorf("%v: it shows the %s namespace, which is joined, and only its own user namespace can make it: %s", m, t, b.orJoin()))
+		}
 		b.replace(m)
 		kept = append(kept, m)
 	}
@@ -212,6 +215,14 @@ func (b *builder) orElse() string {
 		return `optional = true leaves the mount out, create = "dir" makes a directory`
 	}
 	return "option x-sdc.optional skips the mount, x-sdc.create=dir makes the source"
+}
+
+// orJoin says what lets a container see a namespace that it joins.
+func (b *builder) orJoin() string {
+	if b.set.Source != "" {
+		return `join that too (userns.mode = "path:/FILE"), or have none (userns.mode = "none")`
+	}
+	return "join that too, have none, or leave the mount out"
 }
 
 // replace turns a mount that only the owner of a namespace may make into a copy

@@ -200,6 +200,8 @@ func (ns namespaces) made(t nsType) bool {
 	return ok && p == ""
 }
 
+func (ns namespaces) joined(t nsType) bool { return ns[t] != "" }
+
 // owned says whether the container's root has power over its namespace of type
 // t: it is new, or there is no user namespace, or both are joined, as the
 // containers of a pod do.

@@ -11,9 +11,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -257,6 +259,26 @@ func TestStartNeedsInterpreter(t *testing.T) {
 	}
 }
 
+// One that is embedded goes before one that is installed; where there is none, the error says how to make one.
+func TestInterpreterIsFound(t *testing.T) {
+	name := "bin/nsexec-" + runtime.GOARCH
+	file := filepath.Join(t.TempDir(), "nsexec")
+	if b, err := findInterpreter(fstest.MapFS{}, file); !errors.Is(err, ErrNoInterpreter) || !strings.Contains(err.Error(), "build with: make") {
+		t.Errorf("none: %d bytes, %v", len(b), err)
+	}
+	if err := os.WriteFile(file, []byte("installed"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for want, built := range map[string]fstest.MapFS{
+		"installed": {"bin/README": {}},
+		"embedded":  {name: {Data: []byte("embedded")}},
+	} {
+		if b, err := findInterpreter(built, file); err != nil || string(b) != want {
+			t.Errorf("%q, %v; want the %s one", b, err, want)
+		}
+	}
+}
+
 // A2, I2: an interpreter that can be changed, or has another user's rights, refuses to run.
 func TestA2UnsealedInterpreterRefuses(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
@@ -299,8 +321,14 @@ func TestA3ExecutableIsSealedAndNobodysFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if seals, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0); err != nil || seals&allSeals != allSeals {
+	seals, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
+	if err != nil || seals&allSeals != allSeals {
 		t.Errorf("seals %#x, %v", seals, err)
+	}
+	if _, err := os.Stat("/proc/sys/vm/memfd_noexec"); err == nil { // Linux 6.3 knows a seal of the mode's x, too
+		if err := unix.Chmod(exe, 0o600); seals&unix.F_SEAL_EXEC == 0 || !errors.Is(err, unix.EPERM) {
+			t.Errorf("seals %#x, chmod: %v", seals, err)
+		}
 	}
 	for _, flags := range []int{unix.O_WRONLY, unix.O_RDWR, unix.O_WRONLY | unix.O_TRUNC, unix.O_WRONLY | unix.O_APPEND} {
 		if fd, err := unix.Open(exe, flags|unix.O_CLOEXEC, 0); err == nil {

@@ -26,8 +26,11 @@ var ErrNoInterpreter = errors.New("no nsexec interpreter")
 const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
 // interpreter is the interpreter's ELF image.
-func interpreter() ([]byte, error) {
-	b, err := embedded.ReadFile("bin/nsexec-" + runtime.GOARCH)
+func interpreter() ([]byte, error) { return findInterpreter(embedded, installed) }
+
+// findInterpreter takes the one in built, or else the file installed.
+func findInterpreter(built fs.FS, installed string) ([]byte, error) {
+	b, err := fs.ReadFile(built, "bin/nsexec-"+runtime.GOARCH)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return b, err
 	}
@@ -43,9 +46,11 @@ func interpreter() ([]byte, error) {
 func sealExecutable(b []byte) (fd int, err error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	// vm.memfd_noexec=1 makes files without MFD_EXEC not executable; kernels
-	// before 6.3 do not know the flag.
+	// before 6.3 know neither the flag nor the seal of the mode's x.
+	seals := allSeals | unix.F_SEAL_EXEC
 	fd, err = unix.MemfdCreate("nsexec", flags|unix.MFD_EXEC)
 	if err == unix.EINVAL {
+		seals = allSeals
 		fd, err = unix.MemfdCreate("nsexec", flags)
 	}
 	if err == unix.EACCES {
@@ -54,7 +59,7 @@ func sealExecutable(b []byte) (fd int, err error) {
 	if err != nil {
 		return -1, os.NewSyscallError("memfd_create", err)
 	}
-	return fill(fd, b)
+	return fill(fd, b, seals)
 }
 
 // sealData copies b into a memory file that nobody can change or execute.
@@ -67,11 +72,11 @@ func sealData(name string, b []byte) (fd int, err error) {
 	if err != nil {
 		return -1, os.NewSyscallError("memfd_create", err)
 	}
-	return fill(fd, b)
+	return fill(fd, b, allSeals)
 }
 
 // fill writes and seals a memory file. It owns fd until it returns it.
-func fill(fd int, b []byte) (int, error) {
+func fill(fd int, b []byte, seals int) (int, error) {
 	for rest := b; len(rest) > 0; {
 		n, err := unix.Write(fd, rest)
 		if err != nil {
@@ -79,7 +84,7 @@ func fill(fd int, b []byte) (int, error) {
 		}
 		rest = rest[n:]
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, allSeals); err != nil {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return -1, errors.Join(os.NewSyscallError("seal memfd", err), unix.Close(fd))
 	}
 	return fd, nil

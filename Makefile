@@ -76,7 +76,7 @@ check-vet: $(HELPER)
 	$(GO) test -count=1 -run 'TestImportRule' .
 
 check-c: $(HELPER)
-	cd nsexec && ./check.sh $(GOARCH)
+	@$(MAKE) --no-print-directory -C nsexec check
 
 check-shell:
 	@test/deps.sh shellcheck

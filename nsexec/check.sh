@@ -25,6 +25,7 @@ check_artefact() {
 	elif [ "$1" = amd64 ]; then
 		wrong "$f: not position independent"
 	fi
+	readelf -nW "$f" | grep -qE 'IBT, SHSTK|BTI, PAC' || wrong "$f: not marked for control-flow protection"
 	readelf -rW "$f" | grep -qi 'no relocations' || wrong "$f: has relocations, and nobody to apply them"
 	! readelf -dW "$f" | grep -q NEEDED || wrong "$f: needs a library"
 	size=$(stat -c %s "$f")
@@ -40,6 +41,8 @@ check_rebuild() {
 	rm "$tmp/$1/nsexec-$1"
 	make -s BIN="$tmp/$1" STRIP= "$tmp/$1/nsexec-$1" >/dev/null
 	[ -z "$(nm -u "$tmp/$1/nsexec-$1")" ] || wrong "nsexec-$1: undefined symbols"
+	# The linker drops it where no function refers to it.
+	nm "$tmp/$1/nsexec-$1" | grep -q ' __stack_chk_fail$' || wrong "nsexec-$1: no function has a stack protector"
 	# Allowed: what the source defines, and what the linker does.
 	nm "$tmp/$1/nsexec-$1" | awk '{print $NF}' | sed 's/\.\(part\|isra\|constprop\|cold\)\.*[0-9]*$//' | sort -u |
 		while read -r name; do

@@ -7,6 +7,7 @@
 // changes, freezes, kills and stops it. The rest reads the unit's cgroup, and makes
 // the payload's sub-cgroup for what systemd cannot express.
 //
-// Of a cgroup that systemd made it writes only cgroup.subtree_control, to hand controllers
-// down to the payload's. The module root and unitgen (the property table) call it.
+// Of a cgroup that systemd made it writes only cgroup.subtree_control, to hand controllers down to
+// the payload's, and where the container makes cgroups of its own, whose that is and how many they
+// may be ([Hand]). The module root and unitgen (the property table) call it.
 package scope

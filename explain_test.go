@@ -57,6 +57,37 @@ func TestExplainExamples(t *testing.T) {
 	}
 }
 
+// What systemd cannot express is shown as the files of payload/ it goes to, in the text and in the JSON.
+func TestExplainPayload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.toml")
+	text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['/bin/true']\nresources.cpu = { quota = '50%', burst = '10ms' }\n" +
+		"resources.unified = { 'hugetlb.2MB.max' = '2097152' }\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := configs.Load(file, configs.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := Explain("", spec, unitgen.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := x.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "\npayload/: what systemd cannot express\n" +
+		"  cpu.max                  50000 100000\n  cpu.max.burst            10000\n  hugetlb.2MB.max          2097152\n"
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("want %q in:\n%.3000s", want, &b)
+	}
+	b.Reset()
+	if err := json.NewEncoder(&b).Encode(x); err != nil || !strings.Contains(b.String(), `"hugetlb.2MB.max":"2097152"`) {
+		t.Errorf("%v, %.3000s", err, &b)
+	}
+}
+
 // A Spec made in memory has no file that a service could be made from.
 func TestExplainWithoutAFile(t *testing.T) {
 	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})

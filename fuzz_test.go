@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/caps"
@@ -40,12 +40,12 @@ func examples(f *testing.F, pattern string) (all [][]byte) {
 }
 
 // planned compiles a Spec with every planner there is: the scope, the three programs, the
-// filter, the unit. It is refused, or everything about it can be written.
-func planned(t *testing.T, spec *specs.Spec) {
+// filter, the unit. It is refused, and the error returned, or everything about it can be written.
+func planned(t *testing.T, spec *specs.Spec) string {
 	nowhere := func(*specs.Spec) (*caps.Payload, error) { return nil, errors.New("not looked at") }
 	x, err := explain("fuzz", spec, unitgen.Options{}, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
 	if err != nil {
-		return
+		return err.Error()
 	}
 	for _, p := range x.programs {
 		// What is too large or has a NUL is refused here, before anything is begun.
@@ -53,12 +53,14 @@ func planned(t *testing.T, spec *specs.Spec) {
 			t.Errorf("a program without an end: %v", err)
 		}
 	}
-	if err := x.WriteText(io.Discard); err != nil {
+	var b strings.Builder
+	if err := x.WriteText(&b); err != nil {
 		t.Error(err)
 	}
 	if _, err := json.Marshal(x); err != nil {
 		t.Error(err)
 	}
+	return b.String()
 }
 
 // FuzzSpec: whatever a bundle says, planning it ends.
@@ -74,7 +76,8 @@ func FuzzSpec(f *testing.F) {
 	})
 }
 
-// FuzzTOML: the same for a configuration, from its text on.
+// FuzzTOML: the same for a configuration, from its text on. What it compiles to is all there is of it:
+// written as a config.json and read again, it comes to the same unit, programs and service.
 func FuzzTOML(f *testing.F) {
 	for _, b := range examples(f, "*.toml") {
 		f.Add(b)
@@ -85,8 +88,19 @@ func FuzzTOML(f *testing.F) {
 			t.Fatal(err)
 		}
 		spec, err := configs.Load(file, configs.LoadOptions{Env: func(string) (string, bool) { return "", false }})
-		if err == nil {
-			planned(t, spec)
+		if err != nil {
+			return
+		}
+		b, err = json.Marshal(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var there specs.Spec
+		if err := json.Unmarshal(b, &there); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(planned(t, spec), planned(t, &there)); diff != "" {
+			t.Errorf("a start from config.json differs:\n%s", diff)
 		}
 	})
 }

@@ -159,6 +159,21 @@ func TestStepErrorIsNamed(t *testing.T) {
 	}
 }
 
+// blockSignal blocks a signal on the thread that interpreters are started by.
+func blockSignal(t *testing.T, sig unix.Signal) (undo func()) {
+	on := func(f func() error) {
+		done := make(chan error)
+		spawner() <- func() { done <- f() }
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	var set, old unix.Sigset_t
+	set.Val[0] = 1 << (sig - 1)
+	on(func() error { return unix.PthreadSigmask(unix.SIG_BLOCK, &set, &old) })
+	return func() { on(func() error { return unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }) }
+}
+
 // What a payload finds: nothing of ours but what its program gave it.
 func TestA12PayloadInheritsNothing(t *testing.T) {
 	r, w, err := os.Pipe()
@@ -179,6 +194,15 @@ func TestA12PayloadInheritsNothing(t *testing.T) {
 	defer unix.Close(leakHigh)
 	signal.Ignore(unix.SIGWINCH)
 	defer signal.Reset(unix.SIGWINCH)
+	defer blockSignal(t, unix.SIGUSR2)()
+	var core unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_CORE, nil, &core); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil)
+	if err := unix.Prlimit(0, unix.RLIMIT_CORE, &unix.Rlimit{Cur: core.Max, Max: core.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
 	h := startHelper(t, StartOptions{})
 	ctx := testContext(t)
 	spawn, init, err := spawnTo(ctx, h, w, 0)
@@ -186,6 +210,10 @@ func TestA12PayloadInheritsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer init.Pidfd.Close()
+	// Here and not below: a shell may clear its mask by itself.
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", init.Pid)); err != nil || !strings.Contains(string(b), "\nSigBlk:\t0000000000000000\n") {
+		t.Errorf("%v\n%s", err, b)
+	}
 	enter := Next("enter", spawn)
 	files := []*os.File{openPath(t, "/usr"), openPath(t, "/etc")}
 	enter.Receive("usr")

@@ -145,8 +145,9 @@ coverage: $(HELPER) ## lines and branches of C that the tests reach; needs root
 	@mkdir -p bin
 	@nsexec/cover.sh bin ./nsexec ./rootfs ./caps .
 
-figures: ## docs/figures.md from what bench, soak, fuzz and coverage left in bin/
+figures: ## docs/figures.md from what test, bench, soak, fuzz and coverage left in bin/
 	$(GO) run ./test/figures -take bin
+	$(GO) run ./test/security . docs/security-tests.md
 
 release-check: SHARE = all
 release-check: check test ## what a release needs on top of check and test

@@ -38,6 +38,7 @@ import (
 // result is the JSON file.
 type result struct {
 	At        time.Time        `json:"at"`
+	Limits    bool             `json:"limits"` // everybody's, of memory, tasks and processor
 	Scenarios []scenarioResult `json:"scenarios"`
 	// Phases are the medians of where our own start is after each phase.
 	Phases []phase      `json:"phases"`
@@ -229,7 +230,7 @@ func inside(ctx context.Context, o options) error {
 	if err := os.Chmod("/var/lib/machines", 0o755); err != nil {
 		return err
 	}
-	res := result{At: time.Now()}
+	res := result{At: time.Now(), Limits: o.limits}
 	for _, s := range b.scenarios() {
 		if o.only != "" && !strings.Contains(s.name, o.only) {
 			continue

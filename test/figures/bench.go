@@ -10,6 +10,7 @@ import (
 )
 
 type bench struct {
+	Limits    *bool      `json:"limits"`
 	Scenarios []scenario `json:"scenarios"`
 	Phases    []struct {
 		Phase string  `json:"phase"`
@@ -75,6 +76,10 @@ func renderBench(b *strings.Builder, s sheet) error {
 	b.WriteString("systemd of Debian 13 booted in private namespaces at native speed (`make bench`). crun, runc and Podman are Debian 13's and get the very\n" +
 		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio. A bar is what this\n" +
 		"project promises.\n\n![ratios](figures.svg)\n")
+	if r.Limits != nil {
+		b.WriteString(map[bool]string{true: "\nAll have limits of memory, tasks and processor.\n",
+			false: "\nNobody has a limit: on this machine cgroups have no controllers to give.\n"}[*r.Limits])
+	}
 	var all []row
 	for _, sc := range r.Scenarios {
 		renderScenario(b, sc)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command figures writes docs/figures.md and docs/figures.svg from what make bench, make
-// soak, make fuzz and make coverage measured:
+// Command figures writes docs/figures.md and docs/figures.svg from what make test, make bench,
+// make soak, make fuzz and make coverage measured:
 //
 //	figures [-take DIR]
 //
@@ -38,6 +38,7 @@ var sections = []struct {
 	file   string
 	render func(*strings.Builder, sheet) error
 }{
+	{"test.json", renderTests},
 	{"bench.json", renderBench},
 	{"soak.json", renderSoak},
 	{"crowd.json", renderCrowd},

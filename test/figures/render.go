@@ -8,6 +8,18 @@ import (
 	"strings"
 )
 
+func renderTests(b *strings.Builder, s sheet) error {
+	var r struct {
+		Said string `json:"said"`
+	}
+	if err := json.Unmarshal(s.Results, &r); err != nil {
+		return err
+	}
+	heading(b, "Tests", s)
+	fmt.Fprintf(b, "`make test`, which ends with\n\n```\n%s\n```\n\nEach test of a known escape and where it passed: [security-tests](security-tests.md).\n", r.Said)
+	return nil
+}
+
 func renderSoak(b *strings.Builder, s sheet) error {
 	var lines []struct {
 		Sweep   string  `json:"sweep"`

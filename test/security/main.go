@@ -8,6 +8,8 @@ package main
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -33,13 +35,34 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page, err := write(tests)
+	passed, err := results(filepath.Join(os.Args[1], "docs/figures/test.json"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	page, err := write(tests, passed)
 	if err != nil {
 		log.Fatal(err)
 	}
 	if err := os.WriteFile(os.Args[2], page, 0o644); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// results are the tiers in which each test has passed; nil where nothing was measured.
+func results(file string) (map[string]string, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var kept struct {
+		Results struct {
+			Passed map[string]string `json:"passed"`
+		} `json:"results"`
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &kept)
+	}
+	return kept.Results.Passed, err
 }
 
 // A test guards rows.
@@ -169,16 +192,17 @@ func (t *traits) tier(dir string) string {
 
 // write makes the page. A row without a test must say why; a test for a row there
 // is not is a mistake.
-func write(tests map[string][]test) ([]byte, error) {
+func write(tests map[string][]test, passed map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(`<!-- Written by test/security; do not edit. -->
 # Tests of known escapes
 
 One row for each class of escape, or of harm done without one, that other runtimes had. A test names its row in its name or at the beginning of its comment. Tiers are those of
-[testing.md](testing.md). Loops: attempts in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets.
+[testing.md](testing.md). Loops: attempts in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets. Result: the tiers
+in which it passed when ` + "`make test`" + ` was last measured ([figures](figures.md)); a dash is none.
 
-| row | guards against | tier | test | loops |
-|---|---|---|---|---|
+| row | guards against | tier | test | loops | result |
+|---|---|---|---|---|---|
 `)
 	var missing []string
 	guarded, total := 0, 0
@@ -195,13 +219,14 @@ One row for each class of escape, or of harm done without one, that other runtim
 			missing = append(missing, id)
 		}
 		if len(list) == 0 {
-			fmt.Fprintf(&b, "| %s | %s | |  *%s* | |\n", id, what, why)
+			fmt.Fprintf(&b, "| %s | %s | |  *%s* | | |\n", id, what, why)
 		}
 		for i, t := range list {
 			if i > 0 {
 				id, what = "", ""
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | `%s` in `%s` | %s |\n", id, what, t.tier, t.name, t.dir, t.loops)
+			name := fmt.Sprintf("`%s` in `%s`", t.name, t.dir)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", id, what, t.tier, name, t.loops, result(passed, name))
 		}
 	}
 	fmt.Fprintf(&b, "\n%d rows, %d with a test.\n", total, guarded)
@@ -213,4 +238,15 @@ One row for each class of escape, or of harm done without one, that other runtim
 		return nil, fmt.Errorf("rows without a test or a reason: %s", strings.Join(missing, ", "))
 	}
 	return b.Bytes(), nil
+}
+
+func result(passed map[string]string, name string) string {
+	switch tiers := passed[name]; {
+	case passed == nil:
+		return ""
+	case tiers == "":
+		return "-"
+	default:
+		return "passed: " + tiers
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -69,7 +70,12 @@ func run(ctx context.Context, args []string) (bool, error) {
 			errs = append(errs, p.run(ctx, o, wanted, all))
 		}
 	}
-	return report(os.Stdout, all), errors.Join(append(errs, ctx.Err())...)
+	var said strings.Builder
+	ok := report(io.MultiWriter(os.Stdout, &said), all)
+	if o.whole() && ctx.Err() == nil {
+		errs = append(errs, keep(recorded, escapes, said.String(), all))
+	}
+	return ok, errors.Join(append(errs, ctx.Err())...)
 }
 
 func parse(args []string) (options, error) {

@@ -5,6 +5,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -102,6 +104,35 @@ func TestReport(t *testing.T) {
 	all["vm13"].failed = 1
 	if report(&b, all) {
 		t.Error("a failure was reported as success")
+	}
+}
+
+// Of a whole run its last lines are kept, and where each test of a known escape has passed.
+func TestKeep(t *testing.T) {
+	dir := t.TempDir()
+	file, page := filepath.Join(dir, "bin/test.json"), filepath.Join(dir, "page.md")
+	if err := os.WriteFile(page, []byte("| A1 | `TestA1` in `.` |\n| B2 | `TestB2` in `p/q` |\n| C3 | `TestC3` in `.` |\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := newTallies()
+	all["root"].tests = map[string]bool{module + " TestA1": true, module + "/p/q TestB2": true, module + " TestB2": true, module + " TestA": true}
+	all["vm13"].tests = map[string]bool{module + "/p/q TestB2": true}
+	if err := keep(file, page, "\n3 passed\n", all); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	var have record
+	if err != nil || json.Unmarshal(b, &have) != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	want := record{"3 passed", map[string]string{"`TestA1` in `.`": "root", "`TestB2` in `p/q`": "root, vm13"}}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Error(diff)
+	}
+	for args, want := range map[string]bool{"": true, "-v": true, "-run=X": false, "-tiers=pure": false, "./caps": false} {
+		if o, err := parse(strings.Fields(args)); err != nil || o.whole() != want {
+			t.Errorf("%q: %v, %v", args, o.whole(), err)
+		}
 	}
 }
 

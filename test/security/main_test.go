@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The page says of each test where it passed, and nothing where nothing was measured.
+func TestResults(t *testing.T) {
+	tests := map[string][]test{}
+	for line := range strings.Lines(rows) {
+		if id, rest, _ := strings.Cut(line, " "); !strings.Contains(rest, " | ") {
+			tests[id] = []test{{name: "Test" + id, dir: "p"}}
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "test.json"), []byte(`{"results":{"passed":{"`+"`TestA2` in `p`"+`":"root, vm12"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string][2]string{"none": {"| `TestA2` in `p` |  |  |\n", "| `TestA7` in `p` |  |  |\n"},
+		"test.json": {"| `TestA2` in `p` |  | passed: root, vm12 |\n", "| `TestA7` in `p` |  | - |\n"}} {
+		given := map[string][]test{}
+		for id, list := range tests {
+			given[id] = list
+		}
+		passed, err := results(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := write(given, passed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(string(page), w) {
+				t.Errorf("%s: no %q in\n%s", file, w, page)
+			}
+		}
+	}
+}

@@ -130,15 +130,24 @@ func TestLeftBehind(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
+	const command = sdtest.ShareInside + "/sdcontainer"
 	if os.Getenv("SDTEST_LEAVE") != "" {
 		if out, err := exec.Command("systemd-run", "-r", "--unit=sdtest-left", "true").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+		if err := os.WriteFile(command, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
 		return
 	}
 	out, err := again(t, "SDTEST_LEAVE=1", "SDTEST_WATCHED=").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "+ unit sdtest-left.service: loaded active exited") {
-		t.Errorf("%v: %s", err, out)
+	for _, want := range []string{"+ unit sdtest-left.service: loaded active exited", "+ file " + command + ": "} {
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("no %q: %v: %s", want, err, out)
+		}
+	}
+	if err := os.Remove(command); err != nil {
+		t.Error(err)
 	}
 	if out, err := exec.Command("systemctl", "stop", "sdtest-left").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)

@@ -137,7 +137,7 @@ func watched(run func() int) int {
 		return run()
 	}
 	os.Setenv(nestedEnv, "1") // what the tests start of themselves is part of them
-	w := canary.Watch{Dirs: []string{"/run/sdcontainer"}}
+	w := canary.Watch{Files: whatStays(), Dirs: []string{"/run/sdcontainer"}}
 	before, err := canary.Take(context.Background(), w)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "canary:", err)
@@ -150,6 +150,12 @@ func watched(run func() int) int {
 		return max(code, 1)
 	}
 	return code
+}
+
+// whatStays are files that no container has any business with, whatever is in its root: the command itself, and those
+// at which links of hostile roots point.
+func whatStays() []string {
+	return []string{"/usr/bin/sdcontainer", ShareInside + "/sdcontainer", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/hosts"}
 }
 
 // nestedEnv is set for the processes of a test that is watched already.

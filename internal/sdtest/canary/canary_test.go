@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,9 @@ func TestSees(t *testing.T) {
 	}
 	var sleeper *exec.Cmd
 	var null *os.File
+	runtime.LockOSThread() // whose keyring it is
+	defer runtime.UnlockOSThread()
+	var ring int
 	for _, tt := range []struct {
 		want string
 		make func() error
@@ -46,6 +50,13 @@ func TestSees(t *testing.T) {
 		{"+ cgroup /canary: there", command("mkdir", "/sys/fs/cgroup/canary"), command("rmdir", "/sys/fs/cgroup/canary")},
 		{"+ mount /mnt: tmpfs", command("mount", "-t", "tmpfs", "none", "/mnt"), command("umount", "/mnt")},
 		{"~ link lo: ", command("ip", "link", "set", "lo", "mtu", "1400"), command("ip", "link", "set", "lo", "mtu", "65536")},
+		{"+ key ", func() (err error) {
+			ring, err = unix.AddKey("keyring", "sdcontainer:canary", nil, unix.KEY_SPEC_PROCESS_KEYRING)
+			return err
+		}, func() error {
+			_, err := unix.KeyctlInt(unix.KEYCTL_UNLINK, ring, unix.KEY_SPEC_PROCESS_KEYRING, 0, 0)
+			return err
+		}},
 		{"+ process ", func() error {
 			sleeper = exec.Command("sleep", "1000")
 			return sleeper.Start()
@@ -56,6 +67,7 @@ func TestSees(t *testing.T) {
 		}},
 		{"~ number of descriptors: ", func() (err error) { null, err = os.Open(os.DevNull); return err }, func() error { return null.Close() }},
 		{"~ file " + file + ": ", func() error { return os.Chmod(file, 0o640) }, func() error { return os.Chmod(file, 0o600) }},
+		{"~ file " + file + ": ", func() error { return os.Chown(file, 1, 2) }, func() error { return os.Chown(file, 0, 0) }},
 		{"+ name /run/canary/a", command("mkdir", "-p", "/run/canary/a"), command("rm", "-r", "/run/canary")},
 	} {
 		if err := tt.make(); err != nil {

@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -78,16 +79,19 @@ func (l *launch) expect() (*expectation, error) {
 // expectProcess is what holds for any process of the container.
 func (l *launch) expectProcess(cgroup string) (*expectation, error) {
 	y, linux := l.who, l.spec.Linux
+	c, err := caps.ParseSets(l.spec.Process.Capabilities)
+	if err != nil {
+		return nil, err
+	}
 	e := &expectation{
-		caps:       [5]uint64{uint64(y.Inheritable), uint64(y.Permitted), uint64(y.Effective), uint64(y.Bounding), uint64(y.Ambient)},
-		noNewPrivs: l.spec.Process.NoNewPrivileges, seccomp: l.plan.filter != nil,
+		caps:       [5]uint64{uint64(c.Inheritable), uint64(c.Permitted), uint64(c.Effective), uint64(c.Bounding), uint64(c.Ambient)},
+		noNewPrivs: l.spec.Process.NoNewPrivileges, seccomp: linux.Seccomp != nil || l.plan.settings.Seccomp == "default",
 		umask: 0o022, joinedNS: map[string]string{}, cgroup: cgroup,
 		rlimits: map[int][2]uint64{}, oomScore: l.spec.Process.OOMScoreAdj,
 	}
 	if u := l.spec.Process.User.Umask; u != nil {
 		e.umask = *u
 	}
-	var err error
 	if l.plan.made(specs.UserNamespace) {
 		e.uidMap, e.gidMap = linux.UIDMappings, linux.GIDMappings
 	} else if joins(l.spec, specs.UserNamespace) {

@@ -29,11 +29,12 @@ import (
 // be found, by name, before the payload runs.
 type sabotage struct {
 	name  string
-	spec  func(s *specs.Spec)              // what is asked for, on top of the usual
-	build func(s *specs.Spec)              // what is compiled instead
-	steps func(build, enter []nsexec.Step) // what is done instead
-	maps  bool                             // other id maps are written
-	last  func(t *testing.T, l *launch)    // what happens just before the attestation
+	spec  func(s *specs.Spec)                        // what is asked for, on top of the usual
+	build func(s *specs.Spec)                        // what is compiled instead
+	steps func(build, enter []nsexec.Step)           // what is done instead
+	find  func(l *launch)                            // what is found of the payload, instead
+	maps  func(*specs.Linux) *[]specs.LinuxIDMapping // of these, others are written
+	last  func(t *testing.T, l *launch)              // what happens just before the attestation
 	want  string
 }
 
@@ -74,6 +75,14 @@ func asUser(s *specs.Spec) {
 	s.Process.Capabilities = nil
 }
 
+// oneMore has the payload get a capability that nobody gave it, in each set.
+func oneMore(l *launch) {
+	c := l.spec.Process.Capabilities
+	for _, set := range []*[]string{&c.Bounding, &c.Permitted, &c.Effective, &c.Inheritable, &c.Ambient} {
+		*set = append(slices.Clone(*set), "CAP_SYS_PTRACE")
+	}
+}
+
 // filterless: without no_new_privs the last step, the filter, would fail by itself.
 func filterless(s *specs.Spec) {
 	settings, err := configs.SettingsOf(s)
@@ -90,6 +99,7 @@ func sabotages() []sabotage {
 		{name: "permitted and effective", steps: skipEnter(unix.SYS_CAPSET, nil), want: "CapEff"},
 		{name: "no_new_privs", spec: filterless, steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_SET_NO_NEW_PRIVS)), want: "NoNewPrivs"},
 		{name: "seccomp", steps: skipEnter(unix.SYS_SECCOMP, nil), want: "Seccomp"},
+		{name: "no filter was compiled", find: func(l *launch) { l.plan.filter = nil }, want: "Seccomp"},
 		{name: "uid", spec: asUser, steps: change(unix.SYS_SETRESUID, nil, 1, 0), want: "Uid"},
 		{name: "gid", spec: asUser, steps: change(unix.SYS_SETRESGID, nil, 2, 0), want: "Gid"},
 		{name: "groups", spec: asUser, steps: change(unix.SYS_SETGROUPS, nil, 0, 1), want: "Groups"},
@@ -101,7 +111,11 @@ func sabotages() []sabotage {
 			change(unix.SYS_PRCTL, prctl(unix.PR_SET_DUMPABLE), 1, 1)(nil, enter)
 		}, want: "dumpable"},
 		{name: "host's root stays", steps: func(build, _ []nsexec.Step) { skip(build, unix.SYS_UMOUNT2, nil) }, want: "number of root mounts"},
-		{name: "id maps", maps: true, want: "uid_map"},
+		{name: "uid map", maps: func(l *specs.Linux) *[]specs.LinuxIDMapping { return &l.UIDMappings }, want: "uid_map"},
+		{name: "gid map", maps: func(l *specs.Linux) *[]specs.LinuxIDMapping { return &l.GIDMappings }, want: "gid_map"},
+		{name: "one capability too many", find: oneMore, want: "CapPrm"},
+		{name: "inheritable", find: oneMore, want: "CapInh"},
+		{name: "ambient", find: oneMore, want: "CapAmb"},
 		{name: "mask", build: func(s *specs.Spec) {
 			s.Linux.MaskedPaths = slices.DeleteFunc(s.Linux.MaskedPaths, func(p string) bool { return p == "/proc/keys" })
 		}, want: "masked path /proc/keys"},
@@ -227,9 +241,13 @@ func (l *launch) sabotaged(t *testing.T, s sabotage) error {
 	}
 	for _, step := range l.steps() {
 		switch {
-		case step.name == "attach" && s.maps:
-			maps = l.spec.Linux.UIDMappings
-			l.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: maps[0].HostID + maps[0].Size, Size: maps[0].Size}}
+		case step.name == "attach" && s.maps != nil:
+			these := s.maps(l.spec.Linux)
+			maps = *these
+			*these = []specs.LinuxIDMapping{{HostID: maps[0].HostID + maps[0].Size, Size: maps[0].Size}}
+		case step.name == "find" && s.find != nil:
+			l.spec = clone(t, asked)
+			s.find(l)
 		case step.name == "build" && s.steps != nil:
 			s.steps(l.plan.world.Program.Steps(), nil)
 		case step.name == "enter" && s.steps != nil:
@@ -244,8 +262,10 @@ func (l *launch) sabotaged(t *testing.T, s sabotage) error {
 		case step.name == "plan" && s.build != nil: // from here on what was asked for counts
 			asked.Linux.UIDMappings, asked.Linux.GIDMappings = l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings
 			l.spec, l.plan.spec = asked, asked
-		case step.name == "attach" && s.maps:
-			l.spec.Linux.UIDMappings = maps
+		case step.name == "attach" && s.maps != nil:
+			*s.maps(l.spec.Linux) = maps
+		case step.name == "find" && s.find != nil:
+			l.spec = asked
 		case step.name == "attest":
 			return nil
 		}

@@ -4,11 +4,13 @@ package sweep
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
 )
 
@@ -56,4 +58,22 @@ func TestStartCosts(t *testing.T) {
 		}
 	}
 	t.Log(strings.Join(seen, ", "))
+	m.costsExactly()
+}
+
+// whole is what one start makes of processes (interpreter and init), of executions (interpreter and payload)
+// and of messages to systemd. How many steps its programs have the golden files of rootfs and caps say.
+var whole = trace.Tally{Processes: 2, Execs: 2, Messages: 1}
+
+// costsExactly compares the numbers that do not depend on the runtime: no more, and no less without saying so here.
+func (m *machine) costsExactly() {
+	m.t.Helper()
+	cmd := exec.Command(m.bin, "run", "--rm", m.file, "/bin/true")
+	cmd.Env, cmd.Stdout, cmd.Stderr = sdtest.Environment(), m.out, m.out
+	have, ws, err := trace.Count(cmd, patience)
+	m.t.Logf("%+v", have)
+	have.Calls = 0 // Go's runtime makes some as it likes
+	if err != nil || ws.ExitStatus() != 0 || have != whole {
+		m.t.Errorf("one start comes to %+v, %#x, %v; want %+v", have, ws, err, whole)
+	}
 }

@@ -258,7 +258,7 @@ func TestA10ForgedProc(t *testing.T) {
 	}
 }
 
-// Root of a container uses up all keys that it may have, so that nobody gets a keyring there. Who is brought into the
+// C8: root of a container uses up all keys that it may have, so that nobody gets a keyring there. Who is brought into the
 // container then has not the caller's instead.
 func TestCallersKeysStayWithTheCaller(t *testing.T) {
 	if !sdtest.Inside(t) {

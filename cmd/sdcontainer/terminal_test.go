@@ -32,6 +32,14 @@ type screen struct {
 
 func newScreen(t *testing.T) *screen {
 	t.Helper()
+	s := newStillScreen(t)
+	go s.read()
+	return s
+}
+
+// newStillScreen is one that nobody reads yet.
+func newStillScreen(t *testing.T) *screen {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +58,6 @@ func newScreen(t *testing.T) *screen {
 	}
 	s := &screen{master: master, slave: slave, more: make(chan struct{}, 1)}
 	t.Cleanup(func() { slave.Close(); master.Close() })
-	go s.read()
 	return s
 }
 

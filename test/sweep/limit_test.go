@@ -60,3 +60,55 @@ func clear(out string, code int) error {
 	}
 	return nil
 }
+
+// With mostMemory a start works; with less than leastMemory Go's runtime does not get as far as to say so.
+const (
+	mostMemory  = 44 << 20
+	leastMemory = 32 << 20
+)
+
+// TestLittleMemory: with every limit on the manager's own memory a start works, or fails and says that it was memory.
+// Go's runtime ends where it gets none, with whatever was made so far: rm -f finds it, as after a kill.
+func TestLittleMemory(t *testing.T) {
+	o, ok := inside(t)
+	if !ok {
+		return
+	}
+	m := newMachine(t, o)
+	line := tally{Sweep: "RLIMIT_DATA of run"}
+	defer func() { line.Keepers = m.emptyKeepers; tell(t, line) }()
+	stride := 512 << 10
+	if o.Soak {
+		stride = 16 << 10
+	}
+	worked, failed := 0, 0
+	for limit := mostMemory; limit >= leastMemory; limit -= stride {
+		line.Calls++
+		line.Stopped++
+		out, code, _ := sdtest.Bounded(patience, "prlimit", fmt.Sprintf("--data=%d:%d", limit, limit), m.bin, "run", "--rm", m.file)
+		var err error
+		if code == 0 {
+			worked = limit
+		} else if failed++; !strings.Contains(strings.ToLower(out), "memory") {
+			err = fmt.Errorf("want a word about memory, have exit %d and: %.600s", code, out)
+		}
+		if _, gone := m.helpersGone(); gone != nil {
+			err = errors.Join(err, gone)
+		}
+		text, code, took := m.do("rm", "-f", name)
+		line.Removed = max(line.Removed, float64(took.Microseconds())/1000)
+		if code != 0 && !strings.Contains(text, "no such container") {
+			err = errors.Join(err, fmt.Errorf("rm -f: exit %d: %s", code, text))
+		}
+		if err = errors.Join(err, m.cleaned()); err != nil {
+			t.Errorf("with %d KiB: %v", limit>>10, err)
+			m.restore()
+			continue
+		}
+		line.Clean++
+	}
+	line.Note = fmt.Sprintf("(works with %d KiB)", worked>>10)
+	if worked == 0 || failed == 0 {
+		t.Errorf("of %d limits it failed with %d, and works with %d bytes: the test shows nothing", line.Calls, failed, worked)
+	}
+}

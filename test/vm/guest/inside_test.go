@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		fmt.Print(inside(os.Args[2:]))
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(sdtest.Main(m))
 }
 
 //go:embed testdata

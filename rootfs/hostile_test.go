@@ -318,9 +318,11 @@ func TestB7MountsOverProc(t *testing.T) {
 		if i%2 == 1 { // all there is at /proc is the image's
 			next.without("/proc")
 			_, _ = next.run("cwd") // look may miss its mountinfo
+			next.end()
 			continue
 		}
 		v, err := next.run("cat /proc/sys/net/ipv4/ip_forward")
+		next.end()
 		if err == nil && v.Ran["cat /proc/sys/net/ipv4/ip_forward"] != "1" {
 			t.Errorf("the setting is %q", v.Ran["cat /proc/sys/net/ipv4/ip_forward"])
 		}

@@ -153,6 +153,7 @@ type world struct {
 	pid      int
 	between  func(pid int) error // is done instead of the step about the object "mode=751"
 	during   func(pid int) error // is done when the world is complete
+	ends     []func()
 }
 
 // newWorld makes an empty rootfs and a Spec with the usual mounts.
@@ -245,7 +246,7 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 		return err
 	}
 	w.pid = init.Pid
-	w.t.Cleanup(func() {
+	w.later(func() {
 		_ = unix.PidfdSendSignal(int(init.File.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = unix.Wait4(init.Pid, nil, 0, nil)
 		init.File.Close()
@@ -265,7 +266,7 @@ func (w *world) start(ctx context.Context, h *nsexec.Helper, out *os.File, comma
 			plan.Program.Steps()[i] = nsexec.Step{Op: nsexec.OpSync, NR: syncBetween, Args: [6]nsexec.Arg{nsexec.Control, nsexec.Imm(^uint64(0)), nsexec.Imm(0), nsexec.Imm(0), nsexec.Imm(0), nsexec.Imm(0)}}
 		}
 	}
-	files := openSources(w.t, plan.Sources, init.Pid)
+	files := w.openSources(plan.Sources)
 	if err := converse.Run(ctx, h, plan.Program, files, w.event); err != nil {
 		return err
 	}
@@ -299,11 +300,27 @@ func (w *world) event(e nsexec.Event) error {
 		return fmt.Errorf("unexpected event %+v", e)
 	}
 	w.terminal = e.File
-	w.t.Cleanup(func() { e.File.Close() })
+	w.later(func() { e.File.Close() })
 	return nil
 }
 
-func openSources(t *testing.T, list []Source, pid int) []*os.File {
+// later has something done when the world is no longer needed: at the end of the test, or of one attempt of many.
+func (w *world) later(f func()) {
+	if w.ends == nil {
+		w.t.Cleanup(w.end)
+	}
+	w.ends = append(w.ends, f)
+}
+
+func (w *world) end() {
+	for _, f := range slices.Backward(w.ends) {
+		f()
+	}
+	w.ends = nil
+}
+
+func (w *world) openSources(list []Source) []*os.File {
+	t, pid := w.t, w.pid
 	t.Helper()
 	var files []*os.File
 	for _, s := range list {
@@ -311,7 +328,7 @@ func openSources(t *testing.T, list []Source, pid int) []*os.File {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { f.Close() })
+		w.later(func() { f.Close() })
 		if s.IDMap != nil {
 			ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
 			if err != nil {

@@ -27,12 +27,12 @@ func (c *Conn) Version(ctx context.Context) (int, error) {
 	if version != 0 {
 		return version, nil
 	}
-	var text string
-	if err := c.callOn(ctx, managerPath, propertyIface, " Version", "Get", &text, managerIface, "Version"); err != nil {
+	text, err := c.Release(ctx)
+	if err != nil {
 		return 0, err
 	}
 	digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
-	version, err := strconv.Atoi(digits)
+	version, err = strconv.Atoi(digits)
 	if err != nil {
 		return 0, fmt.Errorf("version of systemd %q: want a number", text)
 	}
@@ -40,6 +40,12 @@ func (c *Conn) Version(ctx context.Context) (int, error) {
 	c.version = version
 	c.mu.Unlock()
 	return version, nil
+}
+
+// Release is the running manager's version with all there is to it, as in 257.9-1~deb13u1.
+func (c *Conn) Release(ctx context.Context) (text string, err error) {
+	err = c.callOn(ctx, managerPath, propertyIface, " Version", "Get", &text, managerIface, "Version")
+	return text, err
 }
 
 // unitIface are the properties every type of unit has; others are the type's.

@@ -47,7 +47,23 @@ func checkSystemd(ctx context.Context, _ *app) finding {
 		return bad(broken, fmt.Sprintf("upgrade to a release with systemd %d: Debian 12, RHEL 9, Ubuntu 24.04", unitgen.Floor),
 			"systemd %d: want at least %d", version, unitgen.Floor)
 	}
+	release, err := conn.Release(ctx)
+	switch {
+	case err != nil:
+		return bad(broken, "systemctl is-system-running", "systemd does not answer: %v", err)
+	case endedByUsers(release):
+		return bad(lacking, "upgrade to systemd 258.5, 259.2 or 260, unless the distribution has mended its own",
+			"systemd %s: any user can end PID 1 while a container runs as a service (CVE-2026-40223)", release)
+	}
 	return good("systemd %d answers", version)
+}
+
+// endedByUsers says whether a version of systemd fails an assertion that every user can bring about while
+// a unit with Delegate= and without User= runs, as our services are.
+func endedByUsers(release string) bool {
+	var major, minor int
+	_, _ = fmt.Sscanf(release, "%d.%d", &major, &minor) // the first of a series has no minor
+	return major == 258 && minor < 5 || major == 259 && minor < 2
 }
 
 // checkProperties names what a newer systemd would understand.

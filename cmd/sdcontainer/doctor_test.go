@@ -17,3 +17,15 @@ func TestDoctorKnowsWhatStillWorks(t *testing.T) {
 		}
 	}
 }
+
+// E10: doctor knows the versions of systemd that any user can end while a service of ours runs.
+func TestE10FaultyVersions(t *testing.T) {
+	for release, want := range map[string]bool{
+		"252.39-1~deb12u1": false, "257.9-1~deb13u1": false, "258": true, "258~rc3-1": true, "258.4-1.fc43": true, "258.5": false,
+		"258.10": false, "259-1": true, "259.1": true, "259.2-3": false, "260": false, "": false,
+	} {
+		if got := endedByUsers(release); got != want {
+			t.Errorf("%q: %v", release, got)
+		}
+	}
+}

@@ -188,6 +188,12 @@ func (k *checker) unsupported() {
 	if p.ApparmorProfile != "" || p.SelinuxLabel != "" || l.MountLabel != "" {
 		k.bad("process.apparmorProfile, selinuxLabel, linux.mountLabel: not supported yet")
 	}
+	if l.CgroupsPath != "" {
+		k.bad("linux.cgroupsPath: %q: not supported yet (the unit is the container's own, in the slice of annotation %sslice)", l.CgroupsPath, prefix)
+	}
+	if l.Seccomp != nil && (l.Seccomp.ListenerPath != "" || l.Seccomp.ListenerMetadata != "") {
+		k.bad("linux.seccomp.listenerPath, listenerMetadata: not supported, nor is the action SCMP_ACT_NOTIFY")
+	}
 	if len(l.NetDevices) > 0 {
 		k.bad("linux.netDevices: not supported yet")
 	}

@@ -87,6 +87,10 @@ func TestValidate(t *testing.T) {
 		{"hooks.createContainer", func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/true"}}}
 		}},
+		{"cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "system.slice:crio:web" }},
+		{"listenerPath", func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/run/x"}
+		}},
 		{"netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
 	} {
 		s := plainSpec()

@@ -36,6 +36,7 @@ func TestCheck(t *testing.T) {
 		"security.mask = ['/x', '/sys/fs/cgroup/x']":                                             `4:24: security.mask: "/sys/fs/cgroup/x": lies in the cgroup mount`,
 		"security.read_only_paths = ['/sys/fs/cgroup/x', '/sys/fs/cgroup/%n/y']":                 "4:29: security.read_only_paths: \"/sys/fs/cgroup/x\": lies in\n4:49: security.read_only_paths: \"/sys/fs/cgroup/x/y\": lies in",
 		"security.mask = ['%q', '/sys/fs/cgroup/x']":                                             "4:18: security.mask: \"%q\": unknown specifier\n4:24: security.mask: \"/sys/fs/cgroup/x\": lies in",
+		"namespaces.ipc = 'path:/proc/self/ns/ipc'":                                              `4:12: namespaces.ipc: mount mqueue on /dev/mqueue shows it`,
 		"security.sysctl = { 'net.a' = '', 'net.b..c' = 1, 'net.d' = 1 }":                        "4:21: security.sysctl.net.a: value of 0 bytes\n4:35: security.sysctl.net.b..c: not a name",
 		"security.seccomp = 'none.json'":                                                         "4:10: security.seccomp: \"none.json\": seccomp: syscalls[0]: names: at least one is needed",
 		"[[mount]]\ntype = 'raw'\nfstype = 'cgroup2'\ntarget = '/x'":                             `7:1: mount.target: "/x": there is a cgroup mount on /sys/fs/cgroup already`,
@@ -132,7 +133,7 @@ func TestCheckWithoutRights(t *testing.T) {
 	if problems, _ := sdcontainer.Check(file, unitgen.Options{}); len(problems) != 1 || !strings.Contains(problems[0].Msg, "no such file") {
 		t.Errorf("root finds %v", problems)
 	}
-	later := "[namespaces]\nipc = 'path:/run/nothing/ipc'\n" // made by another unit, perhaps
+	later := "[namespaces]\nuts = 'path:/run/nothing/uts'\n" // made by another unit, perhaps
 	if err := os.WriteFile(file, []byte(text+later), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestCheckWithoutRights(t *testing.T) {
 		_ = unix.Setfsuid(65534)
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 		all := strings.Join(warnings, "\n")
-		if len(problems) > 0 || !strings.Contains(all, "closed/x: permission denied") || !strings.Contains(all, "ipc namespace to join: stat /run/nothing/ipc: no such file") {
+		if len(problems) > 0 || !strings.Contains(all, "closed/x: permission denied") || !strings.Contains(all, "uts namespace to join: stat /run/nothing/uts: no such file") {
 			t.Errorf("another finds %v, with the warnings %q", problems, warnings)
 		}
 	}()

@@ -80,7 +80,7 @@ func TestJoinsEachNamespace(t *testing.T) {
 			path, link := namespaceOfPID(t, s.Pid, k.kind)
 			joined(spec, k.typ, path)
 			if user == "own" && (k.kind == "pid" || k.kind == "ipc") { // it cannot see it, and is not shown the host's instead
-				if _, err := w.startSpec(id, spec, CreateOptions{}); !strings.Contains(fmt.Sprint(err), "the "+k.kind+" namespace, which is joined") {
+				if _, err := w.startSpec(id, spec, CreateOptions{}); !strings.Contains(fmt.Sprint(err), fmt.Sprintf("linux.namespaces %q: ", k.kind)) {
 					t.Errorf("%s: %v", id, err)
 				}
 				continue

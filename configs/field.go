@@ -36,6 +36,8 @@ func (c *compiler) planned() {
 		switch e.Field {
 		case "linux.resources.unified":
 			c.planner(join("resources.unified", e.Entry), e.Err)
+		case "linux.namespaces":
+			c.planner(join("namespaces", e.Entry), e.Err)
 		case "linux.sysctl":
 			c.planner(join("security.sysctl", e.Entry), e.Err)
 		case "linux.seccomp":

@@ -197,7 +197,8 @@ func (b *builder) checkMounts() (errs []error) {
 			errs = append(errs, fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m))
 		}
 		if t, shows := shows[m.Type]; m.kind == fresh && shows && m.Type != "sysfs" && b.ns.joined(t) && !b.ns.owned(t) {
-			errs = append(errs, fmt.Errorf("%v: it shows the %s namespace, which is joined, and only its own user namespace can make it: %s", m, t, b.orJoin()))
+			err := fmt.Errorf("%v shows it, and can be made in its own user namespace only: %s", m, b.orJoin())
+			errs = append(errs, &configs.FieldError{Field: "linux.namespaces", Entry: string(t), Err: err})
 		}
 		b.replace(m)
 		kept = append(kept, m)

@@ -60,7 +60,7 @@ var errSwept = errors.New("swept")
 // whose it is, and nobody takes it for one that can go.
 func (l *launch) newRecord() (dir string, err error) {
 	l.unlock = func() {}
-	if dir, err = os.MkdirTemp(l.c.rt.dir(), newPrefix+l.c.id+"."); err != nil { // mode 0700
+	if dir, err = os.MkdirTemp(l.c.rt.dir(), fmt.Sprintf("%s%s.%d.", newPrefix, l.c.id, os.Getpid())); err != nil { // mode 0700
 		return "", err
 	}
 	lock, err := tryLock(filepath.Join(dir, lockFile), exclusive)

@@ -3,13 +3,16 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,12 +46,31 @@ func (r *Runtime) sweepNew(dir string) error {
 	if err := unix.Rmdir(dir); err == nil || err != unix.ENOTEMPTY {
 		return err
 	}
-	lock, err := tryLock(filepath.Join(dir, lockFile), exclusive)
+	path := filepath.Join(dir, lockFile)
+	lock, err := tryLock(path, exclusive)
+	if errors.Is(err, errLocked) && !makerLives(dir) {
+		// A child has it, which the maker was about to make the interpreter, until it is that or ends.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		lock, err = waitLock(ctx, path, exclusive)
+	}
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
 	return r.discard(dir)
+}
+
+// makerLives says whether there is the process that makes a record, whose number is in the name. Another one of
+// that number is taken for it: then the next sweep removes the record.
+func makerLives(dir string) bool {
+	words := strings.Split(filepath.Base(dir), ".")
+	pid, err := strconv.Atoi(words[max(0, len(words)-2)])
+	if err != nil {
+		return false
+	}
+	_, err = identify(pid)
+	return err == nil
 }
 
 // discard removes the directory of a record. Renamed first: there is no moment when

@@ -4,9 +4,12 @@ package sdcontainer
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,6 +74,33 @@ func TestSweepTakesTheDeadOnly(t *testing.T) {
 				t.Errorf("of the living: %v, %v", got, err)
 			}
 		})
+	}
+}
+
+// A child of a maker that was killed can have the lock for a moment; of one that lives nobody waits for it.
+func TestSweepWaitsForTheDeadMakersChild(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	dead, living := fmt.Sprintf(".new-a.b.%d.1", ended.Process.Pid), fmt.Sprintf(".new-a.b.%d.2", os.Getpid())
+	locks := map[string]*os.File{}
+	for _, dir := range []string{dead, living} {
+		if err := os.Mkdir(r.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := tryLock(r.path(dir, lockFile), exclusive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		locks[dir] = lock
+	}
+	defer locks[living].Close()
+	time.AfterFunc(50*time.Millisecond, func() { locks[dead].Close() })
+	r.sweepAll()
+	if got := r.names(t); !slices.Equal(got, []string{living}) {
+		t.Errorf("left: %q; want what a living process makes", got)
 	}
 }
 

@@ -49,16 +49,13 @@ func stream(path, identifier, unit string, level int, prefixes bool) (*os.File, 
 	if level < 0 || level > 7 {
 		return nil, fmt.Errorf("journal level %d: want 0 to 7", level)
 	}
-	f, err := dial(path, unix.SOCK_STREAM)
-	if err != nil {
-		return nil, err
-	}
 	// identifier, unit (where the cgroup does not tell), level, level prefixes, forward to
 	// syslog, to kmsg, to the console.
 	prefix := map[bool]byte{true: '1', false: '0'}[prefixes]
-	if _, err := fmt.Fprintf(f, "%s\n%s\n%d\n%c\n0\n0\n0\n", identifier, unit, level, prefix); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("journal stream: %w", err)
+	header := fmt.Sprintf("%s\n%s\n%d\n%c\n0\n0\n0\n", identifier, unit, level, prefix)
+	f, err := greet(func() (*os.File, error) { return dial(path, unix.SOCK_STREAM) }, header)
+	if err != nil {
+		return nil, err
 	}
 	// The payload's writes are its own affair: they wait.
 	if err := unix.SetsockoptTimeval(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{}); err != nil {
@@ -66,6 +63,24 @@ func stream(path, identifier, unit string, level int, prefixes bool) (*os.File, 
 		return nil, os.NewSyscallError("setsockopt", err)
 	}
 	return f, nil
+}
+
+// greet connects and writes the header. A journald that ends lets go of a connection whose header it has not
+// read; what connects then is its successor's.
+func greet(connect func() (*os.File, error), header string) (*os.File, error) {
+	for attempt := 1; ; attempt++ {
+		f, err := connect()
+		if err != nil {
+			return nil, err
+		}
+		if _, err = f.WriteString(header); err == nil {
+			return f, nil
+		}
+		f.Close()
+		if attempt == 3 || !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+			return nil, fmt.Errorf("journal stream: %w", err)
+		}
+	}
 }
 
 func dial(path string, typ int) (*os.File, error) {

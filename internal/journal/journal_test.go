@@ -68,6 +68,31 @@ func TestStreamHeader(t *testing.T) {
 	}
 }
 
+// A journald that is restarted lets go of connections it has not read from.
+func TestStreamIsConnectedAgain(t *testing.T) {
+	for refusals, want := range map[int]error{0: nil, 2: nil, 3: unix.EPIPE} {
+		n := 0
+		f, err := greet(func() (*os.File, error) {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return nil, err
+			}
+			if n++; n <= refusals {
+				return os.NewFile(uintptr(pair[0]), "refused"), unix.Close(pair[1])
+			}
+			peer := os.NewFile(uintptr(pair[1]), "journald")
+			t.Cleanup(func() { peer.Close() })
+			return os.NewFile(uintptr(pair[0]), "taken"), nil
+		}, "web\n")
+		if !errors.Is(err, want) {
+			t.Errorf("%d times let go of: %v, want %v", refusals, err, want)
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+}
+
 func TestStreamRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		id    string

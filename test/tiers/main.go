@@ -107,7 +107,7 @@ func parse(args []string) (options, error) {
 func newTallies() map[string]*tally {
 	all := map[string]*tally{}
 	for _, t := range tiers {
-		all[t] = &tally{tests: map[string]bool{}}
+		all[t] = &tally{tests: map[string]bool{}, some: map[string]bool{}}
 	}
 	return all
 }

@@ -38,7 +38,7 @@ func keep(file, page, said string, all map[string]*tally) error {
 	}
 	r := record{Said: strings.TrimSpace(said), Passed: map[string]string{}}
 	for _, tier := range tiers {
-		for name := range all[tier].tests {
+		for name := range all[tier].some {
 			if test := listed(name); strings.Contains(string(known), test) {
 				r.Passed[test] = strings.TrimPrefix(r.Passed[test]+", "+tier, ", ")
 			}

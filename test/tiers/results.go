@@ -45,6 +45,7 @@ type tally struct {
 	took                    time.Duration
 	given                   bool            // the tier was run
 	tests                   map[string]bool // what passed and belongs to it as a whole, by package and name; not the subtests
+	some                    map[string]bool // what has passed in it as a whole or with a subtest, likewise
 }
 
 // results collects the outcomes of one phase: one or more packages.
@@ -135,6 +136,14 @@ func parentOf(name string) string {
 	return name[:i]
 }
 
+// wholeOf is the test that a subtest is part of.
+func wholeOf(name string) string {
+	for parent := parentOf(name); parent != ""; parent = parentOf(name) {
+		name = parent
+	}
+	return name
+}
+
 func (r *results) addPackage(e event) {
 	switch {
 	case e.Action == "output":
@@ -204,6 +213,7 @@ func (r *results) count(into map[string]*tally) {
 			into[tier].skipped++
 		default:
 			into[tier].passed++
+			into[tier].some[wholeOf(name)] = true
 		}
 	}
 	into[r.fallback].failed += r.broken

@@ -67,7 +67,7 @@ func TestCount(t *testing.T) {
 			for tier, w := range tt.want {
 				want[tier] = w
 			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmpopts.IgnoreFields(tally{}, "given", "took", "tests")); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmpopts.IgnoreFields(tally{}, "given", "took", "tests", "some")); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -87,6 +87,17 @@ func TestTestsOfATier(t *testing.T) {
 	r.count(all)
 	if diff := cmp.Diff(map[string]bool{"p/q A": true}, all["pure"].tests); diff != "" {
 		t.Error(diff)
+	}
+	// A and B as they are; of F, a part in each.
+	if err := r.read(stream(t, "run p/q F", "run p/q F/x", "attr p/q F/x tier=bus", "pass p/q F/x", "run p/q F/y", "pass p/q F/y", "pass p/q F")); err != nil {
+		t.Fatal(err)
+	}
+	all = newTallies()
+	r.count(all)
+	for tier, want := range map[string]map[string]bool{"pure": {"p/q A": true, "p/q F": true}, "bus": {"p/q B": true, "p/q F": true}} {
+		if diff := cmp.Diff(want, all[tier].some); diff != "" {
+			t.Errorf("%s: %s", tier, diff)
+		}
 	}
 }
 
@@ -115,8 +126,8 @@ func TestKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := newTallies()
-	all["root"].tests = map[string]bool{module + " TestA1": true, module + "/p/q TestB2": true, module + " TestB2": true, module + " TestA": true}
-	all["vm13"].tests = map[string]bool{module + "/p/q TestB2": true}
+	all["root"].some = map[string]bool{module + " TestA1": true, module + "/p/q TestB2": true, module + " TestB2": true, module + " TestA": true}
+	all["vm13"].some = map[string]bool{module + "/p/q TestB2": true}
 	if err := keep(file, page, "\n3 passed\n", all); err != nil {
 		t.Fatal(err)
 	}

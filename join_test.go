@@ -13,7 +13,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
@@ -21,18 +20,6 @@ import (
 func joined(spec *specs.Spec, typ specs.LinuxNamespaceType, path string) {
 	without(typ)(spec)
 	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: path})
-}
-
-// sameIDs leaves the container without a user namespace of its own.
-func sameIDs(t *testing.T, spec *specs.Spec) {
-	t.Helper()
-	s, err := configs.SettingsOf(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.AutoUserns, s.IdmapRootfs = 0, false
-	s.Annotate(spec)
-	without(specs.UserNamespace)(spec)
 }
 
 func namespaceOfPID(t *testing.T, pid int, kind string) (path, link string) {
@@ -72,7 +59,7 @@ func TestJoinsEachNamespace(t *testing.T) {
 			spec := w.spec(id, "/bin/readlink", "/proc/self/ns/"+k.kind)
 			spec.Hostname = "" // a joined one is named already
 			if user != "own" || k.typ == specs.UserNamespace {
-				sameIDs(t, spec)
+				hostRoot(t, spec)
 			}
 			if user == "others" {
 				joined(spec, specs.UserNamespace, users)
@@ -116,7 +103,7 @@ func TestJoinsMountNamespace(t *testing.T) {
 	}
 	path, link := namespaceOfPID(t, made.Process.Pid, "mnt")
 	spec := w.spec("mnt", "/bin/sh", "-c", "readlink /proc/self/ns/mnt; echo /*")
-	sameIDs(t, spec)
+	hostRoot(t, spec)
 	joined(spec, specs.MountNamespace, path)
 	if out, e := w.outputOf("mnt", spec); out != link+"\n/bin /dev /etc /proc /sys /tmp\n" || e.Code != 0 {
 		t.Errorf("%q, %+v; want %s and the container's root", out, e, link)

@@ -70,14 +70,9 @@ func endsWith(t *testing.T, p *Process, err error, code int) {
 
 func letGo(t *testing.T, terminal *os.File) {
 	t.Helper()
-	conn, err := terminal.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range uint16(10) {
-		size := &unix.Winsize{Row: 20 + i, Col: 80}
-		if cerr := conn.Control(func(fd uintptr) { err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, size) }); cerr != nil || err != nil {
-			t.Fatal(cerr, err)
+	for i := range uint(10) {
+		if err := setSize(terminal, &specs.Box{Height: 20 + i, Width: 80}); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if err := terminal.Close(); err != nil {

@@ -31,7 +31,7 @@ const (
 // goroutine; each is bounded by its context and by a deadline of its own.
 type Conn struct {
 	addresses []address
-	version   int
+	release   string
 
 	mu      sync.Mutex
 	closed  bool

@@ -21,31 +21,32 @@ import (
 
 // Version is the manager's version number. What a distribution appends is left off.
 func (c *Conn) Version(ctx context.Context) (int, error) {
-	c.mu.Lock()
-	version := c.version
-	c.mu.Unlock()
-	if version != 0 {
-		return version, nil
-	}
 	text, err := c.Release(ctx)
 	if err != nil {
 		return 0, err
 	}
-	digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
-	version, err = strconv.Atoi(digits)
+	version, err := strconv.Atoi(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
 	if err != nil {
 		return 0, fmt.Errorf("version of systemd %q: want a number", text)
 	}
-	c.mu.Lock()
-	c.version = version
-	c.mu.Unlock()
 	return version, nil
 }
 
-// Release is the running manager's version with all there is to it, as in 257.9-1~deb13u1.
-func (c *Conn) Release(ctx context.Context) (text string, err error) {
-	err = c.callOn(ctx, managerPath, propertyIface, " Version", "Get", &text, managerIface, "Version")
-	return text, err
+// Release is the manager's version with all there is to it, as in 257.9-1~deb13u1. It is asked for once.
+func (c *Conn) Release(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	text := c.release
+	c.mu.Unlock()
+	if text != "" {
+		return text, nil
+	}
+	if err := c.callOn(ctx, managerPath, propertyIface, " Version", "Get", &text, managerIface, "Version"); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	c.release = text
+	c.mu.Unlock()
+	return text, nil
 }
 
 // unitIface are the properties every type of unit has; others are the type's.

@@ -44,15 +44,22 @@ func must(err error) {
 // writeJSON prints one document. Its strings come from containers too, and encoding/json
 // leaves controls from U+007F on as they are, which a terminal obeys.
 func (a *app) writeJSON(v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	b, err := encodeJSON(v, "  ")
+	if err != nil {
 		return err
 	}
-	_, err := a.stdout.Write(printableJSON(b.Bytes()))
+	_, err = a.stdout.Write(printableJSON(b))
 	return err
+}
+
+// encodeJSON has no escapes for web pages, and ends in a new line.
+func encodeJSON(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", indent)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
 
 // printableJSON is an equal document without characters that are not printable: outside of
@@ -74,11 +81,8 @@ func printableJSON(doc []byte) []byte {
 func templateFuncs() template.FuncMap {
 	return template.FuncMap{
 		"json": func(v any) (string, error) {
-			var b strings.Builder
-			e := json.NewEncoder(&b)
-			e.SetEscapeHTML(false) // as --format json has it
-			err := e.Encode(v)
-			return strings.TrimSuffix(b.String(), "\n"), err
+			b, err := encodeJSON(v, "")
+			return strings.TrimSuffix(string(b), "\n"), err
 		},
 		"join":  func(list []string, sep string) string { return strings.Join(list, sep) },
 		"split": strings.Split,

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -61,9 +60,7 @@ func processorTime(t *testing.T, pid int) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const user, system, hertz = 11, 12, 100
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	u, _ := strconv.Atoi(f[user]) // the kernel's own numbers
-	k, _ := strconv.Atoi(f[system])
-	return time.Duration(u+k) * time.Second / hertz
+	var p process
+	p.parseStat(string(b), 0)
+	return p.Time
 }

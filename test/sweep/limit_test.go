@@ -31,26 +31,32 @@ func TestFewDescriptors(t *testing.T) {
 		if !o.Soak && limit > 32 && limit%16 != 5 && limit != mostFiles { // nothing differs there
 			continue
 		}
-		line.Calls++
-		line.Stopped++
-		out, code, _ := sdtest.Bounded(patience, "prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit), m.bin, "run", "--rm", m.file)
-		var err error
-		if code == 0 {
-			worked = limit
-		} else {
-			err = clear(out, code)
-		}
-		if err = errors.Join(err, m.cleaned()); err != nil {
-			t.Errorf("with %d descriptors: %v", limit, err)
-			m.restore()
-			continue
-		}
-		line.Clean++
+		m.under(&line, "nofile", limit, func(out string, code int) error {
+			if code == 0 {
+				worked = limit
+				return nil
+			}
+			return clear(out, code)
+		})
 	}
 	line.Note = fmt.Sprintf("(works with %d)", worked)
 	if worked == 0 {
 		t.Errorf("with %d descriptors it does not work either", mostFiles)
 	}
+}
+
+// under runs a container with one of prlimit's limits; look says what is wrong with how that ended.
+func (m *machine) under(line *tally, resource string, limit int, look func(out string, code int) error) {
+	m.t.Helper()
+	line.Calls++
+	line.Stopped++
+	out, code, _ := sdtest.Bounded(patience, "prlimit", fmt.Sprintf("--%s=%d:%d", resource, limit, limit), m.bin, "run", "--rm", m.file)
+	if err := errors.Join(look(out, code), m.cleaned()); err != nil {
+		m.t.Errorf("with a limit of %s of %d: %v", resource, limit, err)
+		m.restore()
+		return
+	}
+	line.Clean++
 }
 
 // clear: one error, and one that says that descriptors are the trouble.
@@ -83,29 +89,21 @@ func TestLittleMemory(t *testing.T) {
 	}
 	worked, failed := 0, 0
 	for limit := mostMemory; limit >= leastMemory; limit -= stride {
-		line.Calls++
-		line.Stopped++
-		out, code, _ := sdtest.Bounded(patience, "prlimit", fmt.Sprintf("--data=%d:%d", limit, limit), m.bin, "run", "--rm", m.file)
-		var err error
-		if code == 0 {
-			worked = limit
-		} else if failed++; !strings.Contains(strings.ToLower(out), "memory") {
-			err = fmt.Errorf("want a word about memory, have exit %d and: %.600s", code, out)
-		}
-		if _, gone := m.helpersGone(); gone != nil {
+		m.under(&line, "data", limit, func(out string, code int) (err error) {
+			if code == 0 {
+				worked = limit
+			} else if failed++; !strings.Contains(strings.ToLower(out), "memory") {
+				err = fmt.Errorf("want a word about memory, have exit %d and: %.600s", code, out)
+			}
+			_, gone := m.helpersGone()
 			err = errors.Join(err, gone)
-		}
-		text, code, took := m.do("rm", "-f", name)
-		line.Removed = max(line.Removed, float64(took.Microseconds())/1000)
-		if code != 0 && !strings.Contains(text, "no such container") {
-			err = errors.Join(err, fmt.Errorf("rm -f: exit %d: %s", code, text))
-		}
-		if err = errors.Join(err, m.cleaned()); err != nil {
-			t.Errorf("with %d KiB: %v", limit>>10, err)
-			m.restore()
-			continue
-		}
-		line.Clean++
+			text, code, took := m.do("rm", "-f", name)
+			line.Removed = max(line.Removed, float64(took.Microseconds())/1000)
+			if code != 0 && !strings.Contains(text, "no such container") {
+				err = errors.Join(err, fmt.Errorf("rm -f: exit %d: %s", code, text))
+			}
+			return err
+		})
 	}
 	line.Note = fmt.Sprintf("(works with %d KiB)", worked>>10)
 	if worked == 0 || failed == 0 {

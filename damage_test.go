@@ -251,6 +251,50 @@ func TestDamagedButRunning(t *testing.T) {
 	}
 }
 
+// R20: nor with a record that somebody has deleted by hand. What has its name elsewhere is not it.
+func TestDeletedButRunning(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for what, dir := range map[string]string{"record": w.path("lost"), "run directory": w.Dir} {
+		c := w.mustStart("lost", CreateOptions{Detach: true}, "/bin/sleep", "1000")
+		s, err := c.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := kernel.Pidfd(s.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pid.Close()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Remove(soon(t), "lost", false); !errors.Is(err, ErrNotExist) {
+			t.Errorf("%s: rm: %v; want ErrNotExist", what, err)
+		}
+		other := &Runtime{Dir: t.TempDir()}
+		if err := other.Remove(soon(t), "lost", true); err == nil || errors.Is(err, ErrNotExist) ||
+			!strings.Contains(err.Error(), "systemctl stop "+s.Unit) || !strings.Contains(err.Error(), other.Dir) {
+			t.Errorf("%s: rm -f in another run directory: %v", what, err)
+		}
+		if kernel.Ending(s.Pid) {
+			t.Fatalf("%s: the payload has ended", what)
+		}
+		if err := w.Remove(soon(t), "lost", true); err != nil {
+			t.Errorf("%s: rm -f: %v", what, err)
+		}
+		if err := kernel.WaitReadable(soon(t), pid); err != nil {
+			t.Errorf("%s: after rm -f: the payload lives: %v", what, err)
+		}
+		w.nothingLeft("lost")
+		if err := w.Remove(soon(t), "lost", true); !errors.Is(err, ErrNotExist) {
+			t.Errorf("%s: rm -f of none: %v", what, err)
+		}
+	}
+}
+
 // G2: a record names its container's own unit, a cgroup of that unit, and ids that could have been claimed for it.
 func TestG2RecordNamesNothingElse(t *testing.T) {
 	good := func() record {

@@ -41,7 +41,7 @@ were removed.`,
 }
 
 // remove removes a container. By force a record that cannot be read is no
-// obstacle, and one that is not there no failure.
+// obstacle, and a container that is not there no failure.
 func (a *app) remove(ctx context.Context, name string, force bool) error {
 	c, err := a.load(name)
 	switch {
@@ -49,10 +49,11 @@ func (a *app) remove(ctx context.Context, name string, force bool) error {
 		return c.Destroy(ctx, force)
 	case !force:
 		return err
-	case errors.Is(err, sdcontainer.ErrNotExist):
-		return errNothing
 	}
-	return a.rt.Remove(ctx, name, force)
+	if err := a.rt.Remove(ctx, name, force); !errors.Is(err, sdcontainer.ErrNotExist) {
+		return err
+	}
+	return errNothing
 }
 
 func (a *app) removeAll(ctx context.Context, force bool) error {

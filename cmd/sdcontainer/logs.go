@@ -54,7 +54,8 @@ func (a *app) logs() *cobra.Command {
 		Short: "Print a container's output from the journal",
 		Long: `Prints what a container's processes wrote, as the journal has it: lines of their
 standard error, or of a worse level than info, go to standard error. With -f it
-goes on until the container ends.
+goes on until the container ends. What ran in the foreground wrote to its
+caller's output instead.
 
 A container that was removed keeps its lines: its name is enough.
 journalctl -u UNIT shows them too, with what systemd says of the unit.`,

@@ -75,7 +75,7 @@ func installed(ctx context.Context, dir, name string) ([]string, error) {
 			return files, nil
 		}
 	}
-	return nil, hinted{fmt.Errorf("%s: no unit file of it in %s", name, dir), "sdcontainer unit install makes one"}
+	return nil, hinted{fmt.Errorf("%s: no unit file of it in %s", name, dir), "sdcontainer unit install makes one; without one, systemctl disable --now sdcontainer@NAME ends it and keeps it from starting"}
 }
 
 // retire stops and disables a service, without a reload: there is one when its files are gone.

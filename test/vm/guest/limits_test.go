@@ -136,6 +136,35 @@ func TestOOMInTheForegroundIsSaid(t *testing.T) {
 	}
 }
 
+// The command itself runs out of its unit's memory, at one place after the other: what it has made is found by rm -f,
+// and the same name starts again.
+func TestManagerOutOfMemory(t *testing.T) {
+	file := container(t, "poor", shell("exec true"))
+	var worked, killed []string
+	for _, limit := range []string{"256K", "512K", "1M", "2M", "3M", "4M", "5M", "6M", "7M", "8M", "12M", "64M"} {
+		o := run(t, "systemd-run", "--scope", "--quiet", "-p", "MemoryMax="+limit, "-p", "MemorySwapMax=0", "sdcontainer", "run", "-d", file)
+		switch o.code {
+		case 0:
+			worked = append(worked, limit)
+		case 137, -1:
+			killed = append(killed, limit)
+		default: // a process of its own was killed: then it says so
+			if !strings.Contains(strings.ToLower(o.stderr), "kill") {
+				t.Errorf("%s: %v", limit, o)
+			}
+		}
+		must(t, "sdcontainer", "rm", "-f", "poor")
+		if units := must(t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "sdc-poor.scope"); units != "" {
+			t.Errorf("%s: left after rm -f: %s", limit, units)
+		}
+	}
+	t.Logf("worked with %v, killed with %v", worked, killed)
+	if len(killed) == 0 || len(worked) == 0 || worked[len(worked)-1] != "64M" {
+		t.Error("the test shows nothing")
+	}
+	must(t, "sdcontainer", "run", "-d", file)
+}
+
 func TestKilledWithoutOOMIsNotOOM(t *testing.T) {
 	file := container(t, "killed", shell("exec sleep 1000"))
 	detached(t, file)

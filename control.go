@@ -75,7 +75,8 @@ func (c *Container) runs() bool {
 
 func (c *Container) frozen() bool { return c.st.Cgroup != "" && scope.Frozen(c.st.Cgroup) }
 
-// Stats reads the container's cgroup. Errors: ErrNotRunning.
+// Stats reads the cgroup of the container's unit, which has the limits: below it, in the payload's own, controllers
+// are on only where something needs them. A service's counts from the start of the service. Errors: ErrNotRunning.
 func (c *Container) Stats() (Stats, error) {
 	if err := c.read(); err != nil {
 		return Stats{}, wrap("stats", c.id, err)
@@ -83,7 +84,8 @@ func (c *Container) Stats() (Stats, error) {
 	if !c.runs() {
 		return Stats{}, wrap("stats", c.id, ErrNotRunning)
 	}
-	s, err := scope.ReadStats(c.st.Cgroup)
+	s, err := scope.ReadStats(scope.UnitCgroup(c.st.Cgroup))
+	s.OOMKills -= min(s.OOMKills, c.st.OOMKills)
 	return s, wrap("stats", c.id, err)
 }
 

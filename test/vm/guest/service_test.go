@@ -54,6 +54,9 @@ func TestServiceMainPIDIsThePayload(t *testing.T) {
 		t.Errorf("the main PID %s is %s", pid, got)
 	}
 	checkLimits(t, state{Cgroup: show("ControlGroup")}, "service")
+	if have := must(t, "sdcontainer", "stats", "--no-stream", "--format", "{{.Memory.Max}} {{.Tasks.Max}} {{gt .Memory.Current 0}}", "svcmain"); have != "67108864 99 true" {
+		t.Errorf("stats: limits of memory and tasks, and whether memory is used: %s", have)
+	}
 	group, err := os.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil || strings.TrimSpace(string(group)) != "0::"+show("ControlGroup")+"/payload" {
 		t.Errorf("the payload's cgroup: %s, %v", group, err)

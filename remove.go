@@ -182,11 +182,18 @@ func (c *Container) reclaim(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(keepers, c.isKeptBy) {
-		return fmt.Errorf("no record of it in %s, and no keeper of %s that has had one there (if the unit is not in use elsewhere: systemctl stop %s)",
-			c.rt.dir(), c.st.Unit, c.st.Unit)
+	if slices.ContainsFunc(keepers, c.isKeptBy) {
+		return os.MkdirAll(c.path(), 0o700)
 	}
-	return os.MkdirAll(c.path(), 0o700)
+	// Somebody may have started one of that name since there was no record, and it may have ended.
+	switch _, err := os.Lstat(c.path()); {
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case !scope.Populated(c.st.Cgroup):
+		return ErrNotExist
+	}
+	return fmt.Errorf("no record of it in %s, and no keeper of %s that has had one there (if the unit is not in use elsewhere: systemctl stop %s)",
+		c.rt.dir(), c.st.Unit, c.st.Unit)
 }
 
 // isKeptBy says whether a keeper has the exit record open that the container had before it was deleted.

@@ -178,7 +178,7 @@ func TestManyOfOneName(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	const n = 100
+	n := 100 / sdtest.Stride(4)
 	var wg sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {

@@ -205,7 +205,11 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
+	stride := sdtest.Stride(3)
 	for i, s := range append(sabotages(), sabotage{name: "none"}) {
+		if i%stride != 0 && s.want != "" {
+			continue
+		}
 		t.Run(s.name, func(t *testing.T) {
 			id := "sab" + strconv.Itoa(i)
 			spec := w.spec(id, "/bin/true")

@@ -142,7 +142,7 @@ func TestOOMInTheForegroundIsSaid(t *testing.T) {
 func TestManagerOutOfMemory(t *testing.T) {
 	file := container(t, "poor", shell("exec true"))
 	var worked, killed []int
-	for kib := 1024; kib <= 5120; kib += 384 {
+	for kib := 1024; kib <= 4096; kib += 512 {
 		o := run(t, "choom", "-n", "0", "--", // tests are exempt, which is inherited: then the kernel looks for a victim for ever
 			"systemd-run", "--scope", "--collect", "--quiet", "-p", fmt.Sprintf("MemoryMax=%dK", kib), "-p", "MemorySwapMax=0", "sdcontainer", "run", "-d", file)
 		switch {

@@ -75,8 +75,9 @@ func (c *Container) runs() bool {
 
 func (c *Container) frozen() bool { return c.st.Cgroup != "" && scope.Frozen(c.st.Cgroup) }
 
-// Stats reads the cgroup of the container's unit, which has the limits: below it, in the payload's own, controllers
-// are on only where something needs them. A service's counts from the start of the service. Errors: ErrNotRunning.
+// Stats reads the cgroup of the container's unit, which has what systemd knows of limits: below it, in the payload's
+// own, controllers are on only where something needs them. A CPU quota with a burst is one of those things, and counted
+// there. A service's counts from the start of the service. Errors: ErrNotRunning.
 func (c *Container) Stats() (Stats, error) {
 	if err := c.read(); err != nil {
 		return Stats{}, wrap("stats", c.id, err)
@@ -86,6 +87,9 @@ func (c *Container) Stats() (Stats, error) {
 	}
 	s, err := scope.ReadStats(scope.UnitCgroup(c.st.Cgroup))
 	s.OOMKills -= min(s.OOMKills, c.st.OOMKills)
+	if own, err := scope.ReadStats(c.st.Cgroup); err == nil && s.CPU.Periods == 0 {
+		s.CPU.Periods, s.CPU.Throttled = own.CPU.Periods, own.CPU.Throttled
+	}
 	return s, wrap("stats", c.id, err)
 }
 

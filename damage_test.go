@@ -257,6 +257,11 @@ func TestDeletedButRunning(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
+	link := filepath.Join(t.TempDir(), "link") // as /var/run is one
+	if err := os.Symlink(filepath.Dir(w.Dir), link); err != nil {
+		t.Fatal(err)
+	}
+	w.Dir = filepath.Join(link, filepath.Base(w.Dir))
 	for what, dir := range map[string]string{"record": w.path("lost"), "run directory": w.Dir} {
 		c := w.mustStart("lost", CreateOptions{Detach: true}, "/bin/sleep", "1000")
 		s, err := c.State()

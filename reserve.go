@@ -164,7 +164,11 @@ func (c *Container) reclaim(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(keepers, c.isKeptBy) {
+	record, err := c.deletedExit()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(keepers, func(pid int) bool { return hasOpen(pid, record) }) {
 		return os.MkdirAll(c.path(), 0o700)
 	}
 	// Somebody may have started one of that name since there was no record, and it may have ended.
@@ -178,12 +182,27 @@ func (c *Container) reclaim(ctx context.Context) error {
 		c.rt.dir(), c.st.Unit, c.st.Unit)
 }
 
-// isKeptBy says whether a keeper has the exit record open that the container had before it was deleted.
-func (c *Container) isKeptBy(keeper int) bool {
-	fds := fmt.Sprintf("/proc/%d/fd", keeper)
+// deletedExit is what the kernel calls the container's exit record where it is open after it was deleted, perhaps
+// with the run directory.
+func (c *Container) deletedExit() (string, error) {
+	dir, err := filepath.Abs(c.rt.dir())
+	if err != nil {
+		return "", err
+	}
+	there, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		there, err = filepath.EvalSymlinks(filepath.Dir(dir))
+		there = filepath.Join(there, filepath.Base(dir))
+	}
+	return filepath.Join(there, c.id, exitFile) + " (deleted)", err
+}
+
+// hasOpen says whether a process has a file open, by the name that the kernel gives it.
+func hasOpen(pid int, name string) bool {
+	fds := fmt.Sprintf("/proc/%d/fd", pid)
 	list, _ := os.ReadDir(fds) // none of one that has ended
 	return slices.ContainsFunc(list, func(fd os.DirEntry) bool {
 		link, _ := os.Readlink(filepath.Join(fds, fd.Name()))
-		return link == c.path(exitFile)+" (deleted)"
+		return link == name
 	})
 }

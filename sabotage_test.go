@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -206,8 +207,9 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 	}
 	w := newWorld(t)
 	stride := sdtest.Stride(3)
+	first := rand.IntN(stride)
 	for i, s := range append(sabotages(), sabotage{name: "none"}) {
-		if i%stride != 0 && s.want != "" {
+		if i%stride != first && s.want != "" {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {

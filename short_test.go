@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"sync"
@@ -58,6 +59,7 @@ func shortLives(w *world, host *Container, id string, code int) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = c.Destroy(context.Background(), true) }() // of one that failed
 	if err := c.Start(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"testing"
 	"time"
@@ -13,8 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// R45: a record is read by the commands of other versions. testdata/record/N holds one of each format there has been,
-// and is never changed: what no longer reads it, or writes another in its name, needs a new format number.
+// R45: a record is read by the commands of other versions. testdata/record/N holds one of format N with all there is, and
+// is never changed but for a field that is new and may be missing: what no longer reads it, or writes another in its
+// name, needs a new format number.
 func TestRecordsOfOtherVersions(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600700800, time.UTC)
 	want := &record{
@@ -24,6 +26,11 @@ func TestRecordsOfOtherVersions(t *testing.T) {
 		OOMKills: 3, Foreground: true, Remove: true, Userns: [2]uint32{usernsFirst, 65536},
 		Rootfs: "/var/lib/machines/debian", Source: "/etc/sdcontainer/web.toml", Command: []string{"nginx", "-g", "daemon off;"},
 		Created: at, Started: at.Add(time.Second), Logged: true, Above: &oomMark{Cgroup: "/sdcontainer.slice", Kills: 4},
+	}
+	for v, i := reflect.ValueOf(*want), 0; i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Errorf("%s is not in the record of this test", v.Type().Field(i).Name)
+		}
 	}
 	dir := filepath.Join("testdata", "record", strconv.Itoa(recordVersion))
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))

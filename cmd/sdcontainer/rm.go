@@ -17,8 +17,9 @@ func (a *app) rm() *cobra.Command {
 		Use:   "rm [flags] NAME...",
 		Short: "Remove containers that have ended",
 		Long: `Removes the records of containers that have ended, with whatever is left of them.
-A running one is refused, or with -f killed first. Prints the names of those that
-were removed.`,
+A running one is refused, or with -f killed first. With -f a detached one is found
+even if its record was deleted by hand. Prints the names of those that were
+removed.`,
 		Example: `  sdcontainer rm job
   sdcontainer rm -f web
   sdcontainer rm --all`,

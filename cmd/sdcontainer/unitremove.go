@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
@@ -75,7 +76,11 @@ func installed(ctx context.Context, dir, name string) ([]string, error) {
 			return files, nil
 		}
 	}
-	return nil, hinted{fmt.Errorf("%s: no unit file of it in %s", name, dir), "sdcontainer unit install makes one; without one, systemctl disable --now sdcontainer@NAME ends it and keeps it from starting"}
+	hint := "sdcontainer unit install makes one"
+	if dir == unitgen.Dir && configs.CheckName(name) == nil {
+		hint += "; without one, systemctl disable --now " + serviceName(name) + " ends it and keeps it from starting"
+	}
+	return nil, hinted{fmt.Errorf("%s: no unit file of it in %s", name, dir), hint}
 }
 
 // retire stops and disables a service, without a reload: there is one when its files are gone.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -142,7 +143,7 @@ func TestOOMInTheForegroundIsSaid(t *testing.T) {
 func TestManagerOutOfMemory(t *testing.T) {
 	file := container(t, "poor", shell("exec true"))
 	var worked, killed []int
-	for kib := 1024; kib <= 4096; kib += 512 {
+	for _, kib := range []int{1024, 1536, 2048, 2560, 3072, 3584, 4096, 65536} {
 		o := run(t, "choom", "-n", "0", "--", // tests are exempt, which is inherited: then the kernel looks for a victim for ever
 			"systemd-run", "--scope", "--collect", "--quiet", "-p", fmt.Sprintf("MemoryMax=%dK", kib), "-p", "MemorySwapMax=0", "sdcontainer", "run", "-d", file)
 		switch {
@@ -150,7 +151,8 @@ func TestManagerOutOfMemory(t *testing.T) {
 			worked = append(worked, kib)
 		case o.code == -1: // by a signal
 			killed = append(killed, kib)
-		case !strings.Contains(o.stderr, "killed"): // a process of its own was
+		case o.code == 128+15: // a process of its own was, and systemd stopped the rest
+		case !strings.Contains(o.stderr, "killed") && !strings.Contains(o.stderr, "memory"):
 			t.Errorf("%d KiB: %v", kib, o)
 		}
 		must(t, "sdcontainer", "rm", "-f", "poor")
@@ -159,7 +161,7 @@ func TestManagerOutOfMemory(t *testing.T) {
 		}
 	}
 	t.Logf("worked with %v KiB, killed with %v", worked, killed)
-	if len(killed) == 0 || len(worked) == 0 {
+	if len(killed) == 0 || !slices.Contains(worked, 65536) {
 		t.Error("the test shows nothing")
 	}
 	must(t, "sdcontainer", "run", "-d", file)

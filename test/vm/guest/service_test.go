@@ -239,7 +239,10 @@ func TestServiceWithLimitsSystemdLacks(t *testing.T) {
 	check("after daemon-reload")
 	must(t, "systemctl", "restart", unit)
 	check("after restart")
-	must(t, "sdcontainer", "exec", "svcpayload", "true")
+	must(t, "sdcontainer", "exec", "svcpayload", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
+	if have := must(t, "sdcontainer", "stats", "--no-stream", "--format", "{{gt .CPU.Periods 0}}", "svcpayload"); have != "true" {
+		t.Error("stats: no period of the quota is counted")
+	}
 	must(t, "systemctl", "stop", unit)
 	if state, result := show("ActiveState"), show("Result"); state != "inactive" || result != "success" {
 		t.Errorf("after stop: %s, %s", state, result)

@@ -109,11 +109,11 @@ func (b testBinary) tests(ctx context.Context) ([]string, error) {
 // heavy are the tests that take an emulated processor ten seconds and more; all else counts as light. Only
 // how long both guests take depends on these.
 var heavy = map[string]int{
-	"TestSystemdScripts": 160, "TestExamples": 72, "TestReloadStorm": 60, "TestAttestNamesEverySabotage": 40, "TestHistories": 30,
+	"TestSystemdScripts": 80, "TestExamples": 72, "TestReloadStorm": 60, "TestJoinsEachNamespace": 20, "TestManagerOutOfMemory": 20,
 	"TestClockJumps": 28, "TestCrowd": 25, "TestServiceMainPIDIsThePayload": 23, "TestParallelStarts": 22, "TestA5LeakyManager": 21,
 	"TestServiceWithLimitsSystemdLacks": 20, "TestJournal": 20, "TestPausedServiceStops": 18, "TestHostileRootfs": 17,
 	"TestServiceThatHearsNoSignalStopsAtOnce": 17, "TestFewTasks": 14, "TestExitCodes": 14, "TestManagerFaults": 14,
-	"TestExitIsUnknownAfterTheKeeperWasKilled": 13, "TestDamagedState": 13, "TestB2ConsoleIsLink": 12, "TestManyOfOneName": 12,
+	"TestExitIsUnknownAfterTheKeeperWasKilled": 13, "TestDamagedState": 13, "TestB2ConsoleIsLink": 12, "TestHistories": 15, "TestAttestNamesEverySabotage": 15,
 	"TestServiceRestartsByItself": 12, "TestServiceOutOfMemorySaysSo": 12, "TestServiceKilledByOthersHasFailed": 12,
 	"TestServiceWithInitStops": 11, "TestServiceWithoutTheControllerSaysWhich": 10, "TestA6ExchangedWorkingDirectory": 10,
 }

@@ -85,10 +85,13 @@ func (c *Container) Stats() (Stats, error) {
 	if !c.runs() {
 		return Stats{}, wrap("stats", c.id, ErrNotRunning)
 	}
-	s, err := scope.ReadStats(scope.UnitCgroup(c.st.Cgroup))
+	unit := scope.UnitCgroup(c.st.Cgroup)
+	s, err := scope.ReadStats(unit)
 	s.OOMKills -= min(s.OOMKills, c.st.OOMKills)
-	if own, err := scope.ReadStats(c.st.Cgroup); err == nil && s.CPU.Periods == 0 {
-		s.CPU.Periods, s.CPU.Throttled = own.CPU.Periods, own.CPU.Throttled
+	if unit != c.st.Cgroup && s.CPU.Periods == 0 {
+		if own, err := scope.ReadStats(c.st.Cgroup); err == nil {
+			s.CPU.Periods, s.CPU.Throttled = own.CPU.Periods, own.CPU.Throttled
+		}
 	}
 	return s, wrap("stats", c.id, err)
 }

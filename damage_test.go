@@ -212,6 +212,21 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
+// sleeper starts a detached container, and opens its process.
+func (w *world) sleeper(id string) (*Container, *os.File) {
+	w.t.Helper()
+	c := w.mustStart(id, CreateOptions{Detach: true}, "/bin/sleep", "1000")
+	s, err := c.State()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pid, err := kernel.Pidfd(s.Pid)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c, pid
+}
+
 // A running container does not get lost with its record.
 func TestDamagedButRunning(t *testing.T) {
 	if !sdtest.Inside(t) {
@@ -219,15 +234,7 @@ func TestDamagedButRunning(t *testing.T) {
 	}
 	w := newWorld(t)
 	for file, damage := range map[string]string{stateFile: "garbage", configFile: "fifo", exitFile: "directory", lockFile: "symlink"} {
-		c := w.mustStart("bad", CreateOptions{Detach: true}, "/bin/sleep", "1000")
-		s, err := c.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		pid, err := kernel.Pidfd(s.Pid)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, pid := w.sleeper("bad")
 		if err := damages[damage](c.path(file)); err != nil {
 			t.Fatal(err)
 		}
@@ -263,12 +270,8 @@ func TestDeletedButRunning(t *testing.T) {
 	}
 	w.Dir = filepath.Join(link, filepath.Base(w.Dir))
 	for what, dir := range map[string]string{"record": w.path("lost"), "run directory": w.Dir} {
-		c := w.mustStart("lost", CreateOptions{Detach: true}, "/bin/sleep", "1000")
+		c, pid := w.sleeper("lost")
 		s, err := c.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		pid, err := kernel.Pidfd(s.Pid)
 		if err != nil {
 			t.Fatal(err)
 		}

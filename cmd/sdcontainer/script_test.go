@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,13 +42,8 @@ func TestSystemdScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var files []string
-	stride := sdtest.Stride(2)
-	for i := rand.IntN(stride); i < len(all); i += stride {
-		files = append(files, all[i])
-	}
 	testscript.Run(t, testscript.Params{
-		Files:              files,
+		Files:              sdtest.Some(all, 2),
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			template, err := filepath.Abs("../../packaging/systemd/" + unitgen.Template) // guests have it installed

@@ -3,6 +3,7 @@
 package sdtest
 
 import (
+	"math/rand/v2"
 	"os"
 	"testing"
 )
@@ -20,6 +21,15 @@ func Stride(many int) int {
 		return many
 	}
 	return 1
+}
+
+// Some is all of them at native speed; in an emulated guest one in many, beginning with a random one.
+func Some[T any](all []T, many int) (some []T) {
+	stride := Stride(many)
+	for i := rand.IntN(stride); i < len(all); i += stride {
+		some = append(some, all[i])
+	}
+	return some
 }
 
 // Unraced is how often a test of nothing but arithmetic does it: a tenth as often under the race detector,

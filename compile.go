@@ -146,8 +146,8 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	}
 	if p.keeper {
 		s.At("keep", "record how the container ends")
-		events := s.SyncReceive(nsexec.Control, syncEvents)
-		s.Keep(nsexec.Keeper{Child: child, Record: record, Events: events, Cleanup: cleanup, Argv: o.keeper})
+		unit := s.SyncReceive(nsexec.Control, syncUnit)
+		s.Keep(nsexec.Keeper{Child: child, Record: record, Cgroup: unit, Cleanup: cleanup, Argv: o.keeper})
 	}
 	s.End()
 	_, err := s.Encode()
@@ -177,8 +177,8 @@ func receiveStdio(s *nsexec.Program) [3]nsexec.Reg {
 // syncAside is never answered: its process ends when the connection does.
 const syncAside = 3
 
-// syncEvents brings the keeper the cgroup's memory.events.
-const syncEvents = 2
+// syncUnit brings the keeper the directory of the unit's cgroup.
+const syncUnit = 2
 
 func timeOffsets(s *nsexec.Program, offsets map[string]specs.LinuxTimeOffset) error {
 	if len(offsets) == 0 {

@@ -75,10 +75,12 @@ func (c *Container) Terminal() *os.File { return c.terminal }
 
 // Exit is how a container's payload ended.
 type Exit struct {
-	Code      int       `json:"code"`             // 0-255, or 128+n
-	Signal    int       `json:"signal,omitempty"` // n, when a signal ended it
-	OOMKilled bool      `json:"oomKilled"`
-	At        time.Time `json:"at"`
+	Code      int  `json:"code"`             // 0-255, or 128+n
+	Signal    int  `json:"signal,omitempty"` // n, when a signal ended it
+	OOMKilled bool `json:"oomKilled"`        // processes of it were killed for want of memory
+	// ManagedOOM: not by the kernel, but all of them by systemd-oomd.
+	ManagedOOM bool      `json:"managedOOM,omitempty"`
+	At         time.Time `json:"at"`
 }
 
 // State is what is known of a container. Its JSON form is what inspect prints.

@@ -47,6 +47,9 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 	if err != nil {
 		return err
 	}
+	if err := c.seenByOomd(next); err != nil {
+		return err
+	}
 	settings.Annotate(spec)
 	// Order: before anything is changed: what is left to do then takes no room.
 	commit, err := prepareJSON(c.path(configFile), spec)

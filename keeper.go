@@ -5,7 +5,6 @@ package sdcontainer
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 
@@ -18,9 +17,7 @@ func (l *launch) record(ctx context.Context) error {
 		if err := l.prepareKeeper(ctx); err != nil {
 			return err
 		}
-		if l.events != nil {
-			l.c.st.Above = markOOM(l.c.st.Cgroup)
-		}
+		l.c.st.Above = markOOM(l.c.st.Cgroup)
 	}
 	if _, err := l.saved.wait(); err != nil {
 		return err
@@ -29,7 +26,7 @@ func (l *launch) record(ctx context.Context) error {
 	return l.c.write()
 }
 
-// prepareKeeper gives the keeper what it watches, and leaves it waiting to be
+// prepareKeeper gives the keeper the cgroup it watches, and leaves it waiting to be
 // told to stay.
 func (l *launch) prepareKeeper(ctx context.Context) error {
 	k := l.helper.Keeper()
@@ -37,18 +34,10 @@ func (l *launch) prepareKeeper(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e.Kind != nsexec.Synced || e.ID != syncEvents {
+	if e.Kind != nsexec.Synced || e.ID != syncUnit {
 		return fmt.Errorf("keeper: unexpected %s %#x", e.Kind, e.ID)
 	}
-	events := l.events
-	if events == nil {
-		// No memory controller: something that never has an event.
-		if events, err = os.Open(os.DevNull); err != nil {
-			return err
-		}
-		defer events.Close()
-	}
-	if err := k.Answer(e, events); err != nil {
+	if err := k.Answer(e, l.oom.unit); err != nil {
 		return err
 	}
 	if l.keeping, err = k.Next(ctx); err != nil {

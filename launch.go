@@ -41,7 +41,7 @@ type launch struct {
 	waited   bool         // for job
 	keeping  nsexec.Event // of the keeper
 	last     nsexec.Event // the one until stopped at
-	events   *os.File     // its memory.events, nil without a memory controller
+	oom      oomFiles
 	who      *caps.Payload
 	become   *nsexec.Program // the one that makes the init that
 	terminal *os.File        // master side of the payload's
@@ -121,12 +121,18 @@ func (l *launch) takeBack(ctx context.Context) error {
 	if l.saved != nil {
 		_, _ = l.saved.wait() // so that it is not written after it was removed
 	}
+	// Order: what nobody needs any more gives back its descriptors first: where they are few, to take back needs them.
+	if l.ahead != nil {
+		l.ahead.close()
+		l.ahead = nil
+	}
+	l.oom.close()
 	for _, f := range slices.Backward(l.undo) {
 		errs = append(errs, f(ctx))
 	}
 	l.undo = nil
 	l.close()
-	closeAll([]*os.File{l.events, l.terminal})
+	closeAll([]*os.File{l.terminal})
 	return errors.Join(errs...)
 }
 

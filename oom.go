@@ -3,6 +3,8 @@
 package sdcontainer
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"sync"
@@ -13,12 +15,40 @@ import (
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
+// oomFiles are what tells of processes killed for want of memory, opened while they live: systemd
+// removes a cgroup as soon as it is empty.
+type oomFiles struct {
+	unit, payload *os.File // the cgroups, which systemd-oomd marks; payload is nil without one
+	events        *os.File // memory.events of the unit's; nil without a memory controller, and unless asked for
+}
+
+func openOOM(cgroup string, events bool) (f oomFiles, err error) {
+	if f.unit, f.payload, err = scope.OpenCgroups(cgroup); err != nil || !events {
+		return f, err
+	}
+	if f.events, err = scope.OpenEvents(scope.UnitCgroup(cgroup)); errors.Is(err, fs.ErrNotExist) {
+		return f, nil // nobody will know of OOM kills
+	}
+	return f, err
+}
+
+// count is how many processes the kernel killed, if that is known, and how often systemd-oomd killed all.
+func (f oomFiles) count() (kernel, oomd uint64, known bool) {
+	oomd = scope.ManagedOOMKills(f.unit, f.payload)
+	if f.events != nil {
+		kernel, known = scope.OOMKills(f.events)
+	}
+	return kernel, oomd, known
+}
+
+func (f oomFiles) close() { closeAll([]*os.File{f.unit, f.payload, f.events}) }
+
 // An oomWatch remembers the OOM kills of a cgroup, which systemd removes as soon
 // as it is empty: what counts is what was seen before.
 type oomWatch struct {
-	events *os.File
-	stop   *os.File // closed to end the watch
-	ended  sync.WaitGroup
+	files oomFiles
+	stop  *os.File // closed to end the watch
+	ended sync.WaitGroup
 
 	kills uint64
 	known bool
@@ -30,10 +60,10 @@ type oomWatch struct {
 	before, above uint64
 }
 
-// watchOOM watches memory.events of a cgroup; nil is one without a memory controller.
-func watchOOM(events *os.File, cgroup string) (*oomWatch, error) {
-	w := &oomWatch{events: events}
-	if events == nil {
+// watchOOM watches memory.events of a unit's cgroup, if it has one.
+func watchOOM(files oomFiles, cgroup string) (*oomWatch, error) {
+	w := &oomWatch{files: files}
+	if files.events == nil {
 		return w, nil
 	}
 	var p [2]int
@@ -48,7 +78,7 @@ func watchOOM(events *os.File, cgroup string) (*oomWatch, error) {
 	w.read()
 	w.ended.Go(func() {
 		defer unix.Close(p[0])
-		fds := []unix.PollFd{{Fd: int32(events.Fd()), Events: unix.POLLPRI}, {Fd: int32(p[0]), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(files.events.Fd()), Events: unix.POLLPRI}, {Fd: int32(p[0]), Events: unix.POLLIN}}
 		for {
 			err := kernel.Retry(func() error {
 				_, err := unix.Poll(fds, -1)
@@ -65,7 +95,7 @@ func watchOOM(events *os.File, cgroup string) (*oomWatch, error) {
 
 // read takes the count while there is one.
 func (w *oomWatch) read() {
-	if n, ok := scope.OOMKills(w.events); ok {
+	if n, ok := scope.OOMKills(w.files.events); ok {
 		w.kills, w.known = n, true
 	} else {
 		w.lost = true
@@ -96,6 +126,11 @@ func (w *oomWatch) result(ws unix.WaitStatus) (kills uint64, known bool) {
 		return max(w.kills, w.above), true
 	}
 	return w.kills, w.known
+}
+
+// managed says whether systemd-oomd killed a payload that ended with ws. It sends SIGKILL to all.
+func (w *oomWatch) managed(ws unix.WaitStatus) bool {
+	return ws.Signaled() && ws.Signal() == unix.SIGKILL && scope.ManagedOOMKills(w.files.unit, w.files.payload) > 0
 }
 
 // An oomMark is what the cgroup above a container's had counted when the container began.
@@ -144,7 +179,7 @@ func (c *Container) amendOOM() error {
 	if rec == nil || err != nil || c.st.Above == nil {
 		return err
 	}
-	if !rec.OOMKnown || rec.OOMKilled || !rec.Status.Signaled() || rec.Status.Signal() != unix.SIGKILL {
+	if !rec.OOMKnown || rec.OOMKilled || rec.ManagedOOM || !rec.Status.Signaled() || rec.Status.Signal() != unix.SIGKILL {
 		return nil
 	}
 	if now, ok := killsBelow(c.st.Above.Cgroup); !ok || now <= c.st.Above.Kills {

@@ -103,9 +103,11 @@ type record struct {
 	Unit    string `json:"unit"`
 	Cgroup  string `json:"cgroup,omitempty"`
 	Service bool   `json:"service,omitempty"`
-	// Invocation is the service's, OOMKills what its cgroup had counted before it.
-	Invocation string `json:"invocation,omitempty"`
-	OOMKills   uint64 `json:"oomKills,omitempty"`
+	// Invocation is the service's. OOMKills is what its cgroup had counted before it, of the kernel's,
+	// ManagedOOMKills of systemd-oomd's.
+	Invocation      string `json:"invocation,omitempty"`
+	OOMKills        uint64 `json:"oomKills,omitempty"`
+	ManagedOOMKills uint64 `json:"managedOOMKills,omitempty"`
 	// Foreground: the creator itself reaps the init and records its end.
 	Foreground bool      `json:"foreground,omitempty"`
 	Remove     bool      `json:"remove,omitempty"`
@@ -359,16 +361,15 @@ func (c *Container) exit() (*Exit, error) {
 		return nil, ignoreMissing(err)
 	}
 	defer f.Close()
-	return c.exitIn(f)
+	return c.exitFrom(f)
 }
 
-func (c *Container) exitIn(f *os.File) (*Exit, error) {
+func (c *Container) exitFrom(f *os.File) (*Exit, error) {
 	rec, err := c.readExitRecord(f)
 	if rec == nil {
 		return nil, err
 	}
-	e := exitOf(rec.Status)
-	e.OOMKilled, e.At = rec.OOMKilled, rec.At
+	e := exitIn(*rec)
 	return &e, nil
 }
 
@@ -392,6 +393,13 @@ func (c *Container) readExitRecord(f *os.File) (*nsexec.ExitRecord, error) {
 }
 
 // exitOf turns a wait status into the code a shell would report.
+// exitIn is what an exit record says.
+func exitIn(rec nsexec.ExitRecord) Exit {
+	e := exitOf(rec.Status)
+	e.OOMKilled, e.ManagedOOM, e.At = rec.OOMKilled || rec.ManagedOOM, rec.ManagedOOM, rec.At
+	return e
+}
+
 func exitOf(ws unix.WaitStatus) Exit {
 	if ws.Signaled() {
 		return Exit{Code: 128 + int(ws.Signal()), Signal: int(ws.Signal())}

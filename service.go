@@ -39,31 +39,37 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 	if n, err := unix.Getxattr(dir, "user.delegate", yes[:]); err != nil || string(yes[:n]) != "1" {
 		return nil, fmt.Errorf("run --unit: %s is not delegated (set Delegate=yes in the unit)", unit)
 	}
-	payload, err := scope.MakePayload(own, nil, 0)
+	payload, err := scope.MakePayload(own, nil, nil, 0)
 	if err != nil {
 		return nil, err
 	}
 	l.c.st.Unit, l.c.st.Invocation = unit, os.Getenv("INVOCATION_ID")
-	if events, err := scope.OpenEvents(own); err == nil { // else nobody will know
-		l.c.st.OOMKills, _ = scope.OOMKills(events)
-		events.Close()
+	files, err := openOOM(payload, true)
+	if err != nil {
+		files.close()
+		return nil, err
 	}
-	return os.Open(filepath.Join(scope.Mount(), payload))
+	l.c.st.OOMKills, l.c.st.ManagedOOMKills, _ = files.count()
+	closeAll([]*os.File{files.unit, files.events})
+	return files.payload, nil
 }
 
-// limitPayload writes the payload's own limits, if there are any.
+// limitPayload gives the payload's cgroup its controllers and its own limits, if it needs any.
 func (l *launch) limitPayload(path string) error {
-	files := l.plan.unit.Payload
-	if len(files) == 0 {
+	files, unit := l.plan.unit.Payload, scope.UnitCgroup(path)
+	controllers, err := l.controllers(unit)
+	if err != nil {
+		return err
+	}
+	if len(files)+len(controllers) == 0 {
 		return nil
 	}
-	unit := filepath.Dir(path)
 	// Order: before controllers are given to cgroups below: a cgroup with processes of its
 	// own gives none (cgroups(7), "no internal processes").
 	if err := scope.StepAside(unit, os.Getpid(), l.helper.Pid); err != nil {
 		return err
 	}
-	_, err := scope.MakePayload(unit, files, 0)
+	_, err = scope.MakePayload(unit, files, controllers, 0)
 	return err
 }
 
@@ -130,7 +136,7 @@ func (c *Container) recordServiceExit() error {
 		return err
 	}
 	rec := nsexec.ExitRecord{At: time.Now()}
-	rec.OOMKilled, rec.OOMKnown = c.serviceOOM()
+	rec.OOMKilled, rec.OOMKnown, rec.ManagedOOM = c.serviceOOM()
 	status := os.Getenv("EXIT_STATUS")
 	switch code := os.Getenv("EXIT_CODE"); code {
 	case "exited":
@@ -151,19 +157,16 @@ func (c *Container) recordServiceExit() error {
 	return c.writeExit(rec)
 }
 
-// serviceOOM says whether the kernel killed processes of a service for want of memory, and
-// whether that is known. systemd's result tells only with another OOMPolicy= than continue.
-func (c *Container) serviceOOM() (killed, known bool) {
-	if os.Getenv("SERVICE_RESULT") == "oom-kill" {
-		return true, true
-	}
-	// The unit's own cgroup: the payload's need not have the controller, and it is there
-	// while we run in it.
-	events, err := scope.OpenEvents(scope.UnitCgroup(c.st.Cgroup))
+// serviceOOM says whether processes of a service were killed for want of memory, whether that is known, and whether it
+// was systemd-oomd. systemd's result tells only with another OOMPolicy= than continue.
+func (c *Container) serviceOOM() (killed, known, managed bool) {
+	result := os.Getenv("SERVICE_RESULT") == "oom-kill"
+	files, err := openOOM(c.st.Cgroup, true) // they are there while we run in the unit
+	defer files.close()
 	if err != nil {
-		return false, false
+		return result, result, false
 	}
-	defer events.Close()
-	kills, known := scope.OOMKills(events)
-	return kills > c.st.OOMKills, known
+	kernel, oomd, known := files.count()
+	killed = known && kernel > c.st.OOMKills
+	return killed || result, known || result, oomd > c.st.ManagedOOMKills
 }

@@ -68,7 +68,8 @@ func (l *launch) release(ctx context.Context) error {
 	l.close()
 	if !l.c.st.Foreground {
 		l.c.start = nil
-		closeAll([]*os.File{l.pidfd, l.events}) // Wait of a foreground run needs them
+		l.oom.close() // Wait of a foreground run needs it, and the pidfd
+		closeAll([]*os.File{l.pidfd})
 	}
 	return nil
 }
@@ -116,7 +117,7 @@ func (l *launch) handOver(ctx context.Context) error {
 // reap waits for the payload of a foreground run, whose parent we are, and
 // writes down how it ended.
 func (l *launch) reap(ctx context.Context) (Exit, error) {
-	watch, err := watchOOM(l.events, l.c.st.Cgroup)
+	watch, err := watchOOM(l.oom, l.c.st.Cgroup)
 	if err != nil {
 		return Exit{}, err
 	}
@@ -131,11 +132,11 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 		return Exit{}, err
 	}
 	oom, known := watch.result(ws)
-	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, At: time.Now()}
+	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, ManagedOOM: watch.managed(ws), At: time.Now()}
 	l.c.start = nil
-	closeAll([]*os.File{l.pidfd, l.events})
-	e := exitOf(ws)
-	e.OOMKilled, e.At = oom > 0, rec.At
+	l.oom.close()
+	closeAll([]*os.File{l.pidfd})
+	e := exitIn(rec)
 	// Removed by force meanwhile, or not to be written to: how the payload ended is known
 	// all the same.
 	err = ignoreMissing(l.c.writeExit(rec))
@@ -248,6 +249,8 @@ func (c *Container) logEnd() error {
 // String says in words how the payload ended.
 func (e Exit) String() string {
 	switch {
+	case e.ManagedOOM:
+		return fmt.Sprintf("killed by systemd-oomd: out of memory (signal %d)", e.Signal)
 	case e.OOMKilled && e.Signal != 0:
 		return fmt.Sprintf("killed by the kernel: out of memory (signal %d)", e.Signal)
 	case e.Signal != 0:

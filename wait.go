@@ -61,7 +61,7 @@ func (c *Container) created(ctx context.Context) error {
 
 // readExit reads an exit record. Errors: ErrExitUnknown when nothing is written there.
 func (c *Container) readExit(f *os.File) (Exit, error) {
-	e, err := c.exitIn(f)
+	e, err := c.exitFrom(f)
 	if err != nil {
 		return Exit{}, err
 	}

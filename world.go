@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -314,7 +313,7 @@ func (l *launch) settle(ctx context.Context) error {
 		err = l.limitPayload(path)
 	case len(l.plan.unit.Payload) > 0:
 		// Order: before unshare(CLONE_NEWCGROUP), which fixes the namespace's root.
-		path, err = scope.MakePayload(path, l.plan.unit.Payload, l.pid)
+		path, err = l.makePayload(path)
 	}
 	if err != nil {
 		return err
@@ -330,8 +329,9 @@ func (l *launch) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	if l.events, err = scope.OpenEvents(path); errors.Is(err, fs.ErrNotExist) {
-		return nil // no memory controller: nobody will know of OOM kills
+	if l.o.Service {
+		return nil // systemd watches
 	}
+	l.oom, err = openOOM(path, !l.o.Detach)
 	return err
 }

@@ -39,7 +39,7 @@ func (a *assembler) step(op, v byte, s string) {
 		func() { keep(p.Fork(r, CloneArgs{Namespaces: uint64(v) << 24, Cgroup: NoReg})) },
 		func() { keep(p.Fork(r, CloneArgs{Cgroup: r})) },
 		func() { p.Spawn(s, []string{s}, nil, []byte(s), time.Duration(int8(v))*time.Duration(1)<<46) },
-		func() { p.Keep(Keeper{Child: r, Record: r, Events: NoReg, Cleanup: r, Argv: []string{s, s}}) },
+		func() { p.Keep(Keeper{Child: r, Record: r, Cgroup: NoReg, Cleanup: r, Argv: []string{s, s}}) },
 		func() { p.CheckCwd() },
 		func() { p.CheckNode(r, s, unix.S_IFCHR, uint64(v)) },
 		func() { p.Reap() },

@@ -123,6 +123,7 @@ func TestExitRecord(t *testing.T) {
 	for _, r := range []ExitRecord{
 		{Status: 3 << 8, At: at},
 		{Status: unix.WaitStatus(unix.SIGKILL), OOMKilled: true, OOMKnown: true, At: at},
+		{Status: unix.WaitStatus(unix.SIGKILL), OOMKnown: true, ManagedOOM: true, At: at},
 		{Status: unix.WaitStatus(unix.SIGSEGV) | 0x80, OOMKnown: true, At: at},
 	} {
 		got, err := ParseExitRecord(r.Encode())

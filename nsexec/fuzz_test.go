@@ -152,6 +152,7 @@ func FuzzParse(f *testing.F) {
 func FuzzExitRecord(f *testing.F) {
 	for _, r := range []ExitRecord{
 		{Status: 7 << 8, OOMKnown: true}, {Status: unix.WaitStatus(unix.SIGKILL), OOMKilled: true, OOMKnown: true}, {Status: unix.WaitStatus(11 | 0x80)},
+		{Status: unix.WaitStatus(unix.SIGKILL), ManagedOOM: true},
 	} {
 		f.Add(r.Encode())
 	}

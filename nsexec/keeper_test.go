@@ -19,9 +19,9 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// keeping starts a payload with a keeper. What the cleanup command is told to do
-// is appended to the file it returns.
-func keeping(t *testing.T, payload, events string) (h *Helper, init child, record, cleaned string) {
+// keeping starts a payload with a keeper, which takes the directory cgroup for that of a
+// unit. What the cleanup command is told to do is appended to the file it returns.
+func keeping(t *testing.T, payload, cgroup string) (h *Helper, init child, record, cleaned string) {
 	t.Helper()
 	h = startHelper(t, StartOptions{Keeper: true})
 	ctx := testContext(t)
@@ -37,20 +37,17 @@ func keeping(t *testing.T, payload, events string) (h *Helper, init child, recor
 		t.Fatal(err)
 	}
 	defer shell.Close()
-	eventsFile, err := os.CreateTemp(dir, "events")
+	unit, err := os.Open(cgroup)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer eventsFile.Close()
-	if _, err := eventsFile.WriteString(events); err != nil {
-		t.Fatal(err)
-	}
+	defer unit.Close()
 	spawn := New("spawn")
 	rec, clean := spawn.Receive("record"), spawn.Receive("cleanup")
 	child := spawn.Fork(Control, CloneArgs{Namespaces: unix.CLONE_NEWPID, Cgroup: NoReg})
-	ev := spawn.SyncReceive(Control, 1)
+	unitReg := spawn.SyncReceive(Control, 1)
 	spawn.At("keep", "")
-	spawn.Keep(Keeper{Child: child, Record: rec, Events: ev, Cleanup: clean,
+	spawn.Keep(Keeper{Child: child, Record: rec, Cgroup: unitReg, Cleanup: clean,
 		Argv: []string{"sh", "-c", "echo gone $X $(grep SigIgn /proc/self/status) > " + cleaned}, Env: []string{"X=y", "PATH=/bin:/usr/bin"}})
 	if init, err = h.spawn(ctx, spawn, []*os.File{recordFile, shell}); err != nil {
 		t.Fatal(err)
@@ -60,7 +57,7 @@ func keeping(t *testing.T, payload, events string) (h *Helper, init child, recor
 	if err != nil || e.Kind != Synced || e.ID != 1 {
 		t.Fatalf("%v %v", e, err)
 	}
-	if err := h.Keeper().Answer(e, eventsFile); err != nil {
+	if err := h.Keeper().Answer(e, unit); err != nil {
 		t.Fatal(err)
 	}
 	enter := Next("enter", spawn)
@@ -115,17 +112,46 @@ func residentKiB(t *testing.T, pid int) int {
 	return kib
 }
 
+// killedByOther is a payload that a process outside its pid namespace kills, as one inside could not.
+const killedByOther = "exec sleep 60"
+
+// fakeCgroup is a directory such as a unit's cgroup with a payload's, of which systemd-oomd marked one.
+func fakeCgroup(t *testing.T, events, marked string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "payload"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if events != "" {
+		if err := os.WriteFile(filepath.Join(dir, "memory.events"), []byte(events), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if marked != "" {
+		if err := unix.Setxattr(filepath.Join(dir, marked), "user.oomd_ooms", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func TestKeeperRecordsTheEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		payload, events string
+		marked          string // the directory that systemd-oomd marked
 		want            ExitRecord
 	}{
-		"exit":   {"exit 7", "oom 1\noom_kill 0\n", ExitRecord{Status: 7 << 8, OOMKnown: true}},
-		"oom":    {"kill -9 $$; exit 3", "oom 1\noom_kill 2\n", ExitRecord{Status: 3 << 8, OOMKilled: true, OOMKnown: true}},
-		"no oom": {"exit 0", "", ExitRecord{}},
+		"exit":                {"exit 7", "oom 1\noom_kill 0\n", "", ExitRecord{Status: 7 << 8, OOMKnown: true}},
+		"oom":                 {"kill -9 $$; exit 3", "oom 1\noom_kill 2\n", "", ExitRecord{Status: 3 << 8, OOMKilled: true, OOMKnown: true}},
+		"no oom":              {"exit 0", "", "", ExitRecord{}},
+		"oomd":                {killedByOther, "oom_kill 0\n", ".", ExitRecord{Status: 9, OOMKnown: true, ManagedOOM: true}},
+		"oomd, its payload":   {killedByOther, "oom_kill 0\n", "payload", ExitRecord{Status: 9, OOMKnown: true, ManagedOOM: true}},
+		"oomd, but it exited": {"exit 7", "oom_kill 0\n", ".", ExitRecord{Status: 7 << 8, OOMKnown: true}},
+		"killed, not by oomd": {killedByOther, "oom_kill 0\n", "", ExitRecord{Status: 9, OOMKnown: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, init, record, cleaned := keeping(t, c.payload, c.events)
+			cgroup := fakeCgroup(t, c.events, c.marked)
+			h, init, record, cleaned := keeping(t, c.payload, cgroup)
 			tellKeeper(t, h)
 			if rss := residentKiB(t, h.Pid); rss > 300 {
 				t.Errorf("the keeper takes %d KiB, more than 300", rss)
@@ -138,6 +164,14 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 			}
 			if err := h.release(testContext(t)); err != nil {
 				t.Fatal(err)
+			}
+			if c.payload == killedByOther {
+				if err := os.RemoveAll(cgroup); err != nil { // as systemd does, once it is empty
+					t.Fatal(err)
+				}
+				if err := unix.Kill(init.Pid, unix.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
 			}
 			waitDead(t, init.Pidfd, 5*time.Second)
 			waitDead(t, h.pidfd, 5*time.Second)
@@ -154,7 +188,7 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 }
 
 func TestKeeperOutlivesItsParent(t *testing.T) {
-	h, init, record, _ := keeping(t, "read x; exit 4", "")
+	h, init, record, _ := keeping(t, "read x; exit 4", t.TempDir())
 	tellKeeper(t, h)
 	if err := h.release(testContext(t)); err != nil {
 		t.Fatal(err)
@@ -175,7 +209,7 @@ func TestKeeperOutlivesItsParent(t *testing.T) {
 }
 
 func TestKeeperKillsWhenTheParentGivesUp(t *testing.T) {
-	h, init, record, cleaned := keeping(t, "sleep 60", "")
+	h, init, record, cleaned := keeping(t, "sleep 60", t.TempDir())
 	if e, err := h.Keeper().Next(testContext(t)); err != nil || e.Kind != Keeping {
 		t.Fatalf("%v %v", e, err)
 	}
@@ -206,7 +240,7 @@ func TestKeeperHoldsNobodysPipe(t *testing.T) {
 	spawn := New("spawn")
 	spawn.Stdio([3]Reg{spawn.Receive("in"), spawn.Receive("out"), spawn.Receive("err")})
 	child := spawn.Fork(Control, CloneArgs{Cgroup: NoReg})
-	spawn.Keep(Keeper{Child: child, Record: child, Events: NoReg, Cleanup: child, Argv: []string{"x"}})
+	spawn.Keep(Keeper{Child: child, Record: child, Cgroup: NoReg, Cleanup: child, Argv: []string{"x"}})
 	init, err := h.spawn(ctx, spawn, []*os.File{w, w, w})
 	w.Close()
 	if err != nil {
@@ -242,7 +276,7 @@ func keptMain(h *Helper) {
 	spawn := New("spawn")
 	rec, clean := spawn.Receive("record"), spawn.Receive("cleanup")
 	child := spawn.Fork(Control, CloneArgs{Cgroup: NoReg})
-	spawn.Keep(Keeper{Child: child, Record: rec, Events: NoReg, Cleanup: clean, Argv: []string{"true"}})
+	spawn.Keep(Keeper{Child: child, Record: rec, Cgroup: NoReg, Cleanup: clean, Argv: []string{"true"}})
 	init, err := h.spawn(ctx, spawn, []*os.File{record, command})
 	must(err)
 	enter := Next("enter", spawn)

@@ -238,8 +238,9 @@ static void dispose(u32 first, u32 last, u64 how) { /* of signals: sigaction(2),
 
 /* KEEP, waitid(2): stay until the child ends, record how, become the cleanup command. */
 static s64 op_keep(const s64 *a) {
-	struct exit_record rec = {{'s', 'd', 'c', 'e', 'x', 'i', 't', '1'}, 1, 0, 0, 0, 0, 0, {0}};
-	struct pollfd p[2] = {{(s32)a[2], POLLPRI, 0}, {(s32)a[0], POLLIN, 0}};
+	struct exit_record rec = {{'s', 'd', 'c', 'e', 'x', 'i', 't', '1'}, 1, 0, 0, 0, 0, 0, {0}, {0}};
+	s64 payload = SYS(openat, a[2], "payload", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct pollfd p[2] = {{(s32)SYS(openat, a[2], "memory.events", O_RDONLY | O_CLOEXEC), POLLPRI, 0}, {(s32)a[0], POLLIN, 0}};
 	struct order o = {0, 0, 0, 0};
 	siginfo_t si = {0};
 
@@ -248,13 +249,14 @@ static s64 op_keep(const s64 *a) {
 	tell(control, KEEPING, 0, 0, -1);
 	if (SYS(read, control, &o, sizeof o) != sizeof o || o.kind != ANSWER) /* the parent gave up */
 		SYS(pidfd_send_signal, a[0], SIGKILL, 0, 0);
-	while (!p[1].revents) {
+	do {
+		SYS(ppoll, p, 2, 0, 0, 8); /* returns at once the first time: nothing was read yet */
 		if (SYS(pread64, p[0].fd, rec.events, sizeof rec.events - 1, 0) <= 0)
 			p[0].fd = -1; /* the cgroup is gone: the last text stays */
-		SYS(ppoll, p, 2, 0, 0, 8);
-	}
+	} while (!p[1].revents);
 	SYS(waitid, P_PIDFD, a[0], &si, WEXITED | WNOHANG, 0); /* a tracer may keep it: cleanup reads how it ended */
-	SYS(pread64, p[0].fd, rec.events, sizeof rec.events - 1, 0);
+	/* systemd-oomd counts here what it kills, before it does; a cgroup that is gone still has it. */
+	SYS(fgetxattr, SYS(fgetxattr, a[2], "user.oomd_ooms", 0, 0) > 0 ? a[2] : payload, "user.oomd_ooms", rec.oomd, sizeof rec.oomd);
 	rec.code = si.si_code;
 	rec.status = si.si_status;
 	SYS(clock_gettime, 0 /* CLOCK_REALTIME */, &rec.sec); /* and nsec */
@@ -332,9 +334,8 @@ static void prepare(void) {
 	struct rlimit core;
 	u64 none = 0;
 
-	s64 high = SYS(dup3, 3, HIGH, O_CLOEXEC); /* 3 and up belong to the payload */
-	need(high == HIGH, EMFILE); /* told on 3: the limit on descriptors is below HIGH */
-	control = high;
+	need(SYS(dup3, 3, HIGH, O_CLOEXEC) == HIGH, EMFILE); /* told on 3: the limit on descriptors is below HIGH */
+	control = HIGH; /* 3 and up belong to the payload */
 	keeper = SYS(dup3, 4, HIGH + 1, O_CLOEXEC); /* before anything else can become 4 */
 	SYS(close_range, 3, HIGH - 1, 0);
 	SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0);

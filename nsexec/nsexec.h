@@ -37,7 +37,7 @@ struct step { u8 op, dst; u16 skip; u32 nr; u8 tag[6], zero[2]; u16 tolerated[4]
 struct reloc { u32 where, target; };               /* at data[where] goes the address of data[target] */
 struct order { u32 kind, program, value, count; }; /* value: the parent's pid, or the id answered */
 struct report { u32 kind, program, step; s32 err; u64 value; };
-struct exit_record { char magic[8]; u32 version; s32 code, status; u32 zero; s64 sec, nsec; char events[472]; };
+struct exit_record { char magic[8]; u32 version; s32 code, status; u32 zero; s64 sec, nsec; char events[456], oomd[16]; };
 
 _Static_assert(sizeof(struct header) == 32 && sizeof(struct step) == 72 && sizeof(struct reloc) == 8, "program");
 _Static_assert(sizeof(struct order) == 16 && sizeof(struct report) == 24 && sizeof(struct exit_record) == 512, "wire");

@@ -137,9 +137,9 @@ func sampleProgram() *Program {
 	record := spawn.Receive("exit record")
 	cleanup := spawn.Receive("cleanup command")
 	child := spawn.Fork(Control, CloneArgs{Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Cgroup: cgroup})
-	events := spawn.SyncReceive(Control, 3)
+	unit := spawn.SyncReceive(Control, 3)
 	spawn.At("keep", "")
-	spawn.Keep(Keeper{Child: child, Record: record, Events: events, Cleanup: cleanup, Argv: []string{"sdcontainer", "cleanup"}})
+	spawn.Keep(Keeper{Child: child, Record: record, Cgroup: unit, Cleanup: cleanup, Argv: []string{"sdcontainer", "cleanup"}})
 	return spawn
 }
 
@@ -197,6 +197,7 @@ func TestWireLayout(t *testing.T) {
 	want = put(want, report{1, 2, 3, -4, 5})
 	record := wireRecord{Magic: [8]byte([]byte(recordMagic)), Version: 1, Code: 2, Status: -3, Sec: 4, Nsec: 5}
 	copy(record.Events[:], "oom_kill 6\n")
+	record.Oomd[0] = '7'
 	want = put(want, record)
 	if !bytes.Equal(got, want) {
 		t.Errorf("C  %x\nGo %x", got, want)

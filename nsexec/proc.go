@@ -93,7 +93,7 @@ func optional(r Reg) Arg {
 type Keeper struct {
 	Child  Reg // pidfd of the container's init
 	Record Reg // the exit record, open for writing
-	Events Reg // memory.events of the cgroup, or NoReg
+	Cgroup Reg // the directory of the unit's cgroup, or NoReg
 	// Cleanup is executed when the record is written: an ELF file, open for
 	// reading or with O_PATH.
 	Cleanup Reg
@@ -113,7 +113,7 @@ func (p *Program) Keep(k Keeper) {
 		p.Dup3(null, fd)
 	}
 	p.Close(null)
-	p.add(Step{Op: OpKeep, Object: "init", Args: [6]Arg{k.Child, k.Record, optional(k.Events), k.Cleanup, p.Vector(k.Argv), p.Vector(k.Env)}})
+	p.add(Step{Op: OpKeep, Object: "init", Args: [6]Arg{k.Child, k.Record, optional(k.Cgroup), k.Cleanup, p.Vector(k.Argv), p.Vector(k.Env)}})
 }
 
 // Reap turns this process into a pid 1 that reaps orphans and forwards signals;

@@ -77,7 +77,8 @@ type wireRecord struct {
 	Code, Status int32
 	Zero         uint32
 	Sec, Nsec    int64
-	Events       [472]byte // the text of memory.events, NUL-terminated
+	Events       [456]byte // the text of memory.events, NUL-terminated
+	Oomd         [16]byte  // how often systemd-oomd killed the cgroup, if it did: digits
 }
 
 const (
@@ -92,7 +93,9 @@ type ExitRecord struct {
 	// OOMKilled says that the kernel killed a process of the container for lack
 	// of memory. OOMKnown is false if nobody could tell.
 	OOMKilled, OOMKnown bool
-	At                  time.Time
+	// ManagedOOM says that systemd-oomd killed the container.
+	ManagedOOM bool
+	At         time.Time
 }
 
 // ParseExitRecord reads what a keeper wrote.
@@ -116,7 +119,15 @@ func ParseExitRecord(b []byte) (ExitRecord, error) {
 	}
 	text, _, _ := bytes.Cut(w.Events[:], []byte{0})
 	kills, known := kernel.OOMKills(string(text))
-	return ExitRecord{Status: status, OOMKilled: kills > 0, OOMKnown: known, At: time.Unix(w.Sec, w.Nsec)}, nil
+	return ExitRecord{
+		Status: status, OOMKilled: kills > 0, OOMKnown: known, ManagedOOM: managed(status, w.Oomd[0]), At: time.Unix(w.Sec, w.Nsec),
+	}, nil
+}
+
+// managed says whether systemd-oomd killed a payload that ended so, from how the count of
+// its kills begins. It sends SIGKILL to all; what else ended is not its work.
+func managed(status unix.WaitStatus, count byte) bool {
+	return status.Signaled() && status.Signal() == unix.SIGKILL && count >= '1' && count <= '9'
 }
 
 // Encode is the record as a keeper would write it: for who waits himself.
@@ -136,6 +147,9 @@ func (r ExitRecord) Encode() []byte {
 	}
 	if r.OOMKnown {
 		copy(w.Events[:], fmt.Sprintf("oom_kill %d\n", kills))
+	}
+	if r.ManagedOOM {
+		w.Oomd[0] = '1'
 	}
 	return put(make([]byte, 0, recordSize), w)
 }

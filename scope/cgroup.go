@@ -152,7 +152,7 @@ func OpenEvents(cgroup string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(filepath.Join(d, "memory.events"))
+	return kernel.Open(filepath.Join(d, "memory.events"), unix.O_RDONLY)
 }
 
 // OOMKills is how many processes of the cgroup were killed for memory, and false when
@@ -164,6 +164,41 @@ func OOMKills(events *os.File) (uint64, bool) {
 		return 0, false
 	}
 	return kernel.OOMKills(string(b[:n]))
+}
+
+// OpenCgroups opens the directories of the unit's cgroup that a container's belongs to and, if it has
+// one of its own there, of that.
+func OpenCgroups(path string) (unit, payload *os.File, err error) {
+	d, err := unitDir(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if unit, err = kernel.Open(UnitCgroup(d), unix.O_DIRECTORY); err != nil || UnitCgroup(d) == d {
+		return unit, nil, err
+	}
+	if payload, err = kernel.Open(d, unix.O_DIRECTORY); err != nil {
+		unit.Close()
+		return nil, nil, err
+	}
+	return unit, payload, nil
+}
+
+// ManagedOOMKills is how often systemd-oomd killed the processes of cgroups: it counts in an extended attribute
+// before it kills. Their directories keep it when they are removed, for who has them open.
+func ManagedOOMKills(dirs ...*os.File) (n uint64) {
+	for _, d := range dirs {
+		if d == nil {
+			continue
+		}
+		b := make([]byte, 32)
+		size, err := unix.Fgetxattr(int(d.Fd()), "user.oomd_ooms", b)
+		if err != nil {
+			continue // it never did
+		}
+		kills, _ := strconv.ParseUint(string(b[:size]), 10, 64)
+		n += kills
+	}
+	return n
 }
 
 // readFlat reads a file of lines "key number".

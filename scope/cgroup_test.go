@@ -193,7 +193,7 @@ func TestMakePayload(t *testing.T) {
 		})
 	}
 	root := tree()
-	path, err := MakePayload("/s/u", map[string]string{"hugetlb.2MB.max": "4"}, 42)
+	path, err := MakePayload("/s/u", map[string]string{"hugetlb.2MB.max": "4"}, nil, 42)
 	if err != nil || path != "/s/u/payload" {
 		t.Fatal(path, err)
 	}
@@ -208,7 +208,7 @@ func TestMakePayload(t *testing.T) {
 	}
 
 	root = tree()
-	if _, err := MakePayload("/s/u", map[string]string{"cpu.max": "1 2", "cpu.max.burst": "1"}, 0); err != nil {
+	if _, err := MakePayload("/s/u", map[string]string{"cpu.max": "1 2", "cpu.max.burst": "1"}, nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
@@ -220,7 +220,7 @@ func TestMakePayload(t *testing.T) {
 		}
 	}
 
-	if _, err := MakePayload("/s/u", map[string]string{"rdma.max": "a hca_handle=1"}, 0); err == nil || !strings.Contains(err.Error(), "no controller rdma") {
+	if _, err := MakePayload("/s/u", map[string]string{"rdma.max": "a hca_handle=1"}, nil, 0); err == nil || !strings.Contains(err.Error(), "no controller rdma") {
 		t.Errorf("error is %v", err)
 	}
 	if err := WritePayload("/s/u/payload", map[string]string{"hugetlb.1GB.max": "1"}); !errors.Is(err, fs.ErrNotExist) {
@@ -271,7 +271,7 @@ func TestRootIsNoUnits(t *testing.T) {
 			"ReadStats":   func() error { _, err := ReadStats(path); return err },
 			"OpenEvents":  func() error { _, err := OpenEvents(path); return err },
 			"Hand":        func() error { return Hand(path, os.Getuid(), os.Getgid()) },
-			"MakePayload": func() error { _, err := MakePayload(path, nil, 0); return err },
+			"MakePayload": func() error { _, err := MakePayload(path, nil, nil, 0); return err },
 			"StepAside":   func() error { return StepAside(path) },
 		} {
 			if err := f(); err == nil || !strings.Contains(err.Error(), "want that of a unit") {

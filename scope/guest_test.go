@@ -62,7 +62,7 @@ func TestGuestPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := MakePayload(unit, u.Payload, int(pid))
+	path, err := MakePayload(unit, u.Payload, nil, int(pid))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,10 +23,10 @@ const payloadName = "payload"
 func UnitCgroup(path string) string { return strings.TrimSuffix(path, "/"+payloadName) }
 
 // MakePayload makes the sub-cgroup of a delegated unit, moves pid into it if pid is not 0,
-// and writes its files. It returns the sub-cgroup's path.
+// gives it the controllers and those of the files, and writes the files. It returns the sub-cgroup's path.
 //
 //   - The process has no children yet: they would stay behind.
-func MakePayload(unit string, files map[string]string, pid int) (string, error) {
+func MakePayload(unit string, files map[string]string, controllers []string, pid int) (string, error) {
 	if _, err := unitDir(unit); err != nil {
 		return "", err
 	}
@@ -41,7 +41,7 @@ func MakePayload(unit string, files map[string]string, pid int) (string, error) 
 	}
 	// Order: the process first: a cgroup with processes of its own cannot give controllers
 	// to its children (cgroups(7), "no internal processes").
-	if err := enable(unit, files); err != nil {
+	if err := enable(unit, append(controllersOf(files), controllers...)); err != nil {
 		return "", err
 	}
 	return path, writeFiles(dir(path), files)
@@ -111,10 +111,10 @@ func Hand(path string, uid, gid int) error {
 // nobody but us hands them down to its slices.
 var foreign = map[string]bool{"hugetlb": true, "rdma": true, "misc": true, "dmem": true}
 
-// enable gives the sub-cgroup the controllers of its files. cgroup.subtree_control is
+// enable gives controllers to the sub-cgroup. cgroup.subtree_control is
 // the one file of a delegated unit that is the delegate's to write.
-func enable(unit string, files map[string]string) error {
-	for _, controller := range controllersOf(files) {
+func enable(unit string, controllers []string) error {
+	for _, controller := range controllers {
 		dirs := []string{dir(unit)}
 		if foreign[controller] {
 			dirs = chain(unit)
@@ -147,12 +147,20 @@ func chain(path string) []string {
 	return dirs
 }
 
+// Controllers are those that a cgroup has.
+func Controllers(cgroup string) ([]string, error) { return controllersIn(dir(cgroup)) }
+
+func controllersIn(dir string) ([]string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	return strings.Fields(string(b)), err
+}
+
 func give(cgroup, controller string) error {
-	have, err := os.ReadFile(filepath.Join(cgroup, "cgroup.controllers"))
+	have, err := controllersIn(cgroup)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(strings.Fields(string(have)), controller) {
+	if !slices.Contains(have, controller) {
 		return fmt.Errorf("%s: no controller %s (it needs support in the kernel, and no cgroup_disable=%s on its command line)",
 			cgroup, controller, controller)
 	}

@@ -260,7 +260,10 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	sigs.hand(a.forward(ctx, c.ID(), s))
 	exit, err := c.Wait(ctx)
 	s.finish()
-	if exit.OOMKilled { // a bare 137 would tell nobody why
+	switch { // a bare 137 would tell nobody why
+	case exit.ManagedOOM:
+		fmt.Fprintf(a.stderr, "sdcontainer: %s: %v (why: journalctl -u systemd-oomd)\n", c.ID(), exit)
+	case exit.OOMKilled:
 		fmt.Fprintf(a.stderr, "sdcontainer: %s: %v (raise resources.memory.max)\n", c.ID(), exit)
 	}
 	a.code = exit.Code

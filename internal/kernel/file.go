@@ -26,15 +26,32 @@ func ReadFile(path string) ([]byte, error) {
 	return b, err
 }
 
-// ReadStart reads no more of one of these files than its first limit bytes.
-func ReadStart(path string, limit int) ([]byte, error) {
-	var fd int
-	err := Retry(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// Open opens a file or directory of the kernel's. os.OpenFile would do, with five system calls more: it asks whether
+// the file can be waited for.
+func Open(path string, flags int) (*os.File, error) {
+	fd, err := open(path, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func open(path string, flags int) (fd int, err error) {
+	err = Retry(func() (err error) {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// ReadStart reads no more of one of these files than its first limit bytes.
+func ReadStart(path string, limit int) ([]byte, error) {
+	fd, err := open(path, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
 	}
 	defer unix.Close(fd)
 	b := make([]byte, 0, min(1024, limit))

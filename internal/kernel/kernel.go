@@ -103,9 +103,7 @@ func ReadIn(root *os.File, path string, limit int64) ([]byte, error) {
 }
 
 // OpenPath opens path for use as a directory or mount handle only.
-func OpenPath(path string) (*os.File, error) {
-	return os.OpenFile(path, unix.O_PATH|unix.O_CLOEXEC, 0)
-}
+func OpenPath(path string) (*os.File, error) { return Open(path, unix.O_PATH) }
 
 // CloneMount returns a detached copy of what is mounted at path: a bind mount
 // without a place.

@@ -14,7 +14,7 @@ static void layout(void) {
 	struct reloc r = {1, 2};
 	struct order o = {1, 2, 3, 4};
 	struct report t = {1, 2, 3, -4, 5};
-	struct exit_record e = {"sdcexit1", 1, 2, -3, 0, 4, 5, "oom_kill 6\n"};
+	struct exit_record e = {"sdcexit1", 1, 2, -3, 0, 4, 5, "oom_kill 6\n", "7"};
 
 	fwrite(&h, sizeof h, 1, stdout);
 	fwrite(&s, sizeof s, 1, stdout);

@@ -17,7 +17,7 @@ case $release in
 13) suite=trixie extra=,runc,systemd-container,podman,netavark ;; # the last three to compare with
 *) echo "image.sh: release $release: want 12 or 13" >&2; exit 2 ;;
 esac
-include=systemd-sysv,dbus,linux-image-cloud-amd64,busybox-static,nginx-light,crun,bubblewrap,iproute2,procps$extra
+include=systemd-sysv,dbus,linux-image-cloud-amd64,busybox-static,nginx-light,crun,bubblewrap,iproute2,procps,systemd-oomd$extra
 
 work=$dir.tmp.$$
 root=$work/rootfs
@@ -60,6 +60,7 @@ for unit in 'initrd*' '*tpm2*' '*pcr*' '*hibernate*' '*suspend*' '*sleep*' '*sys
 	'*firstboot*' 'nginx*' 'netavark*' 'podman-auto-update*' 'syslog*' '*udev-trigger*'; do
 	find "$root/etc/systemd/system" "$root/usr/lib/systemd/system" -depth -name "$unit" -exec rm -rf {} +
 done
+rm -f "$root"/etc/systemd/system/*.wants/systemd-oomd.* # who needs it starts it
 touch "$root/etc/.updated" "$root/var/.updated" # ldconfig and the like were run
 
 # A second root for containers to run in: the same packages without the kernel.

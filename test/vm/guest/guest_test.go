@@ -123,9 +123,10 @@ type state struct {
 	Cgroup      string `json:"cgroup"`
 	ExitUnknown bool   `json:"exitUnknown"`
 	Exit        *struct {
-		Code      int  `json:"code"`
-		Signal    int  `json:"signal"`
-		OOMKilled bool `json:"oomKilled"`
+		Code       int  `json:"code"`
+		Signal     int  `json:"signal"`
+		OOMKilled  bool `json:"oomKilled"`
+		ManagedOOM bool `json:"managedOOM"`
 	} `json:"exit"`
 }
 

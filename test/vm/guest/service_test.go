@@ -14,7 +14,11 @@ import (
 // name, and how to ask systemd about it.
 func service(t *testing.T, name, body string) (unit string, show func(property string) string) {
 	t.Helper()
-	file := container(t, name, body)
+	return installed(t, container(t, name, body), name)
+}
+
+func installed(t *testing.T, file, name string) (unit string, show func(property string) string) {
+	t.Helper()
 	must(t, "sdcontainer", "unit", "install", file)
 	unit = "sdcontainer@" + name + ".service"
 	if _, err := os.Stat("/etc/systemd/system/" + name + ".service"); err == nil {
@@ -204,10 +208,8 @@ func TestServiceOutOfMemorySaysSo(t *testing.T) {
 	unit, show := service(t, "svcoom", shell("exec "+eater)+eat)
 	_ = run(t, "systemctl", "start", unit) // whether it was fast enough to fail the job does not matter
 	eventually(t, "the unit has failed", func() bool { return show("ActiveState") == "failed" })
-	must(t, "journalctl", "--sync")
-	o := run(t, "journalctl", "-b", "--no-pager", "-o", "cat", "CONTAINER_NAME=svcoom", "OOM_KILLED=true")
-	if !strings.Contains(o.stdout, "out of memory") {
-		t.Errorf("the record of the end: %v\n%s", o, run(t, "journalctl", "-b", "--no-pager", "-n", "20").stdout)
+	if said := journalOfEnd(t, "svcoom"); !strings.Contains(said, "killed by the kernel: out of memory") {
+		t.Errorf("the record of the end: %s\n%s", said, run(t, "journalctl", "-b", "--no-pager", "-n", "20").stdout)
 	}
 }
 

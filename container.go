@@ -78,7 +78,7 @@ type Exit struct {
 	Code      int  `json:"code"`             // 0-255, or 128+n
 	Signal    int  `json:"signal,omitempty"` // n, when a signal ended it
 	OOMKilled bool `json:"oomKilled"`        // processes of it were killed for want of memory
-	// ManagedOOM: not by the kernel, but all of them by systemd-oomd.
+	// ManagedOOM: it was systemd-oomd, by the mark it leaves on the unit's cgroup or the payload's below.
 	ManagedOOM bool      `json:"managedOOM,omitempty"`
 	At         time.Time `json:"at"`
 }

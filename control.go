@@ -47,7 +47,7 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 	if err != nil {
 		return err
 	}
-	if err := c.seenByOomd(next); err != nil {
+	if err := c.seenByOomd(old, next, settings.Strict); err != nil {
 		return err
 	}
 	settings.Annotate(spec)

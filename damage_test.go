@@ -279,10 +279,16 @@ func TestDeletedButRunning(t *testing.T) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
+		if list, err := w.List(); len(list) != 0 || !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "lost") {
+			t.Errorf("%s: list: %v, %v; want an error that names it", what, list, err)
+		}
 		if err := w.Remove(soon(t), "lost", false); !errors.Is(err, ErrNotExist) {
 			t.Errorf("%s: rm: %v; want ErrNotExist", what, err)
 		}
 		other := &Runtime{Dir: t.TempDir()}
+		if list, err := other.List(); len(list) != 0 || err != nil {
+			t.Errorf("%s: list in another run directory: %v, %v", what, list, err)
+		}
 		if err := other.Remove(soon(t), "lost", true); err == nil || errors.Is(err, ErrNotExist) ||
 			!strings.Contains(err.Error(), "systemctl stop "+s.Unit) || !strings.Contains(err.Error(), other.Dir) {
 			t.Errorf("%s: rm -f in another run directory: %v", what, err)
@@ -297,6 +303,9 @@ func TestDeletedButRunning(t *testing.T) {
 			t.Errorf("%s: after rm -f: the payload lives: %v", what, err)
 		}
 		w.nothingLeft("lost")
+		if list, err := w.List(); len(list) != 0 || err != nil {
+			t.Errorf("%s: list after rm -f: %v, %v", what, list, err)
+		}
 		if err := w.Remove(soon(t), "lost", true); !errors.Is(err, ErrNotExist) {
 			t.Errorf("%s: rm -f of none: %v", what, err)
 		}

@@ -3,7 +3,7 @@
 package sdcontainer
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -29,39 +29,57 @@ func cgroupOwner(spec *specs.Spec) (uid, gid uint32, ok bool) {
 	return uid, gid, err1 == nil && err2 == nil
 }
 
-// controllers are those that the payload's own cgroup needs beyond those of its files: all where its
-// root has cgroups of its own, as it would have in the unit's; and memory where systemd-oomd watches the unit, since it
-// looks below that one for whom to kill, and sees nobody without.
+// controllers are those that the payload's own cgroup needs beyond those of its files: all where its root has cgroups of
+// its own, as it would have in the unit's; and memory for systemd-oomd, which below what it watches looks for a
+// cgroup with processes, and takes none without. A unit that is to be killed as a whole it takes before it looks below, but
+// for one that it watches itself.
 func (l *launch) controllers(unit string) ([]string, error) {
-	if _, _, ok := cgroupOwner(l.spec); ok {
-		return scope.Controllers(unit)
-	}
-	if !managesOOM(l.plan.unit) {
+	_, _, owner := cgroupOwner(l.spec)
+	managed := managesOOM(l.plan.unit)
+	if !owner && !managed && l.plan.unit.Get("OOMPolicy") == "kill" {
 		return nil, nil
 	}
 	have, err := scope.Controllers(unit)
-	if err == nil && !l.settings.Strict && !slices.Contains(have, "memory") {
-		l.c.rt.warn("systemd-oomd does not see the container: its cgroup has no memory controller")
-		return nil, nil
+	if err != nil {
+		return nil, err
 	}
-	return []string{"memory"}, err
+	memory := slices.Contains(have, "memory")
+	if managed && !memory {
+		if l.settings.Strict {
+			return nil, fmt.Errorf("%w: systemd-oomd does not see the container: its cgroup has no memory controller (systemd.strict = false goes without)",
+				ErrUnsupported)
+		}
+		l.c.rt.warn("systemd-oomd does not see the container: its cgroup has no memory controller")
+	}
+	switch {
+	case owner:
+		return have, nil
+	case memory:
+		return []string{"memory"}, nil
+	}
+	return nil, nil
 }
 
-// managesOOM says whether systemd-oomd watches the unit.
+// managesOOM says whether systemd-oomd watches the unit itself.
 func managesOOM(u scope.Unit) bool {
 	return u.Get("ManagedOOMMemoryPressure") == "kill" || u.Get("ManagedOOMSwap") == "kill"
 }
 
-// seenByOomd checks that systemd-oomd sees the container where it watches the unit.
-func (c *Container) seenByOomd(u scope.Unit) error {
-	if !managesOOM(u) || c.st.Cgroup == scope.UnitCgroup(c.st.Cgroup) {
+// seenByOomd checks that systemd-oomd, when it is told to watch the unit, sees the container.
+func (c *Container) seenByOomd(old, next scope.Unit, strict bool) error {
+	if !managesOOM(next) || managesOOM(old) || c.st.Cgroup == scope.UnitCgroup(c.st.Cgroup) {
 		return nil
 	}
 	have, err := scope.Controllers(c.st.Cgroup)
-	if err == nil && !slices.Contains(have, "memory") {
-		err = errors.New("systemd-oomd would not see the container, which was started without a memory controller of its own (restart it)")
+	if err != nil || slices.Contains(have, "memory") {
+		return err
 	}
-	return err
+	const unseen = "systemd-oomd does not see the container, whose own cgroup was made without a memory controller"
+	if strict {
+		return fmt.Errorf("%w: %s (set it in the configuration, and restart)", ErrUnsupported, unseen)
+	}
+	c.rt.warn(unseen)
+	return nil
 }
 
 // makePayload makes the payload's own cgroup below a scope's.

@@ -122,10 +122,7 @@ func (l *launch) takeBack(ctx context.Context) error {
 		_, _ = l.saved.wait() // so that it is not written after it was removed
 	}
 	// Order: what nobody needs any more gives back its descriptors first: where they are few, to take back needs them.
-	if l.ahead != nil {
-		l.ahead.close()
-		l.ahead = nil
-	}
+	l.closeAhead()
 	l.oom.close()
 	for _, f := range slices.Backward(l.undo) {
 		errs = append(errs, f(ctx))
@@ -144,13 +141,19 @@ func (l *launch) close() {
 	if l.bus != nil {
 		l.bus.Close()
 	}
-	if l.ahead != nil {
-		l.ahead.close()
-	}
+	l.closeAhead()
 	if l.unlock != nil {
 		l.unlock()
 	}
-	l.helper, l.bus, l.ahead, l.unlock = nil, nil, nil, nil
+	l.helper, l.bus, l.unlock = nil, nil, nil
+}
+
+// closeAhead frees what was prepared and not taken.
+func (l *launch) closeAhead() {
+	if l.ahead != nil {
+		l.ahead.close()
+		l.ahead = nil
+	}
 }
 
 func (l *launch) check(context.Context) (err error) {

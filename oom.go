@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -122,7 +123,7 @@ func (w *oomWatch) end() {
 // ended with ws. Where systemd was faster than our last look and the payload was
 // killed, what the slice counted in the meantime stands in.
 func (w *oomWatch) result(ws unix.WaitStatus) (kills uint64, known bool) {
-	if w.lost && w.above > 0 && ws.Signaled() && ws.Signal() == unix.SIGKILL {
+	if w.lost && w.above > 0 && nsexec.Killed(ws) {
 		return max(w.kills, w.above), true
 	}
 	return w.kills, w.known
@@ -130,7 +131,7 @@ func (w *oomWatch) result(ws unix.WaitStatus) (kills uint64, known bool) {
 
 // managed says whether systemd-oomd killed a payload that ended with ws. It sends SIGKILL to all.
 func (w *oomWatch) managed(ws unix.WaitStatus) bool {
-	return ws.Signaled() && ws.Signal() == unix.SIGKILL && scope.ManagedOOMKills(w.files.unit, w.files.payload) > 0
+	return nsexec.Killed(ws) && scope.ManagedOOMKills(w.files.unit, w.files.payload) > 0
 }
 
 // An oomMark is what the cgroup above a container's had counted when the container began.
@@ -179,7 +180,7 @@ func (c *Container) amendOOM() error {
 	if rec == nil || err != nil || c.st.Above == nil {
 		return err
 	}
-	if !rec.OOMKnown || rec.OOMKilled || rec.ManagedOOM || !rec.Status.Signaled() || rec.Status.Signal() != unix.SIGKILL {
+	if !rec.OOMKnown || rec.OOMKilled || rec.ManagedOOM || !nsexec.Killed(rec.Status) {
 		return nil
 	}
 	if now, ok := killsBelow(c.st.Above.Cgroup); !ok || now <= c.st.Above.Kills {

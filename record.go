@@ -392,7 +392,6 @@ func (c *Container) readExitRecord(f *os.File) (*nsexec.ExitRecord, error) {
 	return &rec, nil
 }
 
-// exitOf turns a wait status into the code a shell would report.
 // exitIn is what an exit record says.
 func exitIn(rec nsexec.ExitRecord) Exit {
 	e := exitOf(rec.Status)
@@ -400,6 +399,7 @@ func exitIn(rec nsexec.ExitRecord) Exit {
 	return e
 }
 
+// exitOf turns a wait status into the code a shell would report.
 func exitOf(ws unix.WaitStatus) Exit {
 	if ws.Signaled() {
 		return Exit{Code: 128 + int(ws.Signal()), Signal: int(ws.Signal())}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -142,67 +141,4 @@ func (c *Container) ended() error {
 		return fmt.Errorf("%w and is %s (stop it first, or choose another name)", ErrExist, c.status())
 	}
 	return nil
-}
-
-// reclaim takes the name of a container whose record was deleted by hand while it ran: it is to be
-// removed like one whose record cannot be read. The unit alone does not tell that it is ours: there may
-// be a container of that name in another run directory. Errors: ErrNotExist where there is no unit.
-func (c *Container) reclaim(ctx context.Context) error {
-	if err := c.salvage(ctx); err != nil {
-		return err
-	}
-	if c.st.Cgroup == "" {
-		return ErrNotExist
-	}
-	var keepers []int
-	if err := c.withBus(ctx, func(conn *scope.Conn) error {
-		cgroup, err := conn.ControlGroup(ctx, scope.KeepersUnit)
-		if err == nil {
-			keepers, err = scope.Procs(cgroup)
-		}
-		return ignoreMissing(ignore(err, scope.ErrNoSuchUnit))
-	}); err != nil {
-		return err
-	}
-	record, err := c.deletedExit()
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(keepers, func(pid int) bool { return hasOpen(pid, record) }) {
-		return os.MkdirAll(c.path(), 0o700)
-	}
-	// Somebody may have started one of that name since there was no record, and it may have ended.
-	switch _, err := os.Lstat(c.path()); {
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	case !scope.Populated(c.st.Cgroup):
-		return ErrNotExist
-	}
-	return fmt.Errorf("no record of it in %s, and no keeper of %s that has had one there (if the unit is not in use elsewhere: systemctl stop %s)",
-		c.rt.dir(), c.st.Unit, c.st.Unit)
-}
-
-// deletedExit is what the kernel calls the container's exit record where it is open after it was deleted, perhaps
-// with the run directory.
-func (c *Container) deletedExit() (string, error) {
-	dir, err := filepath.Abs(c.rt.dir())
-	if err != nil {
-		return "", err
-	}
-	there, err := filepath.EvalSymlinks(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		there, err = filepath.EvalSymlinks(filepath.Dir(dir))
-		there = filepath.Join(there, filepath.Base(dir))
-	}
-	return filepath.Join(there, c.id, exitFile) + " (deleted)", err
-}
-
-// hasOpen says whether a process has a file open, by the name that the kernel gives it.
-func hasOpen(pid int, name string) bool {
-	fds := fmt.Sprintf("/proc/%d/fd", pid)
-	list, _ := os.ReadDir(fds) // none of one that has ended
-	return slices.ContainsFunc(list, func(fd os.DirEntry) bool {
-		link, _ := os.Readlink(filepath.Join(fds, fd.Name()))
-		return link == name
-	})
 }

@@ -62,18 +62,15 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	return c, nil
 }
 
-// List returns all containers, ordered by ID. Records that cannot be read are
-// reported in the error, the others are returned all the same. A directory that others can
+// List returns all containers, ordered by ID. Records that cannot be read, or were deleted while a detached
+// container runs, are reported in the error, the others are returned all the same. A directory that others can
 // write to is refused.
 func (r *Runtime) List() ([]*Container, error) {
 	if err := r.trusted(); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(r.dir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	r.sweep(entries)
@@ -91,6 +88,11 @@ func (r *Runtime) List() ([]*Container, error) {
 		default:
 			list = append(list, c)
 		}
+	}
+	lost, err := r.deleted(list)
+	errs = append(errs, err)
+	for _, id := range lost {
+		errs = append(errs, wrap("load", id, &damage{r.path(id), "deleted while the container runs"}))
 	}
 	slices.SortFunc(list, func(a, b *Container) int { return cmp.Compare(a.id, b.id) })
 	return list, errors.Join(errs...)

@@ -127,8 +127,11 @@ func ParseExitRecord(b []byte) (ExitRecord, error) {
 // managed says whether systemd-oomd killed a payload that ended so, from how the count of
 // its kills begins. It sends SIGKILL to all; what else ended is not its work.
 func managed(status unix.WaitStatus, count byte) bool {
-	return status.Signaled() && status.Signal() == unix.SIGKILL && count >= '1' && count <= '9'
+	return Killed(status) && count >= '1' && count <= '9'
 }
+
+// Killed says whether SIGKILL ended a process.
+func Killed(status unix.WaitStatus) bool { return status.Signaled() && status.Signal() == unix.SIGKILL }
 
 // Encode is the record as a keeper would write it: for who waits himself.
 func (r ExitRecord) Encode() []byte {

@@ -195,8 +195,9 @@ func ManagedOOMKills(dirs ...*os.File) (n uint64) {
 		if err != nil {
 			continue // it never did
 		}
-		kills, _ := strconv.ParseUint(string(b[:size]), 10, 64)
-		n += kills
+		if kills, err := strconv.ParseUint(string(b[:size]), 10, 32); err == nil { // its owner may write what he likes
+			n += kills
+		}
 	}
 	return n
 }

@@ -258,6 +258,73 @@ func TestAnticipate(t *testing.T) {
 	}
 }
 
+// What systemd-oomd counted is read of the unit's cgroup and the payload's, also when they are gone, whoever wrote it.
+func TestManagedOOMKills(t *testing.T) {
+	root := fakeTree(t, map[string]string{"s/u/payload/cgroup.procs": "", "s/plain/cgroup.procs": ""})
+	mark := func(value string) {
+		if err := unix.Setxattr(filepath.Join(root, "s/u/payload"), "user.oomd_ooms", []byte(value), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unit, payload, err := OpenCgroups("/s/u/payload")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unit.Close()
+	defer payload.Close()
+	if n := ManagedOOMKills(unit, payload); n != 0 {
+		t.Errorf("%d kills before there is a mark", n)
+	}
+	for value, want := range map[string]uint64{"1": 1, "12": 12, "x": 0, "-1": 0, "": 0, "99999999999999999999": 0} {
+		if mark(value); ManagedOOMKills(unit, payload) != want {
+			t.Errorf("mark %q: %d kills, want %d", value, ManagedOOMKills(unit, payload), want)
+		}
+	}
+	mark("3")
+	if err := unix.Setxattr(filepath.Join(root, "s/u"), "user.oomd_ooms", []byte("2"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "s/u")); err != nil {
+		t.Fatal(err)
+	}
+	if n := ManagedOOMKills(unit, payload); n != 5 {
+		t.Errorf("of removed cgroups: %d kills, want 5", n)
+	}
+	unit, payload, err = OpenCgroups("/s/plain")
+	if err != nil || payload != nil {
+		t.Fatalf("without a payload's: %v, %v", payload, err)
+	}
+	defer unit.Close()
+	if n := ManagedOOMKills(unit, payload); n != 0 {
+		t.Errorf("of one without a mark: %d", n)
+	}
+}
+
+// What systemd gave a unit against systemd-oomd the payload's cgroup has too, where systemd-oomd may see it.
+func TestPayloadInheritsPreference(t *testing.T) {
+	for preference, controllers := range map[string][]string{"user.oomd_omit": {"memory"}, "user.oomd_avoid": {"memory"}, "": nil} {
+		root := fakeTree(t, map[string]string{"s/u/cgroup.controllers": "memory pids\n", "s/u/cgroup.subtree_control": ""})
+		for _, mark := range []string{"user.oomd_omit", "user.oomd_avoid"} {
+			if mark == preference || preference == "" {
+				if err := unix.Setxattr(filepath.Join(root, "s/u"), mark, []byte("1"), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		path, err := MakePayload("/s/u", nil, controllers, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mark := range []string{"user.oomd_omit", "user.oomd_avoid"} {
+			var b [8]byte
+			n, err := unix.Getxattr(filepath.Join(root, path), mark, b[:])
+			if has := err == nil && string(b[:n]) == "1"; has != (mark == preference) {
+				t.Errorf("unit with %q: the payload's cgroup has %s: %v", preference, mark, has)
+			}
+		}
+	}
+}
+
 // The root of the hierarchy is no container's: what is asked of it would be the whole machine's, and what is
 // done to it done to all.
 func TestRootIsNoUnits(t *testing.T) {
@@ -273,6 +340,7 @@ func TestRootIsNoUnits(t *testing.T) {
 			"Hand":        func() error { return Hand(path, os.Getuid(), os.Getgid()) },
 			"MakePayload": func() error { _, err := MakePayload(path, nil, nil, 0); return err },
 			"StepAside":   func() error { return StepAside(path) },
+			"OpenCgroups": func() error { _, _, err := OpenCgroups(path); return err },
 		} {
 			if err := f(); err == nil || !strings.Contains(err.Error(), "want that of a unit") {
 				t.Errorf("%s(%q): error is %v", name, path, err)

@@ -14,6 +14,9 @@ import (
 // KeepersUnit holds the keepers of all detached containers.
 const KeepersUnit = "sdcontainer-keepers.scope"
 
+// KeepersCgroup is its cgroup, while there are keepers.
+const KeepersCgroup = "/" + DefaultSlice + "/" + KeepersUnit
+
 // keeperTimeout bounds how long others may make and end the keepers' scope before a keeper has got into it.
 const keeperTimeout = callTimeout
 

@@ -41,10 +41,30 @@ func MakePayload(unit string, files map[string]string, controllers []string, pid
 	}
 	// Order: the process first: a cgroup with processes of its own cannot give controllers
 	// to its children (cgroups(7), "no internal processes").
-	if err := enable(unit, append(controllersOf(files), controllers...)); err != nil {
-		return "", err
+	all := append(controllersOf(files), controllers...)
+	if len(all) > 0 {
+		slices.Sort(all)
+		if err := errors.Join(enable(unit, slices.Compact(all)), inherit(dir(unit), dir(path))); err != nil {
+			return "", err
+		}
 	}
 	return path, writeFiles(dir(path), files)
+}
+
+// inherit gives the payload's cgroup what the unit's has of systemd-oomd's marks (ManagedOOMPreference=): it looks at those
+// of the cgroup that it would kill.
+func inherit(unit, path string) error {
+	for _, mark := range []string{"user.oomd_avoid", "user.oomd_omit"} {
+		var b [8]byte
+		size, err := unix.Getxattr(unit, mark, b[:])
+		if err != nil {
+			continue // it has none
+		}
+		if err := unix.Setxattr(path, mark, b[:size], 0); err != nil {
+			return &os.PathError{Op: "setxattr", Path: path, Err: err}
+		}
+	}
+	return nil
 }
 
 // asideName is the sub-cgroup of a service where those are who build the container.

@@ -76,13 +76,9 @@ func ReadStart(path string, limit int) ([]byte, error) {
 
 // WriteFile writes one of these files, in one call: each is an order to the kernel.
 func WriteFile(path string, b []byte) error {
-	var fd int
-	err := Retry(func() (err error) {
-		fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-		return err
-	})
+	fd, err := open(path, unix.O_WRONLY)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
+		return err
 	}
 	defer unix.Close(fd)
 	n, err := unix.Write(fd, b)

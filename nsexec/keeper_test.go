@@ -156,6 +156,10 @@ func TestKeeperRecordsTheEnd(t *testing.T) {
 			if rss := residentKiB(t, h.Pid); rss > 300 {
 				t.Errorf("the keeper takes %d KiB, more than 300", rss)
 			}
+			// Else ps and top show the number of a descriptor.
+			if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", h.Pid)); err != nil || string(comm) != "nsexec\n" {
+				t.Errorf("the keeper is called %q, %v", comm, err)
+			}
 			// The keeper must survive what a terminal or a shutdown sends.
 			for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
 				if err := unix.Kill(h.Pid, sig); err != nil {

@@ -340,7 +340,7 @@ static void prepare(void) {
 	SYS(close_range, 3, HIGH - 1, 0);
 	SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0);
 	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC), F_GET_SEALS) & SEALS) == SEALS, EPERM);
-	need(SYS(prctl, PR_SET_DUMPABLE, 0) == 0 && SYS(prctl, PR_SET_PDEATHSIG, SIGKILL) == 0, EPERM);
+	need((SYS(prctl, PR_SET_DUMPABLE, 0) | SYS(prctl, PR_SET_PDEATHSIG, SIGKILL) | SYS(prctl, PR_SET_NAME, "nsexec")) == 0, EPERM);
 	SYS(prlimit64, 0, RLIMIT_CORE, 0, &core);
 	need(SYS(prlimit64, 0, RLIMIT_CORE, &(struct rlimit){.rlim_max = core.rlim_max}, 0) == 0, EPERM);
 	SYS(umask, 077);

@@ -68,11 +68,11 @@ After=sysinit.target systemd-journald.service dbus.socket
 AllowIsolate=yes
 END
 
-mkdir old
-pivot_root . old
+mkdir run/old
+pivot_root . run/old
 cd /
-umount -l old
-rmdir old
+umount -l run/old
+rmdir run/old
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 container=sdtest \
 	SDCONTAINER_BOOTED=1 NOTIFY_SOCKET=/run/host/sdtest/notify \
 	/usr/lib/systemd/systemd --unit=sdtest.target --show-status=no </dev/null >/dev/console 2>&1

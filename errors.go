@@ -22,6 +22,8 @@ var (
 	ErrNotExecutable = errors.New("not executable")
 	// ErrExitUnknown means that the container ended and nobody was there to see how.
 	ErrExitUnknown = errors.New("exit status unknown")
+	// ErrBusy means that another process has the container's lock and does not give it back.
+	ErrBusy = errors.New("another command is at work on it")
 	// ErrDamaged means that the record of a container cannot be read. Remove with force removes it.
 	ErrDamaged = errors.New("damaged record")
 	// ErrAttest means that the container was not what had been compiled.

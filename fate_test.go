@@ -64,7 +64,7 @@ func TestNamePassedOn(t *testing.T) {
 			}
 			defer pin.Close()
 			passOn()
-			_, err := c.destroyLocked(t.Context(), true, &pin)
+			_, err := c.destroyLocked(t.Context(), &removal{force: true, pin: pin})
 			return err
 		},
 		"stop": func(t *testing.T, c *Container, passOn func()) error {

@@ -22,6 +22,9 @@ import (
 // killTimeout bounds the wait for processes that were sent SIGKILL.
 const killTimeout = 10 * time.Second
 
+// settleTimeout bounds the wait for a keeper whose container has ended.
+var settleTimeout = 10 * time.Second
+
 // Signal sends sig to the payload's first process, or with all to every process
 // of the container. Errors: ErrNotRunning.
 func (c *Container) Signal(ctx context.Context, sig unix.Signal, all bool) error {
@@ -201,7 +204,12 @@ func (c *Container) hears(sig unix.Signal) bool {
 // killInit kills the container's first process, and with it its PID namespace, and
 // waits for it. It can meet no other process.
 func (c *Container) killInit(ctx context.Context) error {
-	f, err := c.st.Init.open()
+	return killProcess(ctx, "process", c.st.Init)
+}
+
+// killProcess kills a process and waits for it.
+func killProcess(ctx context.Context, what string, p procID) error {
+	f, err := p.open()
 	if errors.Is(err, unix.ESRCH) {
 		return nil
 	}
@@ -215,7 +223,7 @@ func (c *Container) killInit(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	if err := kernel.WaitReadable(ctx, f); err != nil {
-		return fmt.Errorf("process %d does not end: %w", c.st.Init.Pid, err)
+		return fmt.Errorf("%s %d does not end: %w", what, p.Pid, err)
 	}
 	return nil
 }
@@ -236,7 +244,7 @@ func (c *Container) settle(ctx context.Context) error {
 	if c.st.Keeper.Pid == os.Getpid() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	if err := c.waitRecorded(ctx); err != nil {
 		return fmt.Errorf("keeper %d does not end: %w", c.st.Keeper.Pid, err)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -95,9 +97,26 @@ func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
 			return f, err
 		}
 		if err := kernel.WaitHangup(ctx, r); err != nil {
-			return nil, fmt.Errorf("%s: held by another command: %w", path, err)
+			return nil, fmt.Errorf("%w: process %s holds %s: %w", ErrBusy, holder(r), path, err)
 		}
 	}
+}
+
+// holder names the process that has the lock on f: its number, and what it is.
+func holder(f *os.File) string {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "unknown"
+	}
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	b, _ := kernel.ReadFile("/proc/locks")
+	for line := range strings.Lines(string(b)) { // 1: FLOCK ADVISORY WRITE PID MAJ:MIN:INO 0 EOF
+		if f := strings.Fields(line); len(f) > 5 && f[1] == "FLOCK" && f[5] == file {
+			comm, _ := kernel.ReadFile("/proc/" + f[4] + "/comm")
+			return f[4] + " (" + strings.TrimSpace(string(comm)) + ")"
+		}
+	}
+	return "unknown"
 }
 
 // turn waits for the container's lock. Those who share it can follow each other without an end,
@@ -121,8 +140,12 @@ func (c *Container) turn(ctx context.Context, how int) (*os.File, error) {
 	return waitLock(ctx, lock, how)
 }
 
+// lockTimeout bounds the wait for a lock: no verb holds one for long, but its process may be stopped, and who uses the
+// library may have created a container and not start it.
+var lockTimeout = 30 * time.Second
+
 // lock takes the lock of what has the container's name. Whoever is between Create and
-// Start has it. Errors: ErrNotExist, *damage.
+// Start has it. Errors: ErrNotExist, ErrBusy, *damage.
 func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error) {
 	if c.start != nil && c.start.unlock != nil {
 		return func() {}, nil
@@ -130,6 +153,8 @@ func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error
 	if err := c.rt.trusted(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
 	for {
 		f, err := c.turn(ctx, how)
 		switch {
@@ -164,4 +189,13 @@ func (c *Container) locked(ctx context.Context, f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// lockedPatiently is locked for who has nothing better to do than to wait.
+func (c *Container) lockedPatiently(ctx context.Context, f func() error) error {
+	for {
+		if err := c.locked(ctx, f); !errors.Is(err, ErrBusy) || ctx.Err() != nil {
+			return err
+		}
+	}
 }

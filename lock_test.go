@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,6 +79,28 @@ func TestLockWaitEndsWithItsContext(t *testing.T) {
 	}
 	if err := l.takeBack(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who does not get the lock is told whose it is, and does not wait for ever.
+func TestBusyNamesTheHolder(t *testing.T) {
+	defer func(d time.Duration) { lockTimeout = d }(lockTimeout)
+	lockTimeout = 20 * time.Millisecond
+	r := &Runtime{Dir: t.TempDir()}
+	r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: stranger(t)})
+	held, err := tryLock(r.path("web", lockFile), exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	c, err := r.Load("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{"pause": c.Pause(t.Context()), "update": c.Update(t.Context(), nil, nil)} {
+		if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
+			t.Errorf("%s: %v; want ErrBusy, and our process", name, err)
+		}
 	}
 }
 

@@ -51,13 +51,13 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 			return err
 		}
 	}
-	var pin *os.File
-	defer func() { pin.Close() }() // of none, too
+	r := removal{force: force}
+	defer func() { r.pin.Close() }() // of none, too
 	if force {
-		pin = c.killUnlocked(ctx)
+		r.pin = c.killUnlocked(ctx)
 	}
-	for killed := pin != nil; ; killed = true {
-		wait, err := c.destroyLocked(ctx, force, &pin)
+	for killed := r.pin != nil; ; killed = true {
+		wait, err := c.destroyLocked(ctx, &r)
 		if errors.Is(err, ErrNotExist) && killed {
 			return nil // its keeper, or somebody else, has removed it
 		}
@@ -68,6 +68,15 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 			return err
 		}
 	}
+}
+
+// A removal is one call of Destroy.
+type removal struct {
+	force bool
+	// pin is the record's directory: held open, no other can be taken for it.
+	pin *os.File
+	// alone: nobody is waited for any more who should have recorded the end.
+	alone bool
 }
 
 // killUnlocked ends a running container before the lock is had. Its processes can stop those that
@@ -90,35 +99,34 @@ func (c *Container) killUnlocked(ctx context.Context) (pin *os.File) {
 }
 
 // destroyLocked goes as far as it can under the lock. It returns what there is to wait for
-// without it, because others need it to finish; then it is called again. pin is the
-// record's directory: held open, no other can be taken for it.
-func (c *Container) destroyLocked(ctx context.Context, force bool, pin **os.File) (wait func(context.Context) error, err error) {
+// without it, because others need it to finish; then it is called again.
+func (c *Container) destroyLocked(ctx context.Context, r *removal) (wait func(context.Context) error, err error) {
 	unlock, err := c.lock(ctx, exclusive)
-	if errors.Is(err, ErrDamaged) && force {
+	if errors.Is(err, ErrDamaged) && r.force {
 		unlock, err = func() {}, nil // whoever had it, nobody can have it now
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	first := *pin == nil
+	first := r.pin == nil
 	if first {
-		if *pin, err = os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW, 0); err != nil {
+		if r.pin, err = os.OpenFile(c.path(), unix.O_PATH|unix.O_NOFOLLOW, 0); err != nil {
 			return nil, err
 		}
 	}
-	if !isAt(*pin, c.path()) {
+	if !isAt(r.pin, c.path()) {
 		return nil, ErrNotExist
 	}
 	if err := c.read(); err != nil {
-		if !force || errors.Is(err, ErrNotExist) {
+		if !r.force || errors.Is(err, ErrNotExist) {
 			return nil, err
 		}
 		if err := c.salvage(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if c.status() != Stopped && !force {
+	if c.status() != Stopped && !r.force {
 		return nil, ErrRunning
 	}
 	if c.st.Service && c.status() != Stopped && first {
@@ -129,13 +137,30 @@ func (c *Container) destroyLocked(ctx context.Context, force bool, pin **os.File
 	if err := c.killInit(ctx); err != nil {
 		return nil, err
 	}
-	if c.kept() {
-		return c.settle, nil
+	if c.kept() && !r.alone {
+		return func(ctx context.Context) error {
+			err := c.settle(ctx)
+			if r.force && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+				r.alone = true
+				err = c.endKeeper(ctx)
+			}
+			return err
+		}, nil
 	}
 	if err := errors.Join(c.killRest(ctx), c.endUnit(ctx)); err != nil {
 		return nil, err
 	}
+	c.logUnlogged()
 	return nil, c.removeRecord()
+}
+
+// endKeeper ends a keeper that does not end by itself: somebody has stopped or frozen it. The process of a foreground run
+// is its caller's, and finds the record gone when it goes on.
+func (c *Container) endKeeper(ctx context.Context) error {
+	if c.st.Foreground {
+		return nil
+	}
+	return killProcess(ctx, "keeper", c.st.Keeper)
 }
 
 // kept says whether somebody will still record the container's end, or is cleaning up.

@@ -155,7 +155,7 @@ func (r *Runtime) Cleanup(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	err = c.locked(ctx, func() error { return c.cleanup(ctx) })
+	err = c.lockedPatiently(ctx, func() error { return c.cleanup(ctx) }) // nobody would call it again
 	return wrap("cleanup", id, ignore(err, ErrNotExist))
 }
 
@@ -232,6 +232,7 @@ func (c *Container) logEnd() error {
 			code = "killed"
 		}
 		fields["EXIT_CODE"], fields["EXIT_STATUS"] = code, fmt.Sprint(e.Code)
+		fields["EXIT_TIMESTAMP"] = e.At.UTC().Format(time.RFC3339Nano)
 		fields["OOM_KILLED"] = fmt.Sprint(e.OOMKilled)
 	}
 	fields["MESSAGE"], fields["PRIORITY"] = msg, prio
@@ -244,6 +245,16 @@ func (c *Container) logEnd() error {
 		return nil
 	}
 	return err
+}
+
+// logUnlogged does so for a container that is being removed, whose keeper was killed before it could.
+func (c *Container) logUnlogged() {
+	if c.st.Logged || c.st.Phase != Running {
+		return
+	}
+	if err := c.logEnd(); err != nil {
+		c.rt.warn(err.Error())
+	}
 }
 
 // String says in words how the payload ended.

@@ -5,11 +5,13 @@ package sdcontainer
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -103,6 +106,11 @@ func TestDetachedIsRecorded(t *testing.T) {
 			if err != nil || e.Code != end.want.Code || e.Signal != end.want.Signal {
 				t.Errorf("%+v, %v; want %+v", e, err, end.want)
 			}
+			ends := endsInJournal(t, end.name)
+			if len(ends) != 1 || ends[0]["EXIT_STATUS"] != strconv.Itoa(e.Code) || ends[0]["EXIT_TIMESTAMP"] != e.At.UTC().Format(time.RFC3339Nano) ||
+				ends[0]["EXIT_CODE"] != map[bool]string{true: "killed", false: "exited"}[e.Signal != 0] {
+				t.Errorf("the journal says %v; want one entry of %+v", ends, e)
+			}
 			if err := c.Destroy(ctx, false); err != nil {
 				t.Error(err)
 			}
@@ -136,6 +144,143 @@ func TestKilledKeeperMeansUnknown(t *testing.T) {
 		t.Error(err)
 	}
 	w.nothingLeft("orphan")
+	if ends := endsInJournal(t, "orphan"); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") || ends[0]["EXIT_CODE"] != "" {
+		t.Errorf("the journal says %v", ends)
+	}
+
+	// Nobody waits: then rm says it.
+	c = w.mustStart("orphan2", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if s, err = c.State(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(s.KeeperPid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(t.Context(), "orphan2", true); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("orphan2")
+	if ends := endsInJournal(t, "orphan2"); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") {
+		t.Errorf("after rm -f the journal says %v", ends)
+	}
+}
+
+// endsInJournal are the entries that say how a container ended.
+func endsInJournal(t *testing.T, name string) (entries []map[string]string) {
+	t.Helper()
+	if out, err := exec.Command("journalctl", "--sync").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := exec.Command("journalctl", "-o", "json", "--no-pager", "MESSAGE_ID="+MessageEnded, "CONTAINER_NAME="+name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		entry := map[string]string{}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, entry)
+	}
+	return entries
+}
+
+// What systemctl does to a unit behind our back is seen, and is no obstacle.
+func TestBehindOurBack(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	systemctl := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("systemctl", args...).CombinedOutput(); err != nil {
+			t.Fatalf("systemctl %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	start := func(name string) (c *Container, unit string) {
+		t.Helper()
+		r, out := pipe(t)
+		c = w.mustStart(name, CreateOptions{Detach: true, Stdout: out},
+			"/bin/sh", "-c", "trap 'exit 3' TERM; echo up; while :; do sleep 60 & wait; done")
+		out.Close()
+		if _, err := r.Read(make([]byte, 3)); err != nil {
+			t.Fatal(err)
+		}
+		return c, scope.UnitName(name)
+	}
+	ended := func(c *Container, code int) {
+		t.Helper()
+		if e, err := c.Wait(soon(t)); err != nil || e.Code != code {
+			t.Errorf("%s: %+v, %v; want code %d", c.ID(), e, err, code)
+		}
+		if err := c.Destroy(soon(t), false); err != nil {
+			t.Error(err)
+		}
+		w.nothingLeft(c.ID())
+	}
+
+	c, unit := start("frozen")
+	systemctl("freeze", unit)
+	if s, err := c.State(); err != nil || s.Status != Paused {
+		t.Errorf("frozen: %+v, %v", s, err)
+	}
+	if err := c.Stop(soon(t), -1); err != nil {
+		t.Errorf("stop of a frozen one: %v", err)
+	}
+	ended(c, 3)
+
+	_, unit = start("frozen-rm")
+	systemctl("freeze", unit)
+	if err := w.Remove(soon(t), "frozen-rm", true); err != nil {
+		t.Errorf("rm -f of a frozen one: %v", err)
+	}
+	w.nothingLeft("frozen-rm")
+
+	c, unit = start("thawed")
+	if err := c.Pause(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	systemctl("thaw", unit)
+	if s, err := c.State(); err != nil || s.Status != Running {
+		t.Errorf("thawed: %+v, %v", s, err)
+	}
+	systemctl("kill", "--signal=KILL", unit)
+	ended(c, 137)
+
+	// The keepers' scope is in that slice too: it ends after them.
+	c, _ = start("sliced")
+	systemctl("stop", scope.DefaultSlice)
+	ended(c, 3)
+}
+
+// A keeper that somebody has stopped records nothing: rm -f goes on without it.
+func TestStoppedKeeper(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	defer func(d time.Duration) { settleTimeout = d }(settleTimeout)
+	settleTimeout = 100 * time.Millisecond
+	w := newWorld(t)
+	c := w.mustStart("still", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := kernel.Pidfd(s.KeeperPid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeper.Close()
+	if err := unix.Kill(s.KeeperPid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(soon(t), "still", true); err != nil {
+		t.Errorf("rm -f: %v", err)
+	}
+	if err := kernel.WaitReadable(soon(t), keeper); err != nil {
+		t.Errorf("the keeper lives: %v", err)
+	}
+	w.nothingLeft("still")
 }
 
 func TestExec(t *testing.T) {

@@ -47,7 +47,13 @@ func (c *Container) wait(ctx context.Context) (Exit, error) {
 	if err := c.waitRecorded(ctx); err != nil {
 		return Exit{}, err
 	}
-	return c.readExit(f)
+	e, err := c.readExit(f)
+	if errors.Is(err, ErrExitUnknown) { // whoever had to see to it was killed: what is left to do is done here
+		if err := c.rt.Cleanup(ctx, c.id); err != nil {
+			c.rt.warn(err.Error())
+		}
+	}
+	return e, err
 }
 
 // created waits while another command is creating the container: before it is there,
@@ -56,7 +62,7 @@ func (c *Container) created(ctx context.Context) error {
 	if c.status() != Creating || c.start != nil {
 		return nil
 	}
-	return c.locked(ctx, func() error { return nil })
+	return c.lockedPatiently(ctx, func() error { return nil })
 }
 
 // readExit reads an exit record. Errors: ErrExitUnknown when nothing is written there.

@@ -130,6 +130,7 @@ func hints() []known {
 		{sdcontainer.ErrRunning, "sdcontainer stop NAME stops it first; rm -f kills it"},
 		{sdcontainer.ErrNotRunning, "sdcontainer ps -a says how it ended"},
 		{sdcontainer.ErrExitUnknown, "nobody was there to see it: its keeper was killed, or the machine went down"},
+		{sdcontainer.ErrBusy, "let that process go on (kill -CONT), or end it"},
 		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
 		{scope.ErrNoManager, "sdcontainer doctor says what this machine has and lacks"},
 		{scope.ErrTimeout, "systemctl status and journalctl -b say what systemd is waiting for"},

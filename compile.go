@@ -244,7 +244,12 @@ func (p *plan) enter(y *caps.Payload) (*nsexec.Program, error) {
 	return e, err
 }
 
+// addFilter closes what is not the payload's and installs the filter, if there is one.
+//
+// Order: to close first: a filter need not allow it. Nothing is opened after it.
 func (p *plan) addFilter(e *nsexec.Program) {
+	e.At("close descriptors", "the payload has 0, 1 and 2 (CVE-2024-21626)")
+	e.CloseOthers()
 	if p.filter == nil {
 		return
 	}
@@ -254,8 +259,6 @@ func (p *plan) addFilter(e *nsexec.Program) {
 
 // finish ends a program that becomes the payload.
 func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
-	e.At("close descriptors", "the payload has 0, 1 and 2 (CVE-2024-21626)")
-	e.CloseOthers()
 	e.At("ready", "the parent attests from outside, then lets go")
 	e.Ready(nsexec.Control, syncReady)
 	if init {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -57,6 +58,38 @@ func TestKilledBeforeExec(t *testing.T) {
 		}
 		w.nothingLeft("filter")
 	}
+}
+
+// A filter that allows what the payload needs, and of us no more than to answer and to execute, is enough.
+func TestFilterForThePayloadAlone(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("narrow", "/bin/true")
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Seccomp = ""
+	s.Annotate(spec)
+	errno := uint(unix.EPERM)
+	spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: &errno,
+		Syscalls: []specs.LinuxSyscall{{Action: specs.ActAllow, Names: []string{
+			"read", "write", "execve", "exit_group", // ours; and the libc's
+			"arch_prctl", "brk", "mmap", "mprotect", "munmap", "set_tid_address", "set_robust_list", "rseq", "prlimit64", "readlinkat", "readlink", "getrandom", "getuid",
+		}}}}
+	if out, e := w.outputOf("narrow", spec); e.Code != 0 {
+		t.Errorf("%q, %+v", out, e)
+	}
+	c, err := w.Load("narrow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Destroy(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("narrow")
 }
 
 // Pid 1 works under the default filter.

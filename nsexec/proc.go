@@ -123,7 +123,8 @@ func (p *Program) Keep(k Keeper) {
 // the payload gets its own.
 //
 // Order: after the payload's ids, capabilities and filter: pid 1 has no more rights
-// than the payload. A filter of the Spec must allow rt_sigtimedwait, wait4 and kill.
+// than the payload. A filter of the Spec must allow rt_sigprocmask, clone, prctl, close_range, rt_sigtimedwait,
+// wait4 and kill.
 func (p *Program) Reap() { p.add(Step{Op: OpReap, Object: "init"}) }
 
 // Spawn runs a hook: path with argv and envp, state (at most 64 KiB) on its

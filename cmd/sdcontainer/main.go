@@ -13,6 +13,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -20,12 +21,26 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
 )
 
 func main() {
+	if secure() {
+		fmt.Fprintln(os.Stderr, "sdcontainer: refuses to run with more rights than its caller has (remove set-user-ID, set-group-ID and file capabilities)")
+		os.Exit(exitEngine)
+	}
 	os.Exit(newApp(os.Stdin, os.Stdout, os.Stderr).main(context.Background(), os.Args[1:]))
+}
+
+const atSecure = 23 // AT_SECURE
+
+// secure says whether the kernel gave this process other rights than its caller's (AT_SECURE, getauxval(3)): what
+// it does is for who is root, and its arguments and environment come from the caller.
+func secure() bool {
+	vector, err := unix.Auxv()
+	return err != nil || slices.ContainsFunc(vector, func(v [2]uintptr) bool { return v[0] == atSecure && v[1] != 0 })
 }
 
 // An app is one invocation of the command.

@@ -106,10 +106,11 @@ func TestKernelTroubleFailsTheRun(t *testing.T) {
 		"WARNING: CPU: 1 PID: 212 at fs/namespace.c:1 mnt_init":                      true,
 		"INFO: task sh:212 blocked for more than 120 seconds.":                       true,
 		"watchdog: BUG: soft lockup - CPU#0 stuck for 23s!":                          false, // emulated
+		"BUG: soft lockup - CPU#0 stuck\nWARNING: CPU: 0 PID: 1 at mm/slub.c:1":      true,
 		"Memory cgroup out of memory: Killed process 300 (sh) total-vm:1000kB":       false,
 		"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed": false,
 	} {
-		image := fakeQEMU(t, `echo "`+line+`" >$console;`+hello+`exec sleep 1000`)
+		image := fakeQEMU(t, `printf '%b\n' "`+line+`" >$console;`+hello+`exec sleep 1000`)
 		v, err := boot(t.Context(), image, "tcg", time.Minute)
 		if err != nil {
 			t.Fatal(err)

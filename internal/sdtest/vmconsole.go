@@ -20,11 +20,13 @@ func (v *VM) kernelTrouble() error {
 	if err != nil {
 		return err
 	}
-	found := trouble.Find(text)
-	if found == nil || v.Accel == "tcg" && strings.Contains(string(found), "soft lockup") {
-		return nil // an emulated CPU may stand still for long on a busy host
+	for _, found := range trouble.FindAll(text, -1) {
+		if v.Accel == "tcg" && bytes.Contains(found, []byte("soft lockup")) {
+			continue // an emulated CPU may stand still for long on a busy host
+		}
+		return fmt.Errorf("the kernel of Debian %s: %s%s", v.Release, strings.TrimSpace(string(found)), v.Console())
 	}
-	return fmt.Errorf("the kernel of Debian %s: %s%s", v.Release, strings.TrimSpace(string(found)), v.Console())
+	return nil
 }
 
 // Console is the end of what the guest and QEMU wrote, to be shown when something went wrong.

@@ -264,5 +264,8 @@ func report(w io.Writer, all map[string]*tally) bool {
 		sum.skipped += t.skipped
 	}
 	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", sum.passed, sum.failed, sum.skipped)
-	return sum.failed == 0
+	if sum.passed+sum.failed == 0 {
+		fmt.Fprintln(w, "no test ran: is the name right?")
+	}
+	return sum.failed == 0 && sum.passed > 0
 }

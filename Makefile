@@ -32,6 +32,7 @@ all: bin/sdcontainer ## the helper and the command, in bin/
 $(HELPER): $(wildcard nsexec/*.c nsexec/*.h) nsexec/Makefile
 	@mkdir -p nsexec/bin
 	$(MAKE) --no-print-directory -C nsexec
+	@test -e $@ || { echo "no compiler for the helper of $(GOARCH): install gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu"; exit 1; }
 
 # The go command knows best what changed.
 bin/sdcontainer: $(HELPER) FORCE
@@ -76,7 +77,7 @@ check-vet: $(HELPER)
 	$(GO) test -count=1 -run 'TestImportRule' .
 
 check-c: $(HELPER)
-	@$(MAKE) --no-print-directory -C nsexec check
+	@$(MAKE) --no-print-directory -C nsexec check analyze
 
 check-shell:
 	@test/deps.sh shellcheck

@@ -38,6 +38,7 @@ type expectation struct {
 	rootRO     bool
 	shared     bool // the root's propagation may be shared or slave
 	kernel     []kernelMount
+	mounts     []specMount
 	masked     []string
 	readonly   []string
 	rlimits    map[int][2]uint64

@@ -4,12 +4,14 @@ package sdcontainer
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
@@ -94,6 +96,9 @@ func (w *witness) mounts(e *expectation) {
 	}
 	w.directories(t)
 	w.findBases(e.kernel)
+	for _, m := range e.mounts {
+		w.mounted(t, m)
+	}
 	for _, p := range e.masked {
 		if !w.covered(t, p) {
 			w.differ("masked path "+p, "visible", "covered")
@@ -130,6 +135,79 @@ func mountOf(dir int, path string) (st unix.Statx_t, err error) {
 		return st, &os.PathError{Op: "statx", Path: path, Err: err}
 	}
 	return st, nil
+}
+
+// A specMount is a mount of the Spec that no later one covers.
+type specMount struct {
+	dest     string
+	options  []string // those of the mount that take something away
+	optional bool
+}
+
+// restrictions are the options of a mount that take something away, and what gives it back.
+var restrictions = map[string]string{"ro": "rw", "nosuid": "suid", "nodev": "dev", "noexec": "exec"}
+
+func specMounts(spec *specs.Spec) (list []specMount) {
+	for _, m := range spec.Mounts {
+		s := specMount{dest: filepath.Clean(m.Destination), optional: slices.Contains(m.Options, "x-sdc.optional")}
+		list = slices.DeleteFunc(list, func(o specMount) bool { return isBelow(o.dest, s.dest) })
+		for _, name := range slices.Sorted(maps.Keys(restrictions)) {
+			set := lastIndex(m.Options, name, "r"+name)
+			if set >= 0 && set > lastIndex(m.Options, restrictions[name], "r"+restrictions[name]) {
+				s.options = append(s.options, name)
+			}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// lastIndex is where the last of the words is, or -1.
+func lastIndex(list []string, words ...string) int {
+	for i, o := range slices.Backward(list) {
+		if slices.Contains(words, o) {
+			return i
+		}
+	}
+	return -1
+}
+
+// mounted compares one mount of the Spec with what is on its place: it is there, and allows no more.
+func (w *witness) mounted(t mountTable, want specMount) {
+	m, ok := w.mountAt(t, want.dest)
+	if !ok {
+		if !want.optional {
+			w.differ("mount "+want.dest, "nothing", "a mount")
+		}
+		return
+	}
+	for _, option := range want.options {
+		if !slices.Contains(m.options, option) {
+			w.differ("mount "+want.dest, strings.Join(m.options, ","), option)
+		}
+	}
+}
+
+// mountAt is what is mounted on path: by text, or where links of the image lead elsewhere, on what the path leads to.
+func (w *witness) mountAt(t mountTable, path string) (mountLine, bool) {
+	if m, ok := t.top[path]; ok {
+		return m, true
+	}
+	root := w.openRoot()
+	if root == nil {
+		return mountLine{}, false
+	}
+	place, err := kernel.OpenIn(root, path, unix.O_PATH)
+	if err != nil {
+		return mountLine{}, false
+	}
+	defer place.Close()
+	st, err := mountOf(int(place.Fd()), "")
+	if err != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return mountLine{}, false
+	}
+	m, ok := t.byID[st.Mnt_id]
+	return m, ok
 }
 
 // covered says whether something read-only is mounted on path, or nothing is

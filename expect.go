@@ -56,7 +56,7 @@ func (l *launch) expect() (*expectation, error) {
 		return nil, err
 	}
 	e.rootRO, e.shared = l.spec.Root.Readonly, sharesMounts(l.spec)
-	e.kernel = kernelMounts(l.spec)
+	e.kernel, e.mounts = kernelMounts(l.spec), specMounts(l.spec)
 	e.masked, e.readonly = l.spec.Linux.MaskedPaths, l.spec.Linux.ReadonlyPaths
 	for _, k := range namespaceKinds {
 		i := slices.IndexFunc(l.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == k.typ })

@@ -152,10 +152,32 @@ func sabotages() []sabotage {
 				t.Fatal(err)
 			}
 		}, want: "oom_score_adj"},
+		{name: "volume left out", spec: withVolume, build: func(s *specs.Spec) {
+			s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/vol" })
+		}, want: "mount /vol"},
+		{name: "volume writable", spec: withVolume, build: func(s *specs.Spec) {
+			m := &s.Mounts[len(s.Mounts)-1]
+			m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "ro" })
+		}, want: "mount /vol"},
+		{name: "tmpfs with devices", spec: func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/vol", Type: "tmpfs", Options: []string{"dev", "nodev", "nosuid"}})
+		}, build: func(s *specs.Spec) { s.Mounts[len(s.Mounts)-1].Options = []string{"nosuid"} }, want: "mount /vol"},
 		{name: "tracer", last: tracedBy, want: "TracerPid"},
 		{name: "proc is not proc", last: renamed("proc"), want: "filesystem on /proc"},
 		{name: "sysfs is not sysfs", last: renamed("sys"), want: "filesystem on /sys"},
 	}
+}
+
+func otherLimit(t *testing.T, l *launch) {
+	t.Helper()
+	file := filepath.Join(scope.Mount(), l.c.st.Cgroup, "pids.max")
+	if err := os.WriteFile(file, []byte("51"), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func withVolume(s *specs.Spec) {
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/vol", Source: "/usr", Options: []string{"bind", "ro", "nosuid"}})
 }
 
 // elsewhere moves the init to a cgroup beside its own.
@@ -205,7 +227,11 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	for i, s := range append(sdtest.Some(sabotages(), 3), sabotage{name: "none"}) {
+	some := append(sdtest.Some(sabotages(), 3), sabotage{name: "none"})
+	if have, err := scope.Controllers("/"); err == nil && slices.Contains(have, "pids") { // this machine's may have none
+		some = append(some, sabotage{name: "limit", last: otherLimit, want: "TasksMax"})
+	}
+	for i, s := range some {
 		t.Run(s.name, func(t *testing.T) {
 			id := "sab" + strconv.Itoa(i)
 			spec := w.spec(id, "/bin/true")

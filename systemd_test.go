@@ -73,7 +73,7 @@ func TestDetachedIsRecorded(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
-	w := newWorld(t)
+	w, began := newWorld(t), time.Now()
 	for _, end := range []struct {
 		name string
 		do   func(c *Container) error
@@ -106,7 +106,7 @@ func TestDetachedIsRecorded(t *testing.T) {
 			if err != nil || e.Code != end.want.Code || e.Signal != end.want.Signal {
 				t.Errorf("%+v, %v; want %+v", e, err, end.want)
 			}
-			ends := endsInJournal(t, end.name)
+			ends := endsInJournal(t, end.name, began)
 			if len(ends) != 1 || ends[0]["EXIT_STATUS"] != strconv.Itoa(e.Code) || ends[0]["EXIT_TIMESTAMP"] != e.At.UTC().Format(time.RFC3339Nano) ||
 				ends[0]["EXIT_CODE"] != map[bool]string{true: "killed", false: "exited"}[e.Signal != 0] {
 				t.Errorf("the journal says %v; want one entry of %+v", ends, e)
@@ -122,8 +122,8 @@ func TestKilledKeeperMeansUnknown(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
-	w := newWorld(t)
-	c := w.mustStart("orphan", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	w, began := newWorld(t), time.Now()
+	c := w.mustStart("unseen", CreateOptions{Detach: true}, "/bin/sleep", "60")
 	s, err := c.State()
 	if err != nil {
 		t.Fatal(err)
@@ -143,35 +143,36 @@ func TestKilledKeeperMeansUnknown(t *testing.T) {
 	if err := c.Destroy(t.Context(), false); err != nil {
 		t.Error(err)
 	}
-	w.nothingLeft("orphan")
-	if ends := endsInJournal(t, "orphan"); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") || ends[0]["EXIT_CODE"] != "" {
+	w.nothingLeft("unseen")
+	if ends := endsInJournal(t, "unseen", began); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") || ends[0]["EXIT_CODE"] != "" {
 		t.Errorf("the journal says %v", ends)
 	}
 
 	// Nobody waits: then rm says it.
-	c = w.mustStart("orphan2", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	c = w.mustStart("unseen-rm", CreateOptions{Detach: true}, "/bin/sleep", "60")
 	if s, err = c.State(); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Kill(s.KeeperPid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Remove(t.Context(), "orphan2", true); err != nil {
+	if err := w.Remove(t.Context(), "unseen-rm", true); err != nil {
 		t.Error(err)
 	}
-	w.nothingLeft("orphan2")
-	if ends := endsInJournal(t, "orphan2"); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") {
+	w.nothingLeft("unseen-rm")
+	if ends := endsInJournal(t, "unseen-rm", began); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") {
 		t.Errorf("after rm -f the journal says %v", ends)
 	}
 }
 
-// endsInJournal are the entries that say how a container ended.
-func endsInJournal(t *testing.T, name string) (entries []map[string]string) {
+// endsInJournal are the entries since then that say how a container ended.
+func endsInJournal(t *testing.T, name string, since time.Time) (entries []map[string]string) {
 	t.Helper()
 	if out, err := exec.Command("journalctl", "--sync").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	out, err := exec.Command("journalctl", "-o", "json", "--no-pager", "MESSAGE_ID="+MessageEnded, "CONTAINER_NAME="+name).Output()
+	out, err := exec.Command("journalctl", "-o", "json", "--no-pager", "--since=@"+strconv.FormatInt(since.Unix(), 10),
+		"MESSAGE_ID="+MessageEnded, "CONTAINER_NAME="+name).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	}
 	parserBinary = filepath.Join(dir, "parser")
 	before := openFiles()
-	code := m.Run()
+	code := sdtest.Main(m)
 	for link, n := range openFiles() {
 		if n > before[link] && code == 0 {
 			os.Stderr.WriteString("leaked descriptor: " + link + "\n")

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		look(os.Args[2:])
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(sdtest.Main(m))
 }
 
 // A view is what the payload found.

@@ -219,7 +219,7 @@ func unitNames(name string) []string {
 // moves tells what is not set, but measured, or differs for each unit.
 func moves(property string) bool {
 	for _, part := range []string{"Timestamp", "Current", "UsageNSec", "InvocationID", "ControlGroupId", "MemoryPeak", "Peak", "Available",
-		"IOReadBytes", "IOWriteBytes", "IOReadOperations", "IOWriteOperations", "NeedDaemonReload", "IPIngress", "IPEgress", "DropInPaths"} {
+		"IOReadBytes", "IOWriteBytes", "IOReadOperations", "IOWriteOperations", "IPIngress", "IPEgress", "DropInPaths"} {
 		if strings.Contains(property, part) {
 			return true
 		}

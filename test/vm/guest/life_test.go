@@ -51,7 +51,7 @@ func TestExitIsRecordedAfterSystemctlStop(t *testing.T) {
 	file := container(t, "stopped", shell("trap 'exit 41' TERM; while :; do sleep 0.1; done"))
 	s := detached(t, file)
 	must(t, "systemctl", "stop", s.Unit)
-	if o := sd(t, "wait", "stopped"); strings.TrimSpace(o.stdout) != "41" && o.code != 41 {
+	if o := sd(t, "wait", "stopped"); strings.TrimSpace(o.stdout) != "41" || o.code != 41 {
 		t.Errorf("wait: %v", o)
 	}
 	if s := inspect(t, "stopped"); s.Exit == nil || s.Exit.Code != 41 || s.ExitUnknown {

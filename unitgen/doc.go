@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package unitgen writes the text of systemd unit files for configurations: a
-// whole service, or the drop-in of an instance of the template
-// sdcontainer@.service. It only computes; the command writes the files. Limits
+// Package unitgen writes systemd unit files for configurations: a whole service, or the
+// drop-in of an instance of the template sdcontainer@.service. [Install] and [Remove]
+// write and remove the files and have systemd read them; the rest only computes text. Limits
 // are those of [scope.Plan], spelt as unit files spell them, so that a container
 // has the same ones as a scope and as a service.
 //

@@ -150,7 +150,7 @@ func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 		return nil, fmt.Errorf("unit file: container %s: root is missing", s.Name)
 	}
 	f := &file{target: target, version: o.Version, strict: s.Strict}
-	f.head = []string{fmt.Sprintf("# Made by sdcontainer from %q: change that, not this.", s.Source)}
+	f.head = []string{fmt.Sprintf(madeByUs+"from %q: change that, not this.", s.Source)}
 	return f, nil
 }
 

@@ -144,7 +144,7 @@ func checkRecords(_ context.Context, a *app) finding {
 }
 
 func checkUnits(context.Context, *app) finding {
-	if !templateInstalled() {
+	if !unitgen.TemplateInstalled() {
 		return bad(lacking, "make install", "%s is not installed: unit install writes whole units", unitgen.Template)
 	}
 	return good("%s is installed", unitgen.Template)

@@ -15,6 +15,7 @@ import (
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // Exit statuses of our own, as shells and other engines have them.
@@ -132,6 +133,7 @@ func hints() []known {
 		{sdcontainer.ErrExitUnknown, "nobody was there to see it: its keeper was killed, or the machine went down"},
 		{sdcontainer.ErrBusy, "let that process go on (kill -CONT), or end it"},
 		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
+		{unitgen.ErrNotOurs, "move it away first"},
 		{scope.ErrNoManager, "sdcontainer doctor says what this machine has and lacks"},
 		{scope.ErrTimeout, "systemctl status and journalctl -b say what systemd is waiting for"},
 	}
@@ -156,9 +158,12 @@ func commandHint(err error, args []string) error {
 
 func hint(cmd *cobra.Command, err error) string {
 	var h hinted
+	var missing *unitgen.NotInstalledError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &missing):
+		return notInstalledHint(missing)
 	case errors.As(err, new(usageError)) && cmd != nil:
 		return cmd.CommandPath() + " --help shows what it takes"
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 func TestExitCode(t *testing.T) {
@@ -101,6 +102,10 @@ func TestHint(t *testing.T) {
 		{errors.New("x"), ""},
 		{hinted{errors.New("x"), "do this"}, "do this"},
 		{&sdcontainer.Error{Op: "rm", ID: "web", Err: sdcontainer.ErrRunning}, "sdcontainer stop NAME stops it first; rm -f kills it"},
+		{fmt.Errorf("x.service: %w", unitgen.ErrNotOurs), "move it away first"},
+		{&unitgen.NotInstalledError{Name: "x", Dir: "/units"}, "sdcontainer unit install makes one"},
+		{&unitgen.NotInstalledError{Name: "x", Dir: unitgen.Dir},
+			"sdcontainer unit install makes one; without one, systemctl disable --now sdcontainer@x.service ends it and keeps it from starting"},
 		{fmt.Errorf("job of x.scope: %w: %w", scope.ErrTimeout, context.DeadlineExceeded), "systemctl status and journalctl -b say what systemd is waiting for"},
 		// These say themselves what to do.
 		{fmt.Errorf("look: %w (a filesystem there does not answer)", context.DeadlineExceeded), ""},

@@ -17,6 +17,7 @@ import (
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/internal/journal"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 type logOptions struct {
@@ -85,7 +86,7 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 	running := false
 	if c == nil {
 		// The record is gone, the lines are not.
-		q.Match = []string{"_SYSTEMD_UNIT=" + scope.UnitName(name), "_SYSTEMD_UNIT=" + serviceName(name)}
+		q.Match = []string{"_SYSTEMD_UNIT=" + scope.UnitName(name), "_SYSTEMD_UNIT=" + unitgen.Instance(name)}
 	} else {
 		st, err := c.State()
 		if err != nil {

@@ -4,8 +4,8 @@
 //
 // The command is a thin layer over the library at the module root: one file for a
 // verb or two of a kind parses flags, calls the library and prints. What the library does not
-// have is reading logs, examining the machine (doctor), installing units, and finding
-// a container by its unit's name.
+// have is reading logs, examining the machine (doctor), and finding a container by its
+// unit's name.
 package main
 
 //go:generate go test -count=1 -run=^TestManPages$ -update .

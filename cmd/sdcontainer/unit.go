@@ -6,10 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,14 +17,6 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/journal"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
-
-const madeByUs = "# Made by sdcontainer "
-
-// templateDirs are where systemd finds shipped units.
-var templateDirs = []string{unitgen.Dir, "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
-
-// serviceName is the unit of a container that runs as a service.
-func serviceName(name string) string { return "sdcontainer@" + name + ".service" }
 
 func (a *app) unit() *cobra.Command {
 	cmd := &cobra.Command{
@@ -165,74 +154,34 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 	if err != nil {
 		return err
 	}
-	name := g.settings.Name
-	if o.enable && !wanted(g.settings) {
+	if o.enable && !unitgen.Wanted(g.settings) {
 		return hinted{fmt.Errorf("%s: nothing to enable: its systemd.wanted_by is empty", file), "leave out --enable"}
 	}
-	dropIn := g.settings.Source == filepath.Join(unitgen.ConfigDir, name+".toml") && templateInstalled()
-	text, err := g.text(dropIn)
-	if err != nil {
+	path, err := unitgen.Install(ctx, o.dir, g.spec, g.settings, g.options)
+	if path != "" {
+		err = errors.Join(a.println(path), err)
+	}
+	if err != nil || o.dir != unitgen.Dir {
 		return err
 	}
-	path, other := unitPaths(o.dir, name)
-	if dropIn {
-		path, other = other, path
-	}
-	if err := writeUnit(path, text); err != nil {
-		return err
-	}
-	if err := removeUnit(other); err != nil { // the configuration has moved
-		return err
-	}
-	if err := a.println(path); err != nil || o.dir != unitgen.Dir {
-		return err
-	}
-	return a.activate(ctx, serviceName(name), o)
+	return a.activate(ctx, g.settings.Name, o)
 }
 
-// wanted says whether there is something that wants a container's unit, by default or by its configuration.
-func wanted(s configs.Settings) bool {
-	for _, units := range s.Install {
-		if len(units) > 0 {
-			return true
-		}
-	}
-	return len(s.Install) == 0
-}
-
-// unitPaths are where a container's unit and its drop-in are.
-func unitPaths(dir, name string) (unit, dropIn string) {
-	return filepath.Join(dir, serviceName(name)), filepath.Join(dir, serviceName(name)+".d", unitgen.TemplateDropIn)
-}
-
-func templateInstalled() bool {
-	for _, dir := range templateDirs {
-		if fileExists(filepath.Join(dir, unitgen.Template)) {
-			return true
-		}
-	}
-	return false
-}
-
-// activate has systemd read the unit and do with it what the flags say.
-func (a *app) activate(ctx context.Context, unit string, o installOptions) error {
-	if err := forgetChanges(unit); err != nil {
-		return err
-	}
-	if err := systemctl(ctx, "daemon-reload"); err != nil {
-		return err
-	}
+// activate has systemd do with a service what the flags say.
+func (a *app) activate(ctx context.Context, name string, o installOptions) error {
+	unit := unitgen.Instance(name)
 	began := time.Now()
 	var todo []string
 	for _, step := range []struct {
 		wanted bool
 		verb   string
-	}{{o.enable, "enable"}, {o.now, "start"}} {
+		do     func(context.Context, string) error
+	}{{o.enable, "enable", unitgen.Enable}, {o.now, "start", unitgen.Start}} {
 		if !step.wanted {
 			todo = append(todo, step.verb)
 			continue
 		}
-		if err := systemctl(ctx, step.verb, unit); err != nil {
+		if err := step.do(ctx, name); err != nil {
 			return errors.Join(append([]error{err}, complaints(ctx, unit, began)...)...)
 		}
 	}
@@ -240,12 +189,6 @@ func (a *app) activate(ctx context.Context, unit string, o installOptions) error
 		fmt.Fprintf(a.stderr, "%s\n", paint(a.stderr, dim, "next: systemctl "+strings.Join(todo, "|")+" "+unit))
 	}
 	return nil
-}
-
-// forgetChanges removes what was set on a unit while it ran, and would meet its next start until a
-// reboot; systemd has to read its units then.
-func forgetChanges(unit string) error {
-	return os.RemoveAll(filepath.Join(unitgen.ControlDir, unit+".d"))
 }
 
 // complaints are what a unit wrote since it began to fail: systemctl only says where to look.
@@ -260,48 +203,4 @@ func complaints(ctx context.Context, unit string, since time.Time) (errs []error
 	}
 	const enough = 5
 	return errs[max(0, len(errs)-enough):]
-}
-
-func systemctl(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
-	if err == nil {
-		return nil
-	}
-	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if text == "" {
-		text = err.Error()
-	}
-	return fmt.Errorf("systemctl %s: %s", strings.Join(args, " "), text)
-}
-
-// writeUnit puts a file there whole or not at all, and never over one that is not ours.
-func writeUnit(path, text string) error {
-	if err := checkOurs(path); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".sdcontainer-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(text)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
-}
-
-// checkOurs refuses a file that somebody else wrote.
-func checkOurs(path string) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.HasPrefix(string(b), madeByUs) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return hinted{fmt.Errorf("%s: not made by sdcontainer", path), "move it away first"}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,30 +45,18 @@ func runningSystemd(ctx context.Context) int {
 	return version
 }
 
-// remembered says whether the manager still has a unit made of one of the files.
-func remembered(ctx context.Context, unit string, files ...string) bool {
-	p, err := askUnit(ctx, unit, "FragmentPath", "DropInPaths")
-	if err != nil {
-		return false
-	}
-	from, _ := p["DropInPaths"].([]string)
-	from = append(from, fmt.Sprint(p["FragmentPath"]))
-	return slices.ContainsFunc(from, func(path string) bool { return slices.Contains(files, path) })
-}
-
 // serviceHint says how a service ended, of whose container there is no record any more. It is
 // empty for what is no service.
 func serviceHint(ctx context.Context, name string) string {
-	unit, dropIn := unitPaths(unitgen.Dir, name)
-	plain := fileExists(filepath.Join(unitgen.ConfigDir, name+".toml")) && templateInstalled()
-	if !fileExists(unit) && !fileExists(dropIn) && !plain {
+	plain := fileExists(filepath.Join(unitgen.ConfigDir, name+".toml")) && unitgen.TemplateInstalled()
+	if len(unitgen.Installed(unitgen.Dir, name)) == 0 && !plain {
 		return ""
 	}
-	state, err := askState(ctx, serviceName(name))
+	state, err := askState(ctx, unitgen.Instance(name))
 	if err != nil {
-		return "it is a service that does not run: systemctl status " + serviceName(name)
+		return "it is a service that does not run: systemctl status " + unitgen.Instance(name)
 	}
-	return fmt.Sprintf("%s is %s (systemctl status %s; its last output: sdcontainer logs %s)", serviceName(name), state, serviceName(name), name)
+	return fmt.Sprintf("%s is %s (systemctl status %s; its last output: sdcontainer logs %s)", unitgen.Instance(name), state, unitgen.Instance(name), name)
 }
 
 // askState is the state of a service in words: "failed: exit code 3".

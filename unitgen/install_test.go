@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unitgen
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// template makes the template installed, or not, for one test.
+func template(t *testing.T, there bool) {
+	old := templateDirs
+	t.Cleanup(func() { templateDirs = old })
+	templateDirs = []string{t.TempDir()}
+	if there {
+		put(t, filepath.Join(templateDirs[0], Template), "[Service]\n")
+	}
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files are the paths below dir.
+func files(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, path)
+			all = append(all, rel)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+const (
+	wholeUnit = "sdcontainer@web.service"
+	theDropIn = "sdcontainer@web.service.d/50-sdcontainer.conf"
+	madeHere  = madeByUs + "from elsewhere\n"
+	theirs    = "[Service]\n"
+)
+
+func TestInstall(t *testing.T) {
+	for name, tt := range map[string]struct {
+		template bool
+		source   string
+		before   map[string]string
+		want     string // which of them, or the error
+		err      error
+		after    []string
+	}{
+		"in ConfigDir":           {true, "/etc/sdcontainer/web.toml", nil, theDropIn, nil, []string{theDropIn}},
+		"no template":            {false, "/etc/sdcontainer/web.toml", nil, wholeUnit, nil, []string{wholeUnit}},
+		"elsewhere":              {true, "/srv/web.toml", nil, wholeUnit, nil, []string{wholeUnit}},
+		"under another name":     {true, "/etc/sdcontainer/other.toml", nil, wholeUnit, nil, []string{wholeUnit}},
+		"again":                  {true, "/srv/web.toml", map[string]string{wholeUnit: madeHere}, wholeUnit, nil, []string{wholeUnit}},
+		"moved to ConfigDir":     {true, "/etc/sdcontainer/web.toml", map[string]string{wholeUnit: madeHere}, theDropIn, nil, []string{theDropIn}},
+		"moved from ConfigDir":   {true, "/srv/web.toml", map[string]string{theDropIn: madeHere}, wholeUnit, nil, []string{wholeUnit}},
+		"theirs in the way":      {true, "/srv/web.toml", map[string]string{wholeUnit: theirs}, "", ErrNotOurs, []string{wholeUnit}},
+		"theirs beside a unit":   {true, "/srv/web.toml", map[string]string{theDropIn: theirs}, "", ErrNotOurs, []string{wholeUnit, theDropIn}},
+		"their drop-in has room": {true, "/srv/web.toml", map[string]string{wholeUnit + ".d/x.conf": theirs}, wholeUnit, nil, []string{wholeUnit, wholeUnit + ".d/x.conf"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			template(t, tt.template)
+			dir := t.TempDir()
+			for path, text := range tt.before {
+				put(t, filepath.Join(dir, path), text)
+			}
+			spec, s := small()
+			s.Source = tt.source
+			path, err := Install(t.Context(), dir, spec, s, Options{})
+			if !errors.Is(err, tt.err) || strings.TrimPrefix(path, dir+"/") != tt.want {
+				t.Errorf("%q, %v; want %q, %v", path, err, tt.want, tt.err)
+			}
+			if got := files(t, dir); !slices.Equal(got, tt.after) {
+				t.Errorf("there is %q, want %q", got, tt.after)
+			}
+			for p, text := range tt.before {
+				if b, _ := os.ReadFile(filepath.Join(dir, p)); text == theirs && string(b) != theirs {
+					t.Errorf("%s of somebody else is now %q", p, b)
+				}
+			}
+			if err != nil {
+				return
+			}
+			want, _ := Service(spec, s, Options{})
+			if tt.want == theDropIn {
+				want, _ = DropIn(spec, s, Options{})
+			}
+			b, err := os.ReadFile(path)
+			info, serr := os.Stat(path)
+			if err != nil || serr != nil || string(b) != want || info.Mode() != 0o644 {
+				t.Errorf("mode %v, %v:\n%s\nwant\n%s", info.Mode(), err, b, want)
+			}
+		})
+	}
+}
+
+func TestInstallRefusesNames(t *testing.T) {
+	for _, name := range []string{"", "../web", "a/b", "-x"} {
+		dir := t.TempDir()
+		spec, s := small()
+		s.Name = name
+		if path, err := Install(t.Context(), dir, spec, s, Options{}); err == nil || path != "" || len(files(t, dir)) > 0 {
+			t.Errorf("name %q: %q, %v", name, path, err)
+		}
+	}
+}
+
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, wholeUnit), madeHere)
+	put(t, filepath.Join(dir, theDropIn), madeHere)
+	put(t, filepath.Join(dir, "sdcontainer@other.service"), theirs)
+	put(t, filepath.Join(dir, "sdcontainer@last.service"), madeHere)
+	removed, err := Remove(t.Context(), dir, "none", "other", "../x", "web", "last")
+	want := []string{wholeUnit, theDropIn, "sdcontainer@last.service"}
+	for i, path := range removed {
+		removed[i] = strings.TrimPrefix(path, dir+"/")
+	}
+	if !slices.Equal(removed, want) {
+		t.Errorf("removed %q, want %q", removed, want)
+	}
+	var missing *NotInstalledError
+	if !errors.As(err, &missing) || missing.Name != "none" || missing.Dir != dir || !errors.Is(err, ErrNotOurs) || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("error is %v; want one each for none, other and ../x", err)
+	}
+	if got := files(t, dir); !slices.Equal(got, []string{"sdcontainer@other.service"}) {
+		t.Errorf("there is %q", got)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("the drop-in's directory stays: %v", entries)
+	}
+}
+
+func TestWanted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		install map[string][]string
+		want    bool
+	}{
+		"by default": {nil, true}, "by one": {map[string][]string{"WantedBy": {"a.target"}}, true},
+		"by none": {map[string][]string{"WantedBy": {}}, false},
+	} {
+		_, s := small()
+		if s.Install = tt.install; Wanted(s) != tt.want {
+			t.Errorf("%s: %v", name, !tt.want)
+		}
+	}
+}

@@ -62,6 +62,21 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	return c, nil
 }
 
+// LoadUnit finds a container by the full name of its unit, such as sdc-web.scope. Errors:
+// ErrNotExist; those of List, where a record that cannot be read may be the one.
+func (r *Runtime) LoadUnit(unit string) (*Container, error) {
+	list, err := r.List()
+	for _, c := range list {
+		if c.st.Unit == unit {
+			return c, nil
+		}
+	}
+	if err == nil {
+		err = wrap("load", unit, ErrNotExist)
+	}
+	return nil, err
+}
+
 // List returns all containers, ordered by ID. Records that cannot be read, or were deleted while a detached
 // container runs, are reported in the error, the others are returned all the same. A directory that others can
 // write to is refused.

@@ -4,8 +4,7 @@
 //
 // The command is a thin layer over the library at the module root: one file for a
 // verb or two of a kind parses flags, calls the library and prints. What the library does not
-// have is reading logs, examining the machine (doctor), and finding a container by its
-// unit's name.
+// have is reading logs and examining the machine (doctor).
 package main
 
 //go:generate go test -count=1 -run=^TestManPages$ -update .
@@ -299,11 +298,8 @@ func (a *app) load(name string) (*sdcontainer.Container, error) {
 	if err == nil || !errors.Is(err, sdcontainer.ErrNotExist) {
 		return c, err
 	}
-	list, _ := a.rt.List() // a record that cannot be read is not the one
-	for _, other := range list {
-		if st, err := other.State(); err == nil && st.Unit == name {
-			return other, nil
-		}
+	if other, err := a.rt.LoadUnit(name); err == nil { // a record that cannot be read is not the one
+		return other, nil
 	}
 	if hint := serviceHint(context.Background(), name); hint != "" {
 		err = hinted{err, hint}

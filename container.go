@@ -26,7 +26,7 @@ const (
 // zero Runtime uses /run/sdcontainer.
 type Runtime struct {
 	Dir string
-	// Warn is told what a configuration with systemd.strict = false loses here.
+	// Warn is told what a configuration with systemd.strict = false loses here, and what Logs may lack.
 	Warn func(msg string)
 
 	ahead atomic.Pointer[preparation] // see PrepareCreate

@@ -193,7 +193,7 @@ func (a *app) activate(ctx context.Context, name string, o installOptions) error
 
 // complaints are what a unit wrote since it began to fail: systemctl only says where to look.
 func complaints(ctx context.Context, unit string, since time.Time) (errs []error) {
-	_ = syncJournal(ctx) // without, what the journal has
+	_ = journal.Sync(ctx) // without, what the journal has
 	q := journal.Query{Match: []string{"_SYSTEMD_UNIT=" + unit}, Since: fmt.Sprintf("@%d", since.Unix())}
 	for e, err := range journal.Read(ctx, q) {
 		if err != nil {

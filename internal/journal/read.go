@@ -99,6 +99,20 @@ func Read(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	}
 }
 
+// syncTimeout bounds the wait for a journald that hangs: what it has stored can be read all the same.
+const syncTimeout = 5 * time.Second
+
+// Sync makes journald write what it has been sent.
+func Sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "journalctl", "--sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("journalctl --sync: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
 // exited tells a failure of journalctl itself from the signal we end it with.
 func exited(err error) bool {
 	var e *exec.ExitError

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/journal"
+	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
+)
+
+// LogOptions says what [Runtime.Logs] yields. The zero LogOptions is all there is.
+type LogOptions struct {
+	// Since and Until are times as journalctl(1) takes them: "10 min ago", "2026-01-31 12:00",
+	// "@1700000000". Without Since, what a container that was no service has is from its creation on.
+	Since, Until string
+	// Last is how many of the lines there are: 0 for all, -1 for none before those that Follow.
+	Last int
+	// Follow goes on until the container ends.
+	Follow bool
+}
+
+// A LogEntry is one line of a container's output.
+type LogEntry struct {
+	Time time.Time
+	// Level is the syslog priority, from 0 to 7. It is log.stdout_level or log.stderr_level, and with
+	// log.level_prefix what the line said; nothing else tells the streams apart.
+	Level   int
+	Message string // any bytes
+}
+
+// Logs yields what the processes of the container id wrote, as the journal has it. What ran in
+// the foreground wrote to its caller's output instead. A container that was removed keeps its
+// lines, those of its scope and of its service.
+//
+// The last pair may be an error: ErrNotExist of what has neither a record nor a line. When the
+// context ends there is none. The Runtime's Warn is told when the last lines may be missing.
+func (r *Runtime) Logs(ctx context.Context, id string, o LogOptions) iter.Seq2[LogEntry, error] {
+	return func(yield func(LogEntry, error) bool) {
+		l := logReader{r: r, o: o, yield: yield}
+		if err := l.all(ctx, id); err != nil && !l.over {
+			yield(LogEntry{}, err)
+		}
+	}
+}
+
+// A logReader passes entries on and remembers where it is.
+type logReader struct {
+	r      *Runtime
+	o      LogOptions
+	yield  func(LogEntry, error) bool
+	cursor string
+	any    bool
+	over   bool // the caller wants no more
+}
+
+func (l *logReader) all(ctx context.Context, id string) error {
+	c, err := l.r.Load(id)
+	if err != nil && !errors.Is(err, ErrNotExist) {
+		return err
+	}
+	q := journal.Query{Since: l.o.Since, Until: l.o.Until}
+	running := false
+	if c == nil {
+		// The record is gone, the lines are not.
+		q.Match = []string{"_SYSTEMD_UNIT=" + scope.UnitName(id), "_SYSTEMD_UNIT=" + unitgen.Instance(id)}
+	} else {
+		st, err := c.State()
+		if err != nil {
+			return err
+		}
+		running = st.Status != Stopped
+		q.Match = []string{"_SYSTEMD_UNIT=" + st.Unit}
+		if q.Since == "" && !st.Service {
+			q.Since = fmt.Sprintf("@%d", st.Created.Unix())
+		}
+	}
+	if !l.o.Follow {
+		_ = journal.Sync(ctx) // what has been written is wanted; without, what the journal has
+	}
+	if err := l.last(ctx, q); err != nil || l.over {
+		return err
+	}
+	if l.o.Follow && running {
+		return l.follow(ctx, c, q)
+	}
+	if c == nil && !l.any && l.o.Last >= 0 && ctx.Err() == nil {
+		return wrap("logs", id, fmt.Errorf("%w, and the journal has no line of one", ErrNotExist))
+	}
+	return nil
+}
+
+// last passes on the last entries there are, or all. journalctl's --lines are the first ones
+// when there is a --since.
+func (l *logReader) last(ctx context.Context, q journal.Query) error {
+	if l.o.Last == 0 {
+		return l.read(ctx, q)
+	}
+	var tail []journal.Entry
+	for e, err := range journal.Read(ctx, q) {
+		if err != nil {
+			return err
+		}
+		tail = append(tail, e)
+		if over := len(tail) - max(0, l.o.Last); over > 0 {
+			tail = tail[over:]
+		}
+		l.cursor = e.Cursor
+	}
+	for _, e := range tail {
+		if !l.entry(e) {
+			break
+		}
+	}
+	return nil
+}
+
+// follow passes on what comes until the container has ended and the journal has its last line.
+func (l *logReader) follow(ctx context.Context, c *Container, q journal.Query) error {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		_, _ = c.Wait(following) // how it ended is for Wait and State to say
+		stop()
+	}()
+	more := l.after(q)
+	more.Follow = true
+	if err := l.read(following, more); err != nil || l.over || ctx.Err() != nil {
+		return err
+	}
+	if err := journal.Sync(ctx); err != nil {
+		l.r.warn(err.Error() + ": the last lines may be missing")
+	}
+	return l.read(ctx, l.after(q))
+}
+
+// after is what follows the entry passed on last.
+func (l *logReader) after(q journal.Query) journal.Query {
+	if l.cursor != "" {
+		q.Since, q.Cursor = "", l.cursor // journalctl takes one or the other
+	}
+	return q
+}
+
+func (l *logReader) read(ctx context.Context, q journal.Query) error {
+	for e, err := range journal.Read(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if !l.entry(e) {
+			break
+		}
+	}
+	return nil
+}
+
+func (l *logReader) entry(e journal.Entry) (more bool) {
+	l.cursor, l.any = e.Cursor, true
+	l.over = !l.yield(LogEntry{e.Time, e.Priority(), e.Message()}, nil)
+	return !l.over
+}

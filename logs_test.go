@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fakeJournal is a journalctl that has three lines of every unit but that of none, a fourth for who
+// follows, and a fifth for who asks after that. It writes down how it was called.
+const fakeJournal = `#!/bin/sh
+echo "$*" >>"${0%/*}/calls"
+entry() {
+	printf '{"__REALTIME_TIMESTAMP":"170000000000000%s","__CURSOR":"c%s","MESSAGE":"line %s","PRIORITY":"%s"}\n' $1 $1 $1 $2
+}
+case "$*" in
+*--sync* | *=sdc-none.scope*) ;;
+*--after-cursor=c3*--follow*) entry 4 6; exec sleep 100 ;;
+*--after-cursor=c4*) entry 5 6 ;;
+*) entry 1 6; entry 2 3; entry 3 6 ;;
+esac
+`
+
+func fakeJournalctl(t *testing.T) (calls func() string) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "journalctl"), []byte(fakeJournal), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return func() string {
+		b, _ := os.ReadFile(filepath.Join(dir, "calls"))
+		_ = os.Remove(filepath.Join(dir, "calls"))
+		return string(b)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	calls := fakeJournalctl(t)
+	r := &Runtime{Dir: t.TempDir()}
+	created := time.Unix(1600000000, 0)
+	for _, st := range []record{{ID: "web", Created: created}, {ID: "svc", Created: created, Service: true}, {ID: "bad"}} {
+		st.BootID, st.Phase = "earlier", Running
+		r.put(t, st)
+	}
+	if err := os.WriteFile(r.path("bad", stateFile), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"6 line 1", "3 line 2", "6 line 3"}
+	for _, tt := range []struct {
+		id     string
+		o      LogOptions
+		want   []string
+		err    error
+		called string // a part of it
+	}{
+		{"web", LogOptions{}, all, nil, " --since=@1600000000 -- _SYSTEMD_UNIT=sdc-web.scope\n"},
+		{"web", LogOptions{Since: "-1h", Until: "now"}, all, nil, " --since=-1h --until=now -- _SYSTEMD_UNIT=sdc-web.scope\n"},
+		{"web", LogOptions{Last: 2}, all[1:], nil, "--sync\n"},
+		{"web", LogOptions{Last: 9}, all, nil, ""},
+		{"web", LogOptions{Last: -1}, nil, nil, ""},
+		{"web", LogOptions{Follow: true}, all, nil, ""}, // it has ended
+		{"svc", LogOptions{}, all, nil, "--no-pager -- _SYSTEMD_UNIT="},
+		{"removed", LogOptions{}, all, nil, "-- _SYSTEMD_UNIT=sdc-removed.scope _SYSTEMD_UNIT=sdcontainer@removed.service\n"},
+		{"none", LogOptions{}, nil, ErrNotExist, ""},
+		{"none", LogOptions{Last: 3, Follow: true}, nil, ErrNotExist, ""},
+		{"none", LogOptions{Last: -1}, nil, nil, ""},
+		{"bad", LogOptions{}, nil, ErrDamaged, ""},
+	} {
+		var got []string
+		var last error
+		for e, err := range r.Logs(t.Context(), tt.id, tt.o) {
+			if last = err; err == nil {
+				got = append(got, fmt.Sprintf("%d %s", e.Level, e.Message))
+			}
+		}
+		if !slices.Equal(got, tt.want) || !errors.Is(last, tt.err) {
+			t.Errorf("%s, %+v: %q, %v; want %q, %v", tt.id, tt.o, got, last, tt.want, tt.err)
+		}
+		if c := calls(); !strings.Contains(c, tt.called) {
+			t.Errorf("%s, %+v: called %q, want %q", tt.id, tt.o, c, tt.called)
+		}
+	}
+	for _, o := range []LogOptions{{}, {Last: 2}} {
+		n := 0
+		for range r.Logs(t.Context(), "web", o) {
+			n++
+			break
+		}
+		if n != 1 {
+			t.Errorf("%+v: %d entries for who wants one", o, n)
+		}
+	}
+}
+
+// A follower gets what comes, and when the container has ended what the journal has of it by then.
+func TestLogsFollow(t *testing.T) {
+	fakeJournalctl(t)
+	for name, last := range map[string]int{"all": 0, "two": 2, "none": -1} {
+		t.Run(name, func(t *testing.T) {
+			r := &Runtime{Dir: t.TempDir()}
+			init := stranger(t)
+			r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: init})
+			var got []string
+			for e, err := range r.Logs(soon(t), "web", LogOptions{Follow: true, Last: last}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got = append(got, e.Message); e.Message == "line 4" {
+					if err := unix.Kill(init.Pid, unix.SIGKILL); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			want := []string{"line 1", "line 2", "line 3", "line 4", "line 5"}
+			if want = want[map[int]int{0: 0, 2: 1, -1: 3}[last]:]; !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}

@@ -8,7 +8,9 @@
 // interpreter: the first makes the namespaces, the second their content while systemd
 // makes the scope, the third leads up to the payload, which [Container.Start]
 // executes. systemd holds the limits, the journal has the output, and /run/sdcontainer
-// has one directory of records for each container.
+// has one directory of records for each container. [Runtime.Load] and [Runtime.List]
+// find those of other processes, [Runtime.Logs] what they wrote; package unitgen makes
+// services of configurations.
 //
 //	rt := &sdcontainer.Runtime{}
 //	c, err := rt.Create(ctx, "web", spec, sdcontainer.CreateOptions{})

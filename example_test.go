@@ -11,6 +11,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/configs"
@@ -115,5 +116,137 @@ func ExampleExplain() {
 	}
 	if err := x.WriteText(os.Stdout); err != nil {
 		log.Fatal(err)
+	}
+}
+
+// Have a server read its configuration again.
+func ExampleContainer_Signal() {
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	const all = false // only the payload's first process
+	err = c.Signal(context.Background(), unix.SIGHUP, all)
+	if errors.Is(err, sdcontainer.ErrNotRunning) {
+		log.Fatal("it has ended")
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Keep a container still while its files are copied.
+func ExampleContainer_Pause() {
+	ctx := context.Background()
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Pause(ctx); err != nil {
+		log.Fatal(err)
+	}
+	copied := os.CopyFS("/var/backups/web", os.DirFS("/srv/web"))
+	if err := errors.Join(copied, c.Resume(ctx)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Let a container go on that another process may have paused.
+func ExampleContainer_Resume() {
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Resume(context.Background()); err != nil && !errors.Is(err, sdcontainer.ErrNotPaused) {
+		log.Fatal(err)
+	}
+}
+
+// Measure how much of a CPU a container takes: its time is a counter, so that takes two readings.
+func ExampleContainer_Stats() {
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	before, err := c.Stats()
+	if err != nil {
+		log.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	now, err := c.Stats()
+	if err != nil {
+		log.Fatal(err)
+	}
+	share := float64(now.CPU.Usage-before.CPU.Usage) / float64(now.At.Sub(before.At))
+	fmt.Printf("%.0f%% of a CPU, %d bytes, %d tasks\n", 100*share, now.Memory.Current, now.Tasks.Current)
+}
+
+// Say whether a container runs, or how it ended.
+func ExampleContainer_State() {
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	st, err := c.State()
+	switch {
+	case err != nil:
+		log.Fatal(err)
+	case st.Status != sdcontainer.Stopped:
+		fmt.Println(st.Status, "as process", st.Pid, "in", st.Unit)
+	case st.Exit != nil:
+		fmt.Println("ended with", st.Exit.Code, "at", st.Exit.At)
+	case st.ExitUnknown:
+		fmt.Println("ended, and nobody saw how")
+	default:
+		fmt.Println("ending")
+	}
+}
+
+// Print all containers. The others are there although a record cannot be read.
+func ExampleRuntime_List() {
+	rt := &sdcontainer.Runtime{}
+	list, err := rt.List()
+	if err != nil {
+		log.Print(err)
+	}
+	for _, c := range list {
+		st, err := c.State()
+		if errors.Is(err, sdcontainer.ErrNotExist) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			log.Print(err)
+			continue
+		}
+		fmt.Println(st.ID, st.Status, st.Unit)
+	}
+}
+
+// Find a container by what systemd calls it.
+func ExampleRuntime_LoadUnit() {
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.LoadUnit("sdcontainer@web.service")
+	if errors.Is(err, sdcontainer.ErrNotExist) {
+		log.Fatal("it does not run, or is no container")
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.ID())
+}
+
+// Print the last ten lines of a container and those that come, until it ends.
+func ExampleRuntime_Logs() {
+	rt := &sdcontainer.Runtime{Warn: func(msg string) { log.Print(msg) }}
+	for e, err := range rt.Logs(context.Background(), "web", sdcontainer.LogOptions{Last: 10, Follow: true}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s <%d> %q\n", e.Time.Format(time.RFC3339), e.Level, e.Message)
 	}
 }

@@ -24,6 +24,7 @@ func (c *compiler) build() {
 	c.set.Name, c.set.Source = name, c.source
 	c.set.Description = c.line("description")
 	c.set.Profile = get(c, "security.profile", ProfileApp)
+	twice := c.contradictions()
 	c.spec = &specs.Spec{
 		Version: specs.Version, Hostname: c.hostname(name), Domainname: c.line("network.domainname"),
 		Root: &specs.Root{}, Process: &specs.Process{}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}},
@@ -38,6 +39,7 @@ func (c *compiler) build() {
 	c.buildResources()
 	c.buildUnit()
 	c.buildLog()
+	c.tell(twice)
 	c.set.fill()
 	c.set.Annotate(c.spec)
 }

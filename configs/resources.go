@@ -34,9 +34,6 @@ func (c *compiler) buildResources() {
 	}
 	for _, file := range sortedKeys(c.table("resources.unified")) {
 		at := join("resources.unified", file)
-		if _, twice := r.Unified[file]; twice {
-			c.problem(at, "is set by another key of resources already")
-		}
 		controller, _, ok := strings.Cut(file, ".")
 		if !ok || controller == "cgroup" || strings.ContainsAny(file, "/ \n\x00") {
 			c.problem(at, "want a file of a cgroup v2 controller, like memory.high")
@@ -113,6 +110,9 @@ func (c *compiler) buildMemory(r *specs.LinuxResources) {
 	c.ordered(p, "low", "max", "it could never be used up")
 	c.ordered(p, "min", "max", "it could never be used up")
 	policy := get(c, p+"oom_policy", Defaults(c.set.Profile).OOMPolicy)
+	if _, other := c.table("resources.unified")["memory.oom.group"]; other && !c.has(p+"oom_policy") {
+		policy = "" // a default does not win over what says the same in another way
+	}
 	if policy != "" {
 		c.property(p+"oom_policy", "OOMPolicy", variantString(policy))
 	}

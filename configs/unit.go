@@ -47,15 +47,15 @@ func (c *compiler) buildUnit() {
 			}
 		}
 		if len(v) > 0 || c.has(l.key) && l.section == "install" {
-			c.directive(sections[l.section], l.key, l.directive, v...)
+			directive(sections[l.section], l.directive, v...)
 		}
 	}
 	if v := get(c, "systemd.restart", ""); v != "" {
-		c.directive(&s.Service, "systemd.restart", "Restart", v)
+		directive(&s.Service, "Restart", v)
 	}
 	for _, k := range []struct{ key, directive string }{{"systemd.restart_delay", "RestartSec"}, {"systemd.start_timeout", "TimeoutStartSec"}} {
 		if c.has(k.key) {
-			c.directive(&s.Service, k.key, k.directive, spanText(get(c, k.key, time.Duration(0))))
+			directive(&s.Service, k.directive, spanText(get(c, k.key, time.Duration(0))))
 		}
 	}
 	c.startLimit()
@@ -128,8 +128,8 @@ func (c *compiler) startLimit() {
 		c.problem("systemd.start_limit", `%q: want starts in a time, like "5/10s"`, text)
 		return
 	}
-	c.directive(&c.set.Unit, "systemd.start_limit", "StartLimitBurst", burst)
-	c.directive(&c.set.Unit, "systemd.start_limit", "StartLimitIntervalSec", spanText(d))
+	directive(&c.set.Unit, "StartLimitBurst", burst)
+	directive(&c.set.Unit, "StartLimitIntervalSec", spanText(d))
 }
 
 // spanText is a time as unit files have it.
@@ -140,12 +140,8 @@ func spanText(d time.Duration) string {
 	return fmt.Sprintf("%dus", d.Microseconds())
 }
 
-// directive sets a directive of the unit file; the tables for any directive must not
-// say the same again.
-func (c *compiler) directive(section *map[string][]string, at, name string, values ...string) {
-	if _, twice := (*section)[name]; twice {
-		c.problem(at, "%s is among the directives below systemd as well", name)
-	}
+// directive sets a directive of the unit file.
+func directive(section *map[string][]string, name string, values ...string) {
 	if *section == nil {
 		*section = map[string][]string{}
 	}
@@ -159,18 +155,10 @@ func (c *compiler) property(at, name, value string) {
 		c.problem(at, "%q: want the name of a property, like MemoryHigh", name)
 		return
 	}
-	if old, twice := c.set.UnitProperties[name]; twice && old != value && c.has("systemd.scope") && !c.defaulted(name) {
-		c.problem(at, "%s is set by another key as well", name)
-	}
 	if c.set.UnitProperties == nil {
 		c.set.UnitProperties = map[string]string{}
 	}
 	c.set.UnitProperties[name] = value
-}
-
-// defaulted says whether the value of a property so far is a default.
-func (c *compiler) defaulted(name string) bool {
-	return name == "OOMPolicy" && !c.has("resources.memory.oom_policy")
 }
 
 func propertyName(s string) bool {

@@ -4,14 +4,18 @@ package scope
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/golden"
 )
 
@@ -110,6 +114,29 @@ func origins(t *testing.T) map[string][]string {
 	return from
 }
 
+// A file of the table resources.unified and the property it becomes are one thing to a configuration
+// too: it refuses both.
+func TestUnifiedContradicts(t *testing.T) {
+	for at, names := range origins(t) {
+		key, ok := strings.CutPrefix(at, "unified.")
+		if !ok || unifiedKeys()[key] == nil {
+			continue
+		}
+		for _, name := range names {
+			value := cmp.Or(unifiedExamples[key], "1")
+			file := filepath.Join(t.TempDir(), "x.toml")
+			text := fmt.Sprintf("version = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\nresources.unified = { %q = %q }\nsystemd.scope.%s = 1\n", key, value, name)
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			want := "systemd.scope." + name + ": contradicts resources.unified." + key
+			if got := fmt.Sprint(configs.LoadOptions{}.Check(file)); !strings.Contains(got, want) {
+				t.Errorf("%s and %s: %s", key, name, got)
+			}
+		}
+	}
+}
+
 // TestReference keeps the generated page of the documentation.
 func TestReference(t *testing.T) {
 	golden.Check(t, "../docs/reference/properties.md", string(reference(t)))
@@ -127,7 +154,8 @@ the scope may have, and which of them the fields of an OCI configuration become.
 
 ## From an OCI configuration
 
-Fields of ` + "`linux.resources`" + `. Where two name the same property, the one under ` + "`unified`" + ` wins.
+Fields of ` + "`linux.resources`" + `. Where two name the same property, the one under ` + "`unified`" + ` wins. In a
+TOML file that is an error.
 What systemd has no property for is written to the sub-cgroup ` + "`payload`" + ` of the scope.
 
 | field | becomes |
@@ -143,7 +171,8 @@ Set always: ` + strings.Join(permanent(t), ", ") + `.
 ## By systemd's own name
 
 An annotation ` + "`org.systemd.property.NAME`" + ` sets any property by its name. Its value is GVariant text, such as the
-examples here, and wins over everything above. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds.
+examples here, and wins over everything above; in a TOML file,
+where ` + "`systemd.scope`" + ` has them, that is an error. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds.
 
 *systemd* is the first version that has the property on scopes. *live* properties can be changed while the container
 runs; those that say *once* only where the unit has none yet: what is taken out of such a list is back after systemd's next daemon-reload.

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"slices"
+	"strings"
+)
+
+// A setter is a key of the files, or an entry of one of the tables that take any name, and what
+// it sets.
+type setter struct {
+	at    string
+	table string   // the table of any names it is in, "" for a key
+	names []string // directives of systemd, and files of cgroup v2 that none is for
+	adds  bool     // to a list that may have entries from elsewhere
+	flag  bool     // given outside the files
+}
+
+// anyName are the tables that take any name, each after those it wins over.
+var anyName = []string{"resources.unified", "systemd.scope", "systemd.unit", "systemd.service", "systemd.install"}
+
+// notInMaps is what keys set that their Maps has in the words of others.
+var notInMaps = map[string]string{
+	"log.identifier": "SyslogIdentifier", "resources.cpu.burst": "cpu.max.burst", "security.device_policy": "DevicePolicy",
+}
+
+// sets is what a key sets: the directives that Maps has, and what it has in other words.
+func (k *Key) sets() []string {
+	var names []string
+	for word := range strings.FieldsFuncSeq(k.Maps, func(r rune) bool { return r == ' ' || r == ',' }) {
+		if name, ok := strings.CutSuffix(word, "="); ok {
+			names = append(names, name)
+		}
+	}
+	if name, ok := notInMaps[k.Path]; ok {
+		names = append(names, name)
+	}
+	return names
+}
+
+// directivesOf is the directives that a property or directive of that name is. On D-Bus times end in
+// USec, and shares of the machine in Scale.
+func directivesOf(name string) []string {
+	if of, ok := strings.CutSuffix(name, "USec"); ok {
+		name = of + "Sec"
+	}
+	switch name = strings.TrimSuffix(name, "Scale"); name {
+	case "CPUQuotaPerSecSec":
+		return []string{"CPUQuota"}
+	case "TimeoutSec":
+		return []string{"TimeoutStartSec", "TimeoutStopSec"}
+	case "StartLimitInterval":
+		return []string{"StartLimitIntervalSec"}
+	}
+	return []string{name}
+}
+
+// fileDirectives are the directives that files of cgroup v2 become.
+var fileDirectives = map[string]string{
+	"memory.min": "MemoryMin", "memory.low": "MemoryLow", "memory.high": "MemoryHigh", "memory.max": "MemoryMax",
+	"memory.swap.max": "MemorySwapMax", "memory.zswap.max": "MemoryZSwapMax", "memory.zswap.writeback": "MemoryZSwapWriteback",
+	"memory.oom.group": "OOMPolicy", "pids.max": "TasksMax", "cpu.weight": "CPUWeight", "cpu.idle": "CPUWeight",
+	"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes", "io.latency": "IODeviceLatencyTargetSec",
+}
+
+// directivesOfFile is what a file of cgroup v2 sets with that content.
+func directivesOfFile(file, content string) (names []string) {
+	switch file {
+	case "cpu.max":
+		names = []string{"CPUQuota"}
+		if len(strings.Fields(content)) > 1 {
+			names = append(names, "CPUQuotaPeriodSec")
+		}
+	case "io.weight":
+		for line := range strings.Lines(content) {
+			if f := strings.Fields(line); len(f) == 2 && f[0] != "default" {
+				names = append(names, "IODeviceWeight")
+			} else {
+				names = append(names, "IOWeight")
+			}
+		}
+	case "io.max":
+		for _, k := range []struct{ field, directive string }{{"rbps=", "IOReadBandwidthMax"}, {"wbps=", "IOWriteBandwidthMax"},
+			{"riops=", "IOReadIOPSMax"}, {"wiops=", "IOWriteIOPSMax"}} {
+			if strings.Contains(content, k.field) {
+				names = append(names, k.directive)
+			}
+		}
+	default:
+		if name, ok := fileDirectives[file]; ok {
+			return []string{name}
+		}
+		return []string{file}
+	}
+	return names
+}
+
+// setters are the keys that are given and set something of the unit, those that win last.
+func (c *compiler) setters() []setter {
+	var all []setter
+	for _, k := range Keys() {
+		names := k.sets()
+		if k.Path == "security.device_policy" && get(c, k.Path, "") == "strict" {
+			names = append(names, "DeviceAllow") // [[device]] is all there is
+		}
+		if len(names) > 0 && c.has(k.Path) {
+			all = append(all, setter{at: k.Path, names: names, flag: c.where(k.Path).flag})
+		}
+	}
+	for _, size := range sortedKeys(c.table("resources.hugepages")) {
+		all = append(all, setter{at: join("resources.hugepages", size), names: []string{"hugetlb." + size + ".max"}})
+	}
+	for _, table := range anyName {
+		for _, name := range sortedKeys(c.table(table)) {
+			s := setter{at: join(table, name), table: table, flag: c.where(join(table, name)).flag}
+			switch v := c.table(table)[name].(type) {
+			case string:
+				s.names = directivesOf(name)
+				if table == "resources.unified" {
+					s.names = directivesOfFile(name, v)
+				}
+				s.adds = strings.HasPrefix(v, "[") || strings.HasPrefix(v, "@a")
+			default:
+				s.names = directivesOf(name)
+			}
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// common is what both set, "" if nothing.
+func (s setter) common(o setter) string {
+	directives := func(s setter) bool { return s.table != "" && slices.Index(anyName, s.table) > 1 }
+	switch {
+	case s.table == "resources.unified" && o.table == s.table:
+		return "" // names of files are what the kernel tells apart
+	case directives(s) && (directives(o) || o.adds):
+		return "" // of another section, or one more entry
+	}
+	for _, name := range s.names {
+		// Lists to which both add.
+		ordering := slices.ContainsFunc(lists, func(l struct{ key, section, directive string }) bool { return l.directive == name })
+		if slices.Contains(o.names, name) && name != "LogExtraFields" && !(ordering && s.table == "systemd.scope") {
+			return name
+		}
+	}
+	return ""
+}
+
+// A contradiction is an entry that sets what another key sets.
+type contradiction struct{ at, other, name string }
+
+// contradictions finds what the files set twice. What is given outside the files wins: then the
+// files' entry is forgotten.
+func (c *compiler) contradictions() (found []contradiction) {
+	all := c.setters()
+	for i, s := range all {
+		if s.table == "" {
+			continue
+		}
+		for _, o := range all[:i] {
+			name := s.common(o)
+			switch {
+			case name == "" || s.flag:
+				continue
+			case o.flag:
+				delete(c.table(s.table), strings.TrimPrefix(s.at, s.table+"."))
+			default:
+				found = append(found, contradiction{s.at, o.at, name})
+			}
+			break
+		}
+	}
+	return found
+}
+
+// tell reports contradictions whose entry is right by itself.
+func (c *compiler) tell(found []contradiction) {
+	for _, f := range found {
+		if c.wrong(f.at) {
+			continue
+		}
+		if !strings.Contains(f.name, ".") {
+			f.name += "="
+		}
+		c.problem(f.at, "contradicts %s, which sets %s too (leave one out)", f.other, f.name)
+	}
+}

@@ -22,6 +22,9 @@ import (
 type LoadOptions struct {
 	// Env looks up variables of the caller for process.env_pass; nil is os.LookupEnv.
 	Env func(string) (string, bool)
+	// EnvNames lists the variables of the caller for the globs of process.env_pass; nil is those
+	// of os.Environ.
+	EnvNames func() []string
 	// Property says what is wrong with a unit property of systemd.scope and its value as
 	// GVariant text; nil accepts every one.
 	Property func(name, value string) error
@@ -121,6 +124,9 @@ type compiler struct {
 func newCompiler(file string, o LoadOptions) *compiler {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
+	}
+	if o.EnvNames == nil {
+		o.EnvNames = callersNames
 	}
 	return &compiler{file: file, shown: file, source: file, dir: filepath.Dir(file), o: o,
 		vals: map[string]any{}, places: map[string]place{}, bad: map[string]bool{}}

@@ -86,6 +86,7 @@ func TestRefusedEarly(t *testing.T) {
 		`systemd.conflicts = ["a.Service"]`:                               "4:22: systemd.conflicts: ",
 		`systemd.wanted_by = ["` + strings.Repeat("a", 249) + `.target"]`: "4:22: systemd.wanted_by: ",
 		`process.env_pass = ["HOME", "A=B"]`:                              `4:29: process.env_pass: "A=B": want the name of a variable`,
+		`process.env_pass = ["LC_*", "[A"]`:                               `4:29: process.env_pass: "[A": want a glob like "LC_*"`,
 		`process.env_pass = [""]`:                                         `4:21: process.env_pass: "": want the name of a variable`,
 		`process.rlimits = { nofile = 5, RLIMIT_NOFILE = 6 }`:             "4:21: process.rlimits.nofile: RLIMIT_NOFILE is given already",
 		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace`,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -97,12 +98,7 @@ func (c *compiler) environment() []string {
 		c.envFile(index("process.env_files", i), f, env)
 	}
 	for i, name := range get(c, "process.env_pass", []string(nil)) {
-		if name == "" || strings.ContainsRune(name, '=') {
-			c.problem(index("process.env_pass", i), "%q: want the name of a variable (process.env sets one)", name)
-		}
-		if v, ok := c.o.Env(name); ok {
-			env[name] = v
-		}
+		c.pass(index("process.env_pass", i), name, env)
 	}
 	for _, k := range sortedKeys(c.table("process.env")) {
 		at := join("process.env", k)
@@ -117,6 +113,40 @@ func (c *compiler) environment() []string {
 		list = append(list, k+"="+env[k])
 	}
 	return list
+}
+
+// pass takes over the variables of the caller that a name or a glob names.
+func (c *compiler) pass(at, glob string, env map[string]string) {
+	if glob == "" || strings.ContainsRune(glob, '=') {
+		c.problem(at, "%q: want the name of a variable or a glob of names (process.env sets one)", glob)
+		return
+	}
+	names := []string{glob}
+	if strings.ContainsAny(glob, `*?[\`) {
+		if _, err := path.Match(glob, ""); err != nil {
+			c.problem(at, `%q: want a glob like "LC_*" or "[AB]?": * is any letters, ? is one, [...] is one of these`, glob)
+			return
+		}
+		names = slices.DeleteFunc(c.o.EnvNames(), func(name string) bool {
+			matches, _ := path.Match(glob, name) // the pattern is right
+			return !matches
+		})
+	}
+	for _, name := range names {
+		if v, ok := c.o.Env(name); ok {
+			env[name] = v
+		}
+	}
+}
+
+// callersNames are the names of our own variables.
+func callersNames() (names []string) {
+	for _, v := range os.Environ() {
+		if name, _, ok := strings.Cut(v, "="); ok && name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (c *compiler) envFile(at, name string, env map[string]string) {

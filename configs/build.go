@@ -134,7 +134,7 @@ func (c *compiler) find(at, path string, dir bool, hint string) {
 	}
 }
 
-// inside is a path in the container.
+// inside is a path that has to be absolute, as those in the container.
 func (c *compiler) inside(at, p string) string {
 	if !path.IsAbs(p) && !c.wrong(at) {
 		c.problem(at, "%q: want an absolute path", p)

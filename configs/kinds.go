@@ -46,7 +46,7 @@ const (
 	schemaCPUs    = `{"type": "string", "pattern": "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"}`
 	schemaMode    = `{"type": "string", "pattern": "^0*[0-7]{1,4}$"}`
 	schemaSignal  = `{"type": "string", "pattern": "^((SIG|sig)?[A-Za-z]+[0-9]*([+-][0-9]+)?|[0-9]+)$"}`
-	schemaOrPath  = `{"type": "string", "pattern": "^(WORDS)$|^path:/"}`
+	schemaOrPath  = `{"type": "string", "pattern": "^(WORDS)$|^path:[/%]"}`
 	schemaRlimit  = `{"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^` + reLimit + `(:` + reLimit + `)?$"}]}`
 )
 

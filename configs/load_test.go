@@ -182,6 +182,12 @@ func TestContradictions(t *testing.T) {
 		{`resources.cpu.period = "10ms"`, `4:15: resources.cpu.period: goes with a resources.cpu.quota`},
 		{`resources.cpu = { quota = "10%", burst = "1s" }`, `4:34: resources.cpu.burst: "1s": want at most the quota of one period, 10ms`},
 		{`resources.io.read_bps = { sda = "1M" }`, `4:27: resources.io.read_bps.sda: want the absolute path of a device`},
+		{`resources.io.read_bps = { "%m" = "1M" }`, `4:27: resources.io.read_bps.%m: want the absolute path of a device`},
+		{`resources.io.latency = { "/dev/%Q" = "1ms" }`, `4:26: resources.io.latency./dev/%Q: "/dev/%Q": unknown specifier %Q`},
+		{`resources.io.read_iops = { "/dev/%n" = 5, "/dev/x" = 6 }`, `4:43: resources.io.read_iops./dev/x: "/dev/x" has a limit here already`},
+		{`namespaces.ipc = "path:%n/ipc"`, `4:12: namespaces.ipc: "x/ipc": want an absolute path`},
+		{`namespaces.uts = "path:/run/%Q"`, `4:12: namespaces.uts: "/run/%Q": unknown specifier %Q`},
+		{`network.mode = "path:50%"`, `4:9: network.mode: "path:50%": want "none", "host" or "path:/FILE"`},
 		{`resources.unified = { "cgroup.freeze" = 1 }`, `4:23: resources.unified.cgroup.freeze: want a file of a cgroup v2 controller`},
 		{`resources = { memory.high = 5, unified = { "memory.high" = 6 } }`, `4:44: resources.unified.memory.high: contradicts resources.memory.high, which sets MemoryHigh= too (leave one out)`},
 		{`resources.hugepages = { big = "1M" }`, `4:25: resources.hugepages.big: want the size of a huge page`},
@@ -326,6 +332,28 @@ env = { C = "env %n", N = 5, T = true }
 	}
 	if spec.Root.Path != filepath.Join(dir, "root") || spec.Process.Args[0] != "%n" {
 		t.Errorf("root %q, args %q", spec.Root.Path, spec.Process.Args)
+	}
+}
+
+// The paths of namespaces and of devices with limits have their specifiers expanded, as all others.
+func TestSpecifiersInPaths(t *testing.T) {
+	spec := load1(t, "web.toml", minimal+`userns.mode = "path:/run/%n/user"
+network.mode = "path:/run/netns/%N"
+namespaces = { pid = "path:/run/%p/pid", ipc = "path:/run/%i/ipc", uts = "path:/run/%j/uts", cgroup = "path:%T/100%%", time = "path:/run/%n" }
+resources.io.write_iops = { "/dev/disk/by-label/%n" = 5 }
+`)
+	got := map[string]string{}
+	for _, n := range spec.Linux.Namespaces {
+		got[string(n.Type)] = n.Path
+	}
+	want := map[string]string{"mount": "", "user": "/run/web/user", "network": "/run/netns/web", "pid": "/run/web/pid", "ipc": "/run/web/ipc",
+		"uts": "/run/web/uts", "cgroup": "/tmp/100%", "time": "/run/web"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	s, err := SettingsOf(spec)
+	if v := s.UnitProperties["IOWriteIOPSMax"]; v != "[('/dev/disk/by-label/web', 5)]" || err != nil {
+		t.Errorf("IOWriteIOPSMax is %s, %v", v, err)
 	}
 }
 

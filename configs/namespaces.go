@@ -11,25 +11,29 @@ import (
 )
 
 func (c *compiler) buildNamespaces() {
-	c.namespace(specs.MountNamespace, "private")
-	c.namespace(specs.PIDNamespace, get(c, "namespaces.pid", "private"))
-	c.namespace(specs.IPCNamespace, get(c, "namespaces.ipc", "private"))
-	c.namespace(specs.UTSNamespace, get(c, "namespaces.uts", "private"))
-	c.namespace(specs.CgroupNamespace, get(c, "namespaces.cgroup", "private"))
-	c.namespace(specs.TimeNamespace, get(c, "namespaces.time", "host"))
-	c.namespace(specs.NetworkNamespace, get(c, "network.mode", "none"))
+	c.namespace(specs.MountNamespace, "", "private")
+	c.namespace(specs.PIDNamespace, "namespaces.pid", "private")
+	c.namespace(specs.IPCNamespace, "namespaces.ipc", "private")
+	c.namespace(specs.UTSNamespace, "namespaces.uts", "private")
+	c.namespace(specs.CgroupNamespace, "namespaces.cgroup", "private")
+	c.namespace(specs.TimeNamespace, "namespaces.time", "host")
+	c.namespace(specs.NetworkNamespace, "network.mode", "none")
 	if c.set.Init && get(c, "namespaces.pid", "private") != "private" {
 		c.problem("process.init", `goes with namespaces.pid = "private": there it is pid 1`)
 	}
 	c.buildUserns()
 }
 
-// namespace adds one that is new or joined; the host's is not listed.
-func (c *compiler) namespace(typ specs.LinuxNamespaceType, mode string) {
+// namespace adds one that is new or joined, as the key says or by default; the host's is not listed.
+func (c *compiler) namespace(typ specs.LinuxNamespaceType, at, def string) {
+	mode := get(c, at, def)
 	if mode == "host" {
 		return
 	}
-	file, _ := joined(mode)
+	file, ok := joined(mode)
+	if ok {
+		file = c.inside(at, c.expanded(at, file))
+	}
 	c.spec.Linux.Namespaces = append(c.spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: file})
 }
 
@@ -55,7 +59,7 @@ func (c *compiler) buildUserns() {
 		}
 		return
 	}
-	c.namespace(specs.UserNamespace, mode)
+	c.namespace(specs.UserNamespace, "userns.mode", mode)
 	c.set.IdmapRootfs = get(c, "rootfs.idmap", true)
 	switch mode {
 	case "auto":

@@ -35,10 +35,10 @@ func parseSignalName(v any) (any, error) {
 	return nil, errors.New(`a signal like "SIGTERM", "SIGRTMIN+3" or "15"`)
 }
 
-// joined splits "path:/FILE".
+// joined splits "path:/FILE". A file may begin with a specifier.
 func joined(v string) (file string, ok bool) {
 	file, ok = strings.CutPrefix(v, "path:")
-	if !ok || !path.IsAbs(file) {
+	if !ok || !path.IsAbs(file) && !strings.HasPrefix(file, "%") {
 		return "", false
 	}
 	return file, true

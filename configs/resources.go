@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -208,13 +209,19 @@ func (c *compiler) buildIO() {
 		{"read_bps", "IOReadBandwidthMax"}, {"write_bps", "IOWriteBandwidthMax"}, {"read_iops", "IOReadIOPSMax"},
 		{"write_iops", "IOWriteIOPSMax"}, {"latency", "IODeviceLatencyTargetUSec"},
 	} {
-		var items []string
-		for _, dev := range sortedKeys(c.table(p + k.key)) {
-			at := join(p+k.key, dev)
-			if !path.IsAbs(dev) {
+		var items, seen []string
+		for _, name := range sortedKeys(c.table(p + k.key)) {
+			at := join(p+k.key, name)
+			dev := c.expanded(at, name)
+			switch {
+			case c.wrong(at):
+			case !path.IsAbs(dev):
 				c.problem(at, `want the absolute path of a device, or of a file on it: { "/dev/sda" = ... }`)
+			case slices.Contains(seen, dev):
+				c.problem(at, "%q has a limit here already", dev)
 			}
-			items = append(items, fmt.Sprintf("(%s, %d)", variantString(dev), c.ioLimit(at, c.table(p + k.key)[dev])))
+			seen = append(seen, dev)
+			items = append(items, fmt.Sprintf("(%s, %d)", variantString(dev), c.ioLimit(at, c.table(p + k.key)[name])))
 		}
 		if items != nil {
 			c.property(p+k.key, k.property, "["+strings.Join(items, ", ")+"]")

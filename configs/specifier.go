@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// specifiers expands %-specifiers as unit files have them, for the container's
+// specifiers expands %-specifiers like those of unit files, for the container's
 // name: %n, %N and %p are the name, since the unit is made from it.
 func specifiers(name string) func(string) (string, error) {
 	return func(s string) (string, error) {

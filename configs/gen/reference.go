@@ -41,10 +41,12 @@ the file or its drop-ins sets is an error, whatever the values; over a default i
 
 **Paths** of the host that are relative start at the directory of ` + "`NAME.toml`" + `.
 
-**Specifiers** as in unit files are expanded once, in strings that are paths, arguments, values of the environment and sysctls, unit names and texts:
-` + "`%n %N %p %i %j`" + ` name of the container · ` + "`%t`" + ` /run · ` + "`%S`" + ` /var/lib · ` + "`%C`" + ` /var/cache · ` + "`%L`" + ` /var/log · ` + "`%E`" + ` /etc (without root: the XDG directories) · ` + "`%T`" + ` /tmp · ` + "`%V`" + ` /var/tmp ·
-` + "`%h`" + ` home directory · ` + "`%H %l`" + ` host name, long and short · ` + "`%m`" + ` machine ID · ` + "`%b`" + ` boot ID · ` + "`%v`" + ` kernel release · ` + "`%%`" + ` a percent sign. So a percent sign in
-` + "`process.args`" + ` is written twice. The tables ` + "`systemd.unit`, `systemd.service` and `systemd.install`" + ` are left to systemd.
+**Specifiers** like those of unit files are expanded once, in strings that are paths (those of namespaces and devices too), arguments, values of the environment,
+journal fields and sysctls, mount options, unit names and texts: ` + "`%n %N %p %i %j`" + ` name of the container · ` + "`%t`" + ` /run · ` + "`%S`" + ` /var/lib · ` + "`%C`" + ` /var/cache · ` + "`%L`" + ` /var/log ·
+` + "`%E`" + ` /etc (without root: the XDG directories) · ` + "`%T`" + ` /tmp · ` + "`%V`" + ` /var/tmp · ` + "`%h`" + ` home directory · ` + "`%H %l`" + ` host name, long and short · ` + "`%m`" + ` machine ID · ` + "`%b`" + ` boot ID ·
+` + "`%v`" + ` kernel release · ` + "`%%`" + ` a percent sign. So a percent sign in ` + "`process.args`" + ` is written twice. Unlike in a unit file, ` + "`%n %N %p %i %j`" + ` are all one thing,
+the container's name, in which the unit's prefix and ending are not. Nothing is expanded in ` + "`name`, `process.user`, `process.env_pass`, `resources.unified`, `systemd.scope`" + `
+and flags; ` + "`systemd.unit`, `systemd.service` and `systemd.install`" + ` are left to systemd, which has its own meaning of each.
 `
 
 // reference is the reference page.

@@ -94,7 +94,7 @@ func allKeys() []Key {
 		{"mount[].recursive", kindBool, "true", "mounts[].options rbind", "With the mounts below source."},
 		{"mount[].idmap", kindBool, "false", "mounts[].options idmap", "Shows the files through the user namespace's mapping. Where the payload can write to them, the same holds as for `rootfs.idmap`."},
 		{"mount[].optional", kindBool, "false", "–", "Skips the mount when source is missing."},
-		{"mount[].create", shaped("^((dir|file)(:0*[0-7]{1,4}(:[0-9]+){0,2})?)?$"), "", "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID."},
+		{"mount[].create", shaped("^(none|(dir|file)(:0*[0-7]{1,4}(:[0-9]+){0,2})?)?$"), `"none"`, "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID; or none."},
 		{"mount[].propagation", propagation, `"rprivate"`, "mounts[].options", "How mounts spread."},
 		{"mount[].size", kindSize, "", "mounts[].options size=", "Of a tmpfs."},
 		{"mount[].mode", kindMode, "", "mounts[].options mode=", "Of a tmpfs."},
@@ -187,7 +187,7 @@ func allKeys() []Key {
 // later has the keys that a coming version will know, with what to do until then.
 var later = sync.OnceValue(func() map[string]string {
 	return map[string]string{
-		"image": "use rootfs.path", "process.stdin": "run -i gives the payload its own",
+		"image": "use rootfs.path", "process.entrypoint": "use process.args, which is the whole command", "process.stdin": "run -i gives the payload its own",
 		"process.reload_signal": "use systemd.service ExecReload", "process.reload_cmd": "use systemd.service ExecReload",
 		"userns.subid_owner": "", "mount[].relabel": "", "device[].cdi": "", "network.dns_search": "mount a resolv.conf", "network.hosts": "mount a hosts file",
 		"systemd.kill_mode": "use systemd.service KillMode", "systemd.conditions": "use systemd.unit ConditionPathExists and the like",

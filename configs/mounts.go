@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -164,15 +165,17 @@ func (c *compiler) bind(at string, m *specs.Mount) {
 		}
 		m.Options = append(m.Options, either("idmap", "ridmap"))
 	}
+	create := cmp.Or(get(c, at+"create", ""), "none")
 	if get(c, at+"optional", false) {
-		c.also(at+"create", "optional = false: a missing source is either made or left out")
+		if create != "none" {
+			c.also(at+"create", "optional = false: a missing source is either made or left out")
+		}
 		m.Options = append(m.Options, "x-sdc.optional")
 	}
-	create := get(c, at+"create", "")
-	if create != "" {
+	if create != "none" {
 		m.Options = append(m.Options, "x-sdc.create="+c.create(at+"create", create))
 	}
-	if create == "" && !get(c, at+"optional", false) {
+	if create == "none" && !get(c, at+"optional", false) {
 		c.find(at+"source", m.Source, false, `optional = true leaves the mount out, create = "dir" makes a directory`)
 	}
 }

@@ -53,7 +53,9 @@ func (c *compiler) buildDevices() {
 func (c *compiler) device(at string) (specs.LinuxDevice, bool) {
 	file := c.text(at + "path")
 	if file == "" {
-		c.missing(at+"path", "the device's path on the host")
+		if !c.wrong(at + "cdi") { // which would name it
+			c.missing(at+"path", "the device's path on the host")
+		}
 		return specs.LinuxDevice{}, false
 	}
 	d := specs.LinuxDevice{Path: path.Clean(c.inside(at+"path", file))}

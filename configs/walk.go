@@ -99,7 +99,11 @@ func (c *compiler) value(k *Key, path string, v any) {
 	}
 	t, ok := v.(map[string]any)
 	if !ok {
-		c.problem(path, "%s: want a %s like { NAME = ... }", show(v), k.Kind.Name)
+		hint := ""
+		if k.Path == "systemd.unit" && (v == "scope" || v == "split") {
+			hint = `: the directives of [Unit]. What runs a container is a scope of its own, "split" is not supported yet`
+		}
+		c.problem(path, "%s: want a %s like { NAME = ... }%s", show(v), k.Kind.Name, hint)
 		return
 	}
 	out := make(map[string]any, len(t))

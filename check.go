@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -22,7 +23,10 @@ import (
 // and no rights are needed. The warnings are of what a start would fail for now, as the root or the machine has not
 // got it, and of what the caller may not see.
 func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
-	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Spec: checkSpec}
+	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount}
+	o.Spec = func(spec *specs.Spec, s configs.Settings) error {
+		return errors.Join(checkSpec(spec, s), checkVersion(spec, s, u))
+	}
 	// What the caller may not see, root may.
 	o.Find = func(path string, dir bool) error {
 		info, err := os.Stat(path)
@@ -130,6 +134,21 @@ func checkSpec(spec *specs.Spec, s configs.Settings) error {
 	if spec.Linux.Seccomp != nil { // the default one is right
 		if err := (&plan{spec: spec}).compileFilter(); err != nil {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkVersion finds what the systemd of u lacks. Whatever else is wrong is found elsewhere.
+func checkVersion(spec *specs.Spec, s configs.Settings, u unitgen.Options) error {
+	u.Version = cmp.Or(u.Version, unitgen.Newest)
+	_, err := unitgen.Service(spec, s, u)
+	var errs []error
+	for _, e := range flat(err) {
+		var lacks *unitgen.UnsupportedError
+		if errors.As(e, &lacks) {
+			err := fmt.Errorf("%s= needs systemd %d, %s (set systemd.strict = false to do without)", lacks.Directive, lacks.Needs, lacks.Target)
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: lacks.Directive, Err: err})
 		}
 	}
 	return errors.Join(errs...)

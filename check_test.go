@@ -150,3 +150,32 @@ func TestCheckWithoutRights(t *testing.T) {
 	}()
 	<-done
 }
+
+// Everything that the running systemd lacks is told at its key, beside what else is wrong.
+func TestCheckVersion(t *testing.T) {
+	const text = "version = 1\nrootfs.path = '/'\nprocess.args = ['x']\nresources.memory.zswap_max = '10M'\n" +
+		"systemd.scope.MemoryPressureWatch = 'on'\n[systemd.service]\nRestartMode = 'direct'\nOpenFile = ['/a', '/b']\n[resources.unified]\n'memory.zswap.writeback' = 0\n"
+	const lacks, without = "needs systemd ", ", the running one is 252 (set systemd.strict = false to do without)"
+	want := []string{
+		`:2:8: rootfs.path: "/": want a directory of its own`,
+		":4:18: resources.memory.zswap_max: MemoryZSwapMax= " + lacks + "253" + without,
+		":5:15: systemd.scope.MemoryPressureWatch: MemoryPressureWatch= " + lacks + "254" + without,
+		":7:1: systemd.service.RestartMode: RestartMode= " + lacks + "254" + without,
+		":8:1: systemd.service.OpenFile: OpenFile= " + lacks + "253" + without,
+		":10:1: resources.unified.memory.zswap.writeback: MemoryZSwapWriteback= " + lacks + "256" + without,
+	}
+	for doc, want := range map[string][]string{text: want, strings.Replace(text, "resources", "systemd.strict = false\nresources", 1): want[:1]} {
+		file := filepath.Join(t.TempDir(), "x.toml")
+		if err := os.WriteFile(file, []byte(doc), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		problems, _ := sdcontainer.Check(file, unitgen.Options{Version: 252, Running: true})
+		var got []string
+		for _, p := range problems {
+			got = append(got, strings.TrimPrefix(p.String(), file))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

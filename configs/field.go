@@ -12,7 +12,7 @@ import (
 // A FieldError is what a planner finds wrong with one entry of a Spec's field: it has a
 // place in the TOML if the entry is written there.
 type FieldError struct {
-	Field string // "linux.sysctl"
+	Field string // "linux.sysctl"; "unit" for a directive of the unit file
 	Entry string // the name in a table, the path of a mount, device or list; "" for the whole field
 	Err   error
 }
@@ -34,6 +34,12 @@ func (c *compiler) planned() {
 	}
 	for _, e := range fieldErrors(c.o.Spec(c.spec, c.set)) {
 		switch e.Field {
+		case "unit":
+			for _, s := range c.setters() {
+				if slices.Contains(s.names, e.Entry) {
+					c.planner(s.at, e.Err)
+				}
+			}
 		case "linux.resources.unified":
 			c.planner(join("resources.unified", e.Entry), e.Err)
 		case "linux.namespaces":

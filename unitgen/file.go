@@ -25,7 +25,7 @@ var sectionNames = [sections]string{"Unit", "Service", "Install"}
 // directive is one line of a unit file.
 type directive struct{ name, value string }
 
-// file is a unit file in the making. The first error stays.
+// file is a unit file in the making. The first error stays, and all that the target lacks.
 type file struct {
 	head    []string // comment lines
 	lines   [sections][]directive
@@ -33,6 +33,7 @@ type file struct {
 	target  string // what the version is, for messages
 	strict  bool
 	err     error
+	lacking []*UnsupportedError
 }
 
 // add writes one directive whose value w makes.
@@ -60,7 +61,7 @@ func (f *file) line(section int, name, value string) {
 func (f *file) supports(name string, need int) bool {
 	switch {
 	case need > f.version && f.strict:
-		f.fail(name, &UnsupportedError{name, need, f.target})
+		f.lack(UnsupportedError{name, need, f.target})
 	case need > f.version:
 		f.note("# %s= is left out: it needs systemd %d, %s.", name, need, f.target)
 	case need > Floor && f.version == Newest:
@@ -91,11 +92,18 @@ func (e *UnsupportedError) Error() string {
 // Is makes the sentinel of package scope match.
 func (e *UnsupportedError) Is(target error) bool { return target == scope.ErrUnsupported }
 
+// lack notes a directive that the target does not have, once.
+func (f *file) lack(e UnsupportedError) {
+	if !slices.ContainsFunc(f.lacking, func(o *UnsupportedError) bool { return *o == e }) {
+		f.lacking = append(f.lacking, &e)
+	}
+}
+
 func (f *file) fail(name string, err error) {
 	var invalid *InvalidValueError
 	if errors.As(err, &invalid) {
 		invalid.Directive = name
-	} else if !errors.As(err, new(*UnsupportedError)) {
+	} else {
 		err = fmt.Errorf("unit file: %s: %w", name, err)
 	}
 	if f.err == nil {

@@ -47,7 +47,7 @@ const ConfigDir = "/etc/sdcontainer"
 
 // Service is the text of a service for a container: one to be installed under a
 // name of its own. It returns an [InvalidValueError] for a value no unit file can
-// carry, an [UnsupportedError] for a directive that the systemd it is for does not know
+// carry, an [UnsupportedError] for each directive that the systemd it is for does not know
 // and the configuration is strict about, and an error for one that would break the container.
 func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f, err := newFile(spec, s, &o)
@@ -155,8 +155,15 @@ func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 }
 
 func (f *file) text() (string, error) {
-	if f.err != nil {
+	if len(f.lacking) == 0 && f.err != nil {
 		return "", f.err
+	}
+	errs := []error{f.err}
+	for _, e := range f.lacking {
+		errs = append(errs, e)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
 	}
 	return f.String(), nil
 }

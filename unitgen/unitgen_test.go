@@ -4,6 +4,7 @@ package unitgen
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,9 @@ func TestNewer(t *testing.T) {
 		_, err := Service(spec, s, o)
 		if !errors.Is(err, scope.ErrUnsupported) || !strings.Contains(err.Error(), "unit file: MemoryZSwapMax: "+want) {
 			t.Errorf("strict, %+v: %v, want %q", o, err, want)
+		}
+		if n := strings.Count(fmt.Sprint(err), "needs systemd "); n != 2 || !strings.Contains(err.Error(), "unit file: RestartSteps: needs systemd 254, ") {
+			t.Errorf("%+v: %v: want both that it lacks", o, err)
 		}
 	}
 	newest, err := Service(spec, s, Options{Version: Newest})

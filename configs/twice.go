@@ -155,6 +155,9 @@ type contradiction struct{ at, other, name string }
 // contradictions finds what the files set twice. What is given outside the files wins: then the
 // files' entry is forgotten.
 func (c *compiler) contradictions() (found []contradiction) {
+	if !slices.ContainsFunc(anyName, func(table string) bool { return len(c.table(table)) > 0 }) {
+		return nil // a start has better to do
+	}
 	all := c.setters()
 	for i, s := range all {
 		if s.table == "" {

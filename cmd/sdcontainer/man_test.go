@@ -245,6 +245,9 @@ func rootPage(root *cobra.Command) string {
 			}
 			r.line(".TP\n\\fB%s\\fR(1)\n%s", roffText(pageName(name)), roffText(cmd.Short))
 		}
+		if g.ID == groupOther { // cobra's own, which has help and no page
+			r.line(".TP\n\\fBsdcontainer completion\\fR \\fIshell\\fR\nPrint the completion script of bash, zsh, fish or powershell")
+		}
 	}
 	r.line(".SH OPTIONS")
 	r.flags(root.LocalFlags())

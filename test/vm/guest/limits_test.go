@@ -189,3 +189,34 @@ func haveIOWeight(s state) bool {
 	_, err := os.Stat(filepath.Join("/sys/fs/cgroup", strings.TrimSuffix(s.Cgroup, "/payload"), "io.weight"))
 	return err == nil
 }
+
+// C18: a core dump is written where the container sees core_pattern's path, and not where the host does. (A pattern that
+// begins with | is the host's own program, whatever the limit.)
+func TestC18CoreStaysInside(t *testing.T) {
+	const pattern = "/proc/sys/kernel/core_pattern"
+	before, err := os.ReadFile(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := container(t, "crash", shell("ulimit -c unlimited; sh -c 'kill -SEGV $$'; exit $?"))
+	t.Cleanup(func() {
+		if err := os.WriteFile(pattern, before, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(pattern, []byte("/var/tmp/c18.core"), 0); err != nil {
+		t.Fatal(err)
+	}
+	inside := filepath.Join(busybox, "var/tmp/c18.core")
+	defer os.Remove(inside)
+	if o := sd(t, "run", "--rm", file); o.code != 128+11 {
+		t.Errorf("want a segmentation fault: %v", o)
+	}
+	if _, err := os.Stat(inside); err != nil {
+		t.Errorf("no core in the container, which shows nothing: %v", err)
+	}
+	if _, err := os.Stat("/var/tmp/c18.core"); err == nil {
+		t.Error("the core is the host's file")
+		os.Remove("/var/tmp/c18.core")
+	}
+}

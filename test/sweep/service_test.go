@@ -108,6 +108,7 @@ func (m *machine) newService() *service {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(func() { s.pid.Close(); s.goes.Close() })
+	_ = s.systemctl("reset-failed", serviceName) // as above: else it would belong to a clean machine
 	m.look()
 	return s
 }

@@ -27,6 +27,7 @@ var rounds = flag.Int("histories", 1, "how many times to play random histories o
 
 const (
 	historyCount   = 6
+	historySoak    = 300
 	historyPlayers = 3
 	historyLength  = 6 // verbs of each player
 )
@@ -158,7 +159,11 @@ func TestHistories(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	for n := range historyCount / sdtest.Stride(2) {
+	count := historyCount / sdtest.Stride(2)
+	if sdtest.Soaking() {
+		count = historySoak
+	}
+	for n := range count {
 		seed := rand.Uint64()
 		if n == 0 {
 			seed = 1

@@ -19,6 +19,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -247,6 +248,19 @@ func TestBehindOurBack(t *testing.T) {
 	}
 	systemctl("kill", "--signal=KILL", unit)
 	ended(c, 137)
+
+	spec := w.spec("late", "/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 60 & wait; done")
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.UnitProperties = map[string]string{"RuntimeMaxUSec": "uint64 1000000"}
+	s.Annotate(spec)
+	late, err := w.startSpec("late", spec, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended(late, 3)
 
 	// The keepers' scope is in that slice too: it ends after them.
 	c, _ = start("sliced")

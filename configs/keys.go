@@ -82,7 +82,7 @@ func allKeys() []Key {
 		{"namespaces.cgroup", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
 		{"namespaces.time", namespace, `"host"`, "linux.namespaces", "private, host or path:/FILE."},
 
-		{"userns.mode", userns, `"auto"`, "linux.namespaces", "auto: a range of its own; manual: uid_map and gid_map; path:/FILE; none: the host's ids."},
+		{"userns.mode", userns, `"auto"`, "linux.namespaces", "auto: a range of its own; manual: uid_map and gid_map; path:/FILE, not with run -d; none: the host's ids."},
 		{"userns.size", between(1, 1<<31), "65536", "linux.uidMappings", "Ids of an automatic range."},
 		{"userns.uid_map", maps, "", "linux.uidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
 		{"userns.gid_map", maps, "", "linux.gidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
@@ -102,7 +102,7 @@ func allKeys() []Key {
 		{"mount[].upper", kindString, "", "mounts[].options upperdir=", "Upper directory of an overlay."},
 		{"mount[].work", kindString, "", "mounts[].options workdir=", "Work directory of an overlay."},
 		{"mount[].fstype", kindString, "", "mounts[].type", "Filesystem of a raw mount."},
-		{"mount[].options", kindStrings, "", "mounts[].options", "More mount options, as mount(8) has them."},
+		{"mount[].options", kindStrings, "", "mounts[].options", "More mount options, as mount(8) has them, but for remount and tmpcopyup."},
 
 		{"device[].path", kindString, "", "linux.devices", "Device of the host. Required."},
 		{"device[].target", kindString, "path", "linux.devices[].path", "Where, in the container."},

@@ -10,6 +10,11 @@ set -u
 export SYSTEMD_PAGER='' SYSTEMD_COLORS=0 NO_COLOR=1 LANG=C.UTF-8
 
 dir=$1
+# What it makes it removes in the end: nothing of that name may be somebody's.
+if [ -n "$(sdcontainer ps -aq 2>&1)" ] || [ -n "$(ls -d /etc/systemd/system/sdcontainer@web.service* 2>/dev/null)" ]; then
+	echo "demo: there are containers here (sdcontainer ps -a), or a unit of a container web; this is for a machine without" >&2
+	exit 1
+fi
 work=$(mktemp -d)
 out=$work/out
 claims=0
@@ -22,7 +27,7 @@ tidy() {
 	for name in web hello greedy seven; do sdcontainer rm -f "$name" >/dev/null 2>&1; done
 	rm -rf "$work"
 }
-service=web.service
+service=sdcontainer@web.service
 trap tidy EXIT
 
 heading() { printf '\n=== %s\n\n' "$*"; }
@@ -170,7 +175,6 @@ exits '127 for a program that is not there' 127
 heading 'The same server as a systemd service'
 see "sdcontainer unit install $dir/web.toml"
 exits 'its unit is installed' 0
-[ -f /etc/systemd/system/web.service ] || service=sdcontainer@web.service
 see "systemctl cat --no-pager $service"
 claim 'its limits are directives of the unit' '^MemoryMax='
 see "systemctl start $service; systemctl status --no-pager $service"

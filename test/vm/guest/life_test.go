@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -192,5 +193,25 @@ func TestHostileRootfs(t *testing.T) {
 				t.Errorf("the host changed:\n%s\n%s", before, after)
 			}
 		})
+	}
+}
+
+// A machine that has all there is, as doctor sees it: nothing is missing, or it is said which property of systemd.
+func TestDoctorOfAGoodMachine(t *testing.T) {
+	sdtest.Require(t, sdtest.Guest)
+	o := sd(t, "doctor")
+	if o.code != 0 || strings.Contains(o.stdout, "✗") || strings.Count(o.stdout, "✓") < 12 ||
+		!strings.Contains(o.stdout, fmt.Sprintf("systemd %d answers", systemdVersion(t))) {
+		t.Errorf("doctor: %v", o)
+	}
+	var all []struct{ Check, Status, Detail, Fix string }
+	text := must(t, "sdcontainer", "doctor", "--json")
+	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) < 12 {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, f := range all {
+		if f.Status == "error" || f.Status == "" || f.Status != "ok" && f.Fix == "" {
+			t.Errorf("%+v: not what a good machine has, or not what to do", f)
+		}
 	}
 }

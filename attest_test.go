@@ -167,3 +167,28 @@ func TestB9WitnessFollowsMounts(t *testing.T) {
 		}
 	}
 }
+
+// What is compared of the Spec's mounts: those that must be there, each with what it takes away, but for those that a
+// later one covers.
+func TestSpecMounts(t *testing.T) {
+	spec := &specs.Spec{Mounts: []specs.Mount{
+		{Destination: "/a/b", Options: []string{"ro"}},
+		{Destination: "/a", Options: []string{"bind", "ro", "rw", "nosuid"}},
+		{Destination: "/a/c/", Options: []string{"rro", "dev", "nodev"}},
+		{Destination: "/a/c", Options: []string{"ro", "noexec", "x-sdc.optional"}},
+	}}
+	want := []specMount{{"/a", []string{"nosuid"}}, {"/a/c", []string{"nodev", "ro"}}}
+	if d := cmp.Diff(want, specMounts(spec), cmp.AllowUnexported(specMount{})); d != "" {
+		t.Error(d)
+	}
+	// From Linux 6.8 on the lines of one point are in any order: then the path itself is asked.
+	table := mountTable{top: map[string]mountLine{"/a": {id: 1}}, byID: map[uint64]mountLine{1: {id: 1}}, many: map[string]bool{}}
+	w := &witness{proc: filepath.Join(t.TempDir(), "gone")}
+	if m, ok := w.mountAt(table, "/a"); !ok || m.id != 1 {
+		t.Errorf("one line: %+v, %v", m, ok)
+	}
+	table.many["/a"] = true
+	if m, ok := w.mountAt(table, "/a"); ok {
+		t.Errorf("several lines, and nobody to ask: %+v", m)
+	}
+}

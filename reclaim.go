@@ -54,7 +54,7 @@ func (r *Runtime) deleted(known []*Container) (ids []string, err error) {
 	}
 	dir, err := r.realDir()
 	if err != nil {
-		return nil, err
+		return nil, ignoreMissing(err)
 	}
 	for _, pid := range keepers {
 		if slices.ContainsFunc(known, func(c *Container) bool { return c.st.Keeper.Pid == pid }) {

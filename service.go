@@ -70,6 +70,10 @@ func (l *launch) limitPayload(path string) error {
 		return err
 	}
 	_, err = scope.MakePayload(unit, files, controllers, 0)
+	if len(files) == 0 && errors.Is(err, unix.EBUSY) { // a process that is not ours is in the unit's own cgroup
+		l.c.rt.warn("the container's cgroup goes without controllers: other processes of " + l.c.st.Unit + " run beside it")
+		return nil
+	}
 	return err
 }
 

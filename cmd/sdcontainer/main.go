@@ -39,8 +39,12 @@ const atSecure = 23 // AT_SECURE
 // secure says whether the kernel gave this process other rights than its caller's (AT_SECURE, getauxval(3)): what
 // it does is for who is root, and its arguments and environment come from the caller.
 func secure() bool {
+	if os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
+		return true
+	}
 	vector, err := unix.Auxv()
-	return err != nil || slices.ContainsFunc(vector, func(v [2]uintptr) bool { return v[0] == atSecure && v[1] != 0 })
+	// Of root it only says that a security module made a transition.
+	return os.Getuid() != 0 && (err != nil || slices.ContainsFunc(vector, func(v [2]uintptr) bool { return v[0] == atSecure && v[1] != 0 }))
 }
 
 // An app is one invocation of the command.

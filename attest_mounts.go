@@ -201,17 +201,21 @@ func (w *witness) mountAt(t mountTable, path string) (mountLine, bool) {
 	if root == nil {
 		return mountLine{}, false
 	}
-	place, err := kernel.OpenIn(root, path, unix.O_PATH)
+	m, ok, _ := t.leadsTo(root, path)
+	return m, ok
+}
+
+// leadsTo is the mount at whose root a path below dir ends, if it ends at one. An error is that of the path.
+func (t mountTable) leadsTo(dir *os.File, path string) (m mountLine, ok bool, err error) {
+	place, err := kernel.OpenIn(dir, path, unix.O_PATH)
 	if err != nil {
-		return mountLine{}, false
+		return m, false, err
 	}
 	defer place.Close()
-	st, err := mountOf(int(place.Fd()), "")
-	if err != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
-		return mountLine{}, false
+	if st, err := mountOf(int(place.Fd()), ""); err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+		m, ok = t.byID[st.Mnt_id]
 	}
-	m, ok := t.byID[st.Mnt_id]
-	return m, ok
+	return m, ok, nil
 }
 
 // covered says whether something read-only is mounted on path, or nothing is
@@ -230,13 +234,8 @@ func (w *witness) covered(t mountTable, path string) bool {
 	if dir == nil {
 		return b != nil // that was told already
 	}
-	place, err := kernel.OpenIn(dir, rest, unix.O_PATH)
-	if err != nil {
-		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
-	}
-	defer place.Close()
-	st, err := mountOf(int(place.Fd()), "")
-	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 && t.byID[st.Mnt_id].ro()
+	m, ok, err := t.leadsTo(dir, rest)
+	return ok && m.ro() || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 }
 
 // openRoot opens the process's root directory, once; nil if it cannot.

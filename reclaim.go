@@ -52,14 +52,17 @@ func (r *Runtime) deleted(known []*Container) (ids []string, err error) {
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
+	others := slices.DeleteFunc(keepers, func(pid int) bool {
+		return slices.ContainsFunc(known, func(c *Container) bool { return c.st.Keeper.Pid == pid })
+	})
+	if len(others) == 0 {
+		return nil, nil
+	}
 	dir, err := r.realDir()
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
-	for _, pid := range keepers {
-		if slices.ContainsFunc(known, func(c *Container) bool { return c.st.Keeper.Pid == pid }) {
-			continue
-		}
+	for _, pid := range others {
 		for _, name := range namesOpen(pid) {
 			id, ok := strings.CutPrefix(name, dir+"/")
 			id, was := strings.CutSuffix(id, "/"+exitFile+" (deleted)")

@@ -269,7 +269,7 @@ func (c *Conn) clear(ctx context.Context, unit string) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.Get(ctx, unit, "ActiveState", "Transient", "ControlGroup")
+	p, err := c.occupant(ctx, unit)
 	if err != nil {
 		return err
 	}
@@ -315,11 +315,19 @@ func (c *Conn) clear(ctx context.Context, unit string) error {
 // Such a unit may stay for ever: systemd hears of an empty cgroup when its last process leaves
 // it, and one that died on its way in never does.
 func (c *Conn) EndEmpty(ctx context.Context, unit string) error {
-	p, err := c.Get(ctx, unit, "ActiveState", "Transient", "ControlGroup")
+	p, err := c.occupant(ctx, unit)
 	if err != nil || !empty(p) {
 		return ignoreGone(err)
 	}
 	return ignoreGone(c.Stop(ctx, unit))
+}
+
+// occupant asks for what tells whose a unit is.
+//
+// Order: the state last: a unit that ends between two answers is seen as ended, not as an active one
+// that has lost its cgroup.
+func (c *Conn) occupant(ctx context.Context, unit string) (map[string]any, error) {
+	return c.Get(ctx, unit, "Transient", "ControlGroup", "ActiveState")
 }
 
 func empty(p map[string]any) bool {

@@ -93,6 +93,29 @@ func TestUnitExists(t *testing.T) {
 	}
 }
 
+// A unit whose name is taken may end while it is asked what it is.
+func TestUnitExistsUntilAsked(t *testing.T) {
+	const unit = "sdc-web.scope"
+	fakeTree(t, map[string]string{"web/cgroup.events": "populated 1\n"})
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", firstThen(failing(unitExists), done))
+	m.On("GetUnit", failing(noSuchUnit))
+	m.Set(unit+" Transient", true)
+	m.Set(unit+" ControlGroup", "/web")
+	m.Set(unit+" ActiveState", "active")
+	m.On("Get", func(p *fakesystemd.Peer, msg *dbus.Message) {
+		p.Property(msg)
+		m.Set(unit+" ControlGroup", "")
+		m.Set(unit+" ActiveState", "inactive")
+	})
+	if err := start(t, dialFake(t, m), testUnit(t)); err != nil {
+		t.Error(err)
+	}
+	if n := m.Count("StartTransientUnit"); n != 2 {
+		t.Errorf("%d attempts, want 2", n)
+	}
+}
+
 func TestUnitExistsAgain(t *testing.T) {
 	m := fakesystemd.New(t)
 	m.On("StartTransientUnit", failing(unitExists))

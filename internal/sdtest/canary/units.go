@@ -122,17 +122,19 @@ func cgroups(_ context.Context, _ Watch, s Snapshot) error {
 	})
 }
 
-// rules are those of nftables, without counters.
+// rules are those of nftables, without counters. Without the module there are none, and asking would load it; where nobody
+// can list them, that the module came is told.
 func rules(ctx context.Context, w Watch, s Snapshot) error {
 	if w.Quick {
 		return nil
 	}
+	if b, err := os.ReadFile("/proc/modules"); err == nil && !strings.Contains(string(b), "nf_tables") {
+		return nil
+	}
 	nft, err := exec.LookPath("nft")
 	if err != nil {
-		return nil // nobody can have made any
-	}
-	if b, err := os.ReadFile("/proc/modules"); err == nil && !strings.Contains(string(b), "nf_tables") {
-		return nil // asking would load it
+		s.put("nft", "module nf_tables", "there")
+		return nil
 	}
 	out, err := exec.CommandContext(ctx, nft, "-s", "list", "ruleset").Output()
 	s.put("nft", "ruleset", string(out))

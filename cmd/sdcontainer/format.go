@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -106,16 +107,9 @@ const tablePrefix = "table "
 
 // writeTemplate prints each item through a Go template, one a line.
 func writeTemplate[T any](a *app, format string, items []T) error {
-	columns := false
-	if rest, ok := strings.CutPrefix(format, tablePrefix); ok {
-		format, columns = rest, true
-	}
-	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
-	tmpl, err := template.New("--format").Funcs(templateFuncs()).Parse(format)
+	format, columns := splitTable(format)
+	tmpl, err := parseTemplate[T](format)
 	if err != nil {
-		return usageError{err}
-	}
-	if err := knownFields(tmpl, reflect.TypeFor[T]()); err != nil {
 		return err
 	}
 	var out []string
@@ -135,6 +129,21 @@ func writeTemplate[T any](a *app, format string, items []T) error {
 		}
 	}
 	return nil
+}
+
+// splitTable takes the prefix off, and reads the escapes.
+func splitTable(format string) (template string, columns bool) {
+	format, columns = strings.CutPrefix(format, tablePrefix)
+	return strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format), columns
+}
+
+// parseTemplate refuses what items of T do not have.
+func parseTemplate[T any](format string) (*template.Template, error) {
+	tmpl, err := template.New("--format").Funcs(templateFuncs()).Parse(format)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return tmpl, knownFields(tmpl, reflect.TypeFor[T]())
 }
 
 // escapeLines escapes what is between the line breaks that a template made.
@@ -231,15 +240,20 @@ func fieldNames(item reflect.Type) []string {
 
 // checkFormat refuses words that are neither a known format nor a template.
 func checkFormat(format string, words ...string) error {
-	for _, w := range words {
-		if format == w {
-			return nil
-		}
-	}
-	if strings.Contains(format, "{{") {
+	if slices.Contains(words, format) || strings.Contains(format, "{{") {
 		return nil
 	}
 	return usage("--format %s: want %s or a Go template with {{...}}", format, strings.Join(words, ", "))
+}
+
+// checkFormatOf refuses a template of other fields than T's as well: for what is printed only after a long time.
+func checkFormatOf[T any](format string, words ...string) error {
+	if err := checkFormat(format, words...); err != nil || slices.Contains(words, format) {
+		return err
+	}
+	format, _ = splitTable(format)
+	_, err := parseTemplate[T](format)
+	return err
 }
 
 // count is "1 thing" or "n things".

@@ -12,35 +12,81 @@ import (
 	"github.com/sdcontainer/sdcontainer"
 )
 
+// An ending is what wait tells of a container, by the names that inspect has for it.
+type ending struct {
+	ID          string            `json:"id"`
+	Exit        *sdcontainer.Exit `json:"exit,omitempty"`
+	ExitUnknown bool              `json:"exitUnknown,omitempty"`
+}
+
 func (a *app) wait() *cobra.Command {
-	return &cobra.Command{
+	var format string
+	cmd := &cobra.Command{
 		Use:   "wait [flags] NAME...",
 		Short: "Wait for containers to end and print their exit codes",
 		Long: `Waits until each container has ended and prints its exit code, one a line in the
 order given; "unknown" when nobody was there to see it.
 
+--format json prints, when all have ended, an array with an object for each: id, and exit
+with code, signal if one ended it, oomKilled if processes of it were killed for want of
+memory, managedOOM if it was systemd-oomd that did, and at, the time; exitUnknown instead
+of exit when nobody was there to see it. A Go template sees them as ID, Exit (Code, Signal,
+OOMKilled, ManagedOOM, At) and ExitUnknown; {{.Exit}} alone is how it ended in words. All
+are inspect's too, but wait has them also of a container that is removed as it ends.
+
 The exit status is the first code that is not 0; 125 when one is unknown or
 sdcontainer failed.`,
 		Example: `  sdcontainer wait job
-  code=$(sdcontainer wait job)`,
+  code=$(sdcontainer wait job)
+  sdcontainer wait --format json job
+  sdcontainer wait --format '{{.ID}}: {{with .Exit}}{{.Code}} {{.OOMKilled}} {{.At}}{{else}}unknown{{end}}' job`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.each(args, func(c *sdcontainer.Container) error { return a.waitFor(cmd.Context(), c) })
+			if err := checkFormatOf[ending](format, "code", "json"); err != nil {
+				return err
+			}
+			endings := []ending{}
+			err := a.each(args, func(c *sdcontainer.Container) error {
+				e, err := a.waitFor(cmd.Context(), c)
+				if err != nil && !e.ExitUnknown {
+					return err
+				}
+				endings = append(endings, e)
+				if format == "code" {
+					err = errors.Join(a.printCode(e), err)
+				}
+				return err
+			})
+			switch format {
+			case "code":
+				return err
+			case "json":
+				return errors.Join(a.writeJSON(endings), err)
+			}
+			return errors.Join(writeTemplate(a, format, endings), err)
 		},
 	}
+	formatFlag(cmd, &format, "code", "json")
+	return cmd
 }
 
-func (a *app) waitFor(ctx context.Context, c *sdcontainer.Container) error {
+// waitFor returns how a container ended, and takes over its code. Errors: ErrExitUnknown, with an ending
+// that says so too.
+func (a *app) waitFor(ctx context.Context, c *sdcontainer.Container) (ending, error) {
 	exit, err := c.Wait(ctx)
-	if errors.Is(err, sdcontainer.ErrExitUnknown) {
-		return errors.Join(a.println("unknown"), err)
-	}
 	if err != nil {
-		return err
+		return ending{ID: c.ID(), ExitUnknown: errors.Is(err, sdcontainer.ErrExitUnknown)}, err
 	}
 	if a.code == 0 {
 		a.code = exit.Code
 	}
-	return a.println(fmt.Sprint(exit.Code))
+	return ending{ID: c.ID(), Exit: &exit}, nil
+}
+
+func (a *app) printCode(e ending) error {
+	if e.ExitUnknown {
+		return a.println("unknown")
+	}
+	return a.println(fmt.Sprint(e.Exit.Code))
 }

@@ -81,7 +81,9 @@ const eater = `awk 'BEGIN { s = "0123456789abcdef"; while (1) s = s s }'`
 func TestOOM(t *testing.T) {
 	file := container(t, "oom", shell("exec "+eater)+eat)
 	must(t, "sdcontainer", "run", "-d", file)
-	_ = sd(t, "wait", "oom") // its answer is compared through inspect
+	if o := sd(t, "wait", "--format", "{{.Exit.Code}} {{.Exit.OOMKilled}} {{.Exit.ManagedOOM}}", "oom"); strings.TrimSpace(o.stdout) != "137 true false" {
+		t.Errorf("wait: %v", o)
+	}
 	s := inspect(t, "oom")
 	if s.Exit == nil || s.Exit.Code != 137 || !s.Exit.OOMKilled {
 		t.Errorf("inspect: %+v", s.Exit)

@@ -35,7 +35,7 @@ func TestCheck(t *testing.T) {
 			"9:1: resources.unified.io.max: \"x=1\": want rbps\n10:1: resources.unified.foo.bar: want one of a cgroup v2\n11:1: resources.unified.cpu.max.burst: \"9\": want",
 		"security.mask = ['/x', '/sys/fs/cgroup/x']":                                             `4:24: security.mask: "/sys/fs/cgroup/x": lies in the cgroup mount`,
 		"security.read_only_paths = ['/sys/fs/cgroup/x', '/sys/fs/cgroup/%n/y']":                 "4:29: security.read_only_paths: \"/sys/fs/cgroup/x\": lies in\n4:49: security.read_only_paths: \"/sys/fs/cgroup/x/y\": lies in",
-		"security.mask = ['%q', '/sys/fs/cgroup/x']":                                             "4:18: security.mask: \"%q\": unknown specifier\n4:24: security.mask: \"/sys/fs/cgroup/x\": lies in",
+		"security.mask = ['%Q', '/sys/fs/cgroup/x']":                                             "4:18: security.mask: \"%Q\": unknown specifier\n4:24: security.mask: \"/sys/fs/cgroup/x\": lies in",
 		"namespaces.ipc = 'path:/proc/self/ns/ipc'":                                              `4:12: namespaces.ipc: mount mqueue on /dev/mqueue shows it`,
 		"security.sysctl = { 'net.a' = '', 'net.b..c' = 1, 'net.d' = 1 }":                        "4:21: security.sysctl.net.a: value of 0 bytes\n4:35: security.sysctl.net.b..c: not a name",
 		"security.seccomp = 'none.json'":                                                         "4:10: security.seccomp: \"none.json\": seccomp: syscalls[0]: names: at least one is needed",

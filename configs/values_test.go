@@ -3,7 +3,11 @@
 package configs
 
 import (
+	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,9 +165,65 @@ func TestSpecifiers(t *testing.T) {
 			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, bad := range []string{"%", "a%", "%Q", "% n"} {
-		if got, err := expand(bad); err == nil {
-			t.Errorf("%q: %q", bad, got)
+	for bad, want := range map[string]string{"%": "ends in %", "a%": "ends in %", "%Q": "unknown specifier %Q: known are %n ", "% n": "unknown specifier % ",
+		"%d/x": "%d: credentials come in a later version", "%y": "unknown", "%r": "unknown", "%1": "unknown"} {
+		if got, err := expand(bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %q, %v; want %s", bad, got, err, want)
+		}
+	}
+	seen := map[byte]bool{}
+	for _, s := range Specifiers() {
+		if seen[s.Letter] {
+			t.Errorf("%%%c is there twice", s.Letter)
+		}
+		seen[s.Letter] = true
+	}
+}
+
+// What a name stands for as a path; systemd refuses the same ones.
+func TestSpecifiersOfNames(t *testing.T) {
+	for name, want := range map[string]string{"web": "web web /web", "a-b_c": "a/b_c b_c /a/b_c", "a-.b": "a/.b .b /a/.b", "a--b": "", "a-": "", "a-..": "", "a-.": "", "a-.-b": ""} {
+		got, err := specifiers(name)("%P %j %f")
+		if got != want || (err == nil) != (want != "") || err != nil && !strings.Contains(err.Error(), "stands for no path") {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestAssigned(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	text := "# A=1\nA='x \"y\"'\n B=\"5\\\"\\$\\\\\"\nC=\nD=one\nD=two\nAB=no\nE='\nF=\"\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]string{"A": `x "y"`, "B": `5"$\`, "C": "", "D": "two", "E": "'", "F": "", "NONE": ""} {
+		if got, err := assigned(file, field); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", field, got, err, want)
+		}
+	}
+	if _, err := assigned(file+".none", "A"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestAccount(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(file, []byte("root:x:0:0:root:/root:/bin/x\nbad\nu:x:7:8::/home/u:/bin/zsh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"7": "u /bin/zsh", "8": " "} {
+		name, err := account(file, id, 0)
+		shell, err2 := account(file, id, 6)
+		if got := name + " " + shell; got != want || err != nil || err2 != nil {
+			t.Errorf("%s: %q, %v, %v", id, got, err, err2)
+		}
+	}
+}
+
+func TestSystemdArch(t *testing.T) {
+	for machine, want := range map[string]string{"x86_64": "x86-64", "aarch64": "arm64", "i686": "x86", "armv7l": "arm", "ppc64le": "ppc64-le", "riscv64": "riscv64", "s390x": "s390x"} {
+		if got := systemdArch(machine); got != want {
+			t.Errorf("%s: %s, want %s", machine, got, want)
 		}
 	}
 }

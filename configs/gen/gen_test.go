@@ -68,14 +68,15 @@ func TestSpecifiersAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	problems := fmt.Sprint(configs.LoadOptions{}.Check(file))
-	all := regexp.MustCompile("%[%a-zA-Z]").FindAllString(rules, -1)
-	for _, s := range all {
+	page, man := string(reference()), string(manual())
+	for _, spec := range configs.Specifiers() {
+		s := "%" + string(spec.Letter)
 		if !strings.Contains(problems, s) {
 			t.Errorf("%s is not in %s", s, problems)
 		}
-	}
-	if len(all) < 19 {
-		t.Errorf("the page has only %q", all)
+		if in := regexp.MustCompile("(?m)^(\\| `|\\\\fB)(%. )*" + s + "( %.)*(` \\| |\\\\fR$)"); !in.MatchString(page) || !in.MatchString(man) {
+			t.Errorf("%s is not in both pages", s)
+		}
 	}
 }
 

@@ -23,11 +23,16 @@ sdcontainer.toml \- configuration of a container
 .SH DESCRIPTION
 `)
 	roff(b, intro)
-	fmt.Fprintf(b, ".PP\n.nf\n.RS 4\n%s.RE\n.fi\n.SH DROP\\-INS, PATHS AND SPECIFIERS\n", escape(example))
-	roff(b, rules)
+	fmt.Fprintf(b, ".PP\n.nf\n.RS 4\n%s.RE\n.fi\n.SH DROP\\-INS AND PATHS\n", escape(example))
+	roff(b, rules())
 	b.WriteString(".SH TYPES\n")
 	for _, k := range kinds() {
 		fmt.Fprintf(b, ".TP\n%s\n%s.\n", k.Name, inline(k.Accepts()))
+	}
+	b.WriteString(".SH SPECIFIERS\n")
+	names, docs := specifiers()
+	for i, name := range names {
+		fmt.Fprintf(b, ".TP\n\\fB%s\\fR\n%s.\n", name, inline(docs[i]))
 	}
 	for _, t := range tables() {
 		fmt.Fprintf(b, ".SH %s\n", t.title)

@@ -86,30 +86,50 @@ func TestJoinsMountNamespace(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	made := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo made; exec sleep 60")
-	out, err := made.StdoutPipe()
+	other := w.mustStart("other", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	s, err := other.State()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := made.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = made.Process.Kill() // it may have ended
-		_ = made.Wait()         // killed
-	})
-	if _, err := out.Read(make([]byte, 5)); err != nil {
-		t.Fatal(err)
-	}
-	path, link := namespaceOfPID(t, made.Process.Pid, "mnt")
-	spec := w.spec("mnt", "/bin/sh", "-c", "readlink /proc/self/ns/mnt; echo /*")
-	hostRoot(t, spec)
-	joined(spec, specs.MountNamespace, path)
-	if out, e := w.outputOf("mnt", spec); out != link+"\n/bin /dev /etc /proc /sys /tmp\n" || e.Code != 0 {
-		t.Errorf("%q, %+v; want %s and the container's root", out, e, link)
+	users, _ := namespaceOfPID(t, s.Pid, "user")
+	var path, link string
+	for id, enter := range map[string][]string{"none": {"env"}, "joined": {"nsenter", "--user=" + users}} {
+		made := exec.Command(enter[0], append(enter[1:], "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo made; exec sleep 60")...)
+		out, err := made.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := made.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = made.Process.Kill() // it may have ended
+			_ = made.Wait()         // killed
+		})
+		if _, err := out.Read(make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		path, link = namespaceOfPID(t, made.Process.Pid, "mnt")
+		spec := w.spec(id, "/bin/sh", "-c", "readlink /proc/self/ns/mnt; echo /*")
+		hostRoot(t, spec)
+		joined(spec, specs.MountNamespace, path)
+		if id == "joined" {
+			joined(spec, specs.UserNamespace, users)
+		}
+		if out, e := w.outputOf(id, spec); out != link+"\n/bin /dev /etc /proc /sys /tmp\n" || e.Code != 0 {
+			t.Errorf("%s: %q, %+v; want %s and the container's root", id, out, e, link)
+		}
 	}
 
-	spec = w.spec("host", "/bin/true") // with a user namespace: were it not refused, it could do nothing
+	spec := w.spec("own", "/bin/true") // has no power over it
+	joined(spec, specs.MountNamespace, path)
+	if _, err := w.startSpec("own", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), `linux.namespaces "mount": a container with a user namespace of its own`) {
+		t.Errorf("with a user namespace: %v", err)
+	}
+
+	// Without one: the host's is refused for what it is.
+	spec = w.spec("host", "/bin/true")
+	hostRoot(t, spec)
 	joined(spec, specs.MountNamespace, "/proc/self/ns/mnt")
 	if _, err := w.startSpec("host", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), "is the host's") {
 		t.Errorf("the host's mount namespace: %v", err)

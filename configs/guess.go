@@ -132,7 +132,7 @@ func elsewhere() map[string]string {
 		"limits": "resources", "mem_limit": "resources.memory.max", "resources.memory.limit": "resources.memory.max", "memory_limit": "resources.memory.max", "memory_swap": "resources.memory.swap_max",
 		"cpuset": "resources.cpu.cpus", "resources.cpus": "resources.cpu.quota", "resources.io.latency_target": "resources.io.latency", "pids": "resources.tasks", "pids_limit": "resources.tasks", "pids_max": "resources.tasks",
 		"privileged": "security.profile", "security_opt": "security", "service": "systemd", "stop_grace_period": "systemd.stop_timeout",
-		"namespaces.user": "userns.mode", "namespaces.userns": "userns.mode", "logging": "log", "net": "network.mode", "network_mode": "network.mode", "userns_mode": "userns.mode",
+		"namespaces.mnt": "namespaces.mount", "namespaces.user": "userns.mode", "namespaces.userns": "userns.mode", "logging": "log", "net": "network.mode", "network_mode": "network.mode", "userns_mode": "userns.mode",
 		"bind": "mount", "tmpfs": "mount", "volume": "mount", "volumes": "mount",
 		"mount.path": "mount.target", "mount.dst": "mount.target", "mount.dest": "mount.target", "mount.src": "mount.source", "mount.readonly": "mount.read_only", "mount.ro": "mount.read_only",
 		"device.destination": "device.target", "device.permissions": "device.access",

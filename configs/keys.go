@@ -80,6 +80,7 @@ func allKeys() []Key {
 		{"namespaces.ipc", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE. A path needs userns.mode path:/FILE or none."},
 		{"namespaces.uts", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
 		{"namespaces.cgroup", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
+		{"namespaces.mount", orPath("private"), `"private"`, "linux.namespaces", "private or path:/FILE, of one made for it: the container's root takes the place of its root. Needs userns.mode path:/FILE or none; not with run -d."},
 		{"namespaces.time", namespace, `"host"`, "linux.namespaces", "private, host or path:/FILE."},
 
 		{"userns.mode", userns, `"auto"`, "linux.namespaces", "auto: a range of its own; manual: uid_map and gid_map; path:/FILE, not with run -d; none: the host's ids."},

@@ -21,7 +21,7 @@ var samples = map[string]struct{ value, beside, without string }{
 	"process.exec_cpus": {`"0"`, "", ""}, "process.stop_signal": {`"SIGINT"`, "", ""}, "process.parent_death_signal": {`"SIGTERM"`, "", ""},
 	"capabilities.preset": {`"none"`, "", ""}, "capabilities.add": {`["NET_RAW"]`, "", ""}, "capabilities.drop": {`["CHOWN"]`, "", ""}, "capabilities.ambient": {`["CHOWN"]`, "", ""},
 	"capabilities.bounding": {`["CHOWN"]`, "", ""}, "capabilities.effective": {`["CHOWN"]`, "", ""}, "capabilities.permitted": {`["CHOWN"]`, "", ""}, "capabilities.inheritable": {`["CHOWN"]`, "", ""},
-	"namespaces.pid": {`"host"`, "", ""}, "namespaces.ipc": {`"host"`, "", ""}, "namespaces.uts": {`"path:/proc/1/ns/uts"`, "", ""}, "namespaces.cgroup": {`"host"`, "", ""}, "namespaces.time": {`"private"`, "", ""},
+	"namespaces.pid": {`"host"`, "", ""}, "namespaces.ipc": {`"host"`, "", ""}, "namespaces.uts": {`"path:/proc/1/ns/uts"`, "", ""}, "namespaces.cgroup": {`"host"`, "", ""}, "namespaces.time": {`"private"`, "", ""}, "namespaces.mount": {`"path:/run/ns/mnt"`, "", ""},
 	"userns.mode": {`"path:/proc/1/ns/user"`, "", ""}, "userns.size": {"1000", "", ""},
 	"userns.uid_map":   {`["0:2000:1"]`, "userns.mode = 'manual'\nuserns.gid_map = ['0:1:5']\n", "userns.uid_map = ['0:1:5']\n"},
 	"userns.gid_map":   {`["0:2000:1"]`, "userns.mode = 'manual'\nuserns.uid_map = ['0:1:5']\n", "userns.gid_map = ['0:1:5']\n"},

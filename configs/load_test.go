@@ -142,6 +142,7 @@ func TestContradictions(t *testing.T) {
 		{`capabilities = { effective = ["CHOWN"], permitted = [] }`, `4:18: capabilities.effective: CAP_CHOWN: is not in the permitted set`},
 		{`capabilities.add = ["NET_RAW"]` + "\n" + `process.user = "app"`, `4:14: capabilities.add: CAP_NET_RAW: user "app" would lose it at exec (use capabilities.ambient)`},
 		{`namespaces.pid = "container:x"`, `4:12: namespaces.pid: "container:x": want "private", "host" or "path:/FILE"`},
+		{`namespaces.mount = "host"`, `4:12: namespaces.mount: "host": want "private" or "path:/FILE"`},
 		{`namespaces.pid = "host"` + "\n" + `process.init = true`, `5:9: process.init: goes with namespaces.pid = "private"`},
 		{`namespaces.uts = "host"` + "\n" + `network.hostname = "x"`, `5:9: network.hostname: needs namespaces.uts = "private"`},
 		{`userns.mode = "manual"`, `userns.gid_map: missing: ranges like`},
@@ -339,14 +340,14 @@ env = { C = "env %n", N = 5, T = true }
 func TestSpecifiersInPaths(t *testing.T) {
 	spec := load1(t, "web.toml", minimal+`userns.mode = "path:/run/%n/user"
 network.mode = "path:/run/netns/%N"
-namespaces = { pid = "path:/run/%p/pid", ipc = "path:/run/%i/ipc", uts = "path:/run/%j/uts", cgroup = "path:%T/100%%", time = "path:/run/%n" }
+namespaces = { mount = "path:/run/%n/mnt", pid = "path:/run/%p/pid", ipc = "path:/run/%i/ipc", uts = "path:/run/%j/uts", cgroup = "path:%T/100%%", time = "path:/run/%n" }
 resources.io.write_iops = { "/dev/disk/by-label/%n" = 5 }
 `)
 	got := map[string]string{}
 	for _, n := range spec.Linux.Namespaces {
 		got[string(n.Type)] = n.Path
 	}
-	want := map[string]string{"mount": "", "user": "/run/web/user", "network": "/run/netns/web", "pid": "/run/web/pid", "ipc": "/run/web/ipc",
+	want := map[string]string{"mount": "/run/web/mnt", "user": "/run/web/user", "network": "/run/netns/web", "pid": "/run/web/pid", "ipc": "/run/web/ipc",
 		"uts": "/run/web/uts", "cgroup": "/tmp/100%", "time": "/run/web"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -270,6 +270,7 @@ func TestEveryKeyToCome(t *testing.T) {
 		{"namespaces.uts", "'private'", ""},
 		{"namespaces.cgroup", "'private'", ""},
 		{"namespaces.time", "'private'", ""},
+		{"namespaces.mount", "'private'", ""},
 		{"namespaces.pid", "'container:a'", later},
 		{"namespaces.join", "'a'", later},
 		{"userns.mode", "'none'", ""},

@@ -11,7 +11,7 @@ import (
 )
 
 func (c *compiler) buildNamespaces() {
-	c.namespace(specs.MountNamespace, "", "private")
+	c.namespace(specs.MountNamespace, "namespaces.mount", "private")
 	c.namespace(specs.PIDNamespace, "namespaces.pid", "private")
 	c.namespace(specs.IPCNamespace, "namespaces.ipc", "private")
 	c.namespace(specs.UTSNamespace, "namespaces.uts", "private")

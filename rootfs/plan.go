@@ -167,6 +167,9 @@ func (b *builder) checkRoot() error {
 	switch {
 	case !b.ns.has(mountNS):
 		return errors.New("the container has no mount namespace: its root would be the host's")
+	case b.ns.joined(mountNS) && !b.ns.owned(mountNS):
+		err := fmt.Errorf("a container with a user namespace of its own has no power over another mount namespace: %s", b.orJoin())
+		return &configs.FieldError{Field: "linux.namespaces", Entry: string(mountNS), Err: err}
 	case b.spec.Root == nil || !path.IsAbs(b.spec.Root.Path):
 		return errors.New("root.path: want an absolute path")
 	case b.spec.Hostname != "" && !b.ns.has(utsNS):
@@ -218,12 +221,12 @@ func (b *builder) orElse() string {
 	return "option x-sdc.optional skips the mount, x-sdc.create=dir makes the source"
 }
 
-// orJoin says what lets a container see a namespace that it joins.
+// orJoin says what gives a container power over a namespace that it joins.
 func (b *builder) orJoin() string {
 	if b.set.Source != "" {
 		return `join that too (userns.mode = "path:/FILE"), or have none (userns.mode = "none")`
 	}
-	return "join that too, have none, or leave the mount out"
+	return "join that too, have none, or leave this out"
 }
 
 // replace turns a mount that only the owner of a namespace may make into a copy

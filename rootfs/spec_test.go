@@ -85,7 +85,10 @@ func TestPlanRefuses(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(*specs.Spec){
-		"no mount namespace":            func(s *specs.Spec) { s.Linux.Namespaces = nil },
+		"no mount namespace": func(s *specs.Spec) { s.Linux.Namespaces = nil },
+		`linux.namespaces "mount": a co`: func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces[1:], specs.LinuxNamespace{Type: mountNS, Path: "/run/mnt"}, specs.LinuxNamespace{Type: userNS})
+		},
 		"root.path":                     func(s *specs.Spec) { s.Root.Path = "rootfs" },
 		"no UTS namespace":              func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[:1] },
 		"64 bytes":                      func(s *specs.Spec) { s.Hostname = strings.Repeat("x", 65) },

@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 }
 
 // applets are what the scripts call in their containers.
-var applets = []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hostname", "stty", "tty"}
+var applets = []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hostname", "stty", "tty", "readlink"}
 
 // TestSystemdScripts run containers, as root, where PID 1 is a systemd; every second script where they take minutes.
 func TestSystemdScripts(t *testing.T) {

@@ -4,7 +4,6 @@ package sdcontainer
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/rootfs"
 )
 
 // A mountLine is a line of mountinfo.
@@ -147,35 +147,16 @@ type specMount struct {
 	options []string // those of the mount that take something away
 }
 
-// restrictions are the options of a mount that take something away, and what gives it back.
-var restrictions = map[string]string{"ro": "rw", "nosuid": "suid", "nodev": "dev", "noexec": "exec"}
-
 func specMounts(spec *specs.Spec) (list []specMount) {
 	for _, m := range spec.Mounts {
 		if slices.Contains(m.Options, "x-sdc.optional") {
 			continue // where it was left out, what is on its place is another's
 		}
-		s := specMount{dest: filepath.Clean(m.Destination)}
+		s := specMount{filepath.Clean(m.Destination), rootfs.Restrictions(m.Options)}
 		list = slices.DeleteFunc(list, func(o specMount) bool { return isBelow(o.dest, s.dest) })
-		for _, name := range slices.Sorted(maps.Keys(restrictions)) {
-			set := lastIndex(m.Options, name, "r"+name)
-			if set >= 0 && set > lastIndex(m.Options, restrictions[name], "r"+restrictions[name]) {
-				s.options = append(s.options, name)
-			}
-		}
 		list = append(list, s)
 	}
 	return list
-}
-
-// lastIndex is where the last of the words is, or -1.
-func lastIndex(list []string, words ...string) int {
-	for i, o := range slices.Backward(list) {
-		if slices.Contains(words, o) {
-			return i
-		}
-	}
-	return -1
 }
 
 // mounted compares one mount of the Spec with what is on its place: it is there, and allows no more.

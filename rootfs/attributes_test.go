@@ -3,8 +3,11 @@
 package rootfs
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,6 +42,39 @@ func TestEachAttribute(t *testing.T) {
 		} {
 			if m := v.at("/at/" + point); m.Point == "" || m.has(a.on) != want {
 				t.Errorf("%s has %q; want %s: %v", point, m.Options, a.on, want)
+			}
+		}
+	}
+}
+
+// Of options that contradict each other the last one counts, of the mount itself; for those below it the last with an r
+// before it. What the kernel then has is what is expected of it.
+func TestContradictions(t *testing.T) {
+	w := newWorld(t)
+	dir := hostTree(t)
+	if err := unix.Mount("", dir+"/sub", "", unix.MS_REMOUNT|unix.MS_BIND, ""); err != nil { // with nothing forbidden
+		t.Fatal(err)
+	}
+	rows := map[string]struct{ top, below string }{
+		"ro,rw": {}, "rw,ro": {"ro", ""}, "rro,rw": {"", "ro"}, "rw,rro": {"ro", "ro"}, "ro,rrw": {}, "rrw,ro": {"ro", ""},
+		"rro,rrw": {}, "rrw,rro": {"ro", "ro"}, "rro,rw,rro": {"ro", "ro"}, "rro,rrw,ro": {"ro", ""}, "ro,rro,rw": {"", "ro"},
+		"nosuid,rsuid,rnodev,dev,noexec": {"noexec", "nodev"}, "rnoexec,nosuid,rsuid,nodev": {"nodev,noexec", "noexec"},
+	}
+	for options := range rows {
+		list := strings.Split(options, ",")
+		w.bind(dir, "/at/bind/"+options, list...)
+		w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/at/tmpfs/" + options, Options: list})
+	}
+	v := w.see(map[string]string{"cwd": "/"})
+	for options, want := range rows {
+		if got := strings.Join(Restrictions(strings.Split(options, ",")), ","); got != want.top {
+			t.Errorf("%s: %q is expected, want %q", options, got, want.top)
+		}
+		for point, want := range map[string]string{"bind/" + options: want.top, "bind/" + options + "/sub": want.below, "tmpfs/" + options: want.top} {
+			m := v.at("/at/" + point)
+			have := slices.DeleteFunc([]string{"nodev", "noexec", "nosuid", "ro"}, func(o string) bool { return !m.has(o) })
+			if got := strings.Join(have, ","); m.Point == "" || got != want {
+				t.Errorf("%s has %q (%s), want %q", point, got, m.Options, want)
 			}
 		}
 	}

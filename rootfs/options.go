@@ -26,6 +26,12 @@ func (c *change) add(o change) {
 	c.clear = c.clear&^o.set | o.clear
 }
 
+// forget leaves to others what o changes.
+func (c *change) forget(o change) {
+	c.set &^= o.set | o.clear
+	c.clear &^= o.set | o.clear
+}
+
 // attributes are the options that change a mount. With an "r" before it, each
 // changes the mounts below too.
 var attributes = sync.OnceValue(func() map[string]change {
@@ -94,9 +100,8 @@ func (p param) String() string {
 
 // options are the options of one mount, understood.
 type options struct {
-	attr        change // of the mount itself
-	below       change // of it and all mounts below
-	rw          bool   // "rw" was said, not only implied
+	below       change // of the mount and all below it, first
+	attr        change // of the mount itself, where later options say otherwise
 	bind        bool
 	recursive   bool
 	propagation uint64
@@ -163,19 +168,42 @@ func (o *options) addMount(s string) bool {
 		o.idmap, o.idmapBelow = true, true
 	case has(attributes(), s):
 		o.attr.add(attributes()[s])
-		o.rw = s == "rw" || o.rw && s != "ro"
 	case has(propagations, s):
 		o.propagation, o.spread = propagations[s], false
 	case below == s:
 		return false
 	case has(attributes(), below):
 		o.below.add(attributes()[below])
+		o.attr.forget(attributes()[below]) // that is for the mount too, and the last word counts
 	case has(propagations, below):
 		o.propagation, o.spread = propagations[below], true
 	default:
 		return false
 	}
 	return true
+}
+
+// top is what all options together make of the mount itself.
+func (o *options) top() change {
+	c := o.below
+	c.add(o.attr)
+	return c
+}
+
+// Restrictions are those of "nodev", "noexec", "nosuid" and "ro" that hold of a mount with these options: each takes
+// effect in its order, on the mount itself also with an "r" before it.
+func Restrictions(list []string) (held []string) {
+	var o options
+	for _, s := range list {
+		o.addMount(s) // others forbid nothing
+	}
+	top := o.top()
+	for _, name := range []string{"nodev", "noexec", "nosuid", "ro"} {
+		if top.set&attributes()[name].set != 0 {
+			held = append(held, name)
+		}
+	}
+	return held
 }
 
 func has[K comparable, V any, M ~map[K]V](m M, key K) bool {

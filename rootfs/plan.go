@@ -254,7 +254,7 @@ func (b *builder) replace(m *mount) {
 
 // shut makes a mount read-only unless its options say otherwise.
 func (m *mount) shut() {
-	if !m.rw {
+	if m.top().clear&unix.MOUNT_ATTR_RDONLY == 0 {
 		m.attr.add(attributes()["ro"])
 	}
 }

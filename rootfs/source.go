@@ -47,9 +47,8 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	below := m.below.set&unix.MOUNT_ATTR_RDONLY != 0
 	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, Create: m.create,
-		ReadOnly: below || m.attr.set&unix.MOUNT_ATTR_RDONLY != 0, ReadOnlyBelow: below}
+		ReadOnly: m.top().set&unix.MOUNT_ATTR_RDONLY != 0, ReadOnlyBelow: m.below.set&unix.MOUNT_ATTR_RDONLY != 0}
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
 	}

@@ -115,8 +115,7 @@ func (m *mount) checkFresh() error {
 		return fmt.Errorf("source longer than the kernel's %d bytes", maxValue)
 	}
 	// A new filesystem has no mounts below it.
-	m.attr.add(m.below)
-	m.below = change{}
+	m.attr, m.below = m.top(), change{}
 	return nil
 }
 

@@ -204,13 +204,15 @@ func TestBinds(t *testing.T) {
 		specs.Mount{Type: "bind", Source: "/a", Destination: "/a", Options: []string{"x-sdc.optional", "rbind"}},
 		specs.Mount{Source: "/b", Destination: "/b", Options: []string{"bind", "x-sdc.create=file", "ridmap"}},
 		specs.Mount{Source: "/c", Destination: "/c", Options: []string{"bind", "ro", "nosuid"}},
-		specs.Mount{Source: "/d", Destination: "/d", Options: []string{"rbind", "rro"}})
+		specs.Mount{Source: "/d", Destination: "/d", Options: []string{"rbind", "rro"}},
+		specs.Mount{Source: "/e", Destination: "/e", Options: []string{"rbind", "rro", "rw"}})
 	got, err := Binds(spec)
 	want := []Source{
 		{Path: "/a", For: "mount bind on /a", Recursive: true},
 		{Path: "/b", For: "mount bind on /b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
 		{Path: "/c", For: "mount bind on /c", ReadOnly: true},
 		{Path: "/d", For: "mount bind on /d", Recursive: true, ReadOnly: true, ReadOnlyBelow: true},
+		{Path: "/e", For: "mount bind on /e", Recursive: true, ReadOnlyBelow: true},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

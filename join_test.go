@@ -57,7 +57,7 @@ func TestJoinsEachNamespace(t *testing.T) {
 			}
 			id := user + "-" + k.kind
 			spec := w.spec(id, "/bin/readlink", "/proc/self/ns/"+k.kind)
-			spec.Hostname = "" // a joined one is named already
+			spec.Hostname, spec.Linux.Sysctl = "", nil // a joined one is named and set already
 			if user != "own" || k.typ == specs.UserNamespace {
 				hostRoot(t, spec)
 			}

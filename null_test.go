@@ -82,6 +82,11 @@ func TestB3NullIsItsOwn(t *testing.T) {
 	}
 	spec := w.spec("null", "/bin/sh", "-c", same+change+"; echo done; sleep 60")
 	hostRoot(t, spec)
+	for i, m := range spec.Mounts { // where it can be changed, or the rest shows nothing
+		if m.Destination == "/dev" {
+			spec.Mounts[i].Options = append(m.Options, "rw")
+		}
+	}
 	r, out := pipe(t)
 	c, err := w.startSpec("null", spec, CreateOptions{Detach: true, Stdin: null, Stdout: out, Stderr: null})
 	out.Close()

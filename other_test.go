@@ -19,6 +19,7 @@ var others = map[string]func(args []string) error{
 	"records":    makeRecords,
 	"history":    playHistory,
 	"foreground": runForeground,
+	"ping":       ping,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

@@ -37,16 +37,16 @@ func Defaults(name string) Profile {
 		return p
 	}
 	p.Capabilities, p.Tasks, p.OOMPolicy = systemCapabilities, 16384, "continue"
-	// What systemd's container interface asks for: /run and /tmp of its own, and a
-	// cgroup tree it may write.
+	// What systemd's container interface asks for: /run and /tmp of its own, a /dev and a
+	// cgroup tree it may write. As many files as systemd allows in its own /run.
 	for i, m := range p.Mounts {
-		if m.Destination == "/sys/fs/cgroup" {
-			p.Mounts[i].Options = []string{"nosuid", "noexec", "nodev", "rw"}
+		if m.Destination == "/sys/fs/cgroup" || m.Destination == "/dev" {
+			p.Mounts[i].Options[slices.Index(m.Options, "ro")] = "rw"
 		}
 	}
 	p.Mounts = append(p.Mounts,
-		specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755", "size=20%"}},
-		specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", "size=20%"}})
+		specs.Mount{Destination: "/run", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=755", "size=20%", "nr_inodes=800k"}},
+		specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777", "size=20%", "nr_inodes=800k"}})
 	return p
 }
 
@@ -89,12 +89,14 @@ var defaultRlimits = []specs.POSIXRlimit{
 // defaultUserns is the number of ids of an automatic user namespace range.
 const defaultUserns = 65536
 
+// defaultMounts are those of profile "app". Each tmpfs has a limit of files, too: an empty one
+// costs the kernel memory that no size counts. In /dev/shm it is one for each page.
 func defaultMounts() []specs.Mount {
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "mode=755", "size=64k", "nr_inodes=1024"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "ro", "mode=755", "size=64k", "nr_inodes=1024"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=64m"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=64m", "nr_inodes=16k"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup2", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}},

@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +105,8 @@ func TestDefaultPaths(t *testing.T) {
 }
 
 // The defaults' mounts: no set-uid programs and, but for /dev, no devices; the
-// kernel's own are read-only but for a systemd's cgroups.
+// kernel's own and /dev are read-only but for a systemd's cgroups and /dev. None can be
+// filled without end, by bytes or by files.
 func TestDefaultMountOptions(t *testing.T) {
 	for _, profile := range []string{ProfileApp, ProfileSystem} {
 		for _, m := range Defaults(profile).Mounts {
@@ -112,11 +114,14 @@ func TestDefaultMountOptions(t *testing.T) {
 			if !has("nosuid") || !has("nodev") && !strings.HasPrefix(m.Destination, "/dev") {
 				t.Errorf("%s: %s: %v", profile, m.Destination, m.Options)
 			}
-			if ro := m.Destination == "/sys" || m.Destination == "/sys/fs/cgroup" && profile == ProfileApp; ro != has("ro") {
+			app := profile == ProfileApp && slices.Contains([]string{"/dev", "/sys/fs/cgroup"}, m.Destination)
+			if ro := m.Destination == "/sys" || app; ro != has("ro") {
 				t.Errorf("%s: %s: ro is %v", profile, m.Destination, has("ro"))
 			}
-			if limited := slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "size=") }); m.Type == "tmpfs" && !limited {
-				t.Errorf("%s: %s has no size", profile, m.Destination)
+			for _, limit := range []string{"size=", "nr_inodes="} {
+				if m.Type == "tmpfs" && !slices.ContainsFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, limit) }) {
+					t.Errorf("%s: %s: %v: no %s", profile, m.Destination, m.Options, limit)
+				}
 			}
 		}
 	}
@@ -128,5 +133,35 @@ func TestDefaultMountOptions(t *testing.T) {
 	}
 	if !slices.Contains(shm.Options, "size=64m") || !slices.Contains(shm.Options, "noexec") {
 		t.Errorf("/dev/shm: %v", shm.Options)
+	}
+}
+
+// Everybody in the container may ping, in a network of its own: the groups are those the
+// user namespace has, in the order of the host's, or the kernel refuses them.
+func TestDefaultPingGroups(t *testing.T) {
+	const manual = `userns = { mode = "manual", uid_map = ["0:1000:65536"], gid_map = [%s] }`
+	const all, key = "0 2147483647", "net.ipv4.ping_group_range"
+	for _, tt := range []struct{ more, want string }{
+		{"", "0 65535"},
+		{`security.profile = "system"`, "0 65535"},
+		{`userns.size = 1000`, "0 999"},
+		{`userns.size = 2147483648`, all},
+		{`userns.mode = "none"`, all},
+		{fmt.Sprintf(manual, `"0:1000:1", "1:100000:65535"`), "0 65535"},
+		{fmt.Sprintf(manual, `"1:100000:10", "0:1000:1"`), "0 10"},
+		{fmt.Sprintf(manual, `"0:300000:10", "10:100000:10"`), ""}, // the last has a lower group than the first
+		{fmt.Sprintf(manual, `"0:0:4294967294"`), all},
+		{`userns.mode = "path:/run/u"`, ""},
+		{`network.mode = "host"`, ""},
+		{`network.mode = "path:/run/n"`, ""},
+		{`security.sysctl = { "net.ipv4.ping_group_range" = "5 6" }`, "5 6"},
+		{`security.sysctl = { "net/ipv4/ip_forward" = "1" }`, "0 65535"},
+	} {
+		if got := compiled(t, tt.more).Linux.Sysctl[key]; got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.more, got, tt.want)
+		}
+	}
+	if set := compiled(t, `security.sysctl = { "net/ipv4/ping_group_range" = "5 6" }`).Linux.Sysctl; len(set) != 1 {
+		t.Errorf("set twice: %v", set)
 	}
 }

@@ -97,7 +97,7 @@ func allKeys() []Key {
 		{"mount[].optional", kindBool, "false", "–", "Skips the mount when source is missing."},
 		{"mount[].create", shaped("^(none|(dir|file)(:0*[0-7]{1,4}(:[0-9]+){0,2})?)?$"), `"none"`, "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID; or none."},
 		{"mount[].propagation", propagation, `"rprivate"`, "mounts[].options", "How mounts spread."},
-		{"mount[].size", kindSize, "", "mounts[].options size=", "Of a tmpfs."},
+		{"mount[].size", kindSize, "", "mounts[].options size=", "Of a tmpfs: 10% of memory unless given. The number of its files is limited by `options = [\"nr_inodes=16k\"]`."},
 		{"mount[].mode", kindMode, "", "mounts[].options mode=", "Of a tmpfs."},
 		{"mount[].lower", kindStrings, "", "mounts[].options lowerdir=", "Lower directories of an overlay, topmost first."},
 		{"mount[].upper", kindString, "", "mounts[].options upperdir=", "Upper directory of an overlay."},

@@ -3,9 +3,11 @@
 package configs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -151,8 +153,9 @@ func IPCSysctl(file string) bool {
 var swapSeparators = strings.NewReplacer("/", ".", ".", "/")
 
 // buildSysctl takes the settings of namespaces the container has: others would be
-// changed for the host.
+// changed for the host. Everybody may ping, which needs neither a capability nor a set-uid program then.
 func (c *compiler) buildSysctl() {
+	given, set := false, map[string]string{}
 	for _, k := range sortedKeys(c.table("security.sysctl")) {
 		at := join("security.sysctl", k)
 		// The first separator says which of the two separates; the other belongs to the names.
@@ -178,19 +181,58 @@ func (c *compiler) buildSysctl() {
 		default:
 			c.problem(at, "belongs to no namespace: want net.*, user.*, fs.mqueue.* or kernel.msg*, sem, shm*")
 		}
-		if c.spec.Linux.Sysctl == nil {
-			c.spec.Linux.Sysctl = map[string]string{}
+		set[k] = c.expanded(at, c.table("security.sysctl")[k].(string))
+		if name == pingGroups {
+			given = true
+			c.checkGroups(at, set[k])
 		}
-		c.spec.Linux.Sysctl[k] = c.expanded(at, c.table("security.sysctl")[k].(string))
-		if name == "net.ipv4.ping_group_range" {
-			c.pingGroups(at, c.spec.Linux.Sysctl[k])
-		}
+	}
+	if groups := c.allGroups(); !given && groups != "" && c.ownNetwork() {
+		set[pingGroups] = groups
+	}
+	if len(set) > 0 {
+		c.spec.Linux.Sysctl = set
 	}
 }
 
-// pingGroups reports groups the user namespace does not have: the kernel would
+// pingGroups is the setting that says who may ping without a capability.
+const pingGroups = "net.ipv4.ping_group_range"
+
+// ownNetwork says whether the container has a new network namespace: what is set in one
+// that it joins is its owner's affair.
+func (c *compiler) ownNetwork() bool {
+	return slices.ContainsFunc(c.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.NetworkNamespace && n.Path == ""
+	})
+}
+
+// allGroups is the range of every group the container has, as [pingGroups] wants it. The kernel
+// takes groups of the user namespace only (EINVAL), and compares them as the host has them. It
+// is "" where there is no such range: ids in another order than the host's, or a user namespace
+// that is joined, whose ids are not known here.
+func (c *compiler) allGroups() string {
+	maps, last := c.spec.Linux.GIDMappings, int64(math.MaxInt32) // the kernel's highest
+	switch {
+	case c.set.AutoUserns > 0:
+		last = min(last, int64(c.set.AutoUserns)-1)
+	case get(c, "userns.mode", "auto") == "none":
+	case len(maps) == 0:
+		return ""
+	default:
+		byHost := func(a, b specs.LinuxIDMapping) int { return cmp.Compare(a.HostID, b.HostID) }
+		low, high := slices.MinFunc(maps, byHost), slices.MaxFunc(maps, byHost)
+		first := int64(low.ContainerID)
+		if last = min(last, int64(high.ContainerID)+int64(high.Size)-1); first > last {
+			return ""
+		}
+		return fmt.Sprintf("%d %d", first, last)
+	}
+	return fmt.Sprintf("0 %d", last)
+}
+
+// checkGroups reports groups the user namespace does not have: the kernel would
 // say no more than EINVAL.
-func (c *compiler) pingGroups(at, value string) {
+func (c *compiler) checkGroups(at, value string) {
 	for _, f := range strings.Fields(value) {
 		n, err := strconv.ParseUint(f, 10, 32)
 		if err != nil || get(c, "userns.mode", "auto") != "none" && !c.isMapped(uint32(n), c.spec.Linux.GIDMappings) {

@@ -131,6 +131,33 @@ func TestReadOnlyRoot(t *testing.T) {
 	})
 }
 
+// A /dev that is "ro" is filled first, by everything that puts something there, and is read-only
+// for the payload; what is mounted below it stays as it is, and devices open for writing.
+func TestReadOnlyDev(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		for i, m := range w.spec.Mounts {
+			if m.Destination == "/dev" {
+				w.spec.Mounts[i].Options = append(m.Options, "ro")
+			}
+		}
+		w.spec.Process.Terminal = true
+		w.spec.Process.Cwd = "/dev/work"
+		w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/dev/later"})
+		w.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/dir/fifo", Type: "p"}}
+		w.spec.Linux.MaskedPaths = append(w.spec.Linux.MaskedPaths, "/dev/full", "/dev/dir")
+		w.spec.Linux.ReadonlyPaths = append(w.spec.Linux.ReadonlyPaths, "/dev/later")
+		v := w.see(map[string]string{
+			"ls /dev":       "console core dir fd full later mqueue null ptmx pts random shm stderr stdin stdout tty urandom work zero",
+			"create /dev/x": "EROFS", "mkdir /dev/x": "EROFS", "create /dev/work/x": "EROFS", "create /dev/later/x": "EROFS",
+			"create /dev/shm/x": "ok", "create /dev/mqueue/x": "ok", "write /dev/null": "ok", "ls /dev/dir": "", "cwd": "/dev/work",
+			"tty": "136:0 session 1",
+		})
+		if m := v.at("/dev"); !m.has("ro") || !m.has("noexec") || !m.has("nosuid") {
+			t.Errorf("/dev is %q", m.Options)
+		}
+	})
+}
+
 // hostTree makes a directory with a file and another filesystem below it, until
 // the test ends.
 func hostTree(t *testing.T) string {

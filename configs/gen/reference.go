@@ -167,6 +167,8 @@ func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func profiles(b *bytes.Buffer) {
 	b.WriteString("\n## Profiles\n\nWhat a container has unless keys say otherwise. `app` is for a program, `system` for a systemd with services of its own.\n")
+	b.WriteString("A mount whose target is a default one's takes its place. With profile `app`, a `/dev` that the payload may write is " +
+		"`mount = [{ target = \"/dev\", type = \"tmpfs\", size = \"64k\", mode = \"0755\", options = [\"dev\", \"noexec\", \"nr_inodes=1024\"] }]`.\n")
 	for _, name := range []string{configs.ProfileApp, configs.ProfileSystem} {
 		p := configs.Defaults(name)
 		fmt.Fprintf(b, "\n### %s\n\n", name)
@@ -187,6 +189,7 @@ func profiles(b *bytes.Buffer) {
 			fmt.Fprintf(b, " %s %s", strings.ToLower(strings.TrimPrefix(r.Type, "RLIMIT_")), limits(r.Soft, r.Hard))
 		}
 		fmt.Fprintf(b, "\n- hidden: %s\n- read-only: %s\n", list(p.Masked), list(p.ReadOnly))
+		b.WriteString("- ping for every group of the container (`net.ipv4.ping_group_range`), in a new network namespace\n")
 	}
 }
 

@@ -120,16 +120,16 @@ func (p *plan) compileSpawn(o compileOptions) error {
 		record, cleanup = s.Receive("exit record"), s.Receive("cleanup command")
 	}
 	leaveKeys(s)
-	s.At("standard streams", "")
+	s.At("standard streams", "those of the payload, as the parent sends them")
 	s.Stdio(stdio)
 	for i, j := range p.joins {
-		s.At("join "+j.kind+" namespace "+j.path, "")
+		s.At("join "+j.kind+" namespace "+j.path, "linux.namespaces: shared with what else is in it")
 		s.Setns(fds[i], j.path, j.flag)
 	}
 	if made&unix.CLONE_NEWTIME != 0 {
 		// Order: before the clone: a time namespace is for the children of who
 		// makes it, and takes offsets only while it is empty (time_namespaces(7)).
-		s.At("new time namespace", "")
+		s.At("new time namespace", "it takes offsets only while nobody is in it")
 		s.Unshare("time namespace", unix.CLONE_NEWTIME)
 		if err := timeOffsets(s, p.spec.Linux.TimeOffsets); err != nil {
 			return err
@@ -267,7 +267,7 @@ func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
 		// inherits them (setrlimit(2)).
 		e.Reap()
 	}
-	e.At("execute "+y.Path, "")
+	e.At("execute "+y.Path, "the payload; every descriptor of ours closes")
 	e.Exec(y.Path, argv, y.Env)
 }
 

@@ -276,13 +276,13 @@ func compileJoin(init int) (*joining, error) {
 	stdio := receiveStdio(s)
 	j := &joining{spawn: s, flags: flags, cgroupns: cgroupns, target: s.Receive("container's init"), cgroup: s.Receive("container's cgroup")}
 	leaveKeys(s)
-	s.At("standard streams", "")
+	s.At("standard streams", "those of the caller of exec")
 	s.Stdio(stdio)
 	s.At("join the container's namespaces", strings.Join(flagNames(flags), " "))
 	// Order: without the cgroup namespace: from inside it our own cgroup cannot be
 	// seen, and a process cannot be born across that border (cgroup_namespaces(7)).
 	s.Setns(j.target, "container's namespaces", flags)
-	s.At("new process in the container's cgroup", "")
+	s.At("new process in the container's cgroup", "the limits hold from its birth on")
 	s.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: j.cgroup})
 	s.End()
 	_, err = s.Encode()
@@ -292,7 +292,7 @@ func compileJoin(init int) (*joining, error) {
 func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 	e := nsexec.Next("enter", j.spawn)
 	if j.cgroupns {
-		e.At("join the cgroup namespace", "")
+		e.At("join the cgroup namespace", "nobody is born across its border, so it comes after the birth")
 		e.Setns(j.target, "cgroup namespace", unix.CLONE_NEWCGROUP)
 	}
 	e.At("close the host's descriptors", "what runs in the container can see this process")
@@ -310,11 +310,11 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 	}
 	terminal := func() {
 		if !l.spec.Process.Terminal {
-			e.At("start session", "")
+			e.At("start session", "the process cannot reach the caller's terminal (CVE-2017-5226)")
 			e.Setsid()
 			return
 		}
-		e.At("open the container's root", "")
+		e.At("open the container's root", "where its devpts is")
 		root := e.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
 		rootfs.ExecTerminal(e, root, l.who.UID)
 	}

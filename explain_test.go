@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,7 +54,47 @@ func TestExplainExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden.Check(t, "testdata/explain/"+name+".txt", b.String())
+			everyStepTold(t, x)
 		})
+	}
+}
+
+// everyStepTold fails for a step that does not say why it is there, and for a flag that is but a number.
+func everyStepTold(t *testing.T, x *Explanation) {
+	t.Helper()
+	n := 0
+	for _, program := range x.Programs {
+		for _, s := range program {
+			n++
+			if s.Name == "" || s.Why == "" {
+				t.Errorf("%s %d, %q: %s has no reason", s.Program, s.Index, s.Name, s)
+			}
+			if args := strings.Join(s.Args, ", "); s.Call != "capset" && s.Call != "execve" && strings.Contains(args, "0x") {
+				t.Errorf("%s %d, %q: %s: a number for a name", s.Program, s.Index, s.Name, s)
+			}
+		}
+	}
+	if n < 300 {
+		t.Errorf("%d steps: want those of three programs", n)
+	}
+}
+
+// The steps of exec and of the clean-up, which no example has, have their reasons too.
+func TestEveryReason(t *testing.T) {
+	sdtest.Require(t, sdtest.Tool("go"))
+	none := regexp.MustCompile(`\.At\(.*, ""\)`)
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(file)
+		for _, line := range none.FindAllString(string(b), -1) {
+			t.Errorf("%s: %s: no reason", file, line)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -155,7 +155,7 @@ func compilePowerOff(init int) (enter, off *nsexec.Program, err error) {
 	flags &^= unix.CLONE_NEWUSER
 	enter.At("join the container's namespaces", strings.Join(flagNames(flags), " "))
 	enter.Setns(target, "container's namespaces", flags)
-	enter.At("new process in them", "")
+	enter.At("new process in them", "a process enters a PID namespace by its birth only")
 	enter.Fork(nsexec.Control, nsexec.CloneArgs{Sibling: true, Cgroup: nsexec.NoReg})
 	enter.End()
 	off = nsexec.Next("power off", enter)

@@ -146,9 +146,10 @@ func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
 	}
 	y.become(p)
 	y.grant(p)
-	p.At("last settings", "")
+	p.At("death signal", y.fate())
 	// Order: after the change of ids, with which the kernel forgets it (prctl(2)).
 	p.DeathSignal(y.DeathSignal)
+	p.At(fmt.Sprintf("umask %03o", y.umask), "for the files of the payload; the work needed none")
 	p.Umask(y.umask)
 	if y.Path != "" {
 		p.At("check "+y.Path, "as the user it will run as")
@@ -163,6 +164,14 @@ func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
 		// steps above do.
 		filter()
 	}
+}
+
+// fate says what a death signal is for.
+func (y *Payload) fate() string {
+	if y.DeathSignal == 0 {
+		return "the payload outlives who started it"
+	}
+	return "the payload ends with who started it; the change of user has undone that"
 }
 
 func (y *Payload) keyring(p *nsexec.Program) {
@@ -180,25 +189,25 @@ func (y *Payload) schedule(p *nsexec.Program) {
 	// Order: after the final cgroup was joined, whose cpuset replaces masks and refuses
 	// SCHED_DEADLINE; before capabilities are dropped and the filter is installed.
 	if y.attr != nil {
-		p.At("scheduler", "")
+		p.At("scheduler", "while the right to it is there")
 		p.SchedSetattr(*y.attr)
 	}
 	if y.ioprio != nil {
-		p.At("I/O priority", "")
+		p.At("I/O priority", "while the right to it is there")
 		p.IoprioSet(*y.ioprio)
 	}
 	if y.affinity != nil {
-		p.At("CPU affinity", "")
+		p.At("CPU affinity", "in the final cgroup, whose cpuset would replace it")
 		p.Setaffinity(y.affinity)
 	}
 	if y.persona != nil {
-		p.At("personality", "")
+		p.At("personality", "before the filter, which may refuse to change it")
 		p.Personality(*y.persona)
 	}
 }
 
 func (y *Payload) directory(p *nsexec.Program) {
-	p.At("working directory "+y.cwd, "")
+	p.At("working directory "+y.cwd, "the user need not be able to enter it; that it lies inside the root is checked")
 	// Order: before the change of user, who need not be able to enter it.
 	p.Chdir(y.cwd)
 	// Order: at once after chdir: a descriptor that leads out of the root would show
@@ -225,7 +234,7 @@ func (y *Payload) bound(p *nsexec.Program) {
 
 // become changes to the payload's ids.
 func (y *Payload) become(p *nsexec.Program) {
-	p.At(fmt.Sprintf("become user %d:%d", y.UID, y.GID), "")
+	p.At(fmt.Sprintf("become user %d:%d", y.UID, y.GID), "groups, group, user: each needs a right that the next gives up")
 	p.Prctl("keepcaps", unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
 	// Order: groups, group, user: each needs rights that the next gives up. Not dumpable
 	// after each change of ids, which makes us what fs.suid_dumpable says: where that is 1,
@@ -240,7 +249,7 @@ func (y *Payload) become(p *nsexec.Program) {
 
 // grant sets the capability sets.
 func (y *Payload) grant(p *nsexec.Program) {
-	p.At("capabilities: "+y.Permitted.String(), "")
+	p.At("capabilities: "+y.Permitted.String(), "what the payload has of the bounding set")
 	p.Capset(uint64(y.Effective), uint64(y.Permitted), uint64(y.Inheritable))
 	// Order: ambient last: it is cut to permitted and inheritable (capabilities(7)).
 	p.Prctl("ambient", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)

@@ -88,20 +88,20 @@ func TestD7Order(t *testing.T) {
 			}
 			sequence := []int{
 				at(false, "keyctl"), at(true, "personality"), at(true, "terminal"), at(false, "chdir"), at(false, "check("),
-				at(false, "prctl(24"), at(true, "prctl(24"), // PR_CAPBSET_DROP
-				at(false, "prctl(8, 1"), at(false, "setgroups"), at(false, "setresgid"), at(false, "setresuid"), at(false, "prctl(8, 0"),
-				at(false, "capset"), at(false, "prctl(47, 4"), at(false, "prctl(1, 9"), at(false, "umask"), at(false, "faccessat2"), at(false, "execve"),
+				at(false, "PR_CAPBSET_DROP"), at(true, "PR_CAPBSET_DROP"),
+				at(false, "PR_SET_KEEPCAPS, 1"), at(false, "setgroups"), at(false, "setresgid"), at(false, "setresuid"), at(false, "PR_SET_KEEPCAPS, 0"),
+				at(false, "capset"), at(false, "PR_CAP_AMBIENT_CLEAR_ALL"), at(false, "PR_SET_PDEATHSIG, SIGKILL"), at(false, "umask"), at(false, "faccessat2"), at(false, "execve"),
 			}
 			if !slices.IsSorted(sequence) {
 				t.Errorf("order: %v", sequence)
 			}
 			filter, creds := at(false, "seccomp"), at(false, "setresuid")
 			if p.NoNewPrivileges {
-				nnp := at(false, "prctl(38, 1")
+				nnp := at(false, "PR_SET_NO_NEW_PRIVS, 1")
 				if nnp < at(true, "faccessat2") || filter != len(steps)-2 || nnp > filter {
 					t.Errorf("with no_new_privs (%d) the filter (%d of %d) comes last", nnp, filter, len(steps))
 				}
-			} else if filter > creds || filter < at(true, "prctl(24") {
+			} else if filter > creds || filter < at(true, "PR_CAPBSET_DROP") {
 				t.Errorf("without no_new_privs the filter (%d) comes before the credentials (%d)", filter, creds)
 			}
 		})
@@ -147,7 +147,7 @@ func TestExecOfLaterProcess(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, &b)
 		}
 	}
-	for _, not := range []string{"keyctl", "faccessat2", "prctl(38"} {
+	for _, not := range []string{"keyctl", "faccessat2", "PR_SET_NO_NEW_PRIVS"} {
 		if strings.Contains(b.String(), not) {
 			t.Errorf("%s in\n%s", not, &b)
 		}

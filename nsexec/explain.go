@@ -162,28 +162,20 @@ func regName(r Reg) string {
 	return "r" + strconv.Itoa(int(r))
 }
 
-// modeArg says which argument of a call is a file mode.
-var modeArg = map[string]int{"mkdirat": 2, "mknodat": 2, "mkpath": 3, "umask": 0}
-
 func (p *Program) explainArgs(s Step, targets map[uint32]uint32) []string {
 	var args []string
-	if s.Op != OpCall && s.NR != 0 {
-		args = append(args, strconv.Itoa(int(s.NR)))
+	if o := s.operand(); o != "" {
+		args = append(args, o)
 	}
-	mode, hasMode := modeArg[s.Call()]
 	for i, a := range s.Args {
 		switch a := a.(type) {
 		case nil:
 		case Reg:
 			args = append(args, regName(a))
 		case Imm:
-			if hasMode && i == mode {
-				args = append(args, "0"+strconv.FormatUint(uint64(a), 8))
-				continue
-			}
-			args = append(args, immText(a))
+			args = append(args, s.text(i, uint64(a)))
 		case Data:
-			args = append(args, p.dataText(a, targets))
+			args = append(args, p.dataText(a, targets, s, i))
 		}
 	}
 	return args
@@ -200,16 +192,19 @@ func immText(v Imm) string {
 	return "0x" + strconv.FormatUint(uint64(v), 16)
 }
 
-// dataText shows a string, a vector of strings, or the words of a structure.
-func (p *Program) dataText(d Data, targets map[uint32]uint32) string {
+// dataText shows argument i of s: a string, a vector of strings, or the words of a structure.
+func (p *Program) dataText(d Data, targets map[uint32]uint32, s Step, i int) string {
 	b := p.data[d.off : d.off+d.len]
+	if shape := shapes[s.Call()][i]; shape != nil {
+		return shape(b)
+	}
 	if _, ok := targets[d.off]; ok && len(b) >= 16 {
 		return p.vectorText(d, targets)
 	}
 	if s := strings.TrimSuffix(string(b), "\x00"); printable(s) {
 		return strconv.Quote(s)
 	}
-	return wordsText(b)
+	return wordsText(b, words[s.Call()])
 }
 
 func (p *Program) vectorText(d Data, targets map[uint32]uint32) string {
@@ -217,7 +212,7 @@ func (p *Program) vectorText(d Data, targets map[uint32]uint32) string {
 	for at := d.off; at+8 < d.off+d.len; at += 8 {
 		s, _, _ := bytes.Cut(p.data[targets[at]:], []byte{0})
 		if _, ok := targets[at]; !ok || !printable(string(s)) {
-			return wordsText(p.data[d.off : d.off+d.len])
+			return wordsText(p.data[d.off:d.off+d.len], nil)
 		}
 		list = append(list, strconv.Quote(string(s)))
 	}
@@ -228,11 +223,16 @@ func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) < 0
 }
 
-func wordsText(b []byte) string {
+// wordsText shows a structure of 64-bit words; form says how the first of them read.
+func wordsText(b []byte, form []notation) string {
 	const most = 12
 	var list []string
 	for len(b) >= 8 && len(list) < most {
-		list = append(list, immText(Imm(le.Uint64(b))))
+		text := func(v uint64) string { return immText(Imm(v)) }
+		if n := len(list); n < len(form) && form[n] != nil {
+			text = form[n]
+		}
+		list = append(list, text(le.Uint64(b)))
 		b = b[8:]
 	}
 	if len(b) > 0 {

@@ -27,7 +27,7 @@ func (b *builder) addConsole() {
 	b.Close(master)
 	b.w.slave = slave
 
-	b.At("mount terminal on /dev/console", "")
+	b.At("mount terminal on /dev/console", "where programs look for the system's console")
 	in, rest := b.within("/dev")
 	dev := b.OpenInRoot(in, rest, unix.O_PATH|unix.O_DIRECTORY)
 	b.Mknod(dev, "console", unix.S_IFREG|0o600, 0).Tolerate(unix.EEXIST)
@@ -56,7 +56,7 @@ func attachTerminal(p *nsexec.Program, slave nsexec.Reg, uid uint32) {
 	if slave == nsexec.NoReg {
 		return
 	}
-	p.At("attach terminal", "")
+	p.At("attach terminal", "its keys send signals to the payload, and job control works")
 	p.Ioctl(slave, "terminal", unix.TIOCSCTTY, 0)
 	// Order: before the change of user, who may not give files away.
 	p.ChownFD(slave, "terminal", uid, keepGID)

@@ -132,7 +132,7 @@ func (b *builder) addDevices() {
 	in, rest := b.within("/dev")
 	dev := b.MkPath(in, rest, nsexec.Dir, 0o755)
 	for _, n := range b.nodes {
-		b.At("device "+n.path, "")
+		b.At("device "+n.path, n.why())
 		dir, name := dev, path.Base(n.path)
 		if path.Dir(n.path) != "/dev" {
 			in, rest := b.within(path.Dir(n.path))
@@ -152,6 +152,13 @@ func (b *builder) addDevices() {
 	}
 	b.addNull(dev)
 	b.Close(dev)
+}
+
+func (n node) why() string {
+	if n.bound {
+		return "the host's node: a user namespace may not make one"
+	}
+	return "made here: what the image has of that name may be anything"
 }
 
 func (b *builder) makeNode(dir nsexec.Reg, name string, n node) {
@@ -185,7 +192,7 @@ func (b *builder) checkNode(dir nsexec.Reg, name string, n node) nsexec.Reg {
 }
 
 func (b *builder) addLinks(dev nsexec.Reg) {
-	b.At("links in /dev", "")
+	b.At("links in /dev", "where programs look for their own descriptors")
 	for _, l := range links {
 		if strings.HasPrefix(l.target, "pts/") && b.at("/dev/pts", "devpts") == nil {
 			continue

@@ -17,11 +17,11 @@ import (
 // addNames sets what the container's UTS and network namespaces start with.
 func (b *builder) addNames() {
 	if b.spec.Hostname != "" {
-		b.At("hostname "+b.spec.Hostname, "")
+		b.At("hostname "+b.spec.Hostname, "the UTS namespace begins with the host's")
 		b.Sethostname(b.spec.Hostname)
 	}
 	if b.spec.Domainname != "" {
-		b.At("domainname "+b.spec.Domainname, "")
+		b.At("domainname "+b.spec.Domainname, "the UTS namespace begins with the host's")
 		b.Setdomainname(b.spec.Domainname)
 	}
 	if b.ns.made(netNS) {
@@ -117,7 +117,7 @@ func (b *builder) addSysctls() {
 	b.At("private procfs for sysctls", "no mount of the container's can redirect what is written (CVE-2025-52881)")
 	proc := b.privateProc()
 	for _, s := range b.sysctl {
-		b.At("sysctl "+strings.ReplaceAll(s.file, "/", "."), "")
+		b.At("sysctl "+strings.ReplaceAll(s.file, "/", "."), "linux.sysctl: of a namespace of the container's own, not the host's")
 		// Order: after the namespaces they belong to, before readonlyPaths cover /proc/sys.
 		f := b.OpenBeneath(proc, "sys/"+s.file, unix.O_WRONLY)
 		b.Write(f, s.file, s.value)

@@ -101,6 +101,7 @@ func Plan(spec *specs.Spec, set configs.Settings, in Facts) (*World, error) {
 	b.addSysctls()
 	b.readOnly()
 	b.addMasks()
+	b.At("let go of mounts", "nothing more is made in what was held open")
 	b.forget("")
 	b.changeRoot()
 	b.At("gate", "what follows needs the cgroup")

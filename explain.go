@@ -23,13 +23,14 @@ import (
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
-// An Explanation is what Create would do for a Spec: the D-Bus call, the
-// programs, what goes to the payload's cgroup, and the unit file for a service.
+// An Explanation is what Create would do for a Spec: the D-Bus call, the programs, what
+// is done around them, what goes to the payload's cgroup, and the unit file for a service.
 type Explanation struct {
 	Unit       string                       `json:"unit"`
 	Needs      int                          `json:"needsSystemd"`
 	Properties []ExplainedProperty          `json:"properties"`
 	Payload    map[string]string            `json:"payload,omitempty"`
+	Parent     []ParentStep                 `json:"parent"` // in the foreground
 	Programs   map[string][]nsexec.StepInfo `json:"programs"`
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
@@ -108,6 +109,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	for _, prog := range x.programs {
 		x.Programs[prog.Name()] = prog.Explain()
 	}
+	x.Parent = parent(p, y)
 	x.unit(p.unit)
 	if settings.Source == "" {
 		x.Notes = append(x.Notes, "a service needs a configuration file that it can name: this has none")
@@ -178,6 +180,10 @@ func (x *Explanation) WriteText(w io.Writer) error {
 		for _, file := range slices.Sorted(maps.Keys(x.Payload)) {
 			fmt.Fprintf(&b, "  %-24s %s\n", file, strings.ReplaceAll(x.Payload[file], "\n", "; "))
 		}
+	}
+	b.WriteString("\nparent: what this process does around the programs, in order\n")
+	for _, s := range x.Parent {
+		fmt.Fprintf(&b, "  %-8s %-60s # %s\n", s.Phase, s.Does, s.Why)
 	}
 	for _, p := range x.programs {
 		b.WriteByte('\n')

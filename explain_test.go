@@ -74,6 +74,11 @@ func everyStepTold(t *testing.T, x *Explanation) {
 			}
 		}
 	}
+	for _, s := range x.Parent {
+		if s.Phase == "" || s.Does == "" || s.Why == "" {
+			t.Errorf("parent: %+v", s)
+		}
+	}
 	if n < 300 {
 		t.Errorf("%d steps: want those of three programs", n)
 	}

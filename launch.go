@@ -85,23 +85,24 @@ func (l *launch) create(ctx context.Context) error {
 type launchStep struct {
 	name string
 	do   func(context.Context) error
+	tell func(*teller) // what do would do, for Explain
 }
 
 // steps are what Create does. Each that leaves something behind adds how to take it back.
 func (l *launch) steps() []launchStep {
 	return []launchStep{
-		{"check", l.check},
-		{"reserve", l.reserve},
-		{"spawn", l.spawn},
-		{"plan", l.makePlan},
-		{"fork", l.fork},
-		{"attach", l.attach},
-		{"build", l.build},
-		{"find", l.find},
-		{"settle", l.settle},
-		{"enter", l.enter},
-		{"attest", l.attest},
-		{"record", l.record},
+		{"check", l.check, l.tellCheck},
+		{"reserve", l.reserve, l.tellReserve},
+		{"spawn", l.spawn, l.tellSpawn},
+		{"plan", l.makePlan, l.tellPlan},
+		{"fork", l.fork, l.tellFork},
+		{"attach", l.attach, l.tellAttach},
+		{"build", l.build, l.tellBuild},
+		{"find", l.find, l.tellFind},
+		{"settle", l.settle, l.tellSettle},
+		{"enter", l.enter, l.tellEnter},
+		{"attest", l.attest, l.tellAttest},
+		{"record", l.record, l.tellRecord},
 	}
 }
 

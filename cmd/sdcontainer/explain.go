@@ -16,9 +16,9 @@ func (a *app) explain() *cobra.Command {
 		Use:   "explain [flags] FILE",
 		Short: "Show what run would do, without doing it",
 		Long: `Prints what a start from a configuration amounts to: the D-Bus call with every
-property and where it comes from, the programs of kernel calls that build the
-container, one line a step, and the unit file it would be as a service: with the
-running systemd, or without one with the newest.`,
+property and where it comes from, what this process itself does, the programs of
+kernel calls that build the container, one line a step, and the unit file it would
+be as a service: with the running systemd, or without one with the newest.`,
 		Example: `  sdcontainer explain web.toml
   sdcontainer explain --json web.toml | jq .properties`,
 		ValidArgsFunction: a.completeFiles,

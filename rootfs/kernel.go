@@ -114,8 +114,11 @@ func (b *builder) addSysctls() {
 	if len(b.sysctl) == 0 {
 		return
 	}
-	b.At("private procfs for sysctls", "no mount of the container's can redirect what is written (CVE-2025-52881)")
-	proc := b.privateProc()
+	proc, ours := b.heldProc()
+	if !ours {
+		b.At("private procfs for sysctls", "no mount of the container's can redirect what is written (CVE-2025-52881)")
+		proc = b.privateProc()
+	}
 	for _, s := range b.sysctl {
 		b.At("sysctl "+strings.ReplaceAll(s.file, "/", "."), "linux.sysctl: of a namespace of the container's own, not the host's")
 		// Order: after the namespaces they belong to, before readonlyPaths cover /proc/sys.
@@ -123,7 +126,26 @@ func (b *builder) addSysctls() {
 		b.Write(f, s.file, s.value)
 		b.Close(f)
 	}
-	b.Close(proc)
+	if !ours {
+		b.At("let go of the private procfs", "nothing more is written there")
+		b.Close(proc)
+	}
+}
+
+// heldProc is the container's own procfs, by the descriptor it was made with, if it shows
+// kernel settings and may be written. What is opened beneath that descriptor, across no other mount,
+// is the kernel's, whatever lies over its place; and it costs nothing, when a private one is the dearest of these steps.
+func (b *builder) heldProc() (proc nsexec.Reg, ok bool) {
+	m := b.at("/proc", "proc")
+	if m == nil || m.attr.set&unix.MOUNT_ATTR_RDONLY != 0 || given(m.params, "subset") {
+		return nsexec.NoReg, false
+	}
+	for _, h := range b.held {
+		if h.dest == "/proc" {
+			proc, ok = h.fs, true
+		}
+	}
+	return proc, ok
 }
 
 // privateProc returns a procfs that has no place in any tree. One that the

@@ -171,6 +171,18 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// Kernel settings are written to the container's own procfs where it has them, to a private one where not.
+func TestProcOfSysctls(t *testing.T) {
+	for options, private := range map[string]bool{"nosuid": false, "ro": true, "subset=pid": true} {
+		spec := full()
+		spec.Mounts[0].Options = []string{options}
+		w, _ := mustPlan(t, withoutIdmap(spec))
+		if got := slices.ContainsFunc(w.Program.Steps(), func(s nsexec.Step) bool { return s.Name == "private procfs for sysctls" }); got != private {
+			t.Errorf("%s: private is %v", options, got)
+		}
+	}
+}
+
 // TestOnlyDescriptors checks that nothing of the image is ever named by an
 // absolute path: the few calls that take one are about the host's own side.
 func TestOnlyDescriptors(t *testing.T) {

@@ -315,15 +315,18 @@ func TestDevices(t *testing.T) {
 }
 
 func TestSysctls(t *testing.T) {
-	both(t, func(t *testing.T, w *world) {
-		w.spec.Linux.Sysctl = map[string]string{
-			"net.ipv4.ping_group_range": "0 1000", "net/ipv4/ip_forward": "1", "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "20",
-		}
-		w.spec.Domainname = "example"
-		w.see(map[string]string{"cat /proc/sys/net/ipv4/ip_forward": "1", "cat /proc/sys/net/ipv4/ping_group_range": "0\t1000",
-			"cat /proc/sys/kernel/shm_rmid_forced": "1", "cat /proc/sys/fs/mqueue/msg_max": "20", "cat /proc/sys/kernel/domainname": "example",
-			"write /proc/sys/net/ipv4/ip_forward": "EROFS"})
-	})
+	for _, options := range [][]string{nil, {"ro"}} { // which needs another procfs to write to
+		both(t, func(t *testing.T, w *world) {
+			w.spec.Mounts[0].Options = options
+			w.spec.Linux.Sysctl = map[string]string{
+				"net.ipv4.ping_group_range": "0 1000", "net/ipv4/ip_forward": "1", "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "20",
+			}
+			w.spec.Domainname = "example"
+			w.see(map[string]string{"cat /proc/sys/net/ipv4/ip_forward": "1", "cat /proc/sys/net/ipv4/ping_group_range": "0\t1000",
+				"cat /proc/sys/kernel/shm_rmid_forced": "1", "cat /proc/sys/fs/mqueue/msg_max": "20", "cat /proc/sys/kernel/domainname": "example",
+				"write /proc/sys/net/ipv4/ip_forward": "EROFS"})
+		})
+	}
 }
 
 // TestForeignNamespaces has a user namespace whose root has no power over the

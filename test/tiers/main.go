@@ -8,7 +8,8 @@
 // A test belongs to the tier it asks sdtest.Require for, else it is pure. Pure
 // and bus tests run under the race detector. The vm tiers run the tests of
 // vmPackages inside the guests, with the installation found in -stage; two guests
-// share them. In a tier that is provided a skipped test fails (SDCONTAINER_MUST).
+// share them. What the tiers asked for need must be there, or their tests fail instead of
+// skipping (SDCONTAINER_MUST); where all tiers are asked for, nothing at all may be skipped.
 package main
 
 import (
@@ -24,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 type options struct {
@@ -71,7 +74,7 @@ func run(ctx context.Context, args []string) (bool, error) {
 		}
 	}
 	var said strings.Builder
-	ok := report(io.MultiWriter(os.Stdout, &said), all)
+	ok := report(io.MultiWriter(os.Stdout, &said), all, slices.Equal(o.tiers, tiers))
 	if o.whole() && ctx.Err() == nil {
 		errs = append(errs, keep(recorded, escapes, said.String(), all))
 	}
@@ -134,6 +137,23 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"})
 }
 
+// tools are what the Makefile has installed for all tiers, or could not have come here without.
+var tools = []sdtest.Cap{sdtest.Tool("go"), sdtest.Tool("gcc"), sdtest.Tool("gcov"), sdtest.Tool("systemd-analyze"), sdtest.Tool("/usr/lib/systemd/systemd")}
+
+// promised is what this machine must have for the wanted tiers: the guests too that were built for others.
+func promised(o options, wanted []string) []string {
+	must := append(slices.Clone(wanted), "userns", "overlay", "static")
+	for _, c := range tools {
+		must = append(must, string(c))
+	}
+	for _, t := range o.tiers {
+		if release, ok := strings.CutPrefix(t, "vm"); ok {
+			must = append(must, string(sdtest.Built(release)))
+		}
+	}
+	return must
+}
+
 func goTest(ctx context.Context, o options, wanted []string, counted map[string]string, all map[string]*tally, flags, env []string) error {
 	fmt.Printf("\n== %s\n", strings.Join(wanted, ", "))
 	args := append([]string{"test", "-json", "-count=1", "-timeout=10m"}, flags...)
@@ -141,7 +161,7 @@ func goTest(ctx context.Context, o options, wanted []string, counted map[string]
 		args = append(args, "-run", o.run)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, o.packages...)...)
-	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(wanted, ",")+",userns,overlay,static", "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
+	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(promised(o, wanted), ","), "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second

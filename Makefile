@@ -65,7 +65,7 @@ stage: bin/sdcontainer
 	@rm -rf $(STAGE)
 	@$(MAKE) --no-print-directory --silent install DESTDIR=$(STAGE) PREFIX=/usr
 
-check: check-format check-vet check-c check-shell check-arm64 check-generated ## every static check
+check: check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz ## every static check, and each fuzz target of Go for a second
 
 check-format:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt -w is needed on:"; echo "$$out"; exit 1; }
@@ -90,6 +90,10 @@ check-arm64:
 # Only what generators write is compared, so that work in progress elsewhere is no complaint.
 check-generated: docs
 	@git diff --exit-code -- $(GENERATED) || { echo "run make docs and commit the result"; exit 1; }
+
+# Counted, since on a busy machine a short time may be none.
+check-fuzz: $(HELPER)
+	$(GO) run ./test/fuzz -time 700x -run '\.Fuzz'
 
 GENERATED = docs/ordering.md docs/security-tests.md docs/inside.md docs/figures.md docs/figures.svg docs/reference docs/man configs/schema internal/seccomp
 
@@ -137,7 +141,7 @@ bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, b
 	@$(GO) run ./test/bench $(BENCH)
 
 FUZZTIME ?= 30s
-fuzz: $(HELPER) ## every fuzz target, FUZZTIME=30s each; RUN=FuzzX to choose, FUZZ="-runs N -keep"
+fuzz: $(HELPER) ## every fuzz target, FUZZTIME=30s or 1000x each; RUN=FuzzX to choose, FUZZ="-runs N -keep"
 	@test/deps.sh clang libclang-rt-dev
 	@mkdir -p bin
 	@$(GO) run ./test/fuzz -time '$(FUZZTIME)' -run '$(RUN)' $(FUZZ) $(PKG)
@@ -159,4 +163,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install uninstall stage check check-format check-vet check-c check-shell check-arm64 check-generated docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean FORCE
+.PHONY: help all install uninstall stage check check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean FORCE

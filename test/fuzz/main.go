@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command fuzz runs every fuzz target of the module in turn, then the C fuzzer of the
-// interpreter's parser, and ends with one line for each:
+// interpreter's parser, and ends with one line for each and one for all:
 //
-//	fuzz [-time 30s] [-runs N] [-run REGEXP] [-keep] [-out bin/fuzz.json] [PACKAGE...]
+//	fuzz [-time 30s|1000x] [-runs N] [-run REGEXP] [-keep] [-out bin/fuzz.json] [PACKAGE...]
 //
-// -runs is for the C fuzzer: so many executions, however long they take. -keep adds the
-// inputs that reached something new in C to the corpus the Go tests replay. A finding of a
-// Go target lies in its package's testdata/fuzz, where the go command put it; one of the C
-// fuzzer is put there too. Exit status 1: something was found, or a target did not run.
+// -time is for each target; a number of executions is the same on a machine that is busy. -runs
+// is for the C fuzzer: so many executions, however long they take. -keep adds inputs that reached
+// something new to the corpus that tests replay. A finding of a Go target lies in its package's
+// testdata/fuzz, where Go's fuzzer put it; one of the C fuzzer is put there too. -out is written
+// when nothing was chosen. Exit status 1: something was found, or a target did not run.
 package main
 
 import (
@@ -23,6 +24,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,12 +32,37 @@ import (
 )
 
 type options struct {
+	limit limit
+	runs  uint64
+	run   *regexp.Regexp
+	keep  bool
+	out   string
+	in    []string
+}
+
+// limit is how long a target runs, or how often if that is not 0.
+type limit struct {
 	time time.Duration
 	runs uint64
-	run  *regexp.Regexp
-	keep bool
-	out  string
-	in   []string
+}
+
+func (l *limit) String() string {
+	if l.runs > 0 {
+		return fmt.Sprintf("%dx", l.runs)
+	}
+	return l.time.String()
+}
+
+// Set is for package flag.
+func (l *limit) Set(text string) (err error) {
+	if count, ok := strings.CutSuffix(text, "x"); ok {
+		if l.runs, err = strconv.ParseUint(count, 10, 32); err == nil && l.runs == 0 {
+			err = errors.New("want at least one execution")
+		}
+		return err
+	}
+	l.time, err = time.ParseDuration(text)
+	return err
 }
 
 // outcome is what one target did.
@@ -71,93 +98,55 @@ func run(ctx context.Context, args []string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	b, err := newBinaries(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(b.dir)
+	start := time.Now()
 	var all []outcome
 	for _, t := range targets {
 		if o.run.MatchString(t.name()) && ctx.Err() == nil {
-			all = append(all, t.fuzz(ctx, o.time))
+			all = append(all, t.fuzz(ctx, o, b))
 		}
 	}
 	if o.run.MatchString(parserTarget) && ctx.Err() == nil {
 		all = append(all, fuzzParser(ctx, o))
 	}
-	return report(os.Stdout, all), errors.Join(write(o.out, all), ctx.Err())
+	said, ok := report(os.Stdout, all, time.Since(start))
+	if o.whole() && ctx.Err() == nil {
+		err = write(o.out, said, all)
+	}
+	return ok, errors.Join(err, ctx.Err())
 }
+
+// everything is the packages with targets when none is named.
+var everything = []string{"./..."}
+
+// whole says whether nothing was chosen: part of a run is no measurement.
+func (o options) whole() bool { return o.run.String() == "" && slices.Equal(o.in, everything) }
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("fuzz", flag.ContinueOnError)
-	flags.DurationVar(&o.time, "time", 30*time.Second, "how long each target runs")
+	o.limit.time = 30 * time.Second
+	flags.Var(&o.limit, "time", "how `long` each target runs, 30s, or how often, 1000x")
 	flags.Uint64Var(&o.runs, "runs", 0, "so many executions of the C fuzzer instead")
 	run := flags.String("run", "", "only targets matching this `regexp`: configs.FuzzLoad, "+parserTarget)
-	flags.BoolVar(&o.keep, "keep", false, "add what reached something new in C to the kept corpus")
+	flags.BoolVar(&o.keep, "keep", false, "add what reached something new to the kept corpora")
 	flags.StringVar(&o.out, "out", "bin/fuzz.json", "`file` for the figures")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if o.in = flags.Args(); len(o.in) == 0 {
-		o.in = []string{"./..."}
+		o.in = everything
 	}
 	var err error
 	o.run, err = regexp.Compile(*run)
 	return o, err
 }
 
-// target is one Go fuzz target.
-type target struct{ pkg, function string }
-
-const module = "github.com/sdcontainer/sdcontainer"
-
-func (t target) name() string {
-	return strings.TrimPrefix(strings.TrimPrefix(t.pkg, module), "/") + "." + t.function
-}
-
-var declared = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
-
-// list reads the test files: building all test binaries to ask them takes longer.
-func list(ctx context.Context, packages []string) ([]target, error) {
-	const format = "{{$p := .}}{{range .TestGoFiles}}{{$p.ImportPath}} {{$p.Dir}}/{{.}}\n{{end}}" +
-		"{{range .XTestGoFiles}}{{$p.ImportPath}} {{$p.Dir}}/{{.}}\n{{end}}"
-	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-f", format}, packages...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("list packages: %w", err)
-	}
-	var targets []target
-	for line := range strings.Lines(string(out)) {
-		pkg, file, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if !ok {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range declared.FindAllSubmatch(text, -1) {
-			targets = append(targets, target{pkg, string(m[1])})
-		}
-	}
-	return targets, nil
-}
-
-var (
-	progress = regexp.MustCompile(`^fuzz: elapsed: .*, execs: (\d+) .*new interesting: (\d+) \(total: (\d+)\)`)
-	found    = regexp.MustCompile(`Failing input written to|Test unit written to`)
-)
-
-// fuzz runs the go command's fuzzer. What it says is shown only when something is wrong.
-func (t target) fuzz(ctx context.Context, limit time.Duration) outcome {
-	o := outcome{Target: t.name()}
-	// Else the go command may spend all of the time on making one large input smaller.
-	minimize := min(limit, time.Second)
-	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-fuzz=^"+t.function+"$", "-fuzztime="+limit.String(), "-fuzzminimizetime="+minimize.String(), t.pkg)
-	o.watch(cmd, func(line string) {
-		if m := progress.FindStringSubmatch(line); m != nil {
-			o.Execs, o.New, o.Corpus = number(m[1]), number(m[2]), number(m[3])
-		}
-	})
-	return o
-}
+var found = regexp.MustCompile(`Failing input written to|Test unit written to`)
 
 // watch runs a fuzzer and has each line of its output looked at.
 func (o *outcome) watch(cmd *exec.Cmd, look func(string)) {
@@ -192,18 +181,29 @@ func number(s string) uint64 {
 	return n
 }
 
-func report(w io.Writer, all []outcome) bool {
-	ok := len(all) > 0
+// report prints a line for each target and one for all, which it returns.
+func report(w io.Writer, all []outcome, took time.Duration) (said string, ok bool) {
+	var sum outcome
+	wrong := 0
 	fmt.Fprintf(w, "\n%-34s %12s %9s %6s %7s %9s\n", "target", "executions", "seconds", "new", "corpus", "findings")
 	for _, o := range all {
 		fmt.Fprintf(w, "%-34s %12d %9.1f %6d %7d %9d  %s\n", o.Target, o.Execs, o.Seconds, o.New, o.Corpus, o.Findings, o.Error)
-		ok = ok && o.Findings == 0 && o.Error == "" && o.Execs > 0
+		sum.Execs += o.Execs
+		sum.Findings += o.Findings
+		if o.Findings == 0 && (o.Error != "" || o.Execs == 0) {
+			wrong++
+		}
 	}
-	return ok
+	said = fmt.Sprintf("fuzz: %d targets, %d executions, %d findings, %d did not run, in %.0f s", len(all), sum.Execs, sum.Findings, wrong, took.Seconds())
+	fmt.Fprintln(w, said)
+	return said, len(all) > 0 && sum.Findings == 0 && wrong == 0
 }
 
-func write(file string, all []outcome) error {
-	b, err := json.MarshalIndent(all, "", "\t")
+func write(file, said string, all []outcome) error {
+	b, err := json.MarshalIndent(struct {
+		Said  string    `json:"said"`
+		Lines []outcome `json:"lines"`
+	}{said, all}, "", "\t")
 	if err != nil {
 		return err
 	}

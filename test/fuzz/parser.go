@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"context"
 	"crypto/sha256"
@@ -42,9 +43,9 @@ func fuzzParser(ctx context.Context, o options) outcome {
 		r.Error = err.Error()
 		return r
 	}
-	limit := fmt.Sprintf("-max_total_time=%d", max(1, int(o.time/time.Second))) // 0 is for ever
-	if o.runs > 0 {
-		limit = fmt.Sprintf("-runs=%d", o.runs)
+	limit := fmt.Sprintf("-max_total_time=%d", max(1, int(o.limit.time/time.Second))) // 0 is for ever
+	if runs := cmp.Or(o.runs, o.limit.runs); runs > 0 {
+		limit = fmt.Sprintf("-runs=%d", runs)
 	}
 	cmd := exec.CommandContext(ctx, parserBinary, limit, "-max_len=1024", "-print_final_stats=1", "-reduce_inputs=0",
 		"-artifact_prefix=bin/fuzz/", parserWork, parserSeeds)

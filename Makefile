@@ -76,14 +76,23 @@ check-vet: $(HELPER)
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 -run 'TestImportRule' .
 
-check-c: $(HELPER)
-	@$(MAKE) --no-print-directory -C nsexec check analyze
+# Both architectures everywhere: the sources are the same, the compilers and their defaults are not.
+CROSS_amd64 = gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+CROSS_arm64 = gcc-x86-64-linux-gnu libc6-dev-amd64-cross
+
+cross:
+	@test/deps.sh $(CROSS_$(GOARCH))
+
+check-c: $(HELPER) cross
+	@$(MAKE) --no-print-directory -C nsexec check analyze ARCHES='amd64 arm64'
 
 check-shell:
 	@test/deps.sh shellcheck
 	shellcheck -e SC2016 $$(git ls-files -co --exclude-standard '*.sh' .ci/run)
 
-check-arm64:
+check-arm64: cross
+	@$(MAKE) --no-print-directory nsexec/bin/nsexec-arm64 GOARCH=arm64
+	@GOARCH=arm64 $(GO) list -f '{{.EmbedFiles}}' ./nsexec | grep -q nsexec-arm64 || { echo "no helper in the command for arm64"; exit 1; }
 	GOARCH=arm64 $(GO) build -o /dev/null ./cmd/sdcontainer
 	GOARCH=arm64 $(GO) vet ./...
 
@@ -163,4 +172,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install uninstall stage check check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean FORCE
+.PHONY: help all install uninstall stage check check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean cross FORCE

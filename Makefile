@@ -136,8 +136,7 @@ demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to us
 # One run for each call, and 10000 attempts at each race: about an hour on an idle machine.
 soak: bin/sdcontainer ## the command interrupted at every system call, a crowd, a storm, races; RUN=TestKill/stop to choose, without the races
 	@test/deps.sh busybox-static dbus systemd iproute2
-	SDCONTAINER_SOAK=1 SDCONTAINER_MUST=root,systemd $(GO) test -count=1 -timeout=4h -v -p 1 -run '$(RUN)' ./test/sweep ./test/crowd
-	$(if $(RUN),,SDCONTAINER_SOAK=1 SDCONTAINER_MUST=root,systemd $(GO) test -count=1 -timeout=2h -v -p 1 -run 'Test[A-JR][0-9]|TestHistories' . ./rootfs ./cmd/sdcontainer)
+	@$(GO) run ./test/soak -run '$(RUN)'
 
 # Not a test: a guest with docker in it, and minutes under emulation.
 inside: $(SDVM) vm-deps ## what a payload sees under podman, docker and nspawn, for docs/inside.md

@@ -4,16 +4,15 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // contender is one program that does what a scenario is about.
@@ -144,14 +143,16 @@ func table(w io.Writer, title string, sums []summary) {
 	}
 }
 
-// writeJSON keeps the result for comparisons between builds.
-func writeJSON(path string, result any) error {
-	text, err := json.MarshalIndent(result, "", "  ")
-	if err != nil {
-		return err
+// said is the last line: of each scenario the ratio of ours, which comes first, to what it is compared with.
+func said(all []scenarioResult, took time.Duration) string {
+	text := "bench: "
+	for _, s := range all {
+		for _, base := range bases {
+			if ratio, ok := s.Contenders[0].Ratio[base]; ok {
+				text += fmt.Sprintf("%s %.2f of %s, ", s.Name, ratio, base)
+				break
+			}
+		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	return text + "in " + sdtest.Took(took)
 }

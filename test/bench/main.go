@@ -37,6 +37,7 @@ import (
 
 // result is the JSON file.
 type result struct {
+	sdtest.Verdict
 	At        time.Time        `json:"at"`
 	Limits    bool             `json:"limits"` // everybody's, of memory, tasks and processor
 	Scenarios []scenarioResult `json:"scenarios"`
@@ -88,6 +89,7 @@ func main() {
 
 // outside boots the system and has the measuring done in there.
 func outside(ctx context.Context, o options) (err error) {
+	start := time.Now()
 	image, err := sdtest.EnsureImage(ctx, "13", os.Stderr)
 	if err != nil {
 		return err
@@ -119,10 +121,22 @@ func outside(ctx context.Context, o options) (err error) {
 	if err := cmd.Run(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(o.json), 0o755); err != nil {
+	return conclude(ctx, filepath.Join(s.Share, "result.json"), o.json, time.Since(start))
+}
+
+// conclude prints the last line of what was measured and keeps both.
+func conclude(ctx context.Context, measured, file string, took time.Duration) error {
+	var res result
+	text, err := os.ReadFile(measured)
+	if err == nil {
+		err = json.Unmarshal(text, &res)
+	}
+	if err != nil {
 		return err
 	}
-	return copyFile(o.json, filepath.Join(s.Share, "result.json"))
+	res.Verdict = sdtest.Verdicted(ctx, said(res.Scenarios, took))
+	fmt.Printf("\n%s\n", res.Said)
+	return sdtest.WriteMeasured(file, res)
 }
 
 // controllers tells whether limits can be set in there. Without controllers
@@ -245,7 +259,7 @@ func inside(ctx context.Context, o options) error {
 	if err := b.rest(&res, o); err != nil {
 		return err
 	}
-	return writeJSON(o.json, res)
+	return sdtest.WriteMeasured(o.json, res)
 }
 
 // rest is all that is no scenario.

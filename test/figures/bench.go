@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 type bench struct {
+	sdtest.Verdict
 	Limits    *bool      `json:"limits"`
 	Scenarios []scenario `json:"scenarios"`
 	Phases    []struct {
@@ -72,7 +75,8 @@ func renderBench(b *strings.Builder, s sheet) error {
 	if err := json.Unmarshal(s.Results, &r); err != nil {
 		return err
 	}
-	heading(b, "Speed", s)
+	heading(b, "Speed", s, r.Verdict)
+	quote(b, "make bench", r.Verdict)
 	b.WriteString("systemd of Debian 13 booted in private namespaces at native speed (`make bench`). crun, runc and Podman are Debian 13's and get the very\n" +
 		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio. A bar is what this\n" +
 		"project promises.\n\n![ratios](figures.svg)\n")

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 const kept = "docs/figures"
@@ -129,6 +131,18 @@ func machine() string {
 	return fmt.Sprintf("Linux %s, %s, %d processors", release, runtime.GOARCH, runtime.NumCPU())
 }
 
-func heading(b *strings.Builder, title string, s sheet) {
-	fmt.Fprintf(b, "\n## %s\n\n%s, on %s.\n", title, s.At.Format("2 January 2006"), s.Machine)
+// heading begins a section: when it was measured, on what, and of which commit.
+func heading(b *strings.Builder, title string, s sheet, v sdtest.Verdict) {
+	commit := ""
+	if v.Commit != "" {
+		commit = ", commit " + v.Commit
+	}
+	fmt.Fprintf(b, "\n## %s\n\n%s, on %s%s.\n", title, s.At.Format("2 January 2006"), s.Machine, commit)
+}
+
+// quote has the last lines of a command as it printed them.
+func quote(b *strings.Builder, command string, v sdtest.Verdict) {
+	if v.Said != "" {
+		fmt.Fprintf(b, "`%s`, which ends with\n\n```\n%s\n```\n\n", command, v.Said)
+	}
 }

@@ -15,7 +15,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -29,6 +28,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 type options struct {
@@ -115,7 +116,7 @@ func run(ctx context.Context, args []string) (bool, error) {
 	}
 	said, ok := report(os.Stdout, all, time.Since(start))
 	if o.whole() && ctx.Err() == nil {
-		err = write(o.out, said, all)
+		err = write(ctx, o.out, said, all)
 	}
 	return ok, errors.Join(err, ctx.Err())
 }
@@ -194,18 +195,14 @@ func report(w io.Writer, all []outcome, took time.Duration) (said string, ok boo
 			wrong++
 		}
 	}
-	said = fmt.Sprintf("fuzz: %d targets, %d executions, %d findings, %d did not run, in %.0f s", len(all), sum.Execs, sum.Findings, wrong, took.Seconds())
+	said = fmt.Sprintf("fuzz: %d targets, %d executions, %d findings, %d did not run, in %s", len(all), sum.Execs, sum.Findings, wrong, sdtest.Took(took))
 	fmt.Fprintln(w, said)
 	return said, len(all) > 0 && sum.Findings == 0 && wrong == 0
 }
 
-func write(file, said string, all []outcome) error {
-	b, err := json.MarshalIndent(struct {
-		Said  string    `json:"said"`
+func write(ctx context.Context, file, said string, all []outcome) error {
+	return sdtest.WriteMeasured(file, struct {
+		sdtest.Verdict
 		Lines []outcome `json:"lines"`
-	}{said, all}, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
+	}{sdtest.Verdicted(ctx, said), all})
 }

@@ -124,7 +124,7 @@ func tell(t *testing.T, line tally) {
 	sdtest.Tell(t, line.Sweep, line)
 }
 
-// summary prints the lines, and writes them to bin/sweep.json, where a full run leaves bin/soak.json.
+// summary prints the lines, and writes them to bin/sweep.json, of which test/soak makes bin/soak.json.
 func summary() error {
 	if len(all) == 0 {
 		return nil
@@ -137,9 +137,5 @@ func summary() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	name := "sweep.json"
-	if sdtest.Soaking() {
-		name = "soak.json"
-	}
-	return all.Write(name)
+	return all.Write("sweep.json")
 }

@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string) (bool, error) {
 	var said strings.Builder
 	ok := report(io.MultiWriter(os.Stdout, &said), all, slices.Equal(o.tiers, tiers))
 	if o.whole() && ctx.Err() == nil {
-		errs = append(errs, keep(recorded, escapes, said.String(), all))
+		errs = append(errs, keep(ctx, recorded, escapes, said.String(), all))
 	}
 	return ok, errors.Join(append(errs, ctx.Err())...)
 }

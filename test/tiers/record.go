@@ -3,18 +3,19 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // A record is what a whole run leaves in bin/test.json, for docs/figures.md and docs/security-tests.md.
 type record struct {
-	Said string `json:"said"` // the last lines
+	sdtest.Verdict // the last lines
 	// Passed says of the tests on the page of known escapes in which tiers each has passed.
 	Passed map[string]string `json:"passed"`
 }
@@ -31,12 +32,12 @@ func (o options) whole() bool {
 }
 
 // keep writes the record of a run.
-func keep(file, page, said string, all map[string]*tally) error {
+func keep(ctx context.Context, file, page, said string, all map[string]*tally) error {
 	known, err := os.ReadFile(page)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r := record{Said: strings.TrimSpace(said), Passed: map[string]string{}}
+	r := record{sdtest.Verdicted(ctx, strings.TrimSpace(said)), map[string]string{}}
 	for _, tier := range tiers {
 		for name := range all[tier].some {
 			if test := listed(name); strings.Contains(string(known), test) {
@@ -44,11 +45,7 @@ func keep(file, page, said string, all map[string]*tally) error {
 			}
 		}
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, append(b, '\n'), 0o644))
+	return sdtest.WriteMeasured(file, r)
 }
 
 // listed is a test, given as package and name, as the page has it.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // stream writes events as `go test -json` would: "action package test [key=value]".
@@ -131,7 +133,7 @@ func TestKeep(t *testing.T) {
 	all := newTallies()
 	all["root"].some = map[string]bool{module + " TestA1": true, module + "/p/q TestB2": true, module + " TestB2": true, module + " TestA": true}
 	all["vm13"].some = map[string]bool{module + "/p/q TestB2": true}
-	if err := keep(file, page, "\n3 passed\n", all); err != nil {
+	if err := keep(t.Context(), file, page, "\n3 passed\n", all); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(file)
@@ -139,7 +141,8 @@ func TestKeep(t *testing.T) {
 	if err != nil || json.Unmarshal(b, &have) != nil {
 		t.Fatalf("%v: %s", err, b)
 	}
-	want := record{"3 passed", map[string]string{"`TestA1` in `.`": "root", "`TestB2` in `p/q`": "root, vm13"}}
+	have.Commit = "" // of whatever is checked out
+	want := record{sdtest.Verdict{Said: "3 passed"}, map[string]string{"`TestA1` in `.`": "root", "`TestB2` in `p/q`": "root, vm13"}}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Error(diff)
 	}

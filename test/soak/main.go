@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command soak runs the tests for which nobody waits, and ends with one line for all:
+//
+//	soak [-run REGEXP]
+//
+// First the sweeps and the crowd, then the races of known escapes, which -run leaves out. Both are run
+// whatever the first comes to, and bin/soak.json is written whatever they come to, if nothing was chosen.
+// Exit status 1: something failed.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// What the tests leave, and what is made of it.
+const (
+	sweepFile = "bin/sweep.json"
+	crowdFile = "bin/crowd.json"
+	soakFile  = "bin/soak.json"
+)
+
+// counts are what the last line is made of.
+type counts struct {
+	stopped, clean int // interruptions
+	starts, failed int // of containers in a crowd or a storm
+	attempts       int // at races
+	tests          int // that failed
+	broken         bool
+}
+
+func main() {
+	run := flag.String("run", "", "only sweeps and crowds matching this `regexp`, and no races")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ok, err := soak(ctx, *run)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func soak(ctx context.Context, run string) (bool, error) {
+	for _, file := range []string{sweepFile, crowdFile} { // what an earlier run left is not of this one
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	start := time.Now()
+	var c counts
+	c.test(ctx, "4h", run, "./test/sweep", "./test/crowd")
+	if run == "" {
+		c.test(ctx, "2h", "Test[A-JR][0-9]|TestHistories", ".", "./rootfs", "./cmd/sdcontainer")
+	}
+	lines, err := c.collect(sweepFile, crowdFile)
+	said := c.said(time.Since(start))
+	fmt.Println(said)
+	if run == "" && ctx.Err() == nil {
+		err = errors.Join(err, sdtest.WriteMeasured(soakFile, struct {
+			sdtest.Verdict
+			Lines json.RawMessage `json:"lines"`
+		}{sdtest.Verdicted(ctx, said), lines}))
+	}
+	return c.ok(), errors.Join(err, ctx.Err())
+}
+
+// test runs tests, shows what they say and counts what they tell.
+func (c *counts) test(ctx context.Context, limit, run string, packages ...string) {
+	if ctx.Err() != nil {
+		return
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-timeout=" + limit, "-v", "-p=1", "-run=" + run}, packages...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "SDCONTAINER_SOAK=1", "SDCONTAINER_MUST=root,systemd")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	out, in := io.Pipe()
+	cmd.Stdout, cmd.Stderr = in, in
+	done := make(chan error, 1)
+	go func() {
+		err := cmd.Run()
+		in.Close()
+		done <- err
+	}()
+	c.read(io.TeeReader(out, os.Stdout))
+	_, _ = io.Copy(os.Stdout, out) // what read could not: it is shown at least
+	if err := <-done; err != nil {
+		fmt.Println("go test:", err)
+		c.broken = true
+	}
+}
+
+var (
+	attempted = regexp.MustCompile(`: (\d+) attempts$`)
+	failure   = "--- FAIL: "
+)
+
+// read counts what lines of go test -v tell: what sdtest.Loops says, and tests that failed.
+func (c *counts) read(r io.Reader) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		if m := attempted.FindStringSubmatch(lines.Text()); m != nil {
+			n, _ := strconv.Atoi(m[1]) // they are digits
+			c.attempts += n
+		}
+		if strings.HasPrefix(lines.Text(), failure) {
+			c.tests++
+		}
+	}
+}
+
+// collect adds up what the tests left, and returns the lines of the sweeps. A file that is not there was not
+// written since its tests were not run, or died.
+func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
+	var sweeps []struct{ Stopped, Clean int }
+	var crowds []struct{ Starts, Failed int }
+	lines, err := load(sweep, &sweeps)
+	_, crowdErr := load(crowd, &crowds)
+	for _, s := range sweeps {
+		c.stopped += s.Stopped
+		c.clean += s.Clean
+	}
+	for _, s := range crowds {
+		c.starts += s.Starts
+		c.failed += s.Failed
+	}
+	return lines, errors.Join(err, crowdErr)
+}
+
+func load(file string, into any) (json.RawMessage, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return json.RawMessage("[]"), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, json.Unmarshal(b, into)
+}
+
+func (c *counts) ok() bool {
+	return !c.broken && c.tests == 0 && c.failed == 0 && c.clean == c.stopped && c.stopped+c.starts > 0
+}
+
+// said is the last line.
+func (c *counts) said(took time.Duration) string {
+	verdict := ""
+	if !c.ok() {
+		verdict = "FAILED, "
+	}
+	return fmt.Sprintf("soak: %s%d of %d interruptions clean, %d of %d starts in crowds and storms failed, %d attempts at races, %d tests failed, in %s",
+		verdict, c.clean, c.stopped, c.failed, c.starts, c.attempts, c.tests, sdtest.Took(took))
+}

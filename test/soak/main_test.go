@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLastLine(t *testing.T) {
+	dir := t.TempDir()
+	sweep, crowd := filepath.Join(dir, "sweep.json"), filepath.Join(dir, "crowd.json")
+	for file, text := range map[string]string{
+		sweep: `[{"sweep":"kill run","calls":9,"stopped":7,"clean":7},{"sweep":"kill rm","stopped":5,"clean":5}]`,
+		crowd: `[{"test":"crowd","starts":1000,"failed":0},{"test":"storm","starts":500}]`,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var c counts
+	c.read(strings.NewReader("=== RUN   TestB9\n    loops.go:58: 10000 attempts\n        x_test.go:1: 2000 attempts\n--- PASS: TestB9 (1s)\n"))
+	lines, err := c.collect(sweep, crowd)
+	if err != nil || !strings.Contains(string(lines), "kill rm") {
+		t.Errorf("%s, %v", lines, err)
+	}
+	const want = "12 of 12 interruptions clean, 0 of 1500 starts in crowds and storms failed, 12000 attempts at races, 0 tests failed, in 39 min"
+	if said := c.said(39 * time.Minute); !c.ok() || said != "soak: "+want {
+		t.Error(said)
+	}
+	for name, spoil := range map[string]func(*counts){
+		"a test failed": func(c *counts) {
+			c.read(strings.NewReader("--- FAIL: TestKill (3s)\n    --- FAIL: TestKill/run (1s)\n"))
+		},
+		"not clean":   func(c *counts) { c.clean-- },
+		"a start":     func(c *counts) { c.failed++ },
+		"it died":     func(c *counts) { c.broken = true },
+		"nothing ran": func(c *counts) { *c = counts{} },
+	} {
+		spoiled := c
+		spoil(&spoiled)
+		if said := spoiled.said(time.Minute); spoiled.ok() || !strings.HasPrefix(said, "soak: FAILED, ") || !strings.HasSuffix(said, "in 60 s") {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+}
+
+// Tests that died have left no file: that is told by the rest.
+func TestNothingLeft(t *testing.T) {
+	var c counts
+	lines, err := c.collect(filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"))
+	if err != nil || string(lines) != "[]" || c.ok() {
+		t.Errorf("%s, %v", lines, err)
+	}
+}

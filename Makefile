@@ -130,7 +130,7 @@ vm-deps:
 vm: stage $(SDVM) vm-deps ## a shell in a guest with the current build; VM=12 or 13
 	@$(SDVM) shell $(VM) -push $(STAGE)=/ -push configs/examples=/root/examples
 
-demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to use this machine
+demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to use this machine, ROOTS=DIR its busybox and debian roots
 	@test/demo/run.sh $(SDVM) $(STAGE)
 
 # One run for each call, and 10000 attempts at each race: about an hour on an idle machine.

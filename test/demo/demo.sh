@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Two workloads, shown and verified: demo.sh DIR, where DIR has hello.toml and web.toml.
+# Two workloads, shown and verified: demo.sh DIR [ROOTS], where DIR has hello.toml and web.toml,
+# and ROOTS, /var/lib/machines, the roots they name.
 #
 # Runs as root on a machine with systemd and unified cgroups where sdcontainer is
 # installed. Prints a transcript; each claim is checked against what was really
@@ -9,7 +10,7 @@
 set -u
 export SYSTEMD_PAGER='' SYSTEMD_COLORS=0 NO_COLOR=1 LANG=C.UTF-8
 
-dir=$1
+dir=$1 roots=${2:-/var/lib/machines}
 # What it makes it removes in the end: nothing of that name may be somebody's.
 if [ -n "$(sdcontainer ps -aq 2>&1)" ] || [ -n "$(ls -d /etc/systemd/system/sdcontainer@web.service* 2>/dev/null)" ]; then
 	echo "demo: there are containers here (sdcontainer ps -a), or a unit of a container web; this is for a machine without" >&2
@@ -17,6 +18,7 @@ if [ -n "$(sdcontainer ps -aq 2>&1)" ] || [ -n "$(ls -d /etc/systemd/system/sdco
 fi
 work=$(mktemp -d)
 out=$work/out
+ps -eo pid,comm >"$work/before" # a machine may have an nginx of its own
 claims=0
 missed=0
 status=0
@@ -143,10 +145,10 @@ see 'sdcontainer stop web && sdcontainer rm web'
 exits 'it stopped' 0
 
 heading 'A container that eats too much memory'
-cat >"$work/greedy.toml" <<'TOML'
+cat >"$work/greedy.toml" <<TOML
 version = 1
 [rootfs]
-path = "/var/lib/machines/busybox"
+path = "$roots/busybox"
 [process]
 args = ["/bin/awk", 'BEGIN { s = "0123456789abcdef"; while (1) s = s s }']
 [resources.memory]
@@ -160,16 +162,16 @@ claim 'for memory, and that is recorded' '"oomKilled": *true'
 see 'sdcontainer rm greedy'
 
 heading 'Exit codes'
-cat >"$work/seven.toml" <<'TOML'
+cat >"$work/seven.toml" <<TOML
 version = 1
 [rootfs]
-path = "/var/lib/machines/busybox"
+path = "$roots/busybox"
 [process]
 args = ["/bin/sh", "-c", "exit 7"]
 TOML
 see "sdcontainer run --rm $work/seven.toml"
 exits 'the payload said 7, so do we' 7
-see "sdcontainer run --rm --rootfs /var/lib/machines/busybox -- /bin/nothing"
+see "sdcontainer run --rm --rootfs $roots/busybox -- /bin/nothing"
 exits '127 for a program that is not there' 127
 
 heading 'The same server as a systemd service'
@@ -199,9 +201,9 @@ see "systemctl list-units --all --no-legend --plain 'sdc*.scope' 'sdcontainer@*'
 unlike 'no unit of ours' '[a-z]'
 see "ls -A /run/sdcontainer"
 unlike 'no record' '^[a-zA-Z0-9]'
-see "ps -eo pid,comm,args | grep -E 'nsexec|sdcontainer|nginx' | grep -vE 'grep|demo.sh|agent'"
+see "ps -eo pid,comm | grep -E 'nsexec|sdcontainer|nginx' | grep -vxFf $work/before"
 unlike 'no process' '[0-9]'
-see "findmnt -rno TARGET 2>/dev/null | grep -E 'machines|sdcontainer'"
+see "findmnt -rno TARGET 2>/dev/null | grep -E 'sdcontainer|$roots'"
 unlike 'no mount' '/'
 
 printf '\n%s claims, %s not seen\n' "$claims" "$missed"

@@ -3,6 +3,7 @@
 // Command sdvm drives the test guests from the host:
 //
 //	sdvm build [RELEASE...]      make the images that are missing
+//	sdvm dir RELEASE             where an image is that has been made
 //	sdvm run RELEASE [-push SRC=DST]... -- COMMAND...
 //	                             one command in a fresh guest, with its exit code
 //	sdvm shell RELEASE [-push SRC=DST]...
@@ -33,7 +34,7 @@ import (
 )
 
 // usageText is what a command line that makes no sense is answered with.
-const usageText = "usage: sdvm build [RELEASE...] | sdvm run RELEASE [-push SRC=DST]... -- COMMAND... | sdvm shell RELEASE [-push SRC=DST]..."
+const usageText = "usage: sdvm build [RELEASE...] | sdvm dir RELEASE | sdvm run RELEASE [-push SRC=DST]... -- COMMAND... | sdvm shell RELEASE [-push SRC=DST]..."
 
 // errUsage is shown as usageText.
 var errUsage = errors.New("usage")
@@ -59,6 +60,8 @@ func run(ctx context.Context, args []string) (int, error) {
 	switch verb, args := args[0], args[1:]; verb {
 	case "build":
 		return 0, build(ctx, args)
+	case "dir":
+		return directory(args)
 	case "run", "shell":
 		return enter(ctx, verb == "shell", args)
 	default:
@@ -88,6 +91,22 @@ func build(ctx context.Context, releases []string) error {
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// directory prints where an image is.
+func directory(args []string) (int, error) {
+	if len(args) != 1 {
+		return 2, errUsage
+	}
+	image, ok, err := sdtest.FindImage(args[0])
+	if err == nil && !ok {
+		err = fmt.Errorf("%s has not been built: sdvm build %s", image.Dir, args[0])
+	}
+	if err != nil {
+		return 1, err
+	}
+	_, err = fmt.Println(image.Dir)
+	return 0, err
 }
 
 // pushes collects the -push flags.

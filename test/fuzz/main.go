@@ -99,15 +99,16 @@ func run(ctx context.Context, args []string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	b, err := newBinaries(ctx)
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !o.run.MatchString(t.name()) })
+	start := time.Now()
+	b, err := newBinaries(ctx, targets)
 	if err != nil {
 		return false, err
 	}
-	defer os.RemoveAll(b.dir)
-	start := time.Now()
+	defer b.close()
 	var all []outcome
 	for _, t := range targets {
-		if o.run.MatchString(t.name()) && ctx.Err() == nil {
+		if ctx.Err() == nil {
 			all = append(all, t.fuzz(ctx, o, b))
 		}
 	}

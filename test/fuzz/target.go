@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -55,34 +56,52 @@ func list(ctx context.Context, packages []string) ([]target, error) {
 	return targets, nil
 }
 
-// binaries are the packages' fuzzers, each built when its first target is run: go test links one anew for each target.
+// binaries are the packages' fuzzers, each built once: go test links one anew for each target.
 type binaries struct {
-	dir   string
-	built map[string]string
-	// corpus is where the go command has what it found interesting in earlier runs.
-	corpus string
+	dir     string
+	of      map[string]func() (string, error) // by package
+	corpus  string                            // where the go command has what it found interesting in earlier runs
+	builder sync.WaitGroup
 }
 
-func newBinaries(ctx context.Context) (*binaries, error) {
+// newBinaries begins to build what the targets need, in their order: one is built while another runs.
+func newBinaries(ctx context.Context, targets []target) (*binaries, error) {
 	cache, err := exec.CommandContext(ctx, "go", "env", "GOCACHE").Output()
 	if err != nil {
 		return nil, fmt.Errorf("go env: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "sdfuzz-")
-	return &binaries{dir, map[string]string{}, filepath.Join(strings.TrimSpace(string(cache)), "fuzz")}, err
+	if err != nil {
+		return nil, err
+	}
+	b := &binaries{dir: dir, of: map[string]func() (string, error){}, corpus: filepath.Join(strings.TrimSpace(string(cache)), "fuzz")}
+	var all []func() (string, error)
+	for _, t := range targets {
+		if b.of[t.pkg] == nil {
+			file := filepath.Join(dir, fmt.Sprintf("%d.test", len(all)))
+			b.of[t.pkg] = sync.OnceValues(func() (string, error) { return file, build(ctx, t.pkg, file) })
+			all = append(all, b.of[t.pkg])
+		}
+	}
+	b.builder.Go(func() {
+		for _, build := range all {
+			_, _ = build() // who asks is told
+		}
+	})
+	return b, nil
 }
 
-func (b *binaries) of(ctx context.Context, pkg string) (string, error) {
-	if file, ok := b.built[pkg]; ok {
-		return file, nil
-	}
-	file := filepath.Join(b.dir, fmt.Sprintf("%d.test", len(b.built)))
+func build(ctx context.Context, pkg, file string) error {
 	out, err := exec.CommandContext(ctx, "go", "test", "-c", "-fuzz=Fuzz", "-o", file, pkg).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
+		return fmt.Errorf("build: %w\n%s", err, out)
 	}
-	b.built[pkg] = file
-	return file, nil
+	return nil
+}
+
+func (b *binaries) close() {
+	b.builder.Wait()
+	os.RemoveAll(b.dir)
 }
 
 var progress = regexp.MustCompile(`^fuzz: elapsed: .*, execs: (\d+) .*new interesting: (\d+) \(total: (\d+)\)`)
@@ -90,7 +109,7 @@ var progress = regexp.MustCompile(`^fuzz: elapsed: .*, execs: (\d+) .*new intere
 // fuzz runs Go's fuzzer. What it says is shown only when something is wrong.
 func (t target) fuzz(ctx context.Context, o options, b *binaries) outcome {
 	r := outcome{Target: t.name()}
-	binary, err := b.of(ctx, t.pkg)
+	binary, err := b.of[t.pkg]()
 	if err != nil {
 		r.Error = err.Error()
 		return r

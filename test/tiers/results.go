@@ -264,6 +264,9 @@ func report(w io.Writer, all map[string]*tally, everyTier bool) bool {
 		sum.failed += t.failed
 		sum.skipped += t.skipped
 	}
+	if sum.skipped > 0 && everyTier {
+		fmt.Fprintln(w, "where every tier is run nothing may be skipped:")
+	}
 	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", sum.passed, sum.failed, sum.skipped)
 	if sum.passed+sum.failed == 0 {
 		fmt.Fprintln(w, "no test ran: is the name right?")

@@ -31,6 +31,7 @@ tidy() {
 }
 service=sdcontainer@web.service
 trap tidy EXIT
+trap 'exit 1' HUP INT TERM # a shell killed by a signal does not tidy
 
 heading() { printf '\n=== %s\n\n' "$*"; }
 

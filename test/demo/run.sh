@@ -36,7 +36,9 @@ fi
 work=$(mktemp -d /var/tmp/sdcontainer-demo.XXXXXX)
 units=
 [ ! -e /run/sdcontainer ] && records=/run/sdcontainer || records=
+systemctl -q is-active sdcontainer.slice && slice= || slice=sdcontainer.slice
 tidy() {
+	[ -z "$slice" ] || systemctl stop "$slice" >/dev/null 2>&1
 	for unit in $units; do rm -f "/run/systemd/system/$unit"; done
 	systemctl daemon-reload
 	[ -z "$records" ] || rm -rf --one-file-system "$records"

@@ -291,8 +291,7 @@ func (w *witness) rlimits(pid int, e *expectation) {
 	}
 }
 
-// cgroupLimits: the kernel's files hold what systemd was asked for. A missing
-// file means a missing controller.
+// cgroupLimits: the kernel's files hold what systemd was asked for.
 func (w *witness) cgroupLimits(dir string, e *expectation) {
 	for _, l := range e.limits {
 		b, err := kernel.ReadFile(filepath.Join(dir, l.File))
@@ -300,6 +299,9 @@ func (w *witness) cgroupLimits(dir string, e *expectation) {
 			w.diffs = append(w.diffs, fmt.Errorf("%s: %w", l.Property, err))
 			continue
 		}
-		w.equal(l.Property+" ("+l.File+")", strings.TrimSpace(string(b)), l.Value)
+		if have, ok := l.In(string(b)); ok {
+			what := strings.TrimSpace(filepath.Base(l.File) + " " + l.Device)
+			w.equal(l.Property+" ("+what+")", have, l.Value)
+		}
 	}
 }

@@ -118,15 +118,28 @@ Seccomp:	2
 
 func TestCgroupLimitsNameTheProperty(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte("max\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for file, content := range map[string]string{
+		"pids.max": "max\n", "io.max": "8:0 rbps=max wbps=5 riops=max wiops=max\n", "io.weight": "default 50\n", "memory.oom.group": "0\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w := &witness{}
 	w.cgroupLimits(dir, &expectation{limits: []scope.Limit{
 		{Property: "TasksMax", File: "pids.max", Value: "64"}, {Property: "MemoryMax", File: "memory.max", Value: "4096"},
+		{Property: "IOReadBandwidthMax", File: "io.max", Device: "8:0", Field: "rbps", Value: "7"},
+		{Property: "IOWriteBandwidthMax", File: "io.max", Device: "8:0", Field: "wbps", Value: "5"},
+		{Property: "IODeviceWeight", File: "io.weight", Device: "8:0", Value: "7"}, // it has no such scheduler
+		{Property: "IOWeight", File: "io.weight", Device: "default", Value: "60"},
+		{Property: "OOMPolicy", File: "memory.oom.group", Value: "1"},
 	}})
+	if len(w.diffs) != 5 {
+		t.Errorf("%d differences, want 5: %v", len(w.diffs), w.diffs)
+	}
 	text := errors.Join(w.diffs...).Error()
-	for _, want := range []string{"TasksMax (pids.max) is max, want 64", "MemoryMax: open "} {
+	for _, want := range []string{"TasksMax (pids.max) is max, want 64", "MemoryMax: open ", "IOReadBandwidthMax (io.max 8:0) is max, want 7",
+		"IOWeight (io.weight default) is 50, want 60", "OOMPolicy (memory.oom.group) is 0, want 1"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}

@@ -3,7 +3,6 @@
 package sdcontainer
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -45,11 +44,9 @@ func (l *launch) controllers(unit string) ([]string, error) {
 	}
 	memory := slices.Contains(have, "memory")
 	if managed && !memory {
-		if l.settings.Strict {
-			return nil, fmt.Errorf("%w: systemd-oomd does not see the container: its cgroup has no memory controller (systemd.strict = false goes without)",
-				ErrUnsupported)
+		if err := l.c.rt.lack(l.settings.Strict, "systemd-oomd does not see the container: its cgroup has no memory controller"); err != nil {
+			return nil, err
 		}
-		l.c.rt.warn("systemd-oomd does not see the container: its cgroup has no memory controller")
 	}
 	switch {
 	case owner:
@@ -74,12 +71,8 @@ func (c *Container) seenByOomd(old, next scope.Unit, strict bool) error {
 	if err != nil || slices.Contains(have, "memory") {
 		return err
 	}
-	const unseen = "systemd-oomd does not see the container, whose own cgroup was made without a memory controller"
-	if strict {
-		return fmt.Errorf("%w: %s (set it in the configuration, and restart)", ErrUnsupported, unseen)
-	}
-	c.rt.warn(unseen)
-	return nil
+	return c.rt.lack(strict, "systemd-oomd does not see the container, whose own cgroup was made without a memory controller: "+
+		"set it in the configuration, and restart")
 }
 
 // makePayload makes the payload's own cgroup below a scope's.

@@ -134,12 +134,20 @@ func namespaceOf(kind, path string) (string, error) {
 	return fmt.Sprintf("%s:[%d]", kind, st.Ino), nil
 }
 
-// expectLimits are the files of the cgroup that hold the unit's limits. A missing controller is an error, or with
-// systemd.strict = false a warning.
+// unitLimits are the limits of the unit. What cannot change while a service runs is its unit file's, which may be
+// somebody else's.
+func (l *launch) unitLimits() []scope.Limit {
+	return slices.DeleteFunc(scope.Limits(l.plan.unit), func(limit scope.Limit) bool {
+		info, _ := scope.Lookup(limit.Property)
+		return l.o.Service && !info.Live
+	})
+}
+
+// expectLimits are the limits of the cgroup that its files must hold.
 func (l *launch) expectLimits() ([]scope.Limit, error) {
 	// Limits belong to the unit: of payload/, to the cgroup above.
 	unit := filepath.Join(scope.Mount(), l.c.st.Cgroup)
-	own := scope.Limits(l.plan.unit)
+	own := l.unitLimits()
 	if scope.UnitCgroup(unit) != unit {
 		for i := range own {
 			own[i].File = filepath.Join("..", own[i].File)
@@ -149,20 +157,47 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 	var have []scope.Limit
 	var errs []error
 	for _, limit := range own {
-		_, err := os.Stat(filepath.Join(unit, limit.File))
-		if !errors.Is(err, fs.ErrNotExist) {
-			have = append(have, limit)
+		known, err := limit.Find()
+		if err != nil {
+			errs = append(errs, l.c.rt.lack(l.settings.Strict, limit.Property+": "+err.Error()))
 			continue
 		}
-		missing := fmt.Errorf("%w: %s: the cgroup has no %s: its controller is missing (systemd.strict = false goes without)",
-			ErrUnsupported, limit.Property, filepath.Base(limit.File))
-		if l.settings.Strict {
-			errs = append(errs, missing)
-		} else {
-			l.c.rt.warn(missing.Error())
+		_, err = os.Stat(filepath.Join(unit, limit.File))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, l.missing(limit))
+		case known:
+			have = append(have, limit)
 		}
 	}
 	return have, errors.Join(errs...)
+}
+
+// missing tells of a limit that the cgroup has no file for.
+func (l *launch) missing(limit scope.Limit) error {
+	file := filepath.Base(limit.File)
+	controller, _, _ := strings.Cut(file, ".")
+	controllers, err := scope.Controllers(l.c.st.Cgroup)
+	switch {
+	case err != nil:
+		return err
+	case limit.Optional(controllers):
+		return nil
+	}
+	why := "its controller is missing"
+	if slices.Contains(controllers, controller) {
+		why = "the kernel was built without it"
+	}
+	return l.c.rt.lack(l.settings.Strict, fmt.Sprintf("%s: the cgroup has no %s: %s", limit.Property, file, why))
+}
+
+// lack tells of something asked for that this machine cannot do: an error, or with systemd.strict = false a warning.
+func (r *Runtime) lack(strict bool, what string) error {
+	if strict {
+		return fmt.Errorf("%w: %s (systemd.strict = false goes without)", ErrUnsupported, what)
+	}
+	r.warn(what)
+	return nil
 }
 
 // sharesMounts says whether the Spec itself asks for mounts that propagate.

@@ -168,11 +168,33 @@ func sabotages() []sabotage {
 	}
 }
 
-func otherLimit(t *testing.T, l *launch) {
+// otherLimit has a file of the unit's cgroup hold something else.
+func otherLimit(file, value string) func(*testing.T, *launch) {
+	return func(t *testing.T, l *launch) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(scope.Mount(), scope.UnitCgroup(l.c.st.Cgroup), file), []byte(value), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func otherRate(t *testing.T, l *launch) {
 	t.Helper()
-	file := filepath.Join(scope.Mount(), l.c.st.Cgroup, "pids.max")
-	if err := os.WriteFile(file, []byte("51"), 0); err != nil {
-		t.Fatal(err)
+	disk := scope.Limit{Device: "/"}
+	if ok, err := disk.Find(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	otherLimit("io.max", disk.Device+" rbps=max")(t, l)
+}
+
+func withProperty(name, value string) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		settings, err := configs.SettingsOf(s)
+		if err != nil {
+			panic(err)
+		}
+		settings.UnitProperties = map[string]string{name: value}
+		settings.Annotate(s)
 	}
 }
 
@@ -228,8 +250,15 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 	}
 	w := newWorld(t)
 	some := append(sdtest.Some(sabotages(), 3), sabotage{name: "none"})
-	if have, err := scope.Controllers("/"); err == nil && slices.Contains(have, "pids") { // this machine's may have none
-		some = append(some, sabotage{name: "limit", last: otherLimit, want: "TasksMax"})
+	have, _ := scope.Controllers("/") // this machine's may have none
+	for _, s := range []sabotage{
+		{name: "pids", last: otherLimit("pids.max", "51"), want: "TasksMax"},
+		{name: "memory", spec: withProperty("OOMPolicy", "'kill'"), last: otherLimit("memory.oom.group", "0"), want: "OOMPolicy"},
+		{name: "io", spec: withProperty("IOReadBandwidthMax", "[('/', 1000000)]"), last: otherRate, want: "IOReadBandwidthMax"},
+	} {
+		if slices.Contains(have, s.name) {
+			some = append(some, s)
+		}
 	}
 	for i, s := range some {
 		t.Run(s.name, func(t *testing.T) {

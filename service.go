@@ -85,11 +85,15 @@ func (l *launch) adjustService(ctx context.Context) error {
 		return err
 	}
 	unit := filepath.Join(scope.Mount(), scope.UnitCgroup(l.c.st.Cgroup))
-	same := func(limit scope.Limit) bool {
+	differs := func(limit scope.Limit) bool {
+		if known, err := limit.Find(); !known || err != nil {
+			return false // the attestation tells
+		}
 		b, err := os.ReadFile(filepath.Join(unit, limit.File))
-		return errors.Is(err, os.ErrNotExist) || strings.TrimSpace(string(b)) == limit.Value
+		have, ok := limit.In(string(b))
+		return !errors.Is(err, os.ErrNotExist) && ok && have != limit.Value
 	}
-	if !slices.ContainsFunc(scope.Limits(l.plan.unit), func(limit scope.Limit) bool { return !same(limit) }) && !l.mayDiffer() {
+	if !slices.ContainsFunc(l.unitLimits(), differs) && !l.mayDiffer() {
 		return nil
 	}
 	live := slices.DeleteFunc(slices.Clone(l.plan.unit.Properties), func(p scope.Property) bool {

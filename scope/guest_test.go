@@ -5,6 +5,7 @@ package scope
 import (
 	"context"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -17,12 +18,22 @@ import (
 // A limit that this systemd lacks was dropped, and is not among them.
 func TestGuestLimits(t *testing.T) {
 	sdtest.Require(t, sdtest.Guest, sdtest.Cgroup2)
+	if out, err := exec.Command("modprobe", "bfq").CombinedOutput(); err != nil { // for its file
+		t.Fatalf("%v: %s", err, out)
+	}
+	disk := Limit{Device: "/"}
+	if ok, err := disk.Find(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
 	c := dialTest(t)
 	u, pid := startTest(t, c, "limits", &specs.LinuxResources{
-		Memory:  &specs.LinuxMemory{Limit: ptr(int64(64<<20 + 1)), Swap: ptr(int64(64<<20 + 1)), Reservation: ptr(int64(32 << 20))},
-		CPU:     &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(33333)), Period: ptr(uint64(50000)), Cpus: "0"},
-		Pids:    &specs.LinuxPids{Limit: ptr(int64(99))},
-		Unified: map[string]string{"memory.high": "50000000"},
+		Memory: &specs.LinuxMemory{Limit: ptr(int64(64<<20 + 1)), Swap: ptr(int64(64<<20 + 1)), Reservation: ptr(int64(32 << 20))},
+		CPU:    &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(33333)), Period: ptr(uint64(50000)), Cpus: "0"},
+		Pids:   &specs.LinuxPids{Limit: ptr(int64(99))},
+		Unified: map[string]string{
+			"memory.high": "50000000", "memory.oom.group": "1", "io.weight": "default 300",
+			"io.max": disk.Device + " rbps=1000000 wbps=max riops=4294967295 wiops=400",
+		},
 	})
 	t.Cleanup(func() {
 		if err := c.Stop(context.WithoutCancel(t.Context()), u.Name); err != nil {
@@ -35,9 +46,12 @@ func TestGuestLimits(t *testing.T) {
 	}
 	for _, when := range []string{"at the start", "after a reload"} {
 		for _, l := range Limits(u) {
+			if _, err := l.Find(); err != nil {
+				t.Error(err)
+			}
 			b, err := os.ReadFile(dir(path, l.File))
-			if have := strings.TrimSpace(string(b)); err != nil || have != l.Value {
-				t.Errorf("%s: %s (%s) is %q, %v; want %q", when, l.File, l.Property, have, err, l.Value)
+			if have, ok := l.In(string(b)); err != nil || !ok || have != l.Value {
+				t.Errorf("%s: %s (%s of %s) is %q, %v, %v; want %q", when, l.File, l.Property, l.Device, have, ok, err, l.Value)
 			}
 		}
 		if err := c.call(t.Context(), "", "Reload", nil); err != nil {

@@ -16,30 +16,47 @@ import (
 type Limit struct {
 	Property string
 	File     string
+	Device   string // in a file of devices: which of them, by a path on it; or "default"
+	Field    string // of the device's line: "rbps"; "" is all of it
 	Value    string
 }
 
 func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
 
-// Limits is what the kernel's files of the unit's cgroup hold once the unit runs.
+// Limits is what the kernel's files of the unit's cgroup hold once the unit runs. Where the unit is to have
+// another limit while the machine starts, it cannot be told which of them counts.
 func Limits(u Unit) []Limit {
 	var limits []Limit
 	for _, p := range u.Properties {
 		info, _ := Lookup(p.Name)
-		if info.File == "" || p.Name == "CPUQuotaPerSecUSec" || p.Name == "CPUQuotaPeriodUSec" {
+		if info.File == "" || p.Name == "CPUQuotaPerSecUSec" || p.Name == "CPUQuotaPeriodUSec" || u.Get("Startup"+p.Name) != nil {
 			continue
 		}
-		if p.Name == "CPUWeight" && p.Value == uint64(0) {
-			limits = append(limits, Limit{p.Name, "cpu.idle", "1"})
-			continue
-		}
-		limits = append(limits, Limit{p.Name, info.File, fileValue(info, p.Value)})
+		limits = append(limits, limitsOf(info, p.Value)...)
 	}
 	if quota, ok := u.Get("CPUQuotaPerSecUSec").(uint64); ok {
 		period, ok := u.Get("CPUQuotaPeriodUSec").(uint64)
-		limits = append(limits, Limit{"CPUQuotaPerSecUSec", "cpu.max", cpuMaxFile(quota, period, ok)})
+		limits = append(limits, Limit{Property: "CPUQuotaPerSecUSec", File: "cpu.max", Value: cpuMaxFile(quota, period, ok)})
 	}
 	return limits
+}
+
+func limitsOf(i Info, v any) []Limit {
+	l := Limit{Property: i.Name, File: i.File}
+	switch devices, list := v.([]PathValue); {
+	case list:
+		return deviceLimits(i, devices)
+	case i.Name == "IOWeight":
+		l.Device = "default"
+		return weightLimits(l, v)
+	case i.Name == "CPUWeight" && v == uint64(0):
+		l.File, l.Value = "cpu.idle", "1"
+	case i.Name == "OOMPolicy":
+		l.Value = fileValue(i, v == "kill")
+	default:
+		l.Value = fileValue(i, v)
+	}
+	return []Limit{l}
 }
 
 // cpuMaxFile is how systemd turns microseconds a second into quota and period.
@@ -103,7 +120,7 @@ func PayloadLimits(u Unit) []Limit {
 	var limits []Limit
 	for _, file := range slices.Sorted(maps.Keys(u.Payload)) {
 		if v := u.Payload[file]; !strings.ContainsAny(v, "\n=") {
-			limits = append(limits, Limit{"payload", file, v})
+			limits = append(limits, Limit{Property: "payload", File: file, Value: v})
 		}
 	}
 	return limits

@@ -21,21 +21,42 @@ func TestLimits(t *testing.T) {
 	}{
 		"none": {specs.LinuxResources{}, nil},
 		"memory": {specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(16*page + 1), Swap: ptr(16*page + 1), Reservation: ptr(int64(-1))}}, []Limit{
-			{"MemoryMax", "memory.max", itoa(16 * page)}, {"MemoryLow", "memory.low", "max"}, {"MemorySwapMax", "memory.swap.max", "0"}}},
+			{Property: "MemoryMax", File: "memory.max", Value: itoa(16 * page)}, {Property: "MemoryLow", File: "memory.low", Value: "max"}, {Property: "MemorySwapMax", File: "memory.swap.max", Value: "0"}}},
 		"cpu": {specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(1024)), Quota: ptr(int64(150000)), Cpus: "0-2,4,6-7"}}, []Limit{
-			{"CPUWeight", "cpu.weight", "100"}, {"AllowedCPUs", "cpuset.cpus", "0-2,4,6-7"}, {"CPUQuotaPerSecUSec", "cpu.max", "150000 100000"}}},
+			{Property: "CPUWeight", File: "cpu.weight", Value: "100"}, {Property: "AllowedCPUs", File: "cpuset.cpus", Value: "0-2,4,6-7"}, {Property: "CPUQuotaPerSecUSec", File: "cpu.max", Value: "150000 100000"}}},
 		"cpu rounded up": {specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(33333)), Period: ptr(uint64(50000))}}, []Limit{
-			{"CPUQuotaPerSecUSec", "cpu.max", "33500 50000"}}},
+			{Property: "CPUQuotaPerSecUSec", File: "cpu.max", Value: "33500 50000"}}},
 		"no quota": {specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(-1)), Period: ptr(uint64(50000))}}, []Limit{
-			{"CPUQuotaPerSecUSec", "cpu.max", "max 50000"}}},
-		"idle":  {specs.LinuxResources{CPU: &specs.LinuxCPU{Idle: ptr(int64(1))}}, []Limit{{"CPUWeight", "cpu.idle", "1"}}},
-		"tasks": {specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(-1))}}, []Limit{{"TasksMax", "pids.max", "max"}}},
+			{Property: "CPUQuotaPerSecUSec", File: "cpu.max", Value: "max 50000"}}},
+		"idle":      {specs.LinuxResources{CPU: &specs.LinuxCPU{Idle: ptr(int64(1))}}, []Limit{{Property: "CPUWeight", File: "cpu.idle", Value: "1"}}},
+		"tasks":     {specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(-1))}}, []Limit{{Property: "TasksMax", File: "pids.max", Value: "max"}}},
+		"oom group": {specs.LinuxResources{Unified: map[string]string{"memory.oom.group": "1"}}, []Limit{{Property: "OOMPolicy", File: "memory.oom.group", Value: "1"}}},
+		"no group":  {specs.LinuxResources{Unified: map[string]string{"memory.oom.group": "0"}}, []Limit{{Property: "OOMPolicy", File: "memory.oom.group", Value: "0"}}},
+		"weights": {specs.LinuxResources{Unified: map[string]string{"io.weight": "default 300\n8:0 50"}}, []Limit{
+			{Property: "IOWeight", File: "io.weight", Device: "default", Value: "300"}, {Property: "IOWeight", File: "io.bfq.weight", Device: "default", Value: "118"},
+			{Property: "IODeviceWeight", File: "io.weight", Device: "/dev/block/8:0", Value: "50"},
+			{Property: "IODeviceWeight", File: "io.bfq.weight", Device: "/dev/block/8:0", Value: "50"}}},
+		"rates": {specs.LinuxResources{Unified: map[string]string{"io.max": "8:0 rbps=5 wbps=max riops=4294967295 wiops=4294967294"}}, []Limit{
+			{Property: "IOReadBandwidthMax", File: "io.max", Device: "/dev/block/8:0", Field: "rbps", Value: "5"},
+			{Property: "IOWriteBandwidthMax", File: "io.max", Device: "/dev/block/8:0", Field: "wbps", Value: "max"},
+			{Property: "IOReadIOPSMax", File: "io.max", Device: "/dev/block/8:0", Field: "riops", Value: "max"},
+			{Property: "IOWriteIOPSMax", File: "io.max", Device: "/dev/block/8:0", Field: "wiops", Value: "4294967294"}}},
+		"latency": {specs.LinuxResources{Unified: map[string]string{"io.latency": "8:0 target=25000"}}, []Limit{
+			{Property: "IODeviceLatencyTargetUSec", File: "io.latency", Device: "/dev/block/8:0", Field: "target", Value: "25000"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if d := cmp.Diff(c.want, Limits(planOf(t, &c.in))); d != "" {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// While the machine starts another limit may count, and nobody can tell when it no longer does.
+func TestLimitsOfTheStartAreLeftOut(t *testing.T) {
+	u := Unit{Properties: []Property{{Name: "CPUWeight", Value: uint64(5)}, {Name: "StartupCPUWeight", Value: uint64(6)}, {Name: "TasksMax", Value: uint64(7)}}}
+	if d := cmp.Diff([]Limit{{Property: "TasksMax", File: "pids.max", Value: "7"}}, Limits(u)); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -65,7 +86,7 @@ func TestCPUMaxFile(t *testing.T) {
 
 func TestPayloadLimits(t *testing.T) {
 	u := Unit{Payload: map[string]string{"misc.max": "sev 1", "cpu.max.burst": "5", "rdma.max": "mlx hca_handle=1", "io.cost": "a\nb"}}
-	want := []Limit{{"payload", "cpu.max.burst", "5"}, {"payload", "misc.max", "sev 1"}}
+	want := []Limit{{Property: "payload", File: "cpu.max.burst", Value: "5"}, {Property: "payload", File: "misc.max", Value: "sev 1"}}
 	if d := cmp.Diff(want, PayloadLimits(u)); d != "" {
 		t.Error(d)
 	}

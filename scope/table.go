@@ -78,7 +78,7 @@ var properties = [...]Info{
 	{"IgnoreOnIsolate", "b", 205, false, KindBool, Life, ""},
 	{"KillMode", "s", 205, false, KindString, Life, ""},
 	{"KillSignal", "i", 205, false, KindSignal, Life, ""},
-	{"OOMPolicy", "s", 252, false, KindString, Life, ""}, // 253, and the 252 of Debian 12 and RHEL 9
+	{"OOMPolicy", "s", 252, false, KindString, Life, "memory.oom.group"}, // 253, and the 252 of Debian 12 and RHEL 9
 	{"PIDs", "au", 205, false, KindProcesses, Host, ""},
 	{"RestartKillSignal", "i", 244, false, KindSignal, Life, ""},
 	{"RuntimeMaxUSec", "t", 244, false, KindUSec, Life, ""},
@@ -162,13 +162,13 @@ var properties = [...]Info{
 
 	// Block devices.
 	{"IOAccounting", "b", 230, true, KindBool, Resource, ""},
-	{"IODeviceLatencyTargetUSec", "a(st)", 240, true, KindPathDuration, Resource, ""},
-	{"IODeviceWeight", "a(st)", 230, true, KindPathValue, Resource, ""},
-	{"IOReadBandwidthMax", "a(st)", 230, true, KindPathValue, Resource, ""},
-	{"IOReadIOPSMax", "a(st)", 230, true, KindPathValue, Resource, ""},
-	{"IOWeight", "t", 230, true, KindCount, Resource, ""},
-	{"IOWriteBandwidthMax", "a(st)", 230, true, KindPathValue, Resource, ""},
-	{"IOWriteIOPSMax", "a(st)", 230, true, KindPathValue, Resource, ""},
+	{"IODeviceLatencyTargetUSec", "a(st)", 240, true, KindPathDuration, Resource, "io.latency"},
+	{"IODeviceWeight", "a(st)", 230, true, KindPathValue, Resource, "io.weight"},
+	{"IOReadBandwidthMax", "a(st)", 230, true, KindPathValue, Resource, "io.max"},
+	{"IOReadIOPSMax", "a(st)", 230, true, KindPathValue, Resource, "io.max"},
+	{"IOWeight", "t", 230, true, KindCount, Resource, "io.weight"},
+	{"IOWriteBandwidthMax", "a(st)", 230, true, KindPathValue, Resource, "io.max"},
+	{"IOWriteIOPSMax", "a(st)", 230, true, KindPathValue, Resource, "io.max"},
 	{"StartupIOWeight", "t", 230, true, KindCount, Resource, ""},
 
 	// Devices and network.

@@ -186,6 +186,29 @@ func TestE8TasksLimitHolds(t *testing.T) {
 	}
 }
 
+// Rates of I/O are compared with what the kernel has. Two paths on one disk are two limits to systemd, of which each
+// takes back the other's: that is told, and nothing runs.
+func TestIORatesAreCompared(t *testing.T) {
+	const rates = "[resources.io]\nread_bps = { \"/\" = \"1M\" }\nwrite_iops = { %q = 400 }\n"
+	s := detached(t, container(t, "rates", shell("exec sleep 1000")+fmt.Sprintf(rates, "/")))
+	if got := cgroupFile(t, s, "io.max"); !strings.HasSuffix(got, " rbps=1048576 wbps=max riops=max wiops=400") {
+		t.Errorf("io.max is %q", got)
+	}
+	o := sd(t, "run", "--rm", container(t, "torn", shell("echo it ran")+fmt.Sprintf(rates, "/usr")))
+	if o.code == 0 || o.stdout != "" || !strings.Contains(o.stderr, " (io.max ") || !strings.Contains(o.stderr, " is max, want ") {
+		t.Errorf("two paths on one disk: %v", o)
+	}
+	const none = "[resources.io]\nread_bps = { \"/proc\" = \"1M\" }\n"
+	o = sd(t, "run", "--rm", container(t, "nowhere", shell("echo it ran")+none))
+	if o.code == 0 || o.stdout != "" || !strings.Contains(o.stderr, "IOReadBandwidthMax: /proc: its filesystem is on no block device") {
+		t.Errorf("a limit of no device: %v", o)
+	}
+	o = sd(t, "run", "--rm", container(t, "lenient", shell("echo it ran")+none+"[systemd]\nstrict = false\n"))
+	if o.code != 0 || o.stdout != "it ran\n" || !strings.Contains(o.stderr, "on no block device") {
+		t.Errorf("with strict = false: %v", o)
+	}
+}
+
 // haveIOWeight tells whether the container's cgroup has io.weight at all.
 func haveIOWeight(s state) bool {
 	_, err := os.Stat(filepath.Join("/sys/fs/cgroup", strings.TrimSuffix(s.Cgroup, "/payload"), "io.weight"))

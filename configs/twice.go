@@ -14,6 +14,8 @@ type setter struct {
 	table string   // the table of any names it is in, "" for a key
 	names []string // directives of systemd, and files of cgroup v2 that none is for
 	adds  bool     // to a list that may have entries from elsewhere
+	more  bool     // has entries for the list of a key
+	paths []string // of the devices in its entries
 	flag  bool     // given outside the files
 }
 
@@ -105,7 +107,11 @@ func (c *compiler) setters() []setter {
 			names = append(names, "DeviceAllow") // [[device]] is all there is
 		}
 		if len(names) > 0 && c.has(k.Path) {
-			all = append(all, setter{at: k.Path, names: names, flag: c.where(k.Path).flag})
+			s := setter{at: k.Path, names: names, flag: c.where(k.Path).flag}
+			if slices.ContainsFunc(names, addsUp) && !strings.HasPrefix(k.Path, "network.") {
+				s.paths = sortedKeys(c.table(k.Path))
+			}
+			all = append(all, s)
 		}
 	}
 	for _, size := range sortedKeys(c.table("resources.hugepages")) {
@@ -121,6 +127,13 @@ func (c *compiler) setters() []setter {
 					s.names = directivesOfFile(name, v)
 				}
 				s.adds = strings.HasPrefix(v, "[") || strings.HasPrefix(v, "@a")
+				s.more, s.paths = s.adds && itemsOf(v) != "", quoted(v)
+			case []string: // an empty one takes back what came before
+				s.names = directivesOf(name)
+				s.more = !slices.ContainsFunc(v, func(e string) bool { return strings.TrimSpace(e) == "" })
+				for _, e := range v {
+					s.paths = append(s.paths, strings.Trim(strings.Fields(e + " .")[0], `'"`))
+				}
 			default:
 				s.names = directivesOf(name)
 			}
@@ -128,6 +141,45 @@ func (c *compiler) setters() []setter {
 		}
 	}
 	return all
+}
+
+// addsUp says whether entries with that directive are limits beside those of the key for it.
+func addsUp(name string) bool {
+	switch name {
+	case "IPAddressAllow", "IPAddressDeny", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax", "IODeviceLatencyTargetSec":
+		return true
+	}
+	return false
+}
+
+// itemsOf is what a list in GVariant text has between its brackets.
+func itemsOf(text string) string {
+	if typ, rest, ok := strings.Cut(text, " "); ok && strings.HasPrefix(typ, "@a") {
+		text = rest
+	}
+	text = strings.TrimSpace(text)
+	return strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+}
+
+// quoted is every string in a GVariant text.
+func quoted(text string) (all []string) {
+	for {
+		i := strings.IndexAny(text, `'"`)
+		if i < 0 {
+			return all
+		}
+		word, rest, ok := strings.Cut(text[i+1:], text[i:i+1])
+		if !ok {
+			return all
+		}
+		all, text = append(all, word), rest
+	}
+}
+
+// adding says whether an entry adds to the list of a key, and names none of its devices again.
+func (s setter) adding(key setter) bool {
+	again := slices.ContainsFunc(s.paths, func(p string) bool { return slices.Contains(key.paths, p) })
+	return key.table == "" && s.more && !again
 }
 
 // common is what both set, "" if nothing.
@@ -142,7 +194,7 @@ func (s setter) common(o setter) string {
 	for _, name := range s.names {
 		// Lists to which both add.
 		ordering := slices.ContainsFunc(lists, func(l struct{ key, section, directive string }) bool { return l.directive == name })
-		if slices.Contains(o.names, name) && name != "LogExtraFields" && !(ordering && s.table == "systemd.scope") {
+		if slices.Contains(o.names, name) && name != "LogExtraFields" && !(ordering && s.table == "systemd.scope") && !(addsUp(name) && s.adding(o)) {
 			return name
 		}
 	}

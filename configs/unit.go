@@ -148,7 +148,7 @@ func directive(section *map[string][]string, name string, values ...string) {
 	(*section)[name] = slices.Clone(values)
 }
 
-// property sets a unit property that the Spec has no field for. Values are
+// property sets a unit property that the Spec has no field for, or adds to its list. Values are
 // GVariant text.
 func (c *compiler) property(at, name, value string) {
 	if !propertyName(name) {
@@ -157,6 +157,9 @@ func (c *compiler) property(at, name, value string) {
 	}
 	if c.set.UnitProperties == nil {
 		c.set.UnitProperties = map[string]string{}
+	}
+	if have, ok := c.set.UnitProperties[name]; ok && slices.ContainsFunc(directivesOf(name), addsUp) {
+		value = "[" + itemsOf(have) + ", " + itemsOf(value) + "]"
 	}
 	c.set.UnitProperties[name] = value
 }

@@ -144,15 +144,15 @@ func mountOf(dir int, path string) (st unix.Statx_t, err error) {
 // A specMount is a mount of the Spec that no later one covers, and that must be there.
 type specMount struct {
 	dest    string
-	options []string // those of the mount that take something away
+	options []string      // those of the mount that take something away
+	later   []specs.Mount // which may hide it
 }
 
 func specMounts(spec *specs.Spec) (list []specMount) {
-	for _, m := range spec.Mounts {
-		if slices.Contains(m.Options, "x-sdc.optional") {
-			continue // where it was left out, what is on its place is another's
-		}
-		s := specMount{filepath.Clean(m.Destination), rootfs.Restrictions(m.Options)}
+	// Where an optional one was left out, what is on its place is another's.
+	needed := slices.DeleteFunc(slices.Clone(spec.Mounts), func(m specs.Mount) bool { return slices.Contains(m.Options, "x-sdc.optional") })
+	for i, m := range needed {
+		s := specMount{dest: filepath.Clean(m.Destination), options: rootfs.Restrictions(m.Options), later: needed[i+1:]}
 		list = slices.DeleteFunc(list, func(o specMount) bool { return isBelow(o.dest, s.dest) })
 		list = append(list, s)
 	}
@@ -162,15 +162,41 @@ func specMounts(spec *specs.Spec) (list []specMount) {
 // mounted compares one mount of the Spec with what is on its place: it is there, and allows no more.
 func (w *witness) mounted(t mountTable, want specMount) {
 	m, ok := w.mountAt(t, want.dest)
-	if !ok {
+	lacks := slices.DeleteFunc(slices.Clone(want.options), func(o string) bool { return slices.Contains(m.options, o) })
+	switch {
+	case ok && len(lacks) == 0 || w.hidden(t, want):
+	case !ok:
 		w.differ("mount "+want.dest, "nothing", "a mount")
-		return
+	default:
+		w.differ("mount "+want.dest, strings.Join(m.options, ","), strings.Join(lacks, ","))
 	}
-	for _, option := range want.options {
-		if !slices.Contains(m.options, option) {
-			w.differ("mount "+want.dest, strings.Join(m.options, ","), option)
+}
+
+// hidden says whether the way to a mount leads over a later one of the Spec, which links of the image put there: nobody
+// can see the mount, and the later one is compared itself.
+func (w *witness) hidden(t mountTable, m specMount) bool {
+	root := w.openRoot()
+	if root == nil {
+		return false
+	}
+	over := map[uint64]bool{}
+	for _, l := range m.later {
+		if on, ok, _ := t.leadsTo(root, l.Destination); ok {
+			over[on.id] = true
 		}
 	}
+	for path := m.dest; len(over) > 0 && path != "/"; path = filepath.Dir(path) {
+		place, err := kernel.OpenIn(root, path, unix.O_PATH)
+		if err != nil {
+			continue // the rest of the way is not there
+		}
+		st, err := mountOf(int(place.Fd()), "")
+		_ = place.Close() // only looked at
+		if err == nil && over[st.Mnt_id] {
+			return true
+		}
+	}
+	return false
 }
 
 // mountAt is what is mounted on path: by text where that says it, else what the path leads to.

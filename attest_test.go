@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -190,7 +191,7 @@ func TestSpecMounts(t *testing.T) {
 		{Destination: "/a/c/", Options: []string{"rro", "dev", "nodev"}},
 		{Destination: "/a/c", Options: []string{"ro", "noexec", "x-sdc.optional"}},
 	}}
-	want := []specMount{{"/a", []string{"nosuid"}}, {"/a/c", []string{"nodev", "ro"}}}
+	want := []specMount{{"/a", []string{"nosuid"}, spec.Mounts[2:3]}, {"/a/c", []string{"nodev", "ro"}, []specs.Mount{}}}
 	if d := cmp.Diff(want, specMounts(spec), cmp.AllowUnexported(specMount{})); d != "" {
 		t.Error(d)
 	}
@@ -203,5 +204,52 @@ func TestSpecMounts(t *testing.T) {
 	table.many["/a"] = true
 	if m, ok := w.mountAt(table, "/a"); ok {
 		t.Errorf("several lines, and nobody to ask: %+v", m)
+	}
+}
+
+// A mount that a later one hides, where links of the image put it, is no difference; one that is not there is.
+func TestHiddenMounts(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, dir := range []string{"x/y", "z"} {
+		if err := os.MkdirAll(filepath.Join(w.root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/x", filepath.Join(w.root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	tmpfs := func(at string, options ...string) specs.Mount {
+		return specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs", Options: options}
+	}
+	for i, c := range []struct {
+		name   string
+		mounts []specs.Mount
+	}{
+		{"below a later one", []specs.Mount{tmpfs("/link/y", "ro"), tmpfs("/x")}},
+		{"below a later one behind a link", []specs.Mount{tmpfs("/link/y"), tmpfs("/z"), tmpfs("/link")}},
+		{"on the same place", []specs.Mount{tmpfs("/x", "ro", "nosuid"), tmpfs("/link")}},
+		{"by text", []specs.Mount{tmpfs("/x/y", "ro"), tmpfs("/link")}},
+	} {
+		id := "hidden" + strconv.Itoa(i)
+		for _, lie := range []bool{false, true} {
+			spec := w.spec(id, "/bin/true")
+			spec.Mounts = append(spec.Mounts, c.mounts...)
+			s := sabotage{}
+			if lie {
+				s.build = func(s *specs.Spec) { s.Mounts = s.Mounts[:len(s.Mounts)-1] }
+			}
+			l := w.launch(&Container{rt: w.Runtime, id: id}, spec, w.options(CreateOptions{}))
+			err := l.sabotaged(t, s)
+			if want := "mount " + c.mounts[len(c.mounts)-1].Destination + " is"; !lie && err != nil ||
+				lie && c.name != "on the same place" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s, the last left out %v: %v", c.name, lie, err)
+			}
+			if err := l.takeBack(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }

@@ -48,7 +48,11 @@ func (c *Container) reclaim(ctx context.Context) error {
 // deleted are the names of the containers in this run directory whose keepers live and whose records were deleted by
 // hand. The keepers of those known have theirs.
 func (r *Runtime) deleted(known []*Container) (ids []string, err error) {
-	keepers, err := scope.Procs(scope.KeepersCgroup)
+	cgroup, err := scope.KeepersCgroup()
+	if err != nil {
+		return nil, nil // without a hierarchy there are none
+	}
+	keepers, err := scope.Procs(cgroup)
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}

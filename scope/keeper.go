@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -14,8 +16,16 @@ import (
 // KeepersUnit holds the keepers of all detached containers.
 const KeepersUnit = "sdcontainer-keepers.scope"
 
-// KeepersCgroup is its cgroup, while there are keepers.
-const KeepersCgroup = "/" + DefaultSlice + "/" + KeepersUnit
+// KeepersCgroup is its cgroup, while there are keepers. It is below systemd's own, which is not the root of the
+// hierarchy in a container without a cgroup namespace; the bus would say so too, but the caller has none.
+func KeepersCgroup() (string, error) {
+	manager, err := CgroupOf(1)
+	return keepersBelow(manager), err
+}
+
+func keepersBelow(manager string) string {
+	return path.Join(strings.TrimSuffix(manager, "/init.scope"), "/", DefaultSlice, KeepersUnit)
+}
 
 // keeperTimeout bounds how long others may make and end the keepers' scope before a keeper has got into it.
 const keeperTimeout = callTimeout

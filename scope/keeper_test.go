@@ -49,3 +49,15 @@ func TestKeepersAtOnce(t *testing.T) {
 		t.Errorf("it took %v: nobody waited for the job", took)
 	}
 }
+
+// Where systemd is not at the root of its hierarchy, nor are the keepers.
+func TestKeepersBelow(t *testing.T) {
+	for manager, want := range map[string]string{
+		"/init.scope": "/sdcontainer.slice/" + KeepersUnit, "/": "/sdcontainer.slice/" + KeepersUnit,
+		"/docker/0123/init.scope": "/docker/0123/sdcontainer.slice/" + KeepersUnit, "": "/sdcontainer.slice/" + KeepersUnit,
+	} {
+		if got := keepersBelow(manager); got != want {
+			t.Errorf("%s: %s, want %s", manager, got, want)
+		}
+	}
+}

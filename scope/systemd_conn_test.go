@@ -25,7 +25,7 @@ func TestRealKeepers(t *testing.T) {
 		if err := c.StartKeeper(ctx, pid); err != nil {
 			t.Fatal(err)
 		}
-		if path, err := CgroupOf(int(pid)); err != nil || path != "/sdcontainer.slice/"+KeepersUnit {
+		if path, err := CgroupOf(int(pid)); err != nil || path != keepersCgroup(t, c) {
 			t.Errorf("keeper is in %s, %v", path, err)
 		}
 	}
@@ -122,4 +122,14 @@ func TestRealSmallCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// keepersCgroup is what systemd says, which must be what is found without it.
+func keepersCgroup(t *testing.T, c *Conn) string {
+	t.Helper()
+	want, err := c.ControlGroup(t.Context(), KeepersUnit)
+	if got, err2 := KeepersCgroup(); got != want || err != nil || err2 != nil {
+		t.Errorf("the keepers' cgroup is %s, %v; systemd says %s, %v", got, err2, want, err)
+	}
+	return want
 }

@@ -12,24 +12,43 @@ type growthResult struct {
 	Runs    int     `json:"runs"`
 	FirstMs float64 `json:"firstTenthMs"` // median
 	LastMs  float64 `json:"lastTenthMs"`
+	// Peers are the others, which took turns with ours.
+	Peers []peerGrowth `json:"peers,omitempty"`
 }
 
-// growth runs one container after the other.
+type peerGrowth struct {
+	Name string `json:"name"`
+	growthResult
+}
+
+// growth runs one container after the other, of each runtime in turn.
 func growth(b *bed, runs int) (growthResult, error) {
-	c := b.runs("bench.toml", "")[0]
+	all := b.runs("bench.toml", "bundle")
 	for n := range runs {
-		took, err := once(c.command(2_000_000 + n))
-		if err != nil {
-			return growthResult{}, err
+		for _, c := range all {
+			took, err := once(c.command(2_000_000 + n))
+			if err != nil {
+				return growthResult{}, err
+			}
+			c.samples = append(c.samples, took)
 		}
-		c.samples = append(c.samples, took)
 	}
-	tenth := max(runs/10, 1)
-	return growthResult{
-		Runs: runs, FirstMs: quantile(millis(c.samples[:min(tenth, runs)]), 0.5), LastMs: quantile(millis(c.samples[max(runs-tenth, 0):]), 0.5),
-	}, nil
+	g := grown(all[0])
+	for _, c := range all[1:] {
+		g.Peers = append(g.Peers, peerGrowth{c.name, grown(c)})
+	}
+	return g, nil
+}
+
+func grown(c *contender) growthResult {
+	ms := millis(c.samples)
+	tenth := max(len(ms)/10, min(1, len(ms)))
+	return growthResult{Runs: len(ms), FirstMs: quantile(ms[:tenth], 0.5), LastMs: quantile(ms[len(ms)-tenth:], 0.5)}
 }
 
 func printGrowth(w io.Writer, g growthResult) {
 	fmt.Fprintf(w, "\n%d in sequence: median of the first tenth %.2f ms, of the last %.2f ms\n", g.Runs, g.FirstMs, g.LastMs)
+	for _, p := range g.Peers {
+		fmt.Fprintf(w, "  %s: %.2f ms, %.2f ms\n", p.Name, p.FirstMs, p.LastMs)
+	}
 }

@@ -51,15 +51,16 @@ func (b *bed) scenarios() []scenario {
 	all := []scenario{
 		{name: "run /bin/true", share: 1, contenders: append(b.runs("bench.toml", "bundle"), b.marks()...)},
 		{name: "run /bin/true in a user namespace", share: 1, contenders: b.runs("userns.toml", "bundle-userns")},
+		{name: "run /bin/true, against systemd-nspawn", share: 5, contenders: append(b.runs("bench.toml", "bundle")[:2], b.nspawn())},
 		{name: "run -d, then rm -f", share: 2, contenders: b.detached()},
 		b.execs(),
 		b.looks(),
 		b.services(),
 	}
 	for _, n := range []int{1, 2, 4, 8} {
-		all = append(all, scenario{name: fmt.Sprintf("16 runs, %d at a time", n), share: 10, contenders: b.parallel(n)})
+		all = append(all, scenario{name: fmt.Sprintf("16 runs, %d at a time", n), share: 12, contenders: append(b.parallel(n, ""), b.parallelMarks(n)...)})
 	}
-	return all
+	return append(all, scenario{name: "16 runs in user namespaces, 8 at a time", share: 20, contenders: b.parallel(8, "-userns")})
 }
 
 // shell is a contender whose round is a script; $N is the round's number.
@@ -98,22 +99,28 @@ func (b *bed) runs(file, bundle string) []*contender {
 // marks on the scale: systemd-run --scope makes no container, bwrap no unit and no filter.
 func (b *bed) marks() []*contender {
 	return []*contender{
-		b.command("systemd-run --scope", func(string) []string {
-			args := []string{"systemd-run", "--scope", "--quiet", "--collect"}
-			if b.limits {
-				args = append(args, "-pMemoryMax=128M", "-pTasksMax=64", "-pCPUWeight=200")
-			}
-			return append(args, "/bin/true")
-		}),
-		b.command("systemd-run --wait", func(string) []string {
-			return []string{"systemd-run", "--wait", "--quiet", "--collect", "/bin/true"}
-		}),
-		b.command("bwrap", func(string) []string {
-			return []string{"bwrap", "--unshare-all", "--ro-bind", "/var/lib/machines/busybox", "/",
-				"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--cap-drop", "ALL", "/bin/true"}
-		}),
+		b.fixed("systemd-run --scope", b.scope()...),
+		b.fixed("systemd-run --wait", "systemd-run", "--wait", "--quiet", "--collect", "/bin/true"),
+		b.fixed("bwrap", bwrap...),
 	}
 }
+
+// nspawn takes several times as long: it is measured apart.
+func (b *bed) nspawn() *contender {
+	return b.fixed("systemd-nspawn", "systemd-nspawn", "--quiet", "--register=no", "--read-only", "--private-network",
+		"--directory=/var/lib/machines/busybox", "/bin/true")
+}
+
+func (b *bed) scope() []string {
+	args := []string{"systemd-run", "--scope", "--quiet", "--collect"}
+	if b.limits {
+		args = append(args, "-pMemoryMax=128M", "-pTasksMax=64", "-pCPUWeight=200")
+	}
+	return append(args, "/bin/true")
+}
+
+var bwrap = []string{"bwrap", "--unshare-all", "--ro-bind", "/var/lib/machines/busybox", "/",
+	"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--cap-drop", "ALL", "/bin/true"}
 
 func (b *bed) detached() []*contender {
 	oci := func(runtime string) *contender {
@@ -214,16 +221,27 @@ func (b *bed) installUnits() error {
 }
 
 // parallel is 16 runs, by so many processes at once.
-func (b *bed) parallel(managers int) []*contender {
-	script := func(one string) string {
-		var s strings.Builder
-		for m := range managers {
-			fmt.Fprintf(&s, "(for i in $(seq %d); do %s; done) &\n", 16/managers, strings.ReplaceAll(one, "ID", fmt.Sprintf("p-$N-%d-$i", m)))
-		}
-		return s.String() + "wait"
-	}
+func (b *bed) parallel(managers int, userns string) []*contender {
+	file := map[string]string{"": "bench.toml", "-userns": "userns.toml"}[userns]
 	return []*contender{
-		b.shell("sdcontainer", script(`$B/sdcontainer run --rm --name ID $B/bench.toml 2>/dev/null`)),
-		b.shell("crun", script(`crun --systemd-cgroup run --bundle $B/bundle ID`)),
+		b.shell("sdcontainer", sixteen(managers, `$B/sdcontainer run --rm --name ID $B/`+file+` 2>/dev/null`)),
+		b.shell("crun", sixteen(managers, `crun --systemd-cgroup run --bundle $B/bundle`+userns+` ID`)),
+		b.shell("runc", sixteen(managers, `runc --systemd-cgroup run --bundle $B/bundle`+userns+` ID`)),
 	}
+}
+
+func (b *bed) parallelMarks(managers int) []*contender {
+	return []*contender{
+		b.shell("systemd-run --scope", sixteen(managers, strings.Join(b.scope(), " "))),
+		b.shell("bwrap", sixteen(managers, strings.Join(bwrap, " "))),
+	}
+}
+
+// sixteen has a command with ID in it run 16 times, by so many shells.
+func sixteen(managers int, one string) string {
+	var s strings.Builder
+	for m := range managers {
+		fmt.Fprintf(&s, "(for i in $(seq %d); do %s; done) &\n", 16/managers, strings.ReplaceAll(one, "ID", fmt.Sprintf("p-$N-%d-$i", m)))
+	}
+	return s.String() + "wait"
 }

@@ -23,6 +23,11 @@ type bench struct {
 		Runs  int     `json:"runs"`
 		First float64 `json:"firstTenthMs"`
 		Last  float64 `json:"lastTenthMs"`
+		Peers []struct {
+			Name  string  `json:"name"`
+			First float64 `json:"firstTenthMs"`
+			Last  float64 `json:"lastTenthMs"`
+		} `json:"peers"`
 	} `json:"growth"`
 	Memory []memory `json:"memory"`
 	Costs  []struct {
@@ -95,7 +100,11 @@ func renderBench(b *strings.Builder, s sheet) error {
 	for _, p := range r.Phases {
 		fmt.Fprintf(b, "| %s | %.2f ms |\n", p.Phase, p.Ms)
 	}
-	fmt.Fprintf(b, "\n%d in sequence: the first tenth takes %.1f ms each (median), the last %.1f ms.\n", r.Growth.Runs, r.Growth.First, r.Growth.Last)
+	fmt.Fprintf(b, "\n%d in sequence: the first tenth takes %.1f ms each (median), the last %.1f ms", r.Growth.Runs, r.Growth.First, r.Growth.Last)
+	for _, p := range r.Growth.Peers {
+		fmt.Fprintf(b, "; those of %s in between %.1f and %.1f ms", p.Name, p.First, p.Last)
+	}
+	b.WriteString(".\n")
 	renderCosts(b, r)
 	renderMemory(b, r.Memory)
 	return os.WriteFile("docs/figures.svg", []byte(plot(all)), 0o644)

@@ -162,8 +162,7 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 			errs = append(errs, l.c.rt.lack(l.settings.Strict, limit.Property+": "+err.Error()))
 			continue
 		}
-		_, err = os.Stat(filepath.Join(unit, limit.File))
-		switch {
+		switch err := unix.Access(filepath.Join(unit, limit.File), unix.F_OK); {
 		case errors.Is(err, fs.ErrNotExist):
 			errs = append(errs, l.missing(limit))
 		case known:
@@ -175,20 +174,11 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 
 // missing tells of a limit that the cgroup has no file for.
 func (l *launch) missing(limit scope.Limit) error {
-	file := filepath.Base(limit.File)
-	controller, _, _ := strings.Cut(file, ".")
-	controllers, err := scope.Controllers(l.c.st.Cgroup)
-	switch {
-	case err != nil:
-		return err
-	case limit.Optional(controllers):
+	if limit.Optional(filepath.Join(l.c.st.Cgroup, filepath.Dir(limit.File))) {
 		return nil
 	}
-	why := "its controller is missing"
-	if slices.Contains(controllers, controller) {
-		why = "the kernel was built without it"
-	}
-	return l.c.rt.lack(l.settings.Strict, fmt.Sprintf("%s: the cgroup has no %s: %s", limit.Property, file, why))
+	return l.c.rt.lack(l.settings.Strict, fmt.Sprintf("%s: the cgroup has no %s: its controller is missing, or the kernel was built without it",
+		limit.Property, filepath.Base(limit.File)))
 }
 
 // lack tells of something asked for that this machine cannot do: an error, or with systemd.strict = false a warning.

@@ -5,6 +5,7 @@ package scope
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -54,11 +55,15 @@ func weightLimits(l Limit, v any) []Limit {
 	return []Limit{l, bfq}
 }
 
-// Optional says whether a cgroup with these controllers may do without the file: a weight needs a scheduler that weighs,
-// and what is to happen at an OOM kill is set by default.
-func (l Limit) Optional(controllers []string) bool {
-	weight := l.File == "io.weight" || l.File == bfqWeightFile
-	return weight && slices.Contains(controllers, "io") || l.Property == "OOMPolicy"
+// Optional says whether the cgroup may do without the file: a weight needs a scheduler that weighs beside the
+// controller, and what is to happen at an OOM kill is set by default.
+func (l Limit) Optional(cgroup string) bool {
+	switch path.Base(l.File) {
+	case "io.weight", bfqWeightFile:
+		have, err := Controllers(cgroup)
+		return err == nil && slices.Contains(have, "io")
+	}
+	return l.Property == "OOMPolicy"
 }
 
 // Find puts the number of the device that systemd takes in the place of its path; ok is false where only systemd can
@@ -97,22 +102,22 @@ func (l Limit) In(content string) (value string, ok bool) {
 
 // diskOf is the number of the disk that systemd limits when it is given a path: that of the device, or of the one
 // below the path's filesystem; of a volume on one other device that device's; of a partition the disk's.
-func diskOf(path string) (string, error) {
-	number, ok := strings.CutPrefix(path, "/dev/block/") // there need not be such a link
+func diskOf(name string) (string, error) {
+	number, ok := strings.CutPrefix(name, "/dev/block/") // there need not be such a link
 	if _, _, err := deviceNumbers(number); !ok || err != nil {
 		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			return "", &os.PathError{Op: "stat", Path: path, Err: err}
+		if err := unix.Stat(name, &st); err != nil {
+			return "", &os.PathError{Op: "stat", Path: name, Err: err}
 		}
 		dev := st.Dev
 		switch st.Mode & unix.S_IFMT {
 		case unix.S_IFBLK:
 			dev = st.Rdev
 		case unix.S_IFCHR:
-			return "", fmt.Errorf("%s: want a block device, or a file on one", path)
+			return "", fmt.Errorf("%s: want a block device, or a file on one", name)
 		}
 		if unix.Major(dev) == 0 {
-			return "", onNoDevice(path)
+			return "", onNoDevice(name)
 		}
 		number = fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev))
 	}
@@ -127,15 +132,15 @@ func diskOf(path string) (string, error) {
 }
 
 // onNoDevice is nil for Btrfs alone, which systemd asks for the device.
-func onNoDevice(path string) error {
+func onNoDevice(name string) error {
 	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil {
-		return &os.PathError{Op: "statfs", Path: path, Err: err}
+	if err := unix.Statfs(name, &fs); err != nil {
+		return &os.PathError{Op: "statfs", Path: name, Err: err}
 	}
 	if fs.Type == unix.BTRFS_SUPER_MAGIC {
 		return nil
 	}
-	return fmt.Errorf("%s: its filesystem is on no block device (name the device)", path)
+	return fmt.Errorf("%s: its filesystem is on no block device (give the device)", name)
 }
 
 // maxStack is how many devices may be on top of each other.

@@ -153,8 +153,10 @@ func (l *launch) tellAttest(t *teller) {
 		t.say("last: the init may need more than the payload", "prlimit(INIT, %s, %s, %s)", r.Name, limitText(r.Soft), limitText(r.Hard))
 	}
 	var files []string
-	for _, limit := range scope.Limits(l.plan.unit) {
-		files = append(files, limit.File)
+	for _, limit := range l.unitLimits() {
+		if !slices.Contains(files, limit.File) {
+			files = append(files, limit.File)
+		}
 	}
 	for _, limit := range scope.PayloadLimits(l.plan.unit) {
 		files = append(files, "payload/"+limit.File)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A footprint is the memory of one program, in KiB.
@@ -102,7 +103,7 @@ func (f *footprint) beside(payload string, pids []string) error {
 			return err
 		}
 	}
-	exe, err := os.Readlink("/proc/" + payload + "/exe")
+	exe, err := executed(payload)
 	if err != nil {
 		return err
 	}
@@ -110,6 +111,18 @@ func (f *footprint) beside(payload string, pids []string) error {
 		return fmt.Errorf("the service's main process %s is %s, want its payload among %s", payload, exe, strings.Join(pids, " "))
 	}
 	return nil
+}
+
+// executed is the program of a service's main process. One of ours is ready one step before it executes it.
+func executed(pid string) (exe string, err error) {
+	for range 100 {
+		exe, err = os.Readlink("/proc/" + pid + "/exe")
+		if err != nil || !strings.HasPrefix(exe, "/memfd:nsexec") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return exe, err
 }
 
 // members are the processes in a cgroup and below.

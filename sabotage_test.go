@@ -42,8 +42,69 @@ type sabotage struct {
 func skip(steps []nsexec.Step, nr uint32, arg nsexec.Arg) {
 	for i, s := range steps {
 		if s.Op == nsexec.OpCall && s.NR == nr && (arg == nil || s.Args[0] == arg) {
-			steps[i].NR, steps[i].Args, steps[i].Keeps = unix.SYS_GETPPID, [6]nsexec.Arg{}, false
+			nothing(&steps[i])
 		}
+	}
+}
+
+func nothing(s *nsexec.Step) {
+	s.Op, s.NR, s.Args, s.Keeps = nsexec.OpCall, unix.SYS_GETPPID, [6]nsexec.Arg{}, false
+}
+
+// skipChecks has the init believe what it is told of the directory it is in, and of its executable.
+func skipChecks(enter []nsexec.Step) {
+	for i, s := range enter {
+		if s.Op == nsexec.OpCheck {
+			nothing(&enter[i])
+		}
+	}
+	skip(enter, unix.SYS_FACCESSAT2, nil)
+}
+
+// inside has the payload's root where its working directory should be.
+func inside(_, enter []nsexec.Step) {
+	for i, s := range enter {
+		if s.Op == nsexec.OpCall && s.NR == unix.SYS_CHDIR {
+			enter[i].NR = unix.SYS_CHROOT
+		}
+	}
+	skipChecks(enter)
+}
+
+// outside has the payload in the host's root directory, which lies on no mount of its own.
+func outside(build, enter []nsexec.Step) {
+	const kept = 90 // a number that nobody has
+	hostRoot := nsexec.Arg(nil)
+	for i, s := range build {
+		switch {
+		case s.Op != nsexec.OpCall:
+		case s.NR == unix.SYS_MOVE_MOUNT && hostRoot == nil: // of the rootfs, over the host's
+			hostRoot = s.Args[2]
+		case s.NR == unix.SYS_CLOSE && s.Args[0] == hostRoot:
+			build[i].NR, build[i].Args = unix.SYS_DUP3, [6]nsexec.Arg{hostRoot, nsexec.Imm(kept), nsexec.Imm(unix.O_CLOEXEC)}
+			hostRoot = nsexec.Imm(kept) // once
+		case s.NR == unix.SYS_CHDIR:
+			build[i].NR, build[i].Args = unix.SYS_FCHDIR, [6]nsexec.Arg{nsexec.Imm(kept)}
+		}
+	}
+	skip(enter, unix.SYS_CHDIR, nil)
+	skipChecks(enter)
+}
+
+// twice has the filter installed once more, in the place of what closes the first descriptors.
+func twice(_, enter []nsexec.Step) {
+	from, to := -1, -1
+	for i, s := range enter {
+		switch {
+		case s.Op != nsexec.OpCall:
+		case s.NR == unix.SYS_SECCOMP:
+			from = i
+		case s.NR == unix.SYS_CLOSE_RANGE && to < 0:
+			to = i
+		}
+	}
+	if from >= 0 && to >= 0 {
+		enter[to] = enter[from]
 	}
 }
 
@@ -100,6 +161,7 @@ func sabotages() []sabotage {
 		{name: "no_new_privs", spec: filterless, steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_SET_NO_NEW_PRIVS)), want: "NoNewPrivs"},
 		{name: "seccomp", steps: skipEnter(unix.SYS_SECCOMP, nil), want: "Seccomp"},
 		{name: "no filter was compiled", find: func(l *launch) { l.plan.filter = nil }, want: "Seccomp"},
+		{name: "one filter too many", steps: twice, want: "Seccomp_filters"},
 		{name: "uid", spec: asUser, steps: change(unix.SYS_SETRESUID, nil, 1, 0), want: "Uid"},
 		{name: "gid", spec: asUser, steps: change(unix.SYS_SETRESGID, nil, 2, 0), want: "Gid"},
 		{name: "groups", spec: asUser, steps: change(unix.SYS_SETGROUPS, nil, 0, 1), want: "Groups"},
@@ -111,6 +173,8 @@ func sabotages() []sabotage {
 			change(unix.SYS_PRCTL, prctl(unix.PR_SET_DUMPABLE), 1, 1)(nil, enter)
 		}, want: "dumpable"},
 		{name: "host's root stays", steps: func(build, _ []nsexec.Step) { skip(build, unix.SYS_UMOUNT2, nil) }, want: "number of root mounts"},
+		{name: "root", spec: func(s *specs.Spec) { s.Process.Cwd = "/etc" }, steps: inside, want: "root directory"},
+		{name: "working directory", steps: outside, want: "cwd directory"},
 		{name: "uid map", maps: func(l *specs.Linux) *[]specs.LinuxIDMapping { return &l.UIDMappings }, want: "uid_map"},
 		{name: "gid map", maps: func(l *specs.Linux) *[]specs.LinuxIDMapping { return &l.GIDMappings }, want: "gid_map"},
 		{name: "one capability too many", find: oneMore, want: "CapPrm"},

@@ -22,6 +22,9 @@ import (
 // killTimeout bounds the wait for processes that were sent SIGKILL.
 const killTimeout = 10 * time.Second
 
+// forkTimeout bounds the wait, in a start that has failed, for a process that the helper may have made.
+const forkTimeout = time.Second
+
 // settleTimeout bounds the wait for a keeper whose container has ended.
 var settleTimeout = 10 * time.Second
 

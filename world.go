@@ -134,7 +134,10 @@ func (l *launch) spawnFiles() ([]*os.File, error) {
 // killInit ends the init, also one that nobody has waited for yet.
 func (l *launch) killInit(ctx context.Context) error {
 	if l.pidfd == nil {
-		_ = l.fork(ctx) // the start has failed already
+		// A helper that hangs says nothing: what it made all the same ends when its socket is closed.
+		soon, cancel := context.WithTimeout(ctx, forkTimeout)
+		_ = l.fork(soon) // the start has failed already
+		cancel()
 	}
 	if l.pidfd == nil {
 		return nil // none was made

@@ -4,6 +4,9 @@ package sdcontainer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -108,5 +111,10 @@ func (c *Container) Processes() ([]int, error) {
 		return nil, wrap("top", c.id, ErrNotRunning)
 	}
 	pids, err := scope.Procs(c.st.Cgroup)
+	if errors.Is(err, fs.ErrNotExist) && !c.runs() {
+		err = ErrNotRunning
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("its cgroup is gone: somebody has moved process %d to another (rm -f ends it): %w", c.st.Init.Pid, err)
+	}
 	return pids, wrap("top", c.id, err)
 }

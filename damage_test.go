@@ -31,6 +31,8 @@ var damages = map[string]func(path string) error{
 	"huge":      func(path string) error { return ignoreMissing(os.Truncate(path, maxRecord+1)) },
 	"symlink":   func(path string) error { return afresh(path, func() error { return os.Symlink("/dev/zero", path) }) },
 	"fifo":      func(path string) error { return afresh(path, func() error { return unix.Mkfifo(path, 0o600) }) },
+	"others'":   func(path string) error { return ignoreMissing(os.Chown(path, 12345, 0)) },
+	"writable":  func(path string) error { return ignoreMissing(os.Chmod(path, 0o660)) },
 	"directory": func(path string) error { return afresh(path, func() error { return os.MkdirAll(path+"/x", 0o700) }) },
 }
 

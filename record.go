@@ -173,13 +173,16 @@ func (c *Container) tryOpenFile(name string) (*os.File, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", c.path(), err)
 	}
-	info, err := f.Stat()
+	var st unix.Stat_t
+	err = os.NewSyscallError("fstat", unix.Fstat(int(f.Fd()), &st))
 	switch {
 	case err != nil:
-	case !info.Mode().IsRegular():
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		err = &damage{c.path(name), "not a regular file"}
-	case info.Size() > maxRecord:
-		err = &damage{c.path(name), fmt.Sprintf("%d bytes, larger than %d", info.Size(), maxRecord)}
+	case st.Size > maxRecord:
+		err = &damage{c.path(name), fmt.Sprintf("%d bytes, larger than %d", st.Size, maxRecord)}
+	case forgeable(&st) != "":
+		err = &damage{c.path(name), forgeable(&st)}
 	default:
 		return f, nil
 	}

@@ -37,11 +37,19 @@ func (r *Runtime) trusted() error {
 		return nil
 	case err != nil:
 		return &os.PathError{Op: "stat", Path: r.dir(), Err: err}
-	case st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
-		return fmt.Errorf("%s belongs to user %d and has mode %04o: others could forge records (want your own, mode 0700)",
-			r.dir(), st.Uid, st.Mode&0o7777)
+	}
+	if said := forgeable(&st); said != "" {
+		return fmt.Errorf("%s %s (want your own, mode 0700)", r.dir(), said)
 	}
 	return nil
+}
+
+// forgeable says why others than this user and root can write there; nothing if they cannot.
+func forgeable(st *unix.Stat_t) string {
+	if (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && st.Mode&0o022 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("belongs to user %d and has mode %04o: others could forge records", st.Uid, st.Mode&0o7777)
 }
 
 func (r *Runtime) path(id string, elem ...string) string {

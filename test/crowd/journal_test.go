@@ -34,6 +34,7 @@ func TestJournal(t *testing.T) {
 	if native() { // an emulated guest takes minutes to fill a queue, and has no other journald
 		m.stopped()
 		m.full()
+		m.absent()
 	}
 	m.cleaned()
 }
@@ -201,5 +202,41 @@ func (m *machine) full() {
 		if err := m.talk(fmt.Sprintf("full-%d", i), m.config("chatty", "", "/bin/sh", "-c", "seq 1 4000; exit 7")); err != nil {
 			m.t.Error(err)
 		}
+	}
+}
+
+// absent: where the journal has no sockets, that of /dev/log included, what was to write there is not started and says
+// what to do; what writes elsewhere, to the terminal or nowhere, runs as ever.
+func (m *machine) absent() {
+	m.t.Helper()
+	for _, name := range []string{"stdout", "socket", "dev-log"} {
+		at := "/run/systemd/journal/" + name
+		if err := os.Rename(at, at+".away"); err != nil {
+			m.t.Fatal(err)
+		}
+		defer func() {
+			if err := os.Rename(at+".away", at); err != nil {
+				m.t.Error(err)
+			}
+		}()
+	}
+	for driver, started := range map[string]bool{"journald": false, "none": true} {
+		file := m.config("absent", fmt.Sprintf("[log]\ndriver = %q\n", driver), "/bin/sh", "-c", "echo there; exit 7")
+		if out, code, took := m.do("run", "--rm", "--name", "absent", file); code != 7 || !strings.Contains(out, "there") {
+			m.t.Errorf("%s: run: exit %d after %v: %s", driver, code, took, out)
+		}
+		out, code, took := m.do("run", "-d", "--name", "absent", file)
+		switch {
+		case !started && (code != 125 || !strings.Contains(out, "log.driver")):
+			m.t.Errorf("%s: run -d: exit %d after %v, want 125 and what to do: %s", driver, code, took, out)
+		case !started:
+			continue
+		case code != 0:
+			m.t.Errorf("%s: run -d: exit %d after %v: %s", driver, code, took, out)
+		}
+		if out, code, took := m.do("wait", "absent"); code != 7 {
+			m.t.Errorf("%s: wait: exit %d after %v: %s", driver, code, took, out)
+		}
+		m.must("rm", "absent")
 	}
 }

@@ -32,9 +32,9 @@ func (a *app) exec() *cobra.Command {
 		Long: `Runs a command in all namespaces and the cgroup of a running container, with the
 limits, capabilities and filter its own process has.
 
-The exit status is the command's; 128+n when signal n ended it; 125 when
-sdcontainer itself failed, 126 when the command cannot be executed, 127 when it
-is not there.`,
+The exit status is the command's; 128+n when signal n ended it; 124 when what
+sdcontainer waited for did not come in time, 125 when it failed otherwise, 126 when
+the command cannot be executed, 127 when it is not there.`,
 		Example: `  sdcontainer exec web nginx -t
   sdcontainer exec -t web sh
   sdcontainer exec -u www-data -e LANG=C web id

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 const (
 	exitFailure       = 1
 	exitUsage         = 2
+	exitTimeout       = 124 // of every verb: what was waited for did not come in time, as timeout(1) says it
 	exitEngine        = 125 // run, exec, wait: we failed, not the payload
 	exitNotExecutable = 126
 	exitNotFound      = 127
@@ -47,6 +49,17 @@ type interrupted struct{ sig unix.Signal }
 
 func (e interrupted) Error() string { return "interrupted by " + unix.SignalName(e.sig) }
 
+// timedOut says whether a deadline of ours has passed: systemd, a helper, a filesystem or the container's processes did
+// not answer, or whoever has the lock did not give it back.
+func timedOut(err error) bool {
+	for _, is := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, scope.ErrTimeout, sdcontainer.ErrBusy} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
 // exitCode is the exit status for an error of a verb. For run, exec and wait
 // a shell must be able to tell our failures from the payload's.
 func exitCode(verb string, err error) int {
@@ -56,6 +69,8 @@ func exitCode(verb string, err error) int {
 		return 0
 	case errors.As(err, &sig):
 		return 128 + int(sig.sig)
+	case timedOut(err):
+		return exitTimeout
 	}
 	if verb != "run" && verb != "exec" && verb != "wait" {
 		if errors.As(err, new(usageError)) {

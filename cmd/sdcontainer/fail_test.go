@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,6 +38,13 @@ func TestExitCode(t *testing.T) {
 		{"exec", inside(sdcontainer.ErrNotExist), 125},
 		{"exec", inside(sdcontainer.ErrNotFound), 127},
 		{"wait", inside(sdcontainer.ErrExitUnknown), 125},
+		{"run", inside(fmt.Errorf("wait for init: %w", context.DeadlineExceeded)), 124},
+		{"exec", inside(sdcontainer.ErrBusy), 124},
+		{"wait", errors.Join(errors.New("x"), os.ErrDeadlineExceeded), 124},
+		{"stop", inside(scope.ErrTimeout), 124},
+		{"rm", inside(fmt.Errorf("%w: %w", scope.ErrTimeout, context.DeadlineExceeded)), 124},
+		{"run", errors.Join(interrupted{unix.SIGINT}, context.DeadlineExceeded), 130},
+		{"run", inside(context.Canceled), 125},
 		{"ps", errors.New("x"), 1},
 		{"ps", usage("what"), 2},
 		{"ps", fmt.Errorf("wrapped: %w", usage("what")), 2},

@@ -270,7 +270,8 @@ const exitStatuses = `Of run and exec: that of the payload, 128+n when signal n 
 125 when sdcontainer failed, 126 when the program cannot be executed, 127 when it is
 not there. Of wait: the first that is not 0; 125 when one is not known or sdcontainer
 failed. Of other verbs: 0, 1 after a failure or when check or doctor found an error,
-2 for a command line that makes no sense.`
+2 for a command line that makes no sense. Of all: 124 when what sdcontainer waited
+for (systemd, another command, a filesystem, a process) did not come in time.`
 
 // verbName is the command's path below the root: "unit install".
 func verbName(cmd *cobra.Command) string {

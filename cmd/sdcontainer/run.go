@@ -48,8 +48,9 @@ With -t and a standard input that is no terminal, what comes is typed, and ^D at
 end; a program that reads keys may miss that.
 
 In the foreground signals are forwarded to the payload and its exit status
-becomes ours: its own code, 128+n when signal n ended it, 125 when sdcontainer
-itself failed, 126 when the program cannot be executed, 127 when it is not there.`,
+becomes ours: its own code, 128+n when signal n ended it, 124 when what sdcontainer
+waited for did not come in time, 125 when it failed otherwise, 126 when the program
+cannot be executed, 127 when it is not there.`,
 		Example: `  sdcontainer run hello.toml
   sdcontainer run -d --name web1 web.toml
   sdcontainer run --rm --memory 256M --cpus 1.5 -v ./data:/data:ro web.toml

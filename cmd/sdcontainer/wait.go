@@ -35,7 +35,7 @@ OOMKilled, ManagedOOM, At) and ExitUnknown; {{.Exit}} alone is how it ended in w
 are inspect's too, but wait has them also of a container that is removed as it ends.
 
 The exit status is the first code that is not 0; 125 when one is unknown or
-sdcontainer failed.`,
+sdcontainer failed, 124 when something did not answer it in time.`,
 		Example: `  sdcontainer wait job
   code=$(sdcontainer wait job)
   sdcontainer wait --format json job

@@ -32,9 +32,21 @@ func TestA9NothingOfAHelperCanBeHad(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
+	for name, change := range map[string]func(*testing.T, *specs.Spec){
+		"user namespace": func(t *testing.T, s *specs.Spec) { unconfined(t, s, "CAP_SYS_PTRACE") },
+		// There the capability would be one over the host's processes. Without it the same user may trace what is
+		// dumpable and has no more capabilities than he.
+		"host's users": func(t *testing.T, s *specs.Spec) { unconfined(t, s); hostUsers(t, s) },
+	} {
+		t.Run(name, func(t *testing.T) { helpersAreOutOfReach(t, change) })
+	}
+}
+
+func helpersAreOutOfReach(t *testing.T, change func(*testing.T, *specs.Spec)) {
+	t.Helper()
 	w := newWorld(t)
 	spec := w.hostile("spy", "helpers")
-	unconfined(t, spec, "CAP_SYS_PTRACE")
+	change(t, spec)
 	c, said := w.startHostile("spy", spec)
 	for range sdtest.Loops(t, 40, 10000) {
 		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
@@ -102,17 +114,9 @@ func tracedPayload(t *testing.T, detach bool) {
 	w := newWorld(t)
 	spec := w.hostile("traced", "")
 	unconfined(t, spec, "CAP_SYS_PTRACE")
-	s, err := configs.SettingsOf(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.AutoUserns, s.IdmapRootfs = 0, false
-	s.Annotate(spec)
+	hostUsers(t, spec)
+	without(specs.PIDNamespace)(spec)
 	spec.Process.Args = []string{"/bin/sh", "-c", "/spy spy child & read x; exit 7"}
-	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
-		return n.Type == specs.PIDNamespace || n.Type == specs.UserNamespace
-	})
-	spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
 	in, stop := pipe(t)
 	r, out := pipe(t)
 	c, err := w.Create(t.Context(), "traced", spec, w.options(CreateOptions{Stdin: in, Stdout: out, Detach: detach}))

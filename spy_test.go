@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,12 +159,19 @@ func isHelper(pid string) bool {
 }
 
 var spyWays = map[string]func(proc string, pid int) bool{
-	"descriptors": func(proc string, _ int) bool { list, _ := os.ReadDir(proc + "/fd"); return len(list) > 0 },
-	"root":        func(proc string, _ int) bool { return opened(proc+"/root", unix.O_PATH) },
-	"cwd":         func(proc string, _ int) bool { return opened(proc+"/cwd", unix.O_PATH) },
-	"memory":      func(proc string, _ int) bool { return opened(proc+"/mem", unix.O_RDWR) },
-	"executable":  func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_RDONLY) },
-	"writing":     func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_WRONLY|unix.O_TRUNC) },
+	// How many there are the same user sees of any process; what they are is the matter.
+	"descriptors": func(proc string, _ int) bool {
+		list, _ := os.ReadDir(proc + "/fd")
+		return slices.ContainsFunc(list, func(e os.DirEntry) bool {
+			_, err := os.Readlink(proc + "/fd/" + e.Name())
+			return err == nil
+		})
+	},
+	"root":       func(proc string, _ int) bool { return opened(proc+"/root", unix.O_PATH) },
+	"cwd":        func(proc string, _ int) bool { return opened(proc+"/cwd", unix.O_PATH) },
+	"memory":     func(proc string, _ int) bool { return opened(proc+"/mem", unix.O_RDWR) },
+	"executable": func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_RDONLY) },
+	"writing":    func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_WRONLY|unix.O_TRUNC) },
 	"tracing": func(_ string, pid int) bool {
 		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0)
 		if errno != 0 {

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -295,6 +296,14 @@ func TestB7MountsOverProc(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	farm := t.TempDir() // every name below it that is written to leads to the forged file
+	for _, name := range []string{"net/ipv4/ip_forward", "sys/net/ipv4/ip_forward", "attr/exec", "attr/current", "oom_score_adj", "uid_map", "setgroups"} {
+		at := filepath.Join(farm, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.Symlink(forged, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over := map[string]string{"proc/sys/net/ipv4/ip_forward": forged, "proc/sys": farm, "proc/self": farm, "proc/thread-self": farm, "proc": farm}
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -304,13 +313,16 @@ func TestB7MountsOverProc(t *testing.T) {
 				return
 			default:
 			}
-			at := filepath.Join(root, "proc/sys/net/ipv4/ip_forward")
-			if unix.Mount(forged, at, "", unix.MS_BIND, "") == nil {
-				_ = unix.Unmount(at, unix.MNT_DETACH) // again
+			for point, source := range over { // in any order
+				at := filepath.Join(root, point)
+				if unix.Mount(source, at, "", unix.MS_BIND, "") == nil {
+					_ = unix.Unmount(at, unix.MNT_DETACH) // again
+				}
 			}
 		}
 	}()
-	for i := range sdtest.Loops(t, 30, 10000) {
+	made, attempts := 0, sdtest.Loops(t, 30, 10000)
+	for i := range attempts {
 		next := &world{t: t, root: root, spec: usual(root), facts: Facts{Sources: map[string]SourceKind{}}}
 		next.spec.Linux.RootfsPropagation = "rslave"
 		next.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
@@ -323,12 +335,17 @@ func TestB7MountsOverProc(t *testing.T) {
 		}
 		v, err := next.run("cat /proc/sys/net/ipv4/ip_forward")
 		next.end()
-		if err == nil && v.Ran["cat /proc/sys/net/ipv4/ip_forward"] != "1" {
+		if err != nil {
+			continue // refused
+		}
+		if made++; v.Ran["cat /proc/sys/net/ipv4/ip_forward"] != "1" {
 			t.Errorf("the setting is %q", v.Ran["cat /proc/sys/net/ipv4/ip_forward"])
 		}
 	}
 	close(end)
 	<-ended
+	t.Logf("%d were made", made)
+	mustHaveSome(t, made, attempts)
 	for _, file := range []string{forged, filepath.Join(root, "proc/sys/net/ipv4/ip_forward")} {
 		if b, err := os.ReadFile(file); err != nil || len(b) != 0 {
 			t.Errorf("the forged file was written: %q, %v", b, err)

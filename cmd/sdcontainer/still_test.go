@@ -3,8 +3,14 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,6 +58,48 @@ func TestG5TerminalThatStopsReading(t *testing.T) {
 		t.Errorf("%d lines of %d", len(shown), lines)
 	}
 }
+
+// G5: of a hundred megabytes in a soak, a few else, that go through a terminal to who reads them in small pieces, no byte is
+// lost, added or changed.
+func TestG5EveryByteArrives(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	data := make([]byte, sdtest.Loops(t, 8, 100)<<20)
+	_, _ = rand.NewChaCha8([32]byte{5}).Read(data) // never fails
+	flags := arena(t)
+	if err := os.WriteFile(filepath.Join(flags[len(flags)-1], "data"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := newStillScreen(t)
+	cmd := s.start(t, append(flags, "-t", "--", "sh", "-c", "stty raw -echo; echo begin; cat /data; exit 4")...)
+	_ = s.slave.Close() // so that the command's end is seen
+	r := bufio.NewReaderSize(pieces{s.master}, 16)
+	for line := ""; !strings.HasSuffix(line, "begin\n"); {
+		var err error
+		if line, err = r.ReadString('\n'); err != nil {
+			t.Fatalf("%v after %q", err, line)
+		}
+	}
+	came := sha256.New()
+	if n, err := io.CopyN(came, r, int64(len(data))); err != nil {
+		t.Fatalf("%v after %d bytes", err, n)
+	}
+	if want := sha256.Sum256(data); !bytes.Equal(came.Sum(nil), want[:]) {
+		t.Error("what came is not what was written")
+	}
+	if rest, _ := io.ReadAll(r); len(rest) > 0 { // ends with EIO, as terminals do
+		t.Errorf("%d bytes more: %.100q", len(rest), rest)
+	}
+	if got := code(t, cmd); got != 4 {
+		t.Errorf("exit status %d", got)
+	}
+}
+
+// pieces reads little at a time.
+type pieces struct{ r io.Reader }
+
+func (p pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), 777)]) }
 
 // processorTime is what a process has had so far.
 func processorTime(t *testing.T, pid int) time.Duration {

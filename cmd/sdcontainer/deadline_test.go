@@ -16,9 +16,9 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// I8: a verb for which a deadline passes ends with 124, of another's failure it ends with another status. Here somebody
+// A verb for which a deadline passes ends with 124, one that fails otherwise with another status. Here somebody
 // holds the container's lock; ps needs none.
-func TestI8DeadlinePasses(t *testing.T) {
+func TestDeadlinePasses(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}

@@ -179,10 +179,41 @@ func TestKilledWithoutOOMIsNotOOM(t *testing.T) {
 	}
 }
 
-func TestE8TasksLimitHolds(t *testing.T) {
-	file := container(t, "tasks", shell("for i in 1 2 3 4 5 6 7 8 9; do sleep 30 & done; echo all started")+"[resources]\ntasks = \"5\"\n")
-	if o := sd(t, "run", "--rm", file); strings.Contains(o.stdout, "all started") {
-		t.Errorf("10 processes within a limit of 5: %v", o)
+// E8: no process of a container is outside its limits: neither its own, nor one of exec, with its ids or the host's, in a
+// cgroup that it has made itself.
+func TestE8LimitsHold(t *testing.T) {
+	const (
+		fits   = "head -c 9000 /dev/zero | wc -c"
+		bomb   = "for i in 1 2 3 4 5 6 7 8 9; do sleep 30 & done; echo all started"
+		hog    = "head -c 60000000 /dev/zero | tail -c 50000000 >/dev/null && echo hogged"
+		nest   = "mkdir -p /sys/fs/cgroup/deep && echo $$ >/sys/fs/cgroup/deep/cgroup.procs && echo nested && "
+		limits = "[resources]\ntasks = \"5\"\n[resources.memory]\nmax = \"32M\"\nswap_max = \"0\"\n"
+	)
+	for _, kind := range []struct{ name, first, more string }{
+		{"own", "", ""}, {"hosts", "", "[userns]\nmode = \"none\"\n"}, {"deep", nest, "[security]\nprofile = \"system\"\n"},
+	} {
+		check := func(what string, o outcome) {
+			t.Helper()
+			if strings.Contains(o.stdout, "all started") || strings.Contains(o.stdout, "hogged") {
+				t.Errorf("%s, %s: more than its limits: %v", kind.name, what, o)
+			}
+			if kind.first != "" && !strings.Contains(o.stdout, "nested") {
+				t.Errorf("%s, %s: it made no cgroup, which shows nothing: %v", kind.name, what, o)
+			}
+		}
+		exec := func(name, script string) outcome {
+			return sd(t, "exec", name, "/bin/sh", "-c", kind.first+script)
+		}
+		body := kind.more + limits
+		check("bomb of its own", sd(t, "run", "--rm", container(t, kind.name, shell(kind.first+bomb)+body)))
+		one, other := kind.name+"-bomb", kind.name+"-hog"
+		detached(t, container(t, one, shell("exec sleep 1000")+body))
+		if o := exec(one, fits); o.code != 0 || !strings.Contains(o.stdout, "9000") {
+			t.Errorf("%s: within its limits: %v", kind.name, o)
+		}
+		check("bomb of exec", exec(one, bomb))
+		detached(t, container(t, other, shell("exec sleep 1000")+body)) // where there is room for a hog's processes
+		check("hog of exec", exec(other, hog))
 	}
 }
 

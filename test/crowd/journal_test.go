@@ -34,6 +34,7 @@ func TestJournal(t *testing.T) {
 	if native() { // an emulated guest takes minutes to fill a queue, and has no other journald
 		m.stopped()
 		m.full()
+		m.limited()
 		m.absent()
 	}
 	m.cleaned()
@@ -203,6 +204,50 @@ func (m *machine) full() {
 			m.t.Error(err)
 		}
 	}
+}
+
+// limited: a payload that writes more than journald takes of a unit is not held up, and journald says how much it left out.
+func (m *machine) limited() {
+	m.t.Helper()
+	const dir, said, interval = "/run/systemd/journald.conf.d", 20000, 2
+	file := dir + "/zz-limited.conf" // after that of the booted systemd, which has no limit
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(file, fmt.Appendf(nil, "[Journal]\nRateLimitIntervalSec=%ds\nRateLimitBurst=100\n", interval), 0o644)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	again := func() {
+		system(m.t, "systemctl", "reset-failed", journald)
+		system(m.t, "systemctl", "restart", journald)
+	}
+	again()
+	defer func() {
+		if err := os.Remove(file); err != nil {
+			m.t.Error(err)
+		}
+		again()
+	}()
+	// When the interval is over, the next line has journald tell what it left out.
+	script := fmt.Sprintf("for i in $(seq 1 %d); do echo line $i; done; sleep %d; echo after; exit 7", said, interval+1)
+	m.must("run", "-d", "--name", "limited", m.config("limited", "", "/bin/sh", "-c", script))
+	if out, code, took := m.do("wait", "limited"); code != 7 || took > patience()/2 {
+		m.t.Errorf("wait: exit %d after %v: %s", code, took, out)
+	}
+	system(m.t, "journalctl", "--sync")
+	kept := strings.Count(m.must("logs", "limited"), "line ")
+	lost := 0
+	for line := range strings.Lines(system(m.t, "journalctl", "-b", "-o", "export", "--output-fields=N_DROPPED", "OBJECT_SYSTEMD_UNIT=sdc-limited.scope")) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "N_DROPPED="); ok {
+			n, _ := strconv.Atoi(text) // journald's own number
+			lost += n
+		}
+	}
+	if kept == 0 || lost == 0 || kept+lost != said {
+		m.t.Errorf("logs has %d lines, journald counted %d as left out: want together %d", kept, lost, said)
+	}
+	m.must("rm", "limited")
 }
 
 // absent: where the journal has no sockets, that of /dev/log included, what was to write there is not started and says

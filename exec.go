@@ -163,7 +163,16 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := l.sendJoin(j, o, target, group); err != nil {
+	fds := []*os.File{target, group}
+	if j.cgroupns {
+		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/cgroup", l.c.st.Init.Pid))
+		if err != nil {
+			return err
+		}
+		defer ns.Close()
+		fds = append(fds, ns)
+	}
+	if err := l.sendJoin(j, o, fds); err != nil {
 		return err
 	}
 	enter, err := l.findEnter(ctx, j) // while the process is made
@@ -189,7 +198,7 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 }
 
 // sendJoin has the interpreter make a process in the container.
-func (l *launch) sendJoin(j *joining, o ProcessOptions, target, group *os.File) error {
+func (l *launch) sendJoin(j *joining, o ProcessOptions, fds []*os.File) error {
 	stdio := &stdio{in: o.Stdin, out: o.Stdout, err: o.Stderr}
 	defer stdio.close()
 	err := stdio.fill()
@@ -201,7 +210,7 @@ func (l *launch) sendJoin(j *joining, o ProcessOptions, target, group *os.File) 
 		return err
 	}
 	l.onFailure(func(context.Context) error { return l.helper.Kill() })
-	return l.makeInit(j.spawn, append(stdio.files(), target, group)...)
+	return l.makeInit(j.spawn, append(stdio.files(), fds...)...)
 }
 
 // findEnter looks in the container's files for who the process is, and compiles the
@@ -261,10 +270,10 @@ func (l *launch) attestJoined(cgroup string) error {
 // A joining is the program that makes a process in a container, and what the next one,
 // which becomes the command, has to know of it.
 type joining struct {
-	spawn          *nsexec.Program
-	flags          uint64 // the namespaces joined
-	cgroupns       bool   // there is one to join yet
-	target, cgroup nsexec.Reg
+	spawn                    *nsexec.Program
+	flags                    uint64 // the namespaces joined
+	cgroupns                 bool   // there is one to join yet
+	target, cgroup, itsGroup nsexec.Reg
 }
 
 func compileJoin(init int) (*joining, error) {
@@ -275,6 +284,9 @@ func compileJoin(init int) (*joining, error) {
 	s := nsexec.New("spawn")
 	stdio := receiveStdio(s)
 	j := &joining{spawn: s, flags: flags, cgroupns: cgroupns, target: s.Receive("container's init"), cgroup: s.Receive("container's cgroup")}
+	if cgroupns {
+		j.itsGroup = s.Receive("container's cgroup namespace")
+	}
 	leaveKeys(s)
 	s.At("standard streams", "those of the caller of exec")
 	s.Stdio(stdio)
@@ -293,7 +305,9 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 	e := nsexec.Next("enter", j.spawn)
 	if j.cgroupns {
 		e.At("join the cgroup namespace", "nobody is born across its border, so it comes after the birth")
-		e.Setns(j.target, "cgroup namespace", unix.CLONE_NEWCGROUP)
+		// Not by pidfd: that takes the right to trace the container's init, and a reaper's program is the host's.
+		e.Setns(j.itsGroup, "cgroup namespace", unix.CLONE_NEWCGROUP)
+		e.Close(j.itsGroup)
 	}
 	e.At("close the host's descriptors", "what runs in the container can see this process")
 	// Order: before any change of ids: until then only the host's root can look into this

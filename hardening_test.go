@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -119,6 +120,41 @@ func TestInit(t *testing.T) {
 	}
 	if err := c.Destroy(t.Context(), false); err != nil {
 		t.Error(err)
+	}
+}
+
+// Exec goes where pid 1 is the interpreter, too: with a user namespace and without.
+func TestExecBesideInit(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, own := range []bool{true, false} {
+		id := fmt.Sprintf("own-%v", own)
+		spec := w.spec(id, "/bin/sleep", "1000")
+		if !own {
+			hostRoot(t, spec)
+		}
+		s, err := configs.SettingsOf(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Init = true
+		s.Annotate(spec)
+		c, err := w.startSpec(id, spec, CreateOptions{Detach: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", "exit 7"}}, ProcessOptions{})
+		if err != nil {
+			t.Fatalf("user namespace %v: %v", own, err)
+		}
+		if e, err := x.Wait(t.Context()); err != nil || e.Code != 7 {
+			t.Errorf("user namespace %v: %+v, %v; want code 7", own, e, err)
+		}
+		if err := c.Destroy(t.Context(), true); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

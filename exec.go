@@ -11,13 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
-	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -149,8 +147,11 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 		return err
 	}
 	target, err := l.c.st.Init.open()
-	if err != nil {
+	if errors.Is(err, unix.ESRCH) {
 		return ErrNotRunning
+	}
+	if err != nil {
+		return err
 	}
 	defer target.Close()
 	cgroup := l.c.leaf()
@@ -366,34 +367,3 @@ func foreignNamespaces(pid int) (flags uint64, cgroup bool, err error) {
 	}
 	return flags, cgroup, nil
 }
-
-// Wait waits for a process that Exec started. It can be called once.
-func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	if err := kernel.WaitReadable(ctx, p.pidfd); err != nil {
-		return Exit{}, err
-	}
-	defer p.pidfd.Close()
-	var ws unix.WaitStatus
-	if err := reapEnded(p.Pid, &ws); err != nil {
-		return Exit{}, err
-	}
-	e := exitOf(ws)
-	e.At = time.Now()
-	return e, nil
-}
-
-// reapEnded reaps a child that has ended. Something in its container may trace it
-// and keep the zombie as long as it pleases: then the status is read, and reaping left
-// to a thread that waits, since the container's pid 1 cannot end before (pid_namespaces(7)).
-func reapEnded(pid int, ws *unix.WaitStatus) error {
-	got, err := unix.Wait4(pid, ws, unix.WNOHANG, nil)
-	if err != nil || got == pid {
-		return os.NewSyscallError("wait4", err)
-	}
-	*ws, err = kernel.ZombieStatus(pid)
-	go func() { _, _ = unix.Wait4(pid, nil, 0, nil) }() // its status is known
-	return err
-}
-
-// Signal sends sig to the process.
-func (p *Process) Signal(sig unix.Signal) error { return kernel.Signal(p.pidfd, sig) }

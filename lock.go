@@ -164,18 +164,26 @@ func (c *Container) lock(ctx context.Context, how int) (unlock func(), err error
 			return nil, &damage{c.path(lockFile), errNotFIFO.Error()}
 		case err != nil:
 			return nil, err
-		case isAt(f, c.path(lockFile)):
+		}
+		at, err := isAt(f, c.path(lockFile))
+		if at {
 			return func() { f.Close() }, nil
 		}
 		f.Close() // removed, and perhaps made anew, while we waited
+		if err != nil {
+			return nil, err
+		}
 	}
 }
 
 // isAt says whether path still leads to f.
-func isAt(f *os.File, path string) bool {
-	have, err1 := f.Stat()
-	want, err2 := os.Lstat(path)
-	return err1 == nil && err2 == nil && os.SameFile(have, want)
+func isAt(f *os.File, path string) (bool, error) {
+	have, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	want, err := os.Lstat(path)
+	return err == nil && os.SameFile(have, want), ignoreMissing(err)
 }
 
 // locked runs f under the container's lock, on a fresh reading of its record.

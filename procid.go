@@ -3,6 +3,8 @@
 package sdcontainer
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -21,13 +23,17 @@ func identify(pid int) (procID, error) {
 	return procID{pid, start}, err
 }
 
+// alive: where it cannot be looked at, as without descriptors, nothing may be done as if it had ended.
 func (p procID) alive() bool {
 	if p.Pid <= 0 {
 		return false
 	}
 	start, err := kernel.StartTime(p.Pid)
-	return err == nil && start == p.Start
+	return err != nil && !gone(err) || err == nil && start == p.Start
 }
+
+// gone says whether a process cannot be looked at because there is none.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
 
 // open returns a pidfd of exactly this process, or ESRCH.
 func (p procID) open() (*os.File, error) {
@@ -38,11 +44,15 @@ func (p procID) open() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.alive() {
-		f.Close()
-		return nil, os.NewSyscallError("pidfd_open", unix.ESRCH)
+	start, err := kernel.StartTime(p.Pid)
+	if err == nil && start == p.Start {
+		return f, nil
 	}
-	return f, nil
+	f.Close()
+	if err == nil || gone(err) {
+		err = os.NewSyscallError("pidfd_open", unix.ESRCH)
+	}
+	return nil, err
 }
 
 // signal sends sig to exactly this process, or returns ESRCH.

@@ -163,10 +163,12 @@ func (c *Container) tryOpenFile(name string) (*os.File, error) {
 	defer dir.Close()
 	f, err := kernel.OpenIn(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
 	switch {
-	case errors.Is(err, unix.ENOENT) && !isAt(dir, c.path()):
-		// If it was removed, the next try finds no directory.
-		return nil, errReplaced
 	case errors.Is(err, unix.ENOENT):
+		if at, err := isAt(dir, c.path()); err != nil {
+			return nil, err
+		} else if !at { // if it was removed, the next try finds no directory
+			return nil, errReplaced
+		}
 		return nil, err
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return nil, &damage{c.path(name), "not a regular file"}

@@ -88,7 +88,7 @@ func (c *Container) killUnlocked(ctx context.Context) (pin *os.File) {
 	if err != nil {
 		return nil
 	}
-	if err := c.read(); err == nil && !c.st.Service && isAt(pin, c.path()) {
+	if at, err := isAt(pin, c.path()); err == nil && at && c.read() == nil && !c.st.Service {
 		if s := c.status(); s == Running || s == Paused {
 			_ = c.killInit(ctx)
 			return pin
@@ -115,7 +115,9 @@ func (c *Container) destroyLocked(ctx context.Context, r *removal) (wait func(co
 			return nil, err
 		}
 	}
-	if !isAt(r.pin, c.path()) {
+	if at, err := isAt(r.pin, c.path()); err != nil {
+		return nil, err
+	} else if !at {
 		return nil, ErrNotExist
 	}
 	if err := c.read(); err != nil {

@@ -71,7 +71,9 @@ func (l *launch) newRecord() (dir string, err error) {
 		return dir, err
 	}
 	l.unlock = func() { lock.Close() }
-	if !isAt(lock, filepath.Join(dir, lockFile)) {
+	if at, err := isAt(lock, filepath.Join(dir, lockFile)); err != nil {
+		return dir, err
+	} else if !at {
 		return dir, errSwept
 	}
 	self, err := identify(os.Getpid())

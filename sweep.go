@@ -70,7 +70,7 @@ func makerLives(dir string) bool {
 		return false
 	}
 	_, err = identify(pid)
-	return err == nil
+	return !gone(err)
 }
 
 // discard removes the directory of a record. Renamed first: there is no moment when

@@ -210,10 +210,14 @@ func (r *Runtime) releaseNamed(id string) error {
 
 func (r *Runtime) release(block, id string) error {
 	link := r.path(usernsDir, block)
-	if owner, err := os.Readlink(link); err != nil || owner != id {
+	owner, err := os.Readlink(link)
+	switch {
+	case err == nil && owner == id:
+		return ignoreMissing(os.Remove(link))
+	case err == nil || errors.Is(err, unix.EINVAL): // somebody else's, or no claim at all
 		return nil
 	}
-	return ignoreMissing(os.Remove(link))
+	return ignoreMissing(err)
 }
 
 // mapOne translates a container id to the host's; without a map they are equal.

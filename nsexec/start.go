@@ -112,7 +112,8 @@ var spawner = sync.OnceValue(func() chan<- func() {
 })
 
 func (h *Helper) exec(exe, control, keeper int) error {
-	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	null := -1
+	err := kernel.Retry(func() (err error) { null, err = unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0); return err })
 	if err != nil {
 		return &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}

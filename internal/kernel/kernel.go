@@ -175,7 +175,8 @@ func wait(ctx context.Context, f *os.File, events int16) error {
 	defer Interrupt(ctx, f)()
 	err = rc.Read(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: events}} // POLLHUP always counts
-		n, _ := unix.Poll(p, 0)
+		n := 0
+		_ = Retry(func() (err error) { n, err = unix.Poll(p, 0); return err }) // of which only readiness counts
 		return n > 0
 	})
 	if ctx.Err() != nil {

@@ -31,7 +31,8 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 // and keep the zombie as long as it pleases: then the status is read, and reaping left
 // to a thread that waits, since the container's pid 1 cannot end before (pid_namespaces(7)).
 func reapEnded(pid int, ws *unix.WaitStatus) error {
-	got, err := unix.Wait4(pid, ws, unix.WNOHANG, nil)
+	got := 0
+	err := kernel.Retry(func() (err error) { got, err = unix.Wait4(pid, ws, unix.WNOHANG, nil); return err })
 	if err != nil || got == pid {
 		return os.NewSyscallError("wait4", err)
 	}

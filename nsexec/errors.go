@@ -177,7 +177,10 @@ func deathOf(pid int) string {
 		return ""
 	}
 	defer unix.Close(fd)
-	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Second/time.Millisecond))
+	_ = kernel.Retry(func() error {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Second/time.Millisecond))
+		return err
+	})
 	ws, err := kernel.ZombieStatus(pid)
 	if err != nil {
 		return ""

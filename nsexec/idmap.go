@@ -13,6 +13,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // maxMappings is the kernel's limit of lines in an id map (user_namespaces(7)).
@@ -94,7 +96,11 @@ func idMapText(maps []specs.LinuxIDMapping) string {
 
 // writeProc writes a file of a process in one call, as the kernel demands for maps.
 func writeProc(dir *os.File, name, text string) error {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	var fd int
+	err := kernel.Retry(func() (err error) {
+		fd, err = unix.Openat(int(dir.Fd()), name, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		return err
+	})
 	if err != nil {
 		return &os.PathError{Op: "open", Path: dir.Name() + "/" + name, Err: err}
 	}

@@ -244,7 +244,7 @@ func (h *Helper) reap(ctx context.Context) error {
 	if err := kernel.WaitReadable(ctx, h.pidfd); err != nil {
 		return err
 	}
-	err := unix.Waitid(unix.P_PIDFD, int(h.pidfd.Fd()), nil, unix.WEXITED, nil)
+	err := kernel.Retry(func() error { return unix.Waitid(unix.P_PIDFD, int(h.pidfd.Fd()), nil, unix.WEXITED, nil) })
 	if err != nil && err != unix.ECHILD {
 		return os.NewSyscallError("waitid", err)
 	}

@@ -163,7 +163,7 @@ func sendFile(socket *os.File, entry []byte) error {
 	if _, err := unix.FcntlInt(m.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
-	err = unix.Sendmsg(int(socket.Fd()), nil, unix.UnixRights(fd), nil, 0)
+	err = kernel.Retry(func() error { return unix.Sendmsg(int(socket.Fd()), nil, unix.UnixRights(fd), nil, 0) })
 	return os.NewSyscallError("sendmsg", err)
 }
 
@@ -200,7 +200,9 @@ func barrier(ctx context.Context, socket *os.File) error {
 	}
 	near := os.NewFile(uintptr(p[0]), "barrier")
 	defer near.Close()
-	err := unix.Sendmsg(int(socket.Fd()), []byte("BARRIER=1"), unix.UnixRights(p[1]), nil, unix.MSG_NOSIGNAL)
+	err := kernel.Retry(func() error {
+		return unix.Sendmsg(int(socket.Fd()), []byte("BARRIER=1"), unix.UnixRights(p[1]), nil, unix.MSG_NOSIGNAL)
+	})
 	_ = unix.Close(p[1]) // the manager has its own
 	if err != nil {
 		return os.NewSyscallError("notify: sendmsg", err)

@@ -40,7 +40,7 @@ func TestStartCosts(t *testing.T) {
 	if !ok {
 		return
 	}
-	m := newMachine(t, o)
+	m := newMachine(t, o, plain)
 	counts := map[uint64]int{}
 	e, out, err := m.traced([]string{"run", "--rm", m.file, "/bin/true"}, trace.Options{Manager: true, OnCall: func(c trace.Call) trace.Verdict {
 		counts[c.NR]++

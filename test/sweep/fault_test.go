@@ -3,10 +3,13 @@
 package sweep
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -40,32 +43,125 @@ func (s step) String() string {
 	return fmt.Sprintf("%s %d, %s: %s", s.Program, s.Index, s.Name, s.Call)
 }
 
-// J5: every step of a full program fails with every errno, ENOSYS of an old kernel among them. The manager names step and
+// A subject is a command whose steps are made to fail.
+type subject struct {
+	name   string
+	config configuration
+	// begin makes what the command needs, once; ready returns how it is run, and what must hold after each run of it.
+	begin func(*machine) ready
+	quick int // rounds of the quick form
+	// errnos are tried at each step in a soak: all, or of programs that are much the same as another's so many in turn.
+	errnos int
+}
+
+// A ready subject.
+type ready struct {
+	verb string
+	run  func(trace.Options) (ended, string, error)
+	// after says whether things are as they should be, and removes what was started.
+	after func(ended) error
+	steps map[uint32][]step // by program, as far as explain knows them
+}
+
+func (m *machine) command(args ...string) ready {
+	return ready{verb: args[0], run: func(o trace.Options) (ended, string, error) { return m.traced(args, o) }}
+}
+
+func foreground(m *machine) ready {
+	r := m.command(m.foreground("--rm")...)
+	r.after, r.steps = func(ended) error { return nil }, m.explained()
+	return r
+}
+
+func detached(m *machine) ready {
+	r := m.command(append([]string{"run", "-d", m.file}, payload...)...)
+	r.after = func(e ended) error {
+		if e.code != 0 {
+			return nil
+		}
+		if now := m.inspect(); now.Status != "running" {
+			return fmt.Errorf("exit 0, and the container is %+v", now)
+		}
+		return m.removed()
+	}
+	return r
+}
+
+func entered(m *machine) ready { return m.stays(helperVerbs[2]) }
+
+// stays is a verb about a container that is there all the time.
+func (m *machine) stays(v verb) ready {
+	var before state
+	r := m.command(v.args(m)...)
+	r.after = func(ended) error { return v.after(m, before) }
+	m.again = func() {
+		running(m)
+		before = m.inspect()
+		m.look()
+	}
+	m.again()
+	return r
+}
+
+func served(m *machine) ready {
+	s := m.newService() // and so it starts, and stops
+	return ready{verb: "run", run: s.traced, after: func(ended) error {
+		err := s.systemctl("stop", serviceName)
+		return errors.Join(err, s.over())
+	}}
+}
+
+// removed removes by force.
+func (m *machine) removed() error {
+	if text, code, _ := m.do("rm", "-f", name); code != 0 {
+		return fmt.Errorf("rm -f: exit %d: %s", code, text)
+	}
+	return nil
+}
+
+var subjects = []subject{
+	{"run", plain, foreground, 16, len(faults)},
+	{"run (full)", full, foreground, 24, len(faults)},
+	{"run -d", plain, detached, 8, 2},
+	{"exec", plain, entered, 12, len(faults)},
+	{"run --unit", plain, served, 4, 2},
+}
+
+// J5: every step of a program fails with every errno, ENOSYS of an old kernel among them. The manager names step and
 // errno, no later step is begun, and nothing is left; what is tolerated is attested all the same.
 func TestStepFaults(t *testing.T) {
-	o, ok := inside(t)
-	if !ok {
-		return
+	for _, s := range subjects {
+		t.Run(s.name, func(t *testing.T) {
+			if o, ok := inside(t); ok {
+				newMachine(t, o, s.config).sweepFaults(s)
+			}
+		})
 	}
-	m := newMachine(t, o)
-	f := faulty{machine: m, steps: m.explained(), met: map[string]bool{}}
-	line := tally{Sweep: "errno at each step"}
-	defer func() { tell(t, line) }()
-	random := rand.New(rand.NewPCG(o.Seed, 2))
+}
+
+func (m *machine) sweepFaults(s subject) {
+	f := faulty{machine: m, ready: s.begin(m), met: map[string]bool{}}
+	line := tally{Sweep: "errno at each step of " + s.name}
+	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
+	random := rand.New(rand.NewPCG(m.order.Seed, 2))
 	for _, f.role = range []trace.Role{trace.Helper, trace.Init} {
-		clean := f.run(1<<30, odd)
-		if clean.end.code != 0 {
-			t.Fatalf("without a fault: %v: %s", clean.end, clean.out)
+		clean := f.fault(1<<30, odd)
+		if clean.end.code != 0 || clean.err != nil {
+			m.t.Fatalf("without a fault: %v, %v: %s", clean.end, clean.err, clean.out)
 		}
 		line.Calls += clean.calls
 		stride := 1
-		if !o.Soak {
-			stride = max(1, clean.calls/8)
+		if !m.order.Soak {
+			stride = max(1, 2*clean.calls/s.quick)
 		}
 		for n := 1 + random.IntN(stride); n <= clean.calls; n += stride {
-			errnos := faults
-			if !o.Soak {
-				errnos = faults[random.IntN(len(faults)):][:1]
+			first, count := n*s.errnos, s.errnos
+			if !m.order.Soak {
+				first, count = random.IntN(len(faults)), 1
+			}
+			var errnos []unix.Errno
+			for i := range count {
+				errnos = append(errnos, faults[(first+i)%len(faults)])
 			}
 			tried, err := f.try(n, errnos)
 			line.Stopped += tried
@@ -74,7 +170,7 @@ func TestStepFaults(t *testing.T) {
 				continue
 			}
 			line.Clean += max(0, tried-1)
-			t.Errorf("call %d of the %s: %v", n, f.role, err)
+			m.t.Errorf("call %d of the %s: %v", n, f.role, err)
 			m.restore()
 			if line.Stopped-line.Clean >= giveUp {
 				line.Note = "(given up)"
@@ -82,7 +178,7 @@ func TestStepFaults(t *testing.T) {
 			}
 		}
 	}
-	if o.Soak {
+	if m.order.Soak {
 		f.complete()
 	}
 }
@@ -99,7 +195,16 @@ func (f faulty) try(n int, errnos []unix.Errno) (tried int, err error) {
 
 // explained are the programs' steps, by name of program.
 func (m *machine) explained() map[uint32][]step {
-	out, code, _ := m.do("explain", "--json", m.file)
+	file := m.file
+	if m.config.terminal {
+		text, err := os.ReadFile(m.file)
+		file = filepath.Join(m.t.TempDir(), name+".toml")
+		text = bytes.Replace(text, []byte("[process]\n"), []byte("[process]\nterminal = true\n"), 1)
+		if err := errors.Join(err, os.WriteFile(file, text, 0o644)); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	out, code, _ := m.do("explain", "--json", file)
 	var x struct {
 		Programs map[string][]step `json:"programs"`
 	}
@@ -111,9 +216,9 @@ func (m *machine) explained() map[uint32][]step {
 
 type faulty struct {
 	*machine
-	role  trace.Role // whose calls fail
-	steps map[uint32][]step
-	met   map[string]bool // steps that failed
+	ready
+	role trace.Role      // whose calls fail
+	met  map[string]bool // steps that failed
 }
 
 // outcome is what a run with one fault came to.
@@ -128,10 +233,10 @@ type outcome struct {
 	err    error
 }
 
-// run lets the n-th call fail.
-func (f faulty) run(n int, errno unix.Errno) (o outcome) {
+// fault lets the n-th call fail.
+func (f faulty) fault(n int, errno unix.Errno) (o outcome) {
 	pid, parted := 0, false
-	o.end, o.out, o.err = f.traced([]string{"run", "--rm", f.file}, trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
+	o.end, o.out, o.err = f.run(trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
 		if c.Role == f.role {
 			o.calls++
 		}
@@ -147,12 +252,13 @@ func (f faulty) run(n int, errno unix.Errno) (o outcome) {
 		parted = parted || c.Role == trace.Helper && c.NR == unix.SYS_SENDMSG // with the init's pidfd
 		return trace.Verdict{Detach: letGo(c)}
 	}})
+	o.err = errors.Join(o.err, f.after(o.end))
 	return o
 }
 
 // whose finds out which step makes the n-th call; nil if it is the interpreter's own.
 func (f faulty) whose(n int) (*step, error) {
-	o := f.run(n, odd)
+	o := f.fault(n, odd)
 	if err := errors.Join(o.err, f.cleaned()); err != nil {
 		return nil, fmt.Errorf("%s: %w", odd, err)
 	}
@@ -167,6 +273,9 @@ func (f faulty) whose(n int) (*step, error) {
 		return nil, f.told(o)
 	}
 	steps := f.steps[o.report.program]
+	if f.steps == nil {
+		return &step{Program: fmt.Sprint("program ", o.report.program), Index: int(o.report.step)}, f.names(o, &step{})
+	}
 	if int(o.report.step) >= len(steps) { // said when it was to take the next program
 		return nil, f.told(o)
 	}
@@ -178,7 +287,7 @@ func (f faulty) whose(n int) (*step, error) {
 // told: a failure of the interpreter itself is an error too; so is what was tolerated, such as a path
 // to be masked that is not there, and then is not as it should be: that is attested.
 func (f faulty) told(o outcome) error {
-	if o.end.code != 125 || !strings.Contains(o.out, "sdcontainer: run "+name+": ") {
+	if o.end.code != 125 || !strings.Contains(o.out, "sdcontainer: "+f.verb+" "+name+": ") {
 		return fmt.Errorf("want exit 125 and an error, have %v: %s", o.end, o.out)
 	}
 	return nil
@@ -197,14 +306,14 @@ func (f faulty) names(o outcome, s *step) error {
 	return nil
 }
 
-// special steps are of several calls, and may take some failures for an answer.
+// special steps are of several calls, and may take some failures for an answer; so may those that are not known.
 func (s step) special() bool {
-	return slices.Contains([]string{"mkpath", "sync", "fork", "spawn", "check", "keep", "reap"}, s.Call)
+	return s.Call == "" || slices.Contains([]string{"mkpath", "sync", "fork", "spawn", "check", "keep", "reap"}, s.Call)
 }
 
 // check lets the n-th call, which belongs to s, fail with errno.
 func (f faulty) check(n int, errno unix.Errno, s *step) error {
-	o := f.run(n, errno)
+	o := f.fault(n, errno)
 	err := errors.Join(o.err, f.cleaned())
 	switch {
 	case err != nil:
@@ -234,7 +343,7 @@ func (f faulty) complete() {
 	for program, steps := range f.steps {
 		passed := 0 // up to here
 		for i, s := range steps {
-			last := program == 3 && (s.Call == "execve" || s.Call == "sync")
+			last := program == 3 && (s.Call == "execve" || s.Call == "sync" || s.Call == "reap")
 			if i >= passed && !f.met[s.String()] && s.Call != "store" && s.Call != "end" && len(s.Tolerated) == 0 && !last {
 				f.t.Errorf("never failed: %s", s)
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -52,7 +51,7 @@ func letGo(c trace.Call) bool {
 
 // helperVerbs start an interpreter.
 var helperVerbs = []verb{
-	{name: "run", setup: nothing, args: func(m *machine) []string { return []string{"run", "--rm", m.file} }, quick: 10},
+	{name: "run", setup: nothing, args: func(m *machine) []string { return m.foreground("--rm") }, quick: 10},
 	{name: "run -d", setup: nothing, args: func(m *machine) []string { return append([]string{"run", "-d", m.file}, payload...) }, quick: 10},
 	{name: "exec", setup: running, args: args("exec", name, "/bin/true"), after: untouched, quick: 6},
 }
@@ -63,43 +62,22 @@ func TestKillHelper(t *testing.T) {
 	for _, v := range helperVerbs {
 		t.Run(v.name, func(t *testing.T) {
 			if o, ok := inside(t); ok {
-				newMachine(t, o).sweepHelper(v)
+				newMachine(t, o, plain).sweepHelper(v)
 			}
 		})
 	}
+	t.Run("full", func(t *testing.T) {
+		if o, ok := inside(t); ok {
+			newMachine(t, o, full).sweepHelper(helperVerbs[0])
+		}
+	})
 }
 
 func (m *machine) sweepHelper(v verb) {
-	line := tally{Sweep: "kill helper of " + v.name}
+	line := tally{Sweep: "kill helper of " + v.name + m.config.name}
 	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
 	for _, role := range []trace.Role{trace.Helper, trace.Init} {
-		stride, n := 1, 1
-		if !m.order.Soak {
-			calls, _, err := m.killHelper(v, role, 1<<30)
-			if err != nil {
-				m.t.Fatal(err)
-			}
-			stride = max(1, 2*calls/v.quick)
-			n = 1 + rand.New(rand.NewPCG(m.order.Seed, 1)).IntN(stride)
-		}
-		for ; ; n += stride {
-			calls, last, err := m.killHelper(v, role, n)
-			if calls < n && err == nil {
-				line.Calls += calls
-				break
-			}
-			line.Stopped++
-			if err == nil {
-				line.Clean++
-				continue
-			}
-			m.t.Errorf("killed at call %d of the %s, %s: %v", n, role, last, err)
-			if line.Stopped-line.Clean >= giveUp {
-				line.Note = "(given up)"
-				return
-			}
-			m.restore()
-		}
+		m.every(&line, "the "+role.String()+" killed", 1, v.quick/2, func(n int) (int, string, error) { return m.killHelper(v, role, n) })
 	}
 }
 

@@ -12,11 +12,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
 )
 
 // payload ends when it is told to, as pid 1 of its namespace too.
-var payload = []string{"/bin/sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"}
+var payload = []string{"/bin/sh", "-c", "echo here; trap 'exit 0' TERM; sleep 1000 & wait"}
 
 // A verb is one to be interrupted. Every round begins with its container made anew.
 type verb struct {
@@ -42,17 +43,20 @@ func untouched(m *machine, before state) error {
 	return nil
 }
 
+// updated: so it is, and can be updated again, which tidies up as well.
+func updated(m *machine, before state) error {
+	if out, code, _ := m.do("update", "--tasks", "78", name); code != 0 {
+		return fmt.Errorf("update again: exit %d: %s", code, out)
+	}
+	return untouched(m, before)
+}
+
 var verbs = []verb{
-	{"run", nothing, func(m *machine) []string { return []string{"run", m.file} }, nil, 20},
+	{"run", nothing, func(m *machine) []string { return m.foreground() }, nil, 20},
 	{"run -d", nothing, func(m *machine) []string { return append([]string{"run", "-d", m.file}, payload...) }, nil, 20},
 	{"exec", running, args("exec", name, "/bin/true"), untouched, 12},
 	{"stop", running, args("stop", name), nil, 8},
-	{"update", running, args("update", "--tasks", "77", name), func(m *machine, before state) error {
-		if out, code, _ := m.do("update", "--tasks", "78", name); code != 0 {
-			return fmt.Errorf("update again: exit %d: %s", code, out)
-		}
-		return untouched(m, before)
-	}, 8},
+	{"update", running, args("update", "--tasks", "77", name), updated, 8},
 	{"pause", running, args("pause", name), nil, 8},
 	{"resume", func(m *machine) { running(m); m.must("pause", name) }, args("resume", name), nil, 6},
 	{"kill", running, args("kill", name), nil, 6},
@@ -65,53 +69,68 @@ func TestKill(t *testing.T) {
 	for _, v := range verbs {
 		t.Run(v.name, func(t *testing.T) {
 			if o, ok := inside(t); ok {
-				newMachine(t, o).sweep(v)
+				newMachine(t, o, plain).sweep(v)
 			}
 		})
 	}
+	t.Run("full", func(t *testing.T) {
+		if o, ok := inside(t); ok {
+			newMachine(t, o, full).sweep(verbs[0])
+		}
+	})
 }
 
 // giveUp is how many dirty rounds say enough.
 const giveUp = 5
 
-// sweep interrupts a verb until it ends by itself.
-func (m *machine) sweep(v verb) {
-	line := tally{Sweep: "kill " + v.name}
-	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
-	stride, n := m.stride(v)
+// every makes one round for each call: for the first, the second, the third ..., or in the quick form for about so many of them, from a
+// random one on, until there is none so late.
+func (m *machine) every(line *tally, what string, salt uint64, quick int, one func(n int) (calls int, last string, err error)) {
+	m.t.Helper()
+	stride, n := 1, 1
+	if !m.order.Soak {
+		calls, _, err := one(1 << 30)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		stride = max(1, calls/quick)
+		n = 1 + rand.New(rand.NewPCG(m.order.Seed, salt)).IntN(stride)
+	}
 	for ; ; n += stride {
-		r, err := m.round(v, n)
-		if r.calls < n && err == nil {
-			line.Calls = max(r.calls, line.Stopped)
-			break
+		calls, last, err := one(n)
+		if calls < n && err == nil {
+			line.Calls += calls
+			return
 		}
 		line.Stopped++
-		line.Gone = max(line.Gone, float64(r.gone.Microseconds())/1000)
-		line.Removed = max(line.Removed, float64(r.removed.Microseconds())/1000)
 		if err == nil {
 			line.Clean++
 			continue
 		}
-		m.t.Errorf("killed at call %d, %s: %v", n, r.last, err)
+		m.t.Errorf("%s at call %d, %s: %v", what, n, last, err)
 		if line.Stopped-line.Clean >= giveUp {
 			line.Note = "(given up)"
-			break
+			return
 		}
 		m.restore()
 	}
 }
 
-// stride says which calls are taken: all, or some from a random one on.
-func (m *machine) stride(v verb) (stride, first int) {
-	if m.order.Soak {
-		return 1, 1
-	}
-	r, err := m.round(v, 1<<30)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	stride = max(1, r.calls/v.quick)
-	return stride, 1 + rand.New(rand.NewPCG(m.order.Seed, 0)).IntN(stride)
+// sweep interrupts a verb until it ends by itself.
+func (m *machine) sweep(v verb) {
+	line := tally{Sweep: "kill " + v.name + m.config.name}
+	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
+	m.every(&line, "killed", 0, v.quick, func(n int) (int, string, error) {
+		r, err := m.round(v, n)
+		line.took(r)
+		return r.calls, r.last, err
+	})
+}
+
+// took keeps the longest times.
+func (l *tally) took(r round) {
+	l.Gone = max(l.Gone, float64(r.gone.Microseconds())/1000)
+	l.Removed = max(l.Removed, float64(r.removed.Microseconds())/1000)
 }
 
 type round struct {
@@ -162,7 +181,7 @@ func (m *machine) round(v verb, n int) (r round, err error) {
 	}
 	errs = append(errs, m.cleaned())
 	if again := v.args(m); again[0] == "run" { // the others' set-up shows it
-		if text, code, _ := m.do("run", "--rm", m.file); code != 0 {
+		if text, code, _ := m.do(m.foreground("--rm")...); code != 0 {
 			errs = append(errs, fmt.Errorf("the same name again: exit %d: %s", code, text))
 		}
 	}
@@ -172,7 +191,11 @@ func (m *machine) round(v verb, n int) (r round, err error) {
 // restore takes what is there for given, so that one failure is reported once.
 func (m *machine) restore() {
 	_, _, _ = m.do("rm", "-f", name) // it has been complained about
+	_, _, _ = sdtest.Bounded(patience, "systemctl", "reset-failed", serviceName)
 	m.look()
+	if m.again != nil {
+		m.again()
+	}
 }
 
 // describe describes a call for people.

@@ -23,7 +23,7 @@ func TestFewDescriptors(t *testing.T) {
 	if !ok {
 		return
 	}
-	m := newMachine(t, o)
+	m := newMachine(t, o, plain)
 	line := tally{Sweep: "RLIMIT_NOFILE of run"}
 	defer func() { tell(t, line) }()
 	worked := 0
@@ -80,7 +80,7 @@ func TestLittleMemory(t *testing.T) {
 	if !ok {
 		return
 	}
-	m := newMachine(t, o)
+	m := newMachine(t, o, plain)
 	line := tally{Sweep: "RLIMIT_DATA of run"}
 	defer func() { line.Keepers = m.emptyKeepers; tell(t, line) }()
 	stride := 512 << 10

@@ -30,6 +30,7 @@ const (
 type machine struct {
 	t            *testing.T
 	order        order
+	config       configuration
 	bin          string
 	dir          string // of records
 	root         string
@@ -38,49 +39,33 @@ type machine struct {
 	watch        canary.Watch
 	clean        canary.Snapshot
 	known        map[int]bool // helpers that were there before
+	reader       *os.File     // a pipe to whoever reads standard output; nil is a file
+	again        func()       // makes the container that is there all the time
 	emptyKeepers int          // scopes for keepers that were left, and ended
 }
 
-// config has something of everything that makes steps.
-const config = `version = 1
-[rootfs]
-path = "%s"
-[process]
-args = ["/bin/true"]
-[network]
-hostname = "swept"
-[[mount]]
-source = "%s"
-target = "/data"
-idmap = true
-[[mount]]
-type = "tmpfs"
-target = "/cache"
-[log]
-driver = "none"
-[systemd]
-strict = false
-`
-
-func newMachine(t *testing.T, o order) *machine {
+func newMachine(t *testing.T, o order, c configuration) *machine {
 	t.Helper()
 	dir := t.TempDir()
-	m := &machine{t: t, order: o, bin: filepath.Join(sdtest.ShareInside, "sdcontainer"),
+	m := &machine{t: t, order: o, config: c, bin: filepath.Join(sdtest.ShareInside, "sdcontainer"),
 		dir: "/run/sdcontainer", root: filepath.Join(dir, "root"), file: filepath.Join(dir, name+".toml")}
 	if _, err := os.Stat(m.bin); err != nil {
 		if m.bin, err = exec.LookPath("sdcontainer"); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // who mounts an overlay goes there as the container's root
+		t.Fatal(err)
+	}
 	data := filepath.Join(dir, "data")
-	for _, d := range []string{"root/run", "root/data", "root/cache", "data"} {
+	for _, d := range c.dirs {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	errs := []error{sdtest.BusyboxRoot(m.root, "sh", "true", "sleep"),
 		os.WriteFile(filepath.Join(data, "file"), []byte("untouched"), 0o640),
-		os.WriteFile(m.file, fmt.Appendf(nil, config, m.root, data), 0o644)}
+		os.WriteFile(m.file, c.in(t, dir), 0o644)}
 	var err error
 	m.out, err = os.Create(filepath.Join(dir, "out"))
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -97,12 +82,14 @@ func newMachine(t *testing.T, o order) *machine {
 	return m
 }
 
-// look takes down what is there before a sweep, once it is at rest and the last keeper's scope has gone.
+// look takes down what is there before a sweep, once it is at rest and the last keeper's scope has gone, but for
+// that of a container that is there on purpose.
 func (m *machine) look() {
 	m.t.Helper()
 	var err error
+	stays := m.inspect().Status == "running"
 	m.clean, err = canary.Rest(m.t.Context(), m.watch, 4*patience, func(text string) bool {
-		return !strings.Contains(text, keepers) || m.endKeepers()
+		return stays || !strings.Contains(text, keepers) || m.endKeepers()
 	})
 	if err != nil {
 		m.t.Fatal(err)
@@ -134,6 +121,9 @@ func (m *machine) traced(args []string, o trace.Options) (ended, string, error) 
 	defer out.Close()
 	cmd := exec.Command(m.bin, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = sdtest.Environment(), out, out
+	if m.reader != nil {
+		cmd.Stdout = m.reader
+	}
 	o.Deadline = patience
 	ws, err := trace.Run(cmd, o)
 	b, readErr := os.ReadFile(m.out.Name())
@@ -145,6 +135,8 @@ type ended struct {
 	code, signal int
 	signaled     bool
 }
+
+func (e ended) fine() bool { return !e.signaled && e.code == 0 }
 
 func (e ended) String() string {
 	if e.signaled {

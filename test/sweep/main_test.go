@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sweep interrupts the command at every system call it makes and looks at what is left behind.
+// Package sweep interrupts the command at every system call it makes, or lets that fail, and looks at what is left behind.
 // Its tests run in a booted systemd, at native speed. `make test` takes some of the calls, from a random
 // one on; `make soak` takes all.
 package sweep

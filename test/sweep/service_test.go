@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +27,8 @@ NotifyAccess=main
 Delegate=yes
 Slice=sdcontainer.slice
 Environment=GOMAXPROCS=1
+StandardOutput=append:%[1]s/out
+StandardError=append:%[1]s/out
 ExecStart=/bin/sh -c 'if test -e %[1]s/hold; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s run --unit %[1]s/%[3]s.toml'
 ExecStopPost=-%[2]s cleanup %[3]s
 KillMode=mixed
@@ -42,40 +43,15 @@ func TestKillService(t *testing.T) {
 	if !ok {
 		return
 	}
-	m := newMachine(t, o)
+	m := newMachine(t, o, plain)
 	s := m.newService()
 	line := tally{Sweep: "kill run --unit"}
 	defer func() { line.Keepers = m.emptyKeepers; tell(t, line) }()
-	stride, n := 1, 1
-	if !o.Soak {
-		r, err := s.round(1 << 30)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stride = max(1, r.calls/12)
-		n = 1 + rand.New(rand.NewPCG(o.Seed, 3)).IntN(stride)
-	}
-	for ; ; n += stride {
+	m.every(&line, "killed", 3, 12, func(n int) (int, string, error) {
 		r, err := s.round(n)
-		if r.calls < n && err == nil {
-			line.Calls = r.calls
-			return
-		}
-		line.Stopped++
-		line.Gone = max(line.Gone, float64(r.gone.Microseconds())/1000)
-		line.Removed = max(line.Removed, float64(r.removed.Microseconds())/1000)
-		if err == nil {
-			line.Clean++
-			continue
-		}
-		t.Errorf("killed at call %d, %s: %v", n, r.last, err)
-		if line.Stopped-line.Clean >= giveUp {
-			line.Note = "(given up)"
-			return
-		}
-		_ = s.systemctl("reset-failed", serviceName) // it has been complained about
-		m.restore()
-	}
+		line.took(r)
+		return r.calls, r.last, err
+	})
 }
 
 type service struct {
@@ -128,40 +104,55 @@ func (s *service) again() error {
 	return errors.Join(s.systemctl("start", serviceName), s.systemctl("stop", serviceName))
 }
 
-// round kills the manager at its n-th call, and looks.
-func (s *service) round(n int) (r round, err error) {
-	hold := filepath.Join(s.dir, "hold")
-	if err := os.WriteFile(hold, nil, 0o600); err != nil {
-		return r, err
+// traced starts the service, with its manager under o, and returns what that printed.
+func (s *service) traced(o trace.Options) (ended, string, error) {
+	hold, out := filepath.Join(s.dir, "hold"), filepath.Join(s.dir, "out")
+	err := errors.Join(os.WriteFile(hold, nil, 0o600), os.WriteFile(out, nil, 0o600), s.systemctl("start", "--no-block", serviceName))
+	if err != nil {
+		return ended{}, "", err
 	}
-	if err := s.systemctl("start", "--no-block", serviceName); err != nil {
-		return r, err
+	if o.Attach, err = s.main(); err != nil {
+		return ended{}, "", err
 	}
-	pid, err := s.main()
-	if err = errors.Join(err, os.Remove(hold)); err != nil {
-		return r, err
+	if err := os.Remove(hold); err != nil {
+		return ended{}, "", err
 	}
-	ws, err := trace.Run(nil, trace.Options{Manager: true, Attach: pid, Deadline: patience, Go: func() error {
+	o.Deadline, o.Go = patience, func() error {
 		_, err := s.goes.WriteString("\n")
 		return err
-	}, OnCall: r.killAt(n)})
+	}
+	ws, err := trace.Run(nil, o)
+	b, readErr := os.ReadFile(out)
+	return ended{ws.ExitStatus(), int(ws.Signal()), ws.Signaled()}, string(b), errors.Join(err, readErr)
+}
+
+// round kills the manager at its n-th call, and looks.
+func (s *service) round(n int) (r round, err error) {
+	end, out, err := s.traced(trace.Options{Manager: true, OnCall: r.killAt(n)})
 	if err != nil {
 		return r, err
 	}
 	var errs []error
-	if r.calls < n && ws.ExitStatus() != 0 {
-		errs = append(errs, fmt.Errorf("by itself: %#x", ws))
+	if r.calls < n && end.code != 0 {
+		errs = append(errs, fmt.Errorf("by itself: %v: %s", end, out))
 	}
 	r.gone, err = s.helpersGone()
 	begin := time.Now()
 	errs = append(errs, err, s.systemctl("stop", serviceName))
 	r.removed = time.Since(begin)
+	errs = append(errs, s.over(), s.again())
+	_ = s.systemctl("reset-failed", serviceName) // as below
+	return r, errors.Join(errs...)
+}
+
+// over: nothing is left of a service that was stopped.
+func (s *service) over() error {
+	var errs []error
 	_ = s.systemctl("reset-failed", serviceName) // it may not have failed
 	if text, code, _ := s.do("rm", "-f", name); code != 0 {
 		errs = append(errs, fmt.Errorf("rm -f: exit %d: %s", code, text))
 	}
-	errs = append(errs, s.cleaned(), s.again())
-	return r, errors.Join(errs...)
+	return errors.Join(append(errs, s.cleaned())...)
 }
 
 // main is the service's main process, which waits.

@@ -5,59 +5,166 @@ package sweep
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
 )
 
-// TestSignals: the manager gets a signal at its first, second, third ... system call. It calls the
-// start off and leaves nothing, or the container runs by then.
+var signals = []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP}
+
+// endings are verbs that end a container. One that is interrupted leaves it whole, or ended, or gone.
+var endings = []verb{
+	{"stop", running, args("stop", name), wholeOrOver, 6},
+	{"rm", func(m *machine) { m.must("run", m.file) }, args("rm", name), over, 6},
+	{"rm -f", running, args("rm", "-f", name), wholeOrOver, 6},
+}
+
+// lasting are verbs about a container that stays as it was, whatever becomes of them.
+var lasting = []verb{
+	{"exec", nothing, args("exec", name, "/bin/true"), untouched, 6},
+	{"update", nothing, args("update", "--tasks", "77", name), updated, 6},
+	{"wait", nothing, args("wait", name), untouched, 6},
+	{"logs -f", nothing, args("logs", "-f", name), untouched, 6},
+}
+
+func over(m *machine, _ state) error {
+	if now := m.inspect(); now.Status != "" && now.Status != "stopped" {
+		return fmt.Errorf("the container is %+v", now)
+	}
+	return nil
+}
+
+func wholeOrOver(m *machine, before state) error {
+	if over(m, before) == nil {
+		return nil
+	}
+	return untouched(m, before)
+}
+
+// TestSignals: the manager gets a signal at its first, second, third ... system call. A start is called
+// off and leaves nothing, or the container runs by then; of what there is see the tables.
 func TestSignals(t *testing.T) {
 	for _, v := range helperVerbs[:2] {
-		for i, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		for i, sig := range signals {
 			t.Run(v.name+" "+unix.SignalName(sig), func(t *testing.T) {
 				if o, ok := inside(t); ok {
-					newMachine(t, o).sweepSignal(v, sig, uint64(i))
+					m := newMachine(t, o, plain)
+					m.sweepSignal(unix.SignalName(sig)+" "+v.name, uint64(i), v.quick, func(n int) (int, string, error) { return m.signal(v, sig, n) })
 				}
 			})
 		}
 	}
+	for _, v := range endings {
+		t.Run(v.name, func(t *testing.T) {
+			if o, ok := inside(t); ok {
+				newMachine(t, o, plain).sweepSignals(v.name, v.quick, v.ending)
+			}
+		})
+	}
+	for _, v := range lasting {
+		t.Run(v.name, func(t *testing.T) {
+			if o, ok := inside(t); ok {
+				m := newMachine(t, o, logged)
+				m.sweepSignals(v.name, v.quick, m.stays(v).lasting)
+			}
+		})
+	}
+	t.Run("run --unit", func(t *testing.T) {
+		if o, ok := inside(t); ok {
+			s := newMachine(t, o, plain).newService()
+			s.sweepSignals("run --unit", 6, s.ended)
+		}
+	})
 }
 
-func (m *machine) sweepSignal(v verb, sig unix.Signal, salt uint64) {
-	line := tally{Sweep: unix.SignalName(sig) + " " + v.name}
+func (m *machine) sweepSignal(what string, salt uint64, quick int, one func(n int) (int, string, error)) {
+	line := tally{Sweep: what}
 	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
-	stride, n := 1, 1
-	if !m.order.Soak {
-		calls, _, err := m.signal(v, sig, 1<<30)
+	m.every(&line, what, salt, quick, one)
+}
+
+// sweepSignals sends one signal at one call, and another one at the next.
+func (m *machine) sweepSignals(name string, quick int, one func(*machine, *sending) error) {
+	rounds := 0
+	m.sweepSignal("TERM, INT or HUP "+name, 4, quick, func(n int) (int, string, error) {
+		rounds++
+		s := &sending{sig: signals[rounds%len(signals)], n: n}
+		err := one(m, s)
 		if err != nil {
-			m.t.Fatal(err)
+			err = fmt.Errorf("%s: %w", unix.SignalName(s.sig), err)
 		}
-		stride = max(1, calls/6)
-		n = 1 + rand.New(rand.NewPCG(m.order.Seed, salt)).IntN(stride)
+		if !s.sent {
+			s.calls = min(s.calls, n-1) // how many follow it depends
+		}
+		return s.calls, s.last, err
+	})
+}
+
+// A sending is a signal sent to the manager at its n-th call, or when it has waited long after fewer.
+type sending struct {
+	sig   unix.Signal
+	n     int
+	calls int
+	last  string
+	sent  bool
+}
+
+// waiting is how long a verb that waits for ever makes no call at all before it gets the signal.
+const waiting = 400 * time.Millisecond
+
+func (s *sending) options() (o trace.Options, done func()) {
+	var pid atomic.Int64
+	idle := time.AfterFunc(patience, func() { _ = unix.Kill(int(pid.Load()), s.sig) }) // it may have ended
+	return trace.Options{Manager: true, OnCall: func(c trace.Call) trace.Verdict {
+		pid.Store(int64(c.PID))
+		idle.Reset(waiting)
+		s.calls++
+		if s.calls != s.n {
+			return trace.Verdict{}
+		}
+		s.sent, s.last = true, describe(c)
+		return trace.Verdict{Signal: s.sig}
+	}}, func() { idle.Stop() }
+}
+
+// interrupted: it ended by the signal, or had finished.
+func (s *sending) interrupted(e ended, out string) error {
+	want := 128 + int(s.sig)
+	if e.signaled && e.signal == int(s.sig) || !e.signaled && (e.code == 0 || e.code == want) {
+		return nil
 	}
-	for ; ; n += stride {
-		calls, last, err := m.signal(v, sig, n)
-		if calls < n && err == nil {
-			line.Calls = calls
-			return
-		}
-		line.Stopped++
-		if err == nil {
-			line.Clean++
-			continue
-		}
-		m.t.Errorf("%s at call %d, %s: %v", unix.SignalName(sig), n, last, err)
-		if line.Stopped-line.Clean >= giveUp {
-			line.Note = "(given up)"
-			return
-		}
-		m.restore()
+	return fmt.Errorf("want exit %d, or 0, have %v: %s", want, e, out)
+}
+
+func (v verb) ending(m *machine, s *sending) error {
+	v.setup(m)
+	before := m.inspect()
+	o, done := s.options()
+	end, out, err := m.traced(v.args(m), o)
+	done()
+	if err == nil {
+		err = errors.Join(s.interrupted(end, out), v.after(m, before))
 	}
+	return errors.Join(err, m.removed(), m.cleaned())
+}
+
+func (r ready) lasting(m *machine, s *sending) error {
+	o, done := s.options()
+	end, out, err := r.run(o)
+	done()
+	return errors.Join(err, s.interrupted(end, out), r.after(end), m.cleaned())
+}
+
+func (s *service) ended(_ *machine, g *sending) error {
+	o, done := g.options()
+	end, out, err := s.traced(o)
+	done()
+	return errors.Join(err, g.interrupted(end, out), s.systemctl("stop", serviceName), s.over())
 }
 
 // signal sends one at the n-th call. How many calls follow it depends.

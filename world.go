@@ -204,7 +204,7 @@ func (l *launch) attach(ctx context.Context) (err error) {
 
 // unlessGone is the error of what was done to the init, or that it is there no more.
 func (l *launch) unlessGone(err error) error {
-	if _, gone := identify(l.pid); gone != nil {
+	if _, none := identify(l.pid); gone(none) {
 		return l.helper.Died(err)
 	}
 	return err
@@ -311,7 +311,7 @@ func (l *launch) settle(ctx context.Context) error {
 		return err
 	}
 	if l.job != nil && filepath.Base(path) != l.plan.unit.Name {
-		return fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name)
+		return l.unlessGone(fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name))
 	}
 	switch {
 	case l.o.Service: // it was born in its payload's

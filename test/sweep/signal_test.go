@@ -40,10 +40,11 @@ func over(m *machine, _ state) error {
 }
 
 func wholeOrOver(m *machine, before state) error {
-	if over(m, before) == nil {
-		return nil
+	now := m.inspect() // once: it may be ending
+	if now.Status != "" && now.Status != "stopped" && (now.Status != "running" || now.Pid != before.Pid) {
+		return fmt.Errorf("the container is %+v, was %+v", now, before)
 	}
-	return untouched(m, before)
+	return nil
 }
 
 // TestSignals: the manager gets a signal at its first, second, third ... system call. A start is called

@@ -18,6 +18,8 @@ type configuration struct {
 	// toml has DIR for the test's directory, NETNS for another network namespace and DEVICE for a device.
 	toml string
 	dirs []string // in DIR
+	// open lets others into DIR: who mounts an overlay goes there as the container's root.
+	open bool
 	// terminal is for run in the foreground, which alone can have one.
 	terminal bool
 }
@@ -47,7 +49,7 @@ strict = false
 var logged = configuration{toml: strings.Replace(plain.toml, "[log]\ndriver = \"none\"\n", "", 1), dirs: plain.dirs}
 
 // full has something of everything that makes steps.
-var full = configuration{name: " (full)", terminal: true, toml: `version = 1
+var full = configuration{name: " (full)", open: true, terminal: true, toml: `version = 1
 [rootfs]
 path = "DIR/root"
 read_only = true

@@ -79,10 +79,12 @@ func detached(m *machine) ready {
 		if e.code != 0 {
 			return nil
 		}
-		if now := m.inspect(); now.Status != "running" {
-			return fmt.Errorf("exit 0, and the container is %+v", now)
+		// Where it was the keeper's call that failed, and it was not its own yet, the container ends with it.
+		var err error
+		if now := m.inspect(); now.Status != "running" && now.Status != "stopped" {
+			err = fmt.Errorf("exit 0, and the container is %+v", now)
 		}
-		return m.removed()
+		return errors.Join(err, m.removed())
 	}
 	return r
 }
@@ -273,7 +275,10 @@ func (f faulty) whose(n int) (*step, error) {
 		return nil, f.told(o)
 	}
 	steps := f.steps[o.report.program]
-	if f.steps == nil {
+	switch {
+	case f.steps == nil && o.report.program == 0: // it could not take a program
+		return nil, f.told(o)
+	case f.steps == nil:
 		return &step{Program: fmt.Sprint("program ", o.report.program), Index: int(o.report.step)}, f.names(o, &step{})
 	}
 	if int(o.report.step) >= len(steps) { // said when it was to take the next program

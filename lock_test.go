@@ -189,12 +189,12 @@ func TestLockOfTheKilled(t *testing.T) {
 
 func TestWhatIsNoLock(t *testing.T) {
 	dir := t.TempDir()
-	for name, make := range damages {
+	for _, name := range []string{"zeros", "symlink", "directory"} {
 		path := filepath.Join(dir, name)
-		if err := make(path); err != nil {
+		if err := damages[name](path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tryLock(path, exclusive); name != "fifo" && name != "missing" && name != "huge" && !errors.Is(err, errNotFIFO) {
+		if _, err := tryLock(path, exclusive); !errors.Is(err, errNotFIFO) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -59,8 +59,11 @@ func (c *Conn) stepError(r *report) error {
 	p := c.sent.get(r.Program)
 	if r.Program == 0 {
 		err := fmt.Errorf("%s: the interpreter refuses to run here: %w", c.who, e.Errno)
-		if e.Errno == unix.EMFILE {
+		switch e.Errno {
+		case unix.EMFILE:
 			err = fmt.Errorf("%w (it needs a limit of 256 open files: ulimit -n, LimitNOFILE=)", err)
+		case unix.ENOSYS:
+			err = fmt.Errorf("%w (it needs close_range, of Linux 5.9: an outer container's seccomp filter may refuse it)", err)
 		}
 		return err
 	}

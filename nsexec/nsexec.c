@@ -278,7 +278,8 @@ static s64 op_reap(void) {
 		SYS(rt_sigprocmask, SIG_SETMASK, &none, 0, 8);
 		return child < 0 ? child : SYS(prctl, PR_SET_PDEATHSIG, SIGKILL);
 	}
-	SYS(close_range, 0, ~0U, 0);
+	if (SYS(close_range, 0, ~0U, 0) != 0) /* who waits for the end of the socket would wait for us */
+		quit(DEATH);
 	for (s64 sig, pid;;) {
 		sig = SYS(rt_sigtimedwait, &all, info, 0, 8);
 		if (sig > 0 && sig != SIGCHLD && info[2] != SI_KERNEL) /* a terminal's reach the child too */
@@ -337,8 +338,7 @@ static void prepare(void) {
 	need(SYS(dup3, 3, HIGH, O_CLOEXEC) == HIGH, EMFILE); /* told on 3: the limit on descriptors is below HIGH */
 	control = HIGH; /* 3 and up belong to the payload */
 	keeper = SYS(dup3, 4, HIGH + 1, O_CLOEXEC); /* before anything else can become 4 */
-	SYS(close_range, 3, HIGH - 1, 0);
-	SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0);
+	need((SYS(close_range, 3, HIGH - 1, 0) | SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0)) == 0, ENOSYS);
 	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC), F_GET_SEALS) & SEALS) == SEALS, EPERM);
 	need((SYS(prctl, PR_SET_DUMPABLE, 0) | SYS(prctl, PR_SET_PDEATHSIG, SIGKILL) | SYS(prctl, PR_SET_NAME, "nsexec")) == 0, EPERM);
 	SYS(prlimit64, 0, RLIMIT_CORE, 0, &core);

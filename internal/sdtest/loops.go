@@ -14,6 +14,14 @@ const soakEnv = "SDCONTAINER_SOAK"
 // Soaking says that nobody waits: everything is tried.
 func Soaking() bool { return os.Getenv(soakEnv) != "" }
 
+// Patience is the environment of a test elsewhere for which nobody waits either.
+func Patience() []string {
+	if !Soaking() {
+		return nil
+	}
+	return []string{soakEnv + "=1"}
+}
+
 // Stride is how many cases of a long row a test goes on at a time: all are tried at native speed, one in
 // many where a guest's processor is emulated, twenty times slower.
 func Stride(many int) int {

@@ -7,6 +7,7 @@
 package crowd
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,10 +59,10 @@ func inside(t *testing.T) bool {
 	return false
 }
 
-// loops is how often, or how many: a few in a guest, whose processor may be emulated.
+// loops is how often, or how many: a few in a guest, whose processor may be emulated, unless nobody waits.
 func loops(t *testing.T, quick, soak, guest int) int {
 	t.Helper()
-	if !native() {
+	if !native() && !sdtest.Soaking() {
 		return guest
 	}
 	return sdtest.Loops(t, quick, soak)
@@ -76,10 +77,17 @@ func native() bool {
 // tell leaves a line of the report.
 func tell(t *testing.T, r result) {
 	t.Helper()
-	t.Logf("%+v", r)
 	if native() {
+		t.Logf("%+v", r)
 		sdtest.Tell(t, r.Test, r)
+		return
 	}
+	r.Test += ", Debian " + os.Getenv("SDCONTAINER_GUEST")
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("crowd: %s", b) // test/soak reads it
 }
 
 // summary writes the lines of a full run to bin/crowd.json.

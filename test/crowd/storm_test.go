@@ -128,6 +128,9 @@ func TestReloadStorm(t *testing.T) {
 	storm := disturb()
 	var times []time.Duration
 	for i := range n {
+		if i%50 == 49 {
+			t.Logf("%d of %d", i, n) // in an emulated guest this takes minutes
+		}
 		name := fmt.Sprintf("storm-%04d", i)
 		t.Cleanup(func() { _, _, _ = m.do("rm", "-f", name) })
 		took, err := m.weather(name, kind(i), i%4 < 2)

@@ -4,8 +4,8 @@
 //
 //	soak [-run REGEXP]
 //
-// First the sweeps and the crowd, then the races of known escapes, which -run leaves out. Both are run
-// whatever the first comes to, and bin/soak.json is written whatever they come to, if nothing was chosen.
+// First the sweeps and the crowd, then the storm of reloads in a guest, where cgroups have controllers, and the races of
+// known escapes, which -run leaves out. All are run whatever the first comes to, and bin/soak.json is written whatever they come to, if nothing was chosen.
 // Exit status 1: something failed.
 package main
 
@@ -39,10 +39,11 @@ const (
 
 // counts are what the last line is made of.
 type counts struct {
-	stopped, clean int // interruptions
-	starts, failed int // of containers in a crowd or a storm
-	attempts       int // at races
-	tests          int // that failed
+	stopped, clean int               // interruptions
+	starts, failed int               // of containers in a crowd or a storm
+	attempts       int               // at races
+	tests          int               // that failed
+	crowds         []json.RawMessage // in guests
 	broken         bool
 }
 
@@ -69,6 +70,11 @@ func soak(ctx context.Context, run string) (bool, error) {
 	start := time.Now()
 	var c counts
 	c.test(ctx, "4h", run, "./test/sweep", "./test/crowd")
+	if storm, err := regexp.MatchString(run, "TestReloadStorm"); err != nil {
+		return false, err
+	} else if storm {
+		c.command(ctx, "go", "run", "./test/tiers", "-tiers=vm13", "-v", "-stage=bin/stage", "-run=^TestReloadStorm$", "./test/crowd")
+	}
 	if run == "" {
 		c.test(ctx, "2h", "Test[A-JR][0-9]|TestHistories", ".", "./rootfs", "./cmd/sdcontainer")
 	}
@@ -86,10 +92,15 @@ func soak(ctx context.Context, run string) (bool, error) {
 
 // test runs tests, shows what they say and counts what they tell.
 func (c *counts) test(ctx context.Context, limit, run string, packages ...string) {
+	c.command(ctx, "go", append([]string{"test", "-count=1", "-timeout=" + limit, "-v", "-p=1", "-run=" + run}, packages...)...)
+}
+
+// command runs tests in whatever way.
+func (c *counts) command(ctx context.Context, name string, args ...string) {
 	if ctx.Err() != nil {
 		return
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-timeout=" + limit, "-v", "-p=1", "-run=" + run}, packages...)...)
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "SDCONTAINER_SOAK=1", "SDCONTAINER_MUST=root,systemd")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
@@ -104,13 +115,14 @@ func (c *counts) test(ctx context.Context, limit, run string, packages ...string
 	c.read(io.TeeReader(out, os.Stdout))
 	_, _ = io.Copy(os.Stdout, out) // what read could not: it is shown at least
 	if err := <-done; err != nil {
-		fmt.Println("go test:", err)
+		fmt.Println(strings.Join(args[:2], " ")+":", err)
 		c.broken = true
 	}
 }
 
 var (
 	attempted = regexp.MustCompile(`: (\d+) attempts$`)
+	crowded   = regexp.MustCompile(`: crowd: (\{.*\})$`) // in a guest: natively it is in the file
 	failure   = "--- FAIL: "
 )
 
@@ -122,6 +134,9 @@ func (c *counts) read(r io.Reader) {
 		if m := attempted.FindStringSubmatch(lines.Text()); m != nil {
 			n, _ := strconv.Atoi(m[1]) // they are digits
 			c.attempts += n
+		}
+		if m := crowded.FindStringSubmatch(lines.Text()); m != nil {
+			c.crowds = append(c.crowds, json.RawMessage(m[1]))
 		}
 		if strings.HasPrefix(lines.Text(), failure) {
 			c.tests++
@@ -135,7 +150,10 @@ func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
 	var sweeps []struct{ Stopped, Clean int }
 	var crowds []struct{ Starts, Failed int }
 	lines, err := load(sweep, &sweeps)
-	_, crowdErr := load(crowd, &crowds)
+	crowdErr := c.addTo(crowd)
+	if crowdErr == nil {
+		_, crowdErr = load(crowd, &crowds)
+	}
 	for _, s := range sweeps {
 		c.stopped += s.Stopped
 		c.clean += s.Clean
@@ -145,6 +163,19 @@ func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
 		c.failed += s.Failed
 	}
 	return lines, errors.Join(err, crowdErr)
+}
+
+// addTo adds the lines of guests to those of crowds.
+func (c *counts) addTo(crowd string) error {
+	if len(c.crowds) == 0 {
+		return nil
+	}
+	var lines []json.RawMessage
+	if _, err := load(crowd, &lines); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(append(lines, c.crowds...), "", "  ")
+	return errors.Join(err, os.WriteFile(crowd, append(b, '\n'), 0o644))
 }
 
 func load(file string, into any) (json.RawMessage, error) {

@@ -22,12 +22,13 @@ func TestLastLine(t *testing.T) {
 		}
 	}
 	var c counts
-	c.read(strings.NewReader("=== RUN   TestB9\n    loops.go:58: 10000 attempts\n        x_test.go:1: 2000 attempts\n--- PASS: TestB9 (1s)\n"))
+	c.read(strings.NewReader("=== RUN   TestB9\n    loops.go:58: 10000 attempts\n        x_test.go:1: 2000 attempts\n--- PASS: TestB9 (1s)\n" +
+		"    main_test.go:90: crowd: {\"test\":\"storm, Debian 13\",\"starts\":7}\n"))
 	lines, err := c.collect(sweep, crowd)
 	if err != nil || !strings.Contains(string(lines), "kill rm") {
 		t.Errorf("%s, %v", lines, err)
 	}
-	const want = "12 of 12 interruptions clean, 0 of 1500 starts in crowds and storms failed, 12000 attempts at races, 0 tests failed, in 39 min"
+	const want = "12 of 12 interruptions clean, 0 of 1507 starts in crowds and storms failed, 12000 attempts at races, 0 tests failed, in 39 min"
 	if said := c.said(39 * time.Minute); !c.ok() || said != "soak: "+want {
 		t.Error(said)
 	}

@@ -37,6 +37,14 @@ const (
 	hung  = 20 * time.Minute
 )
 
+// patience is hung, or what a package may take when nobody waits.
+func patience() time.Duration {
+	if sdtest.Soaking() {
+		return 2 * time.Hour
+	}
+	return hung
+}
+
 // testBinary is a compiled test package.
 type testBinary struct {
 	pkg  string // import path
@@ -214,8 +222,8 @@ func fill(ctx context.Context, vm *sdtest.VM, o options, binaries []testBinary) 
 
 // runIn runs one test binary in the guest and reads its results.
 func runIn(ctx context.Context, vm *sdtest.VM, r *results, b testBinary) error {
-	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (hung - stuck).String(), "-test.run=" + b.run}
-	ctx, cancel := context.WithTimeout(ctx, hung)
+	args := []string{"./run.test", "-test.v=test2json", "-test.timeout=" + (patience() - stuck).String(), "-test.run=" + b.run}
+	ctx, cancel := context.WithTimeout(ctx, patience())
 	defer cancel()
 	converter := exec.CommandContext(ctx, "go", "tool", "test2json", "-t", "-p", b.pkg)
 	converter.Stderr = os.Stderr
@@ -239,7 +247,8 @@ func runIn(ctx context.Context, vm *sdtest.VM, r *results, b testBinary) error {
 	code, execErr := vm.Exec(ctx, sdtest.Command{
 		Request: wire.Request{
 			Args: args, Dir: path.Join(sources, b.dir),
-			Env: []string{"SDCONTAINER_GUEST=" + vm.Release, "SDCONTAINER_MUST=root,userns,overlay,static,cgroup2,systemd,vm", "SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1", "TMPDIR=/var/tmp"},
+			Env: append(sdtest.Patience(), "SDCONTAINER_GUEST="+vm.Release, "SDCONTAINER_MUST=root,userns,overlay,static,cgroup2,systemd,vm",
+				"SDCONTAINER_TIERS=root,systemd,vm", "NO_COLOR=1", "TMPDIR=/var/tmp"),
 		},
 		Stdout: watched, Stderr: watched,
 	})

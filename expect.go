@@ -156,11 +156,21 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 	}
 	var have []scope.Limit
 	var errs []error
+	paths := map[string]string{} // by file and disk
 	for _, limit := range own {
+		path := limit.Device
 		known, err := limit.Find()
 		if err != nil {
 			errs = append(errs, l.c.rt.lack(l.settings.Strict, limit.Property+": "+err.Error()))
 			continue
+		}
+		if path != limit.Device { // systemd writes all of the disk's line for each path
+			disk := limit.File + " " + limit.Device
+			if first := paths[disk]; first != "" && first != path {
+				errs = append(errs, fmt.Errorf("%s: %s and %s are on one disk, and the limits of one would undo those of the other (name it by one path)",
+					limit.Property, first, path))
+			}
+			paths[disk] = path
 		}
 		switch err := unix.Access(filepath.Join(unit, limit.File), unix.F_OK); {
 		case errors.Is(err, fs.ErrNotExist):

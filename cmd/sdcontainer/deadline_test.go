@@ -23,17 +23,21 @@ func TestDeadlinePasses(t *testing.T) {
 		return
 	}
 	flags := arena(t)
-	flags[4] = "--name=held" // instead of --rm
-	if out, err := exec.Command("sdcontainer", append(flags, "-d", "--", "sleep", "1000")...).CombinedOutput(); err != nil {
-		t.Fatalf("run: %v: %s", err, out)
-	}
-	lock, err := os.OpenFile(filepath.Join(flags[1], "held", "lock"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := kernel.TryFlock(lock, unix.LOCK_EX); err != nil {
-		t.Fatal(err)
+	var locks []*os.File
+	for _, name := range []string{"held", "unwanted"} { // the second is killed before its lock is waited for
+		flags[4] = "--name=" + name // instead of --rm
+		if out, err := exec.Command("sdcontainer", append(flags, "-d", "--", "sleep", "1000")...).CombinedOutput(); err != nil {
+			t.Fatalf("run: %v: %s", err, out)
+		}
+		lock, err := os.OpenFile(filepath.Join(flags[1], name, "lock"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { lock.Close() })
+		if err := kernel.TryFlock(lock, unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		locks = append(locks, lock)
 	}
 	verb := func(want int, args ...string) {
 		cmd := exec.Command("sdcontainer", append(flags[:2:2], args...)...)
@@ -46,10 +50,12 @@ func TestDeadlinePasses(t *testing.T) {
 	verb(125, "exec", "nobody", "true")
 	verb(1, "pause", "nobody")
 	var all sync.WaitGroup
-	for _, args := range [][]string{{"pause", "held"}, {"exec", "held", "true"}, {"rm", "-f", "held"}} {
+	for _, args := range [][]string{{"pause", "held"}, {"exec", "held", "true"}, {"rm", "-f", "unwanted"}} {
 		all.Go(func() { verb(124, args...) })
 	}
 	all.Wait()
-	lock.Close()
-	verb(0, "rm", "-f", "held")
+	for _, lock := range locks {
+		lock.Close()
+	}
+	verb(0, "rm", "-fa")
 }

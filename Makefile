@@ -65,7 +65,7 @@ stage: bin/sdcontainer
 	@rm -rf $(STAGE)
 	@$(MAKE) --no-print-directory --silent install DESTDIR=$(STAGE) PREFIX=/usr
 
-check: check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz ## every static check, and each fuzz target of Go for a second
+check: check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz ## every static check, and a short run of each fuzz target of Go
 
 check-format:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt -w is needed on:"; echo "$$out"; exit 1; }

@@ -181,7 +181,7 @@ func (w *witness) hidden(t mountTable, m specMount) bool {
 	}
 	over := map[uint64]bool{}
 	for _, l := range m.later {
-		if on, ok, _ := t.leadsTo(root, l.Destination); ok {
+		if on, ok, _ := t.leadsTo(root, l.Destination); ok && on.point != "/" { // a link to the root covers nothing
 			over[on.id] = true
 		}
 	}

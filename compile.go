@@ -284,16 +284,16 @@ func (p *plan) openJoins() ([]*os.File, error) {
 		if err != nil || uint64(typ) != j.flag {
 			return files, fmt.Errorf("%s namespace: %s is not one (want a file like /proc/PID/ns/%s)", j.kind, j.path, j.kind)
 		}
-		if j.kind == "mnt" && isOurs(f, j.kind) {
+		if j.kind == "mnt" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)) {
 			return files, fmt.Errorf("mount namespace: %s is the host's: the container's root would take the place of its root (leave the path out)", j.path)
 		}
 	}
 	return files, nil
 }
 
-// isOurs says whether a namespace is the one we are in.
-func isOurs(ns *os.File, kind string) bool {
-	own, err1 := os.Stat("/proc/self/ns/" + kind)
+// isOf says whether a namespace is the one that a process, "self" is ours, is in.
+func isOf(ns *os.File, pid, kind string) bool {
+	its, err1 := os.Stat("/proc/" + pid + "/ns/" + kind)
 	it, err2 := ns.Stat()
-	return err1 == nil && err2 == nil && os.SameFile(own, it)
+	return err1 == nil && err2 == nil && os.SameFile(its, it)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,7 +157,7 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 	}
 	var have []scope.Limit
 	var errs []error
-	paths := map[string]string{} // by file and disk
+	disks := map[disk]map[string][]string{}
 	for _, limit := range own {
 		path := limit.Device
 		known, err := limit.Find()
@@ -164,13 +165,12 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 			errs = append(errs, l.c.rt.lack(l.settings.Strict, limit.Property+": "+err.Error()))
 			continue
 		}
-		if path != limit.Device { // systemd writes all of the disk's line for each path
-			disk := limit.File + " " + limit.Device
-			if first := paths[disk]; first != "" && first != path {
-				errs = append(errs, fmt.Errorf("%s: %s and %s are on one disk, and the limits of one would undo those of the other (name it by one path)",
-					limit.Property, first, path))
+		if path != limit.Device {
+			on := disk{limit.File, limit.Device}
+			if disks[on] == nil {
+				disks[on] = map[string][]string{}
 			}
-			paths[disk] = path
+			disks[on][path] = append(disks[on][path], limit.Property+"="+limit.Value)
 		}
 		switch err := unix.Access(filepath.Join(unit, limit.File), unix.F_OK); {
 		case errors.Is(err, fs.ErrNotExist):
@@ -179,7 +179,31 @@ func (l *launch) expectLimits() ([]scope.Limit, error) {
 			have = append(have, limit)
 		}
 	}
+	for on, paths := range disks {
+		if contradict(paths) {
+			errs = append(errs, l.c.rt.lack(l.settings.Strict, strings.Join(slices.Sorted(maps.Keys(paths)), " and ")+
+				" are on one disk, and the limits of one would undo those of the other: name it by one path"))
+			have = slices.DeleteFunc(have, func(l scope.Limit) bool { return on == disk{l.File, l.Device} })
+		}
+	}
 	return have, errors.Join(errs...)
+}
+
+// A disk has a line in a file of the cgroup.
+type disk struct{ file, number string }
+
+// contradict says whether paths on one disk have different limits: for each of them systemd writes the whole of the line.
+func contradict(paths map[string][]string) bool {
+	var first []string
+	for _, limits := range paths {
+		if first == nil {
+			first = limits
+		}
+		if !slices.Equal(limits, first) {
+			return true
+		}
+	}
+	return false
 }
 
 // missing tells of a limit that the cgroup has no file for.

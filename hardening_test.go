@@ -93,6 +93,31 @@ func TestFilterForThePayloadAlone(t *testing.T) {
 	w.nothingLeft("narrow")
 }
 
+// A reaper lets go of what the payload's start is waited for, though the filter is in force by then.
+func TestReaperWithoutCloseRange(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("reaped", "/bin/sh", "-c", "exit 4")
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Seccomp, s.Init = "", true
+	s.Annotate(spec)
+	errno := uint(unix.EPERM)
+	spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
+		Syscalls: []specs.LinuxSyscall{{Names: []string{"close_range"}, Action: specs.ActErrno, ErrnoRet: &errno}}}
+	if out, e := w.outputOf("reaped", spec); e.Code != 4 {
+		t.Errorf("%q, %+v; want code 4", out, e)
+	}
+	if err := w.Remove(t.Context(), "reaped", false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("reaped")
+}
+
 // Pid 1 works under the default filter.
 func TestInit(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -50,7 +50,7 @@ func (c *Container) reclaim(ctx context.Context) error {
 func (r *Runtime) deleted(known []*Container) (ids []string, err error) {
 	cgroup, err := scope.KeepersCgroup()
 	if err != nil {
-		return nil, nil // without a hierarchy there are none
+		return nil, ignore(err, scope.ErrNoHierarchy) // then there are none
 	}
 	keepers, err := scope.Procs(cgroup)
 	if err != nil {

@@ -86,8 +86,10 @@ func (l *launch) adjustService(ctx context.Context) error {
 	}
 	unit := filepath.Join(scope.Mount(), scope.UnitCgroup(l.c.st.Cgroup))
 	differs := func(limit scope.Limit) bool {
-		if known, err := limit.Find(); !known || err != nil {
+		if known, err := limit.Find(); err != nil {
 			return false // the attestation tells
+		} else if !known {
+			return true // only systemd knows which disk it is
 		}
 		b, err := os.ReadFile(filepath.Join(unit, limit.File))
 		have, ok := limit.In(string(b))

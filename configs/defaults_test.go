@@ -153,6 +153,7 @@ func TestDefaultPingGroups(t *testing.T) {
 		{fmt.Sprintf(manual, `"0:0:4294967294"`), all},
 		{`userns.mode = "path:/run/u"`, ""},
 		{`network.mode = "host"`, ""},
+		{`namespaces.pid = "host"`, ""},
 		{`network.mode = "path:/run/n"`, ""},
 		{`security.sysctl = { "net.ipv4.ping_group_range" = "5 6" }`, "5 6"},
 		{`security.sysctl = { "net/ipv4/ip_forward" = "1" }`, "0 65535"},
@@ -160,6 +161,11 @@ func TestDefaultPingGroups(t *testing.T) {
 		if got := compiled(t, tt.more).Linux.Sysctl[key]; got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.more, got, tt.want)
 		}
+	}
+	defer func(f func() int64) { groupsHere = f }(groupsHere)
+	groupsHere = func() int64 { return 70000 }
+	if got := compiled(t, `userns.mode = "none"`).Linux.Sysctl[key]; got != "0 69999" {
+		t.Errorf("in a container that has groups up to 69999: %q", got)
 	}
 	if set := compiled(t, `security.sysctl = { "net/ipv4/ping_group_range" = "5 6" }`).Linux.Sysctl; len(set) != 1 {
 		t.Errorf("set twice: %v", set)

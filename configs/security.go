@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -187,7 +188,8 @@ func (c *compiler) buildSysctl() {
 			c.checkGroups(at, set[k])
 		}
 	}
-	if groups := c.allGroups(); !given && groups != "" && c.ownNetwork() {
+	// Written through the container's own procfs, which one that sees the host's processes does not have.
+	if groups := c.allGroups(); !given && groups != "" && c.ownNetwork() && get(c, "namespaces.pid", "private") == "private" {
 		set[pingGroups] = groups
 	}
 	if len(set) > 0 {
@@ -216,6 +218,7 @@ func (c *compiler) allGroups() string {
 	case c.set.AutoUserns > 0:
 		last = min(last, int64(c.set.AutoUserns)-1)
 	case get(c, "userns.mode", "auto") == "none":
+		last = min(last, groupsHere()-1)
 	case len(maps) == 0:
 		return ""
 	default:
@@ -228,6 +231,16 @@ func (c *compiler) allGroups() string {
 		return fmt.Sprintf("%d %d", first, last)
 	}
 	return fmt.Sprintf("0 %d", last)
+}
+
+// groupsHere is how many groups, from 0 on, our own user namespace has: all, unless this machine is a container itself.
+var groupsHere = func() int64 {
+	b, _ := os.ReadFile("/proc/self/gid_map") // without it there are no user namespaces
+	var first, host, count int64
+	if n, _ := fmt.Sscan(string(b), &first, &host, &count); n == 3 && first == 0 {
+		return count
+	}
+	return math.MaxInt32 + 1
 }
 
 // checkGroups reports groups the user namespace does not have: the kernel would

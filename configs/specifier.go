@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,8 +93,15 @@ func fixed(value string) func(string) (string, error) {
 	return func(string) (string, error) { return value, nil }
 }
 
-// unescaped undoes what systemd-escape does to a path's slashes: a name has nothing else that is escaped.
-func unescaped(name string) (string, error) { return strings.ReplaceAll(name, "-", "/"), nil }
+// unescaped undoes what systemd-escape does to a path's slashes: a name has nothing else that is escaped. Who may choose
+// the name may not choose by it what is above the directory that it stands in.
+func unescaped(name string) (string, error) {
+	p := strings.ReplaceAll(name, "-", "/")
+	if slices.Contains(strings.Split(p, "/"), "..") {
+		return "", fmt.Errorf("the name %q stands for no path below where it is written (%s)", name, p)
+	}
+	return p, nil
+}
 
 func pathOf(name string) (string, error) {
 	p := "/" + strings.ReplaceAll(name, "-", "/")

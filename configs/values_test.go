@@ -182,7 +182,7 @@ func TestSpecifiers(t *testing.T) {
 
 // What a name stands for as a path; systemd refuses the same ones.
 func TestSpecifiersOfNames(t *testing.T) {
-	for name, want := range map[string]string{"web": "web web /web", "a-b_c": "a/b_c b_c /a/b_c", "a-.b": "a/.b .b /a/.b", "a--b": "", "a-": "", "a-..": "", "a-.": "", "a-.-b": ""} {
+	for name, want := range map[string]string{"web": "web web /web", "a-b_c": "a/b_c b_c /a/b_c", "a-.b": "a/.b .b /a/.b", "a--b": "", "a-": "", "a-..": "", "a-.": "", "a-.-b": "", "x-..-..-etc": ""} {
 		got, err := specifiers(name)("%P %j %f")
 		if got != want || (err == nil) != (want != "") || err != nil && !strings.Contains(err.Error(), "stands for no path") {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, want)

@@ -59,7 +59,7 @@ func CgroupOf(pid int) (string, error) {
 			return strings.TrimSuffix(path, " (deleted)"), nil
 		}
 	}
-	return "", fmt.Errorf("%s: no cgroup2 hierarchy (boot with systemd.unified_cgroup_hierarchy=1)", file)
+	return "", fmt.Errorf("%s: %w (boot with systemd.unified_cgroup_hierarchy=1)", file, ErrNoHierarchy)
 }
 
 var anticipating sync.Mutex

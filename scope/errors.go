@@ -20,6 +20,7 @@ var (
 	ErrUnitExists  = errors.New("unit exists already")
 	ErrNoSuchUnit  = errors.New("no such unit")
 	ErrNoProcess   = errors.New("no such process")
+	ErrNoHierarchy = errors.New("no cgroup2 hierarchy")
 	ErrAccess      = errors.New("access denied by the manager")
 	ErrInvalid     = errors.New("refused by the manager as invalid")
 	ErrTimeout     = errors.New("the manager did not finish in time")

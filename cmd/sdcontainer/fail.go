@@ -69,20 +69,24 @@ func exitCode(verb string, err error) int {
 		return 0
 	case errors.As(err, &sig):
 		return 128 + int(sig.sig)
-	case timedOut(err):
-		return exitTimeout
 	}
+	late := timedOut(err)
 	if verb != "run" && verb != "exec" && verb != "wait" {
-		if errors.As(err, new(usageError)) {
+		switch {
+		case late:
+			return exitTimeout
+		case errors.As(err, new(usageError)):
 			return exitUsage
 		}
 		return exitFailure
 	}
 	switch {
-	case errors.Is(err, sdcontainer.ErrNotExecutable):
+	case errors.Is(err, sdcontainer.ErrNotExecutable): // before what there was to clean up took too long
 		return exitNotExecutable
 	case errors.Is(err, sdcontainer.ErrNotFound):
 		return exitNotFound
+	case late:
+		return exitTimeout
 	}
 	return exitEngine
 }

@@ -44,6 +44,7 @@ func TestExitCode(t *testing.T) {
 		{"stop", inside(scope.ErrTimeout), 124},
 		{"rm", inside(fmt.Errorf("%w: %w", scope.ErrTimeout, context.DeadlineExceeded)), 124},
 		{"run", errors.Join(interrupted{unix.SIGINT}, context.DeadlineExceeded), 130},
+		{"run", errors.Join(inside(sdcontainer.ErrNotFound), scope.ErrTimeout), 127},
 		{"run", inside(context.Canceled), 125},
 		{"ps", errors.New("x"), 1},
 		{"ps", usage("what"), 2},

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -113,22 +114,24 @@ func writeTemplate[T any](a *app, format string, items []T) error {
 		return err
 	}
 	var out []string
+	var wrong error // of the last item that has no such thing: the others are printed
 	for _, item := range items {
 		var b strings.Builder
 		if err := tmpl.Execute(&b, item); err != nil {
-			return usageError{err}
+			wrong = usageError{err}
+			continue
 		}
 		out = append(out, b.String())
 	}
 	if columns {
-		return a.columns(tmpl, format, out)
+		return errors.Join(a.columns(tmpl, format, out), wrong)
 	}
 	for _, line := range out {
 		if _, err := io.WriteString(a.stdout, a.escapeLines(line)+"\n"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return wrong
 }
 
 // splitTable takes the prefix off, and reads the escapes.

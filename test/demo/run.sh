@@ -38,6 +38,8 @@ units=
 [ ! -e /run/sdcontainer ] && records=/run/sdcontainer || records=
 systemctl -q is-active sdcontainer.slice && slice= || slice=sdcontainer.slice
 tidy() {
+	# The demo has removed its own; others' may have come meanwhile.
+	[ -z "$("$work/bin/sdcontainer" ps -aq 2>/dev/null)" ] || slice='' records=''
 	[ -z "$slice" ] || systemctl stop "$slice" >/dev/null 2>&1
 	for unit in $units; do rm -f "/run/systemd/system/$unit"; done
 	systemctl daemon-reload
@@ -49,6 +51,7 @@ trap 'exit 1' HUP INT TERM
 chmod 755 "$work"
 
 if [ -n "${ROOTS:-}" ]; then
+	ROOTS=$(realpath "$ROOTS")
 	"$here/../deps.sh" busybox-static procps
 else
 	"$here/../deps.sh" busybox-static procps mmdebstrap e2fsprogs xz-utils debian-archive-keyring

@@ -103,7 +103,7 @@ func allKeys() []Key {
 		{"mount[].upper", kindString, "", "mounts[].options upperdir=", "Upper directory of an overlay."},
 		{"mount[].work", kindString, "", "mounts[].options workdir=", "Work directory of an overlay."},
 		{"mount[].fstype", kindString, "", "mounts[].type", "Filesystem of a raw mount."},
-		{"mount[].options", kindStrings, "", "mounts[].options", "More mount options, as mount(8) has them, but for remount and tmpcopyup. Of contradicting ones the last counts, for the mount itself also one with an r."},
+		{"mount[].options", kindStrings, "", "mounts[].options", "More mount options, as mount(8) has them, but for remount and tmpcopyup. Of contradicting ones the last counts, for the mount itself also one with an r. Every mount is nosuid and nodev, and so are those below a recursive bind, unless suid or dev is here: then those below keep what they have."},
 
 		{"device[].path", kindString, "", "linux.devices", "Device of the host. Required."},
 		{"device[].target", kindString, "path", "linux.devices[].path", "Where, in the container."},

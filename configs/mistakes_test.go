@@ -171,7 +171,7 @@ func TestMountOptionsAreChecked(t *testing.T) {
 	for _, p := range o.Check(filepath.Join(dir, "x.toml")) {
 		got = append(got, strings.TrimPrefix(p.String(), dir+"/"))
 	}
-	want := []string{"x.toml:7:12: mount.options: not /a foo", "x.toml:7:29: mount.options: not /a bar", "x.toml:8:1: mount: not /b nosuid", "x.toml:12:1: mount: not both"}
+	want := []string{"x.toml:7:12: mount.options: not /a foo", "x.toml:7:29: mount.options: not /a bar", "x.toml:8:1: mount: not /b rnosuid", "x.toml:12:1: mount: not both"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -84,7 +84,7 @@ func (c *compiler) only(at, typ string, allowed ...string) {
 
 func (c *compiler) mount(at string) (specs.Mount, bool) {
 	typ := get(c, at+"type", "bind")
-	m := specs.Mount{Options: []string{"nosuid", "nodev"}}
+	m := specs.Mount{Options: c.forbidden(at, typ)}
 	if !c.has(at + "target") {
 		c.missing(at+"target", "where to mount it in the container")
 	} else {
@@ -118,6 +118,18 @@ func (c *compiler) mount(at string) (specs.Mount, bool) {
 	}
 	m.Options = append(m.Options, c.options(at)...)
 	return m, m.Destination != "" && !c.wrong(at+"target")
+}
+
+// forbidden are the options a mount has unless its own say otherwise. With "dev" or "suid" the mounts below keep what they
+// have, as /dev/pts below the host's /dev must.
+func (c *compiler) forbidden(at, typ string) []string {
+	if typ != "bind" || !get(c, at+"recursive", true) {
+		return []string{"nosuid", "nodev"}
+	}
+	written := get(c, at+"options", []string(nil))
+	return slices.DeleteFunc([]string{"rnosuid", "rnodev"}, func(o string) bool {
+		return slices.Contains(written, strings.TrimPrefix(o, "rno"))
+	})
 }
 
 // checkTarget refuses places that would replace the root or hide what the kernel says.

@@ -43,7 +43,7 @@ func allKeys() []Key {
 		{"description", kindString, "", "Description=", "One line for people."},
 
 		{"rootfs.path", kindString, "", "root.path", "Directory with the container's files. Required. A relative path starts at the TOML file."},
-		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only. A payload with `CAP_SYS_ADMIN`, as of profile `system`, can undo that."},
+		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only; what is mounted below it on the host stays as writable as it is there. A payload with `CAP_SYS_ADMIN`, as of profile `system`, can undo that."},
 		{"rootfs.propagation", propagation, `"private"`, "linux.rootfsPropagation", "How mounts spread from and to the host."},
 		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Where the payload can write to it, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
@@ -92,4 +93,33 @@ func TestVolumesForbidBelow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of a filesystem that is mounted below the root directory on the host, the container can open no device; it is as
+// writable as on the host also where the root is read-only, and mount points are made in it.
+func TestRootForbidsDevicesBelow(t *testing.T) {
+	for _, readonly := range []bool{false, true} {
+		both(t, func(t *testing.T, w *world) {
+			hostNodes(t, w.root)
+			w.spec.Root.Readonly = readonly
+			w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/sub/made"})
+			v := w.see(map[string]string{"write /sub/null": "EACCES", "write /dev/null": "ok", "create /sub/made/x": "ok", "create /sub/x": "ok"})
+			for _, point := range []string{"/", "/sub"} {
+				if m := v.at(point); !m.has("nodev") {
+					t.Errorf("%s has %q", point, m.Options)
+				}
+			}
+			if m := v.at("/"); m.has("ro") != readonly {
+				t.Errorf("root has %q; read-only: %v", m.Options, readonly)
+			}
+		})
+	}
+}
+
+// Where a device of the configuration is in the root itself, those that came with it can be opened too.
+func TestRootWithDevices(t *testing.T) {
+	w := newWorld(t)
+	hostNodes(t, w.root)
+	w.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/opt/kmsg", Type: "c", Major: 1, Minor: 11}}
+	w.see(map[string]string{"write /sub/null": "ok"})
 }

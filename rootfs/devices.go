@@ -50,8 +50,8 @@ func (b *builder) hostDev() bool {
 	return false
 }
 
-// noNodesInRoot says whether no device node lies in the root filesystem itself, so
-// that it can be mounted nodev.
+// noNodesInRoot says whether no device node lies in the root filesystem itself or in one that
+// came with it, so that they can be nodev.
 func (b *builder) noNodesInRoot() bool {
 	own := false
 	for _, m := range b.mounts {

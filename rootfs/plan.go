@@ -332,7 +332,12 @@ func (b *builder) enterRoot() {
 	b.At("mount rootfs", "the container's root, still beside the host's")
 	// Order: private before it is attached: the parent's clone is a peer of the
 	// host's mount if that is shared.
-	b.MountSetattr(b.root, "rootfs", nsexec.MountAttr{Propagation: b.arrival(), Recursive: true})
+	came := nsexec.MountAttr{Propagation: b.arrival(), Recursive: true}
+	if b.noNodesInRoot() {
+		// Order: while nothing but what came with the root is mounted below it: devices are on mounts of our own.
+		came.Set = unix.MOUNT_ATTR_NODEV
+	}
+	b.MountSetattr(b.root, "rootfs", came)
 	// Order: nothing else may be mounted on "/", now or later: after the change of
 	// root, umount2(".") takes away the topmost mount there, which must be the old root.
 	over := b.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
@@ -361,16 +366,9 @@ func (b *builder) readOnly() {
 		}
 	}
 	b.late = nil
-	attr := nsexec.MountAttr{}
 	if b.spec.Root.Readonly {
-		attr.Set |= unix.MOUNT_ATTR_RDONLY
-	}
-	if b.noNodesInRoot() {
-		attr.Set |= unix.MOUNT_ATTR_NODEV
-	}
-	if attr.Set != 0 {
 		b.At("seal rootfs", "by descriptor: no path of the image's can lead elsewhere")
-		b.MountSetattr(b.root, "rootfs", attr)
+		b.MountSetattr(b.root, "rootfs", ro)
 	}
 }
 

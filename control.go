@@ -102,7 +102,7 @@ func (c *Container) Stats() (Stats, error) {
 	return s, wrap("stats", c.id, err)
 }
 
-// Processes lists the PIDs, on the host, of the container's processes. Errors: ErrNotRunning.
+// Processes lists the PIDs, on the host, of the container's processes; [Container.Top] says more of them. Errors: ErrNotRunning.
 func (c *Container) Processes() ([]int, error) {
 	if err := c.read(); err != nil {
 		return nil, wrap("top", c.id, err)

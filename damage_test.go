@@ -64,7 +64,7 @@ func verbs(ctx context.Context, r *Runtime, id string) map[string]func() error {
 		"resume":  with(func(c *Container) error { return c.Resume(ctx) }),
 		"update":  with(func(c *Container) error { return c.Update(ctx, &specs.LinuxResources{}, nil) }),
 		"stats":   with(func(c *Container) error { _, err := c.Stats(); return err }),
-		"top":     with(func(c *Container) error { _, err := c.Processes(); return err }),
+		"top":     with(func(c *Container) error { _, err := c.Top(); return err }),
 		"wait":    with(func(c *Container) error { _, err := c.Wait(ctx); return err }),
 		"exec": with(func(c *Container) error {
 			_, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{})

@@ -3,11 +3,13 @@
 package sdcontainer_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -248,5 +250,22 @@ func ExampleRuntime_Logs() {
 			log.Fatal(err)
 		}
 		fmt.Printf("%s <%d> %q\n", e.Time.Format(time.RFC3339), e.Level, e.Message)
+	}
+}
+
+// Find the process of a container that takes the most memory, by its number on the host and in the container.
+func ExampleContainer_Top() {
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	procs, err := c.Top()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if len(procs) > 0 {
+		p := slices.MaxFunc(procs, func(a, b sdcontainer.ProcessInfo) int { return cmp.Compare(a.Memory, b.Memory) })
+		fmt.Printf("%d (%d inside) %d bytes %q\n", p.Pid, p.Inside, p.Memory, p.Command)
 	}
 }

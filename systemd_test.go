@@ -373,9 +373,9 @@ func TestPauseUpdateStats(t *testing.T) {
 	if p, err := conn.Get(t.Context(), scope.UnitName("p"), "TasksMax"); err != nil || p["TasksMax"] != uint64(64) {
 		t.Errorf("TasksMax: %v, %v", p, err)
 	}
-	pids, err := c.Processes()
-	if err != nil || len(pids) != 1 {
-		t.Errorf("processes: %v, %v", pids, err)
+	procs, err := c.Top()
+	if err != nil || len(procs) != 1 || procs[0].Inside != 1 || procs[0].User != "0" || strings.Join(procs[0].Command, " ") != "/bin/sleep 60" {
+		t.Errorf("processes: %+v, %v", procs, err)
 	}
 	if _, err := c.Stats(); err != nil {
 		t.Error(err)

@@ -201,7 +201,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 		}
 	}
 	check(a.stats().Long, reflect.TypeFor[sample]())
-	check(a.top().Long, reflect.TypeFor[process]())
+	check(a.top().Long, reflect.TypeFor[sdcontainer.ProcessInfo]())
 }
 
 func TestStatsTable(t *testing.T) {
@@ -240,28 +240,6 @@ func TestStatsOfWhatHasEnded(t *testing.T) {
 	}
 	if m.names = nil; !m.over("four", sdcontainer.ErrNotExist) {
 		t.Error("removed since it was listed: a failure")
-	}
-}
-
-func TestParseProcess(t *testing.T) {
-	var p process
-	p.parseStat("42 (evil) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1000 0 0", 20*time.Second)
-	p.parseStatus("Name:\tx\nUid:\t1\t524288\t3\t4\nNSpid:\t42\t7\nVmRSS:\t    100 kB\n")
-	want := process{UID: 524288, Inside: 7, State: "S", CPU: 30, Time: 3 * time.Second, Memory: 102400, Command: []string{"[evil) name]"}}
-	if diff := cmp.Diff(want, p); diff != "" {
-		t.Error(diff)
-	}
-	var torn process
-	torn.parseStat("42 (x", time.Second)
-	torn.parseStat("42 (x) S 1", time.Second)
-}
-
-func TestInside(t *testing.T) {
-	const idMap = "         0     524288      65536\n     70000     100        1\n"
-	for uid, want := range map[uint32]string{524288: "0", 524321: "33", 100: "70000", 0: "-", 524288 + 65536: "-"} {
-		if got := inside(uid, idMap); got != want {
-			t.Errorf("inside(%d) = %s, want %s", uid, got, want)
-		}
 	}
 }
 

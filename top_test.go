@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package sdcontainer
 
 import (
 	"os"
@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A process has a command line as long as it likes: top shows its beginning.
@@ -85,5 +87,27 @@ func TestTopLosesFewThreads(t *testing.T) {
 	}, 200*time.Millisecond)
 	if n := reading.Load(); len(args) > 0 || n < 2 || n > argsReaders {
 		t.Errorf("%d at once, want up to %d; %v", n, argsReaders, args)
+	}
+}
+
+func TestParseProcess(t *testing.T) {
+	var p ProcessInfo
+	p.parseStat("42 (evil) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1000 0 0", 20*time.Second)
+	p.parseStatus("Name:\tx\nUid:\t1\t524288\t3\t4\nNSpid:\t42\t7\nVmRSS:\t    100 kB\n")
+	want := ProcessInfo{UID: 524288, Inside: 7, State: "S", CPU: 30, Time: 3 * time.Second, Memory: 102400, Command: []string{"[evil) name]"}}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Error(diff)
+	}
+	var torn ProcessInfo
+	torn.parseStat("42 (x", time.Second)
+	torn.parseStat("42 (x) S 1", time.Second)
+}
+
+func TestUserInside(t *testing.T) {
+	const idMap = "         0     524288      65536\n     70000     100        1\n"
+	for uid, want := range map[uint32]string{524288: "0", 524321: "33", 100: "70000", 0: "-", 524288 + 65536: "-"} {
+		if got := userInside(uid, idMap); got != want {
+			t.Errorf("userInside(%d) = %s, want %s", uid, got, want)
+		}
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // How a process ended, in systemd's properties: CLD_EXITED, CLD_KILLED, CLD_DUMPED of
@@ -26,6 +28,43 @@ type ServiceEnd struct {
 	Status int32  // exit code or signal
 	Result string // of the service: "success", "oom-kill" ...
 	At     time.Time
+}
+
+// String is the end in words: "exit code 3", "SIGKILL, oom-kill"; empty if there was none.
+func (e ServiceEnd) String() string {
+	var words []string
+	switch e.Code {
+	case Exited:
+		words = append(words, fmt.Sprintf("exit code %d", e.Status))
+	case Killed, Dumped:
+		words = append(words, unix.SignalName(unix.Signal(e.Status)))
+	}
+	if e.Result != "" && e.Result != "success" && e.Result != "exit-code" && e.Result != "signal" { // which say no more
+		words = append(words, e.Result)
+	}
+	return strings.Join(words, ", ")
+}
+
+// ServiceState is where a service is now, as "active" or "failed", and how its main process ended when it last did.
+// Of a unit that is not loaded it is "inactive".
+func (c *Conn) ServiceState(ctx context.Context, unit string) (state string, end ServiceEnd, err error) {
+	p, err := c.Get(ctx, unit, "ActiveState", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp", "Result")
+	if err != nil {
+		return "", end, err
+	}
+	state, _ = p["ActiveState"].(string)
+	return state, endOf(p), nil
+}
+
+// endOf reads the properties of a service that are about its end.
+func endOf(p map[string]any) (end ServiceEnd) {
+	end.Code, _ = p["ExecMainCode"].(int32)
+	end.Status, _ = p["ExecMainStatus"].(int32)
+	end.Result, _ = p["Result"].(string)
+	if usec, _ := p["ExecMainExitTimestamp"].(uint64); usec > 0 {
+		end.At = time.UnixMicro(int64(usec))
+	}
+	return end
 }
 
 // WaitService waits until one invocation of a service has ended, ExecStopPost= included:
@@ -80,12 +119,7 @@ func (c *Conn) serviceState(ctx context.Context, unit, invocation string) (end S
 	if same = hex.EncodeToString(id) == invocation; !same {
 		return end, false, true, nil
 	}
-	end.Code, _ = p["ExecMainCode"].(int32)
-	end.Status, _ = p["ExecMainStatus"].(int32)
-	end.Result, _ = p["Result"].(string)
-	if usec, _ := p["ExecMainExitTimestamp"].(uint64); usec > 0 {
-		end.At = time.UnixMicro(int64(usec))
-	}
+	end = endOf(p)
 	state, _ := p["ActiveState"].(string)
 	sub, _ := p["SubState"].(string)
 	return end, true, state == "inactive" || state == "failed" || strings.HasPrefix(sub, "auto-restart"), nil

@@ -120,3 +120,31 @@ func TestWaitService(t *testing.T) {
 		}
 	})
 }
+
+func TestServiceState(t *testing.T) {
+	m := runningService(t)
+	c := dialFake(t, m)
+	for _, row := range []struct {
+		state        string
+		code, status int32
+		result       string
+		words        string
+	}{
+		{"active", 0, 0, "success", ""},
+		{"inactive", Exited, 0, "success", "exit code 0"},
+		{"failed", Exited, 3, "exit-code", "exit code 3"},
+		{"failed", Killed, 9, "signal", "SIGKILL"},
+		{"failed", Dumped, 6, "core-dump", "SIGABRT, core-dump"},
+		{"failed", 0, 0, "timeout", "timeout"},
+	} {
+		m.Set(webService+" ActiveState", row.state)
+		m.Set(webService+" ExecMainCode", row.code)
+		m.Set(webService+" ExecMainStatus", row.status)
+		m.Set(webService+" Result", row.result)
+		want := ServiceEnd{Code: row.code, Status: row.status, Result: row.result}
+		state, end, err := c.ServiceState(t.Context(), webService)
+		if err != nil || state != row.state || end != want || end.String() != row.words {
+			t.Errorf("%q, %#v (%s), %v; want %q, %#v (%s)", state, end, end, err, row.state, want, row.words)
+		}
+	}
+}

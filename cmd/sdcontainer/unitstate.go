@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -27,12 +25,6 @@ func ask[T any](ctx context.Context, question func(context.Context, *scope.Conn)
 	}
 	defer conn.Close()
 	return question(ctx, conn)
-}
-
-func askUnit(ctx context.Context, unit string, properties ...string) (map[string]any, error) {
-	return ask(ctx, func(ctx context.Context, conn *scope.Conn) (map[string]any, error) {
-		return conn.Get(ctx, unit, properties...)
-	})
 }
 
 // runningSystemd is the manager's version, or 0 where there is none: a unit may be made
@@ -61,20 +53,11 @@ func serviceHint(ctx context.Context, name string) string {
 
 // askState is the state of a service in words: "failed: exit code 3".
 func askState(ctx context.Context, unit string) (string, error) {
-	p, err := askUnit(ctx, unit, "ActiveState", "Result", "ExecMainCode", "ExecMainStatus")
-	if err != nil {
-		return "", err
-	}
-	state := fmt.Sprint(p["ActiveState"])
-	status, _ := p["ExecMainStatus"].(int32)
-	switch p["ExecMainCode"] {
-	case scope.Exited:
-		state += fmt.Sprintf(": exit code %d", status)
-	case scope.Killed, scope.Dumped:
-		state += ": " + unix.SignalName(unix.Signal(status))
-	}
-	if result := fmt.Sprint(p["Result"]); result != "success" && result != "exit-code" && result != "signal" {
-		state += ", " + result
-	}
-	return state, nil
+	return ask(ctx, func(ctx context.Context, conn *scope.Conn) (string, error) {
+		state, end, err := conn.ServiceState(ctx, unit)
+		if how := end.String(); how != "" {
+			state += ": " + how
+		}
+		return state, err
+	})
 }

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/BurntSushi/toml"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -114,6 +113,7 @@ type compiler struct {
 	mounts   int // elements of [[mount]]
 	devices  int
 	problems []Problem
+	partial  bool            // a file could not be read as a whole
 	bad      map[string]bool // keys that have a problem; true if they could not be read at all
 	expand   func(string) (string, error)
 
@@ -222,28 +222,25 @@ func (c *compiler) read(file string) (map[string]any, map[string]position) {
 		c.problems = append(c.problems, Problem{File: file, Msg: reason(err)})
 		return nil, nil
 	}
-	doc, at, problem := decode(file, b)
-	if problem != nil {
-		c.problems = append(c.problems, *problem)
+	doc, at, problems, unread, partial := decode(file, b)
+	c.problems = append(c.problems, problems...)
+	for _, key := range unread {
+		if _, ok := at[key]; !ok {
+			c.bad[key] = true
+		}
 	}
+	c.partial = c.partial || partial
 	return doc, at
 }
 
-// decode reads a document: its tree, and where its keys stand.
-func decode(file string, text []byte) (map[string]any, map[string]position, *Problem) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as the library does: it stands in no column
-	doc := map[string]any{}
-	if _, err := toml.Decode(string(text), &doc); err != nil {
-		p := Problem{File: file, Line: 1, Column: 1, Msg: err.Error()}
-		var syntax toml.ParseError
-		if errors.As(err, &syntax) {
-			at := offset(string(text), syntax.Position.Start)
-			p.Line, p.Column, p.Key = at.line, at.col, syntax.LastKey
-			p.Msg = strings.ReplaceAll(syntax.Message, "\n", `\n`)
-		}
-		return nil, nil, &p
+// decode reads a document: its tree, where its keys stand, and what of it cannot be read.
+func decode(file string, text []byte) (map[string]any, map[string]position, []Problem, []string, bool) {
+	s := salvage{file: file, text: bytes.Clone(bytes.TrimPrefix(text, []byte("\ufeff")))} // as the library does: it stands in no column
+	doc := s.tree()
+	if doc == nil {
+		return nil, nil, s.problems, nil, true
 	}
-	return doc, positions(string(text)), nil
+	return doc, positions(string(s.text)), s.problems, s.unread, s.partial
 }
 
 // place notes where the keys at and below path stand, in the place of what was
@@ -289,9 +286,18 @@ func (c *compiler) problem(path, format string, a ...any) {
 	if c.bad[path] {
 		return // what it would mean is unknown
 	}
+	msg := fmt.Sprintf(format, a...)
+	if c.partial && (strings.HasPrefix(msg, "missing") || strings.Contains(msg, "go together") || strings.HasPrefix(msg, "goes with")) {
+		return // what it lacks may stand in what cannot be read
+	}
+	for key, unread := range c.bad {
+		if unread && strings.Contains(key, ".") && strings.Contains(msg, key) {
+			return // what that key says is unknown
+		}
+	}
 	at := c.where(path)
 	c.bad[path] = false
-	c.problems = append(c.problems, Problem{File: at.file, Line: at.at.line, Column: at.at.col, Key: plain(path), Msg: fmt.Sprintf(format, a...)})
+	c.problems = append(c.problems, Problem{File: at.file, Line: at.at.line, Column: at.at.col, Key: plain(path), Msg: msg})
 }
 
 // where finds the place of a key, or of the table it would be in.

@@ -427,10 +427,17 @@ func FuzzLoad(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "x.toml")
 	f.Fuzz(func(t *testing.T, doc string) {
 		c := newCompiler(file, LoadOptions{Env: func(string) (string, bool) { return "", false }})
-		tree, at, problem := decode(file, []byte(doc))
-		if problem != nil {
+		tree, at, problems, _, partial := decode(file, []byte(doc))
+		lines := strings.Split(strings.TrimPrefix(doc, "\ufeff"), "\n")
+		for _, p := range problems {
+			if p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > len(lines[p.Line-1])+1 || p.Msg == "" {
+				t.Errorf("%q: outside of it: %+v", doc, p)
+			}
+		}
+		if tree == nil {
 			return
 		}
+		c.problems, c.partial = problems, partial
 		c.place("", file, at)
 		c.compile(tree)
 		if len(c.problems) == 0 {
@@ -439,7 +446,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		for _, p := range c.problems {
+		for _, p := range c.problems[len(problems):] {
 			if p.Line < 1 || p.Column < 1 || p.Msg == "" {
 				t.Errorf("%q: problem without a place: %+v", doc, p)
 			}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxSyntax is how many places of a file that cannot be read are told.
+const maxSyntax = 20
+
+const (
+	keyPart  = `([A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')`
+	keyPath  = keyPart + `([ \t]*\.[ \t]*` + keyPart + `)*[ \t]*`
+	restRead = "; the rest of the file was not read"
+)
+
+var (
+	newTable   = regexp.MustCompile(`^[ \t]*\[\[?[ \t]*[A-Za-z_]`) // of an array in an array are quotes and digits
+	assignment = regexp.MustCompile(`^[ \t]*` + keyPath + `=`)
+	duplicate  = regexp.MustCompile(`^Key '.*' (has already been defined|was already created)`)
+)
+
+// A salvage is what of a document can be read though something in it cannot: that is blanked, which leaves all
+// else where it stands.
+type salvage struct {
+	file     string
+	text     []byte
+	unread   []string // keys that were blanked
+	partial  bool     // and what others say is unknown
+	problems []Problem
+}
+
+// tree decodes the document; nil if nothing of it is TOML.
+func (s *salvage) tree() map[string]any {
+	for {
+		doc := map[string]any{}
+		_, err := toml.Decode(string(s.text), &doc)
+		if err == nil {
+			return doc
+		}
+		p := Problem{File: s.file, Line: 1, Column: 1, Msg: err.Error()}
+		var syntax toml.ParseError
+		if !errors.As(err, &syntax) {
+			s.problems = append(s.problems, p)
+			return nil
+		}
+		at := offset(string(s.text), syntax.Position.Start)
+		p.Line, p.Column, p.Key = at.line, at.col, syntax.LastKey
+		p.Msg = strings.ReplaceAll(syntax.Message, "\n", `\n`)
+		s.problems = append(s.problems, p)
+		if strings.Contains(p.Msg, "NULL bytes") || len(s.problems) > 2*maxSyntax {
+			return nil
+		}
+		s.blank(&s.problems[len(s.problems)-1], syntax.Position.Start)
+	}
+}
+
+// blank takes out the statement with a mistake; the whole table if it is the header of one.
+func (s *salvage) blank(p *Problem, at int) {
+	from, table := statementAt(string(s.text), at)
+	statement := string(s.text[from:])
+	to := from + lineEnd(statement)
+	_, value, _ := strings.Cut(string(s.text[from:to]), "=")
+	value = strings.TrimSpace(value)
+	switch {
+	case len(s.problems) >= maxSyntax || strings.TrimSpace(string(s.text[from:to])) == "":
+		to = len(s.text)
+		p.Msg += restRead
+	case strings.HasPrefix(statement, "["):
+		to = from + resume(statement, newTable)
+		p.Key = "" // the library has that of the table before
+		p.Msg = strings.TrimSuffix(p.Msg, ".") + "; the keys of this table were not read"
+	case strings.Contains(value, `"""`) || strings.Contains(value, "'''"):
+		to = len(s.text) // what looks like keys may be text
+		p.Msg += restRead
+	case strings.HasPrefix(value, "{"):
+		to = max(to, from+resume(statement, newTable))
+		if at < from+lineEnd(statement) {
+			to = from + lineEnd(statement)
+		} else {
+			p.Msg += "; the rest of this table was not read"
+		}
+	case strings.HasPrefix(value, "["):
+		to = from + resume(statement, newTable, assignment)
+	}
+	if strings.HasSuffix(p.Msg, restRead) || !duplicate.MatchString(p.Msg) && !assignment.MatchString(statement) {
+		s.partial = true
+	}
+	s.forget(string(s.text[from:to]), table)
+	for i := from; i < to; i++ {
+		if s.text[i] != '\n' {
+			s.text[i] = ' '
+		}
+	}
+}
+
+// forget notes the keys of a text that is not read.
+func (s *salvage) forget(text, table string) {
+	if strings.HasPrefix(text, "[[") {
+		return // the next element has its number
+	}
+	k := &scanner{text: text, line: 1, table: table, found: map[string]position{}, count: map[string]int{}}
+	for !k.end() {
+		k.statement()
+	}
+	for key := range k.found {
+		s.unread = append(s.unread, key)
+	}
+}
+
+// statementAt is where the statement begins that has the byte at, which all before it can be read, and its table.
+func statementAt(text string, at int) (from int, table string) {
+	k := &scanner{text: text, line: 1, found: map[string]position{}, count: map[string]int{}}
+	for {
+		k.space(true)
+		if k.end() || k.at > at {
+			return from, table
+		}
+		from, table = k.at, k.table
+		k.statement()
+	}
+}
+
+// lineEnd is where the first line of a text ends.
+func lineEnd(text string) int {
+	if i := strings.IndexByte(text, '\n'); i >= 0 {
+		return i
+	}
+	return len(text)
+}
+
+// resume is where after its first line a text has one that looks like what is wanted.
+func resume(text string, want ...*regexp.Regexp) int {
+	at := lineEnd(text)
+	for at < len(text) {
+		line := text[at+1:]
+		line = line[:lineEnd(line)]
+		for _, w := range want {
+			if w.MatchString(line) {
+				return at
+			}
+		}
+		at += 1 + len(line)
+	}
+	return len(text)
+}

@@ -115,7 +115,7 @@ func allKeys() []Key {
 		{"network.mode", network, `"none"`, "linux.namespaces", "none: a loopback of its own; host; path:/FILE. Except with none, `/sys` of a container with a user namespace of its own shows the host's interfaces."},
 		{"network.hostname", shaped("^[A-Za-z0-9_.%-]*$"), "name", "hostname", "Host name in the container."},
 		{"network.domainname", kindString, "", "domainname", "NIS domain name in the container."},
-		{"network.allow", kindAddresses, "", "IPAddressAllow=", "Networks the container may talk to."},
+		{"network.allow", kindAddresses, "", "IPAddressAllow=", "Networks the container may talk to though deny has them, its own or its slice's. Alone it restricts nothing: `deny = [\"any\"]` leaves only these."},
 		{"network.deny", kindAddresses, "", "IPAddressDeny=", "Networks it may not; allow wins."},
 
 		{"resources.tasks", kindCount, "2048", "TasksMax=", "Processes and threads."},

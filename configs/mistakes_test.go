@@ -103,6 +103,9 @@ driver = """
 // What the kernel or systemd would refuse late is told early, at its place.
 func TestRefusedEarly(t *testing.T) {
 	for more, want := range map[string]string{
+		"[[mount]]\nsource = '/'\ntarget = '/a'\nread_only = true\noptions = ['noexec', 'rw']": `8:22: mount.options: "rw": contradicts read_only = true`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\nsize = '1M'\noptions = ['size=2M']":         `8:12: mount.options: "size=2M": contradicts size`,
+		"security = { unmask = ['/proc/kcore'], mask = ['/srv', '/proc/kcore'] }":              `4:56: security.mask: "/proc/kcore": is in security.unmask too`,
 		`description = "two\nlines"`:                                      "4:1: description: ",
 		`network.hostname = "a b"`:                                        "4:9: network.hostname: ",
 		`network.domainname = "a\tb"`:                                     "4:9: network.domainname: ",

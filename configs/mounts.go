@@ -151,8 +151,23 @@ func (c *compiler) options(at string) []string {
 		if o == "" || strings.ContainsAny(o, ", \n") && !strings.Contains(o, "=") {
 			c.problem(index(at+"options", i), `%q: want one option in each string, like ["noexec", "noatime"]`, o)
 		}
+		if key := c.contradicted(at, o); key != "" && !c.wrong(index(at+"options", i)) {
+			c.problem(index(at+"options", i), "%q: contradicts %s (leave one out)", o, key)
+		}
 	}
 	return list
+}
+
+// contradicted is the key of a mount that an option takes back, "" if none.
+func (c *compiler) contradicted(at, option string) string {
+	name, _, value := strings.Cut(option, "=")
+	switch {
+	case (option == "rw" || option == "rrw") && get(c, at+"read_only", false):
+		return "read_only = true"
+	case value && (name == "size" || name == "mode") && c.has(at+name):
+		return name
+	}
+	return ""
 }
 
 func (c *compiler) bind(at string, m *specs.Mount) {

@@ -117,6 +117,11 @@ func (c *compiler) buildSecurity() {
 			c.problem(index("security.unmask", i), "%q: is neither hidden nor protected by default", p)
 		}
 	}
+	for i, p := range c.list("security.mask") {
+		if slices.Contains(shown, p) && !c.wrong(index("security.mask", i)) {
+			c.problem(index("security.mask", i), "%q: is in security.unmask too (leave one out)", p)
+		}
+	}
 	without := func(list, more []string) []string {
 		out := slices.DeleteFunc(slices.Concat(list, more), func(p string) bool { return slices.Contains(shown, p) })
 		slices.Sort(out)

@@ -204,7 +204,7 @@ func TestContradictions(t *testing.T) {
 		{`network.publish = ["80:80"]`, `4:9: network.publish: not supported yet (use network.mode "host"`},
 		{`health.cmd = ["x"]`, `4:1: health: not supported yet`},
 		{`description = "%Q"`, `4:1: description: "%Q": unknown specifier %Q`},
-		{`description = "50%"`, `4:1: description: "50%" ends in %: write %% for a percent sign`},
+		{`description = "50%"`, `4:1: description: "50%": ends in %: write %% for a percent sign`},
 	} {
 		t.Run(tt.more, func(t *testing.T) {
 			got := problemsOf(t, "x.toml", minimal+tt.more+"\n")

@@ -106,6 +106,8 @@ func TestRefusedEarly(t *testing.T) {
 		"[[mount]]\nsource = '/'\ntarget = '/a'\nread_only = true\noptions = ['noexec', 'rw']": `8:22: mount.options: "rw": contradicts read_only = true`,
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\nsize = '1M'\noptions = ['size=2M']":         `8:12: mount.options: "size=2M": contradicts size`,
 		"security = { unmask = ['/proc/kcore'], mask = ['/srv', '/proc/kcore'] }":              `4:56: security.mask: "/proc/kcore": is in security.unmask too`,
+		`description = "%z %d %z%"`:                                       `4:1: description: "%z %d %z%": unknown specifier %z: known are`,
+		`description = "%d %d%"`:                                          `4:1: description: "%d %d%": %d: credentials come in a later version; ends in %: write %% for a percent sign`,
 		`description = "two\nlines"`:                                      "4:1: description: ",
 		`network.hostname = "a b"`:                                        "4:9: network.hostname: ",
 		`network.domainname = "a\tb"`:                                     "4:9: network.domainname: ",

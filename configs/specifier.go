@@ -52,6 +52,7 @@ func specifiers(name string) func(string) (string, error) {
 			return s, nil
 		}
 		var b strings.Builder
+		var wrong []error
 		for i := 0; i < len(s); i++ {
 			if s[i] != '%' {
 				b.WriteByte(s[i])
@@ -59,16 +60,32 @@ func specifiers(name string) func(string) (string, error) {
 			}
 			i++
 			if i == len(s) {
-				return "", fmt.Errorf("%q ends in %%: write %%%% for a percent sign", s)
+				wrong = append(wrong, errors.New("ends in %: write %% for a percent sign"))
+				break
 			}
 			v, err := specifier(s[i], name)
-			if err != nil {
-				return "", fmt.Errorf("%q: %w", s, err)
+			if err != nil && !slices.ContainsFunc(wrong, func(e error) bool { return e.Error() == err.Error() }) {
+				wrong = append(wrong, err)
 			}
 			b.WriteString(v)
 		}
+		if len(wrong) > 0 {
+			return "", fmt.Errorf("%q: %w", s, oneLine(wrong))
+		}
 		return b.String(), nil
 	}
+}
+
+// oneLine is several errors as the text of one.
+func oneLine(errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
 }
 
 func specifier(c byte, name string) (string, error) {

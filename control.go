@@ -60,8 +60,7 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 		return err
 	}
 	if len(changes) > 0 {
-		err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.SetProperties(ctx, c.st.Unit, true, changes) })
-		if err != nil {
+		if err := c.setKnown(ctx, changes, settings.Strict); err != nil {
 			return err
 		}
 	}
@@ -71,6 +70,15 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 		}
 	}
 	return commit()
+}
+
+// setKnown changes the running unit. With systemd.strict = false what this systemd lacks is a warning, as at the start.
+func (c *Container) setKnown(ctx context.Context, changes []scope.Property, strict bool) error {
+	return c.withBus(ctx, func(conn *scope.Conn) error {
+		dropped, err := conn.SetKnown(ctx, scope.Unit{Name: c.st.Unit, Properties: changes, Strict: strict}, true)
+		c.rt.tell(dropped)
+		return err
+	})
 }
 
 // runs says whether the container is there as a whole: its processes, its unit, its cgroup.

@@ -215,6 +215,13 @@ func (l *launch) missing(limit scope.Limit) error {
 		limit.Property, filepath.Base(limit.File)))
 }
 
+// tell warns of what this systemd lacks.
+func (r *Runtime) tell(dropped []scope.Dropped) {
+	for _, d := range dropped {
+		r.warn("not supported: " + d.String())
+	}
+}
+
 // lack tells of something asked for that this machine cannot do: an error, or with systemd.strict = false a warning.
 func (r *Runtime) lack(strict bool, what string) error {
 	if strict {

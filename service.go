@@ -102,7 +102,7 @@ func (l *launch) adjustService(ctx context.Context) error {
 		info, _ := scope.Lookup(p.Name)
 		return !info.Live || p.Name == "Description"
 	})
-	return l.c.withBus(ctx, func(conn *scope.Conn) error { return conn.SetProperties(ctx, l.c.st.Unit, true, live) })
+	return l.c.setKnown(ctx, live, l.settings.Strict)
 }
 
 // mayDiffer says whether our service may have other limits than the configuration in what no file of the kernel

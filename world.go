@@ -301,9 +301,7 @@ func (l *launch) settle(ctx context.Context) error {
 			return err
 		}
 		l.plan.unit = l.job.Unit() // without what this systemd lacks and systemd.strict = false gives up
-		for _, d := range l.job.Dropped {
-			l.c.rt.warn("not supported: " + d.String())
-		}
+		l.c.rt.tell(l.job.Dropped)
 		l.timing("job")
 	}
 	path, err := scope.CgroupOf(l.pid)

@@ -222,18 +222,30 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 // of them are changed or none, and a list is then what is given and no more. Errors: ErrUnsupported,
 // ErrNoSuchUnit, ErrInvalid.
 func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, properties []Property) error {
-	err := c.call(ctx, " "+unit, "SetUnitProperties", nil, unit, runtime, wire(emptied(properties)))
+	return c.call(ctx, " "+unit, "SetUnitProperties", nil, unit, runtime, wire(emptied(properties)))
+}
+
+// SetKnown is SetProperties for a unit that need not be strict: what the running systemd lacks is left out then,
+// and returned; else the error names it and its version.
+func (c *Conn) SetKnown(ctx context.Context, u Unit, runtime bool) ([]Dropped, error) {
+	err := c.SetProperties(ctx, u.Name, runtime, u.Properties)
 	if !errors.Is(err, ErrUnsupported) {
-		return err
+		return nil, err
 	}
 	version, verr := c.Version(ctx)
 	if verr != nil {
-		return errors.Join(err, verr)
+		return nil, errors.Join(err, verr)
 	}
-	if _, _, newer := (Unit{Properties: properties, Strict: true}).For(version); newer != nil {
-		return newer
+	known, dropped, newer := u.For(version)
+	switch {
+	case newer != nil:
+		return nil, newer
+	case len(dropped) == 0: // it is not for its age that systemd refuses
+		return nil, err
+	case len(known.Properties) == 0:
+		return dropped, nil
 	}
-	return err
+	return dropped, c.SetProperties(ctx, u.Name, runtime, known.Properties)
 }
 
 // emptied has each list emptied before it is set.

@@ -5,6 +5,7 @@ package scope
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,41 @@ func TestPropertyRefused(t *testing.T) {
 		}
 		if <-last; len(<-last) != len(testUnit(t).Properties)+1 {
 			t.Error("more than that one was left out")
+		}
+	}
+}
+
+// A change of a running unit goes without what this systemd lacks, as its start does.
+func TestSetKnown(t *testing.T) {
+	newer, known := Property{Name: "MemoryZSwapMax", Value: uint64(1), Since: 253, Source: "here"}, Property{Name: "TasksMax", Value: uint64(5)}
+	for _, c := range []struct {
+		name    string
+		strict  bool
+		all     []Property
+		calls   int
+		dropped int
+		want    string
+	}{
+		{"known", true, []Property{known}, 1, 0, ""},
+		{"strict", true, []Property{known, newer}, 1, 0, "MemoryZSwapMax (here) needs systemd 253, this is 252"},
+		{"one is left", false, []Property{known, newer}, 2, 1, ""},
+		{"none is left", false, []Property{newer}, 1, 1, ""},
+	} {
+		m := fakesystemd.New(t)
+		m.Set("Version", "252 (252.39-1~deb12u1)")
+		m.On("SetUnitProperties", func(p *fakesystemd.Peer, msg *dbus.Message) {
+			if list, _ := msg.Body[2].([][]any); slices.ContainsFunc(list, func(one []any) bool { return one[0] == newer.Name }) {
+				p.Fail(msg, readOnly, "Cannot set property "+newer.Name+", or unknown property.")
+				return
+			}
+			ok(p, msg)
+		})
+		dropped, err := dialFake(t, m).SetKnown(t.Context(), Unit{Name: "x.scope", Properties: c.all, Strict: c.strict}, true)
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want %q", c.name, err, c.want)
+		}
+		if len(dropped) != c.dropped || m.Count("SetUnitProperties") != c.calls {
+			t.Errorf("%s: %d calls, dropped %v", c.name, m.Count("SetUnitProperties"), dropped)
 		}
 	}
 }

@@ -279,8 +279,8 @@ func (f faulty) whose(n int) (*step, error) {
 	}
 	steps := f.steps[o.report.program]
 	switch {
-	case f.steps == nil && o.report.program == 0: // it could not take a program
-		return nil, f.told(o)
+	case f.steps == nil && (o.report.program == 0 || o.report.step == 0 && unix.Errno(o.report.errno) == unix.EPROTO):
+		return nil, f.told(o) // it could not take a program; its child may have been seen to die of that first
 	case f.steps == nil:
 		return &step{Program: fmt.Sprint("program ", o.report.program), Index: int(o.report.step)}, f.names(o, &step{})
 	}

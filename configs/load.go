@@ -114,6 +114,7 @@ type compiler struct {
 	devices  int
 	problems []Problem
 	partial  bool            // a file could not be read as a whole
+	unread   []string        // keys that stand in what could not
 	bad      map[string]bool // keys that have a problem; true if they could not be read at all
 	expand   func(string) (string, error)
 
@@ -222,25 +223,27 @@ func (c *compiler) read(file string) (map[string]any, map[string]position) {
 		c.problems = append(c.problems, Problem{File: file, Msg: reason(err)})
 		return nil, nil
 	}
-	doc, at, problems, unread, partial := decode(file, b)
-	c.problems = append(c.problems, problems...)
-	for _, key := range unread {
+	doc, at, s := decode(file, b)
+	c.problems = append(c.problems, s.problems...)
+	for _, key := range s.unread {
 		if _, ok := at[key]; !ok {
 			c.bad[key] = true
+			c.unread = append(c.unread, key)
 		}
 	}
-	c.partial = c.partial || partial
+	c.partial = c.partial || s.partial
 	return doc, at
 }
 
 // decode reads a document: its tree, where its keys stand, and what of it cannot be read.
-func decode(file string, text []byte) (map[string]any, map[string]position, []Problem, []string, bool) {
-	s := salvage{file: file, text: bytes.Clone(bytes.TrimPrefix(text, []byte("\ufeff")))} // as the library does: it stands in no column
+func decode(file string, text []byte) (map[string]any, map[string]position, *salvage) {
+	s := &salvage{file: file, text: bytes.Clone(bytes.TrimPrefix(text, []byte("\ufeff")))} // as the library does: it stands in no column
 	doc := s.tree()
 	if doc == nil {
-		return nil, nil, s.problems, nil, true
+		s.partial = true
+		return nil, nil, s
 	}
-	return doc, positions(string(s.text)), s.problems, s.unread, s.partial
+	return doc, positions(string(s.text)), s
 }
 
 // place notes where the keys at and below path stand, in the place of what was
@@ -290,10 +293,8 @@ func (c *compiler) problem(path, format string, a ...any) {
 	if c.partial && (strings.HasPrefix(msg, "missing") || strings.Contains(msg, "go together") || strings.HasPrefix(msg, "goes with")) {
 		return // what it lacks may stand in what cannot be read
 	}
-	for key, unread := range c.bad {
-		if unread && strings.Contains(key, ".") && strings.Contains(msg, key) {
-			return // what that key says is unknown
-		}
+	if slices.ContainsFunc(c.unread, func(key string) bool { return strings.Contains(key, ".") && strings.Contains(msg, key) }) {
+		return // what that key says is unknown
 	}
 	at := c.where(path)
 	c.bad[path] = false

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -410,6 +411,18 @@ func TestFromRootfs(t *testing.T) {
 	}
 }
 
+// What is never closed does not cost its length again for each line that follows.
+func TestSyntaxOfALongFile(t *testing.T) {
+	start := time.Now()
+	_, _, s := decode("long.toml", []byte(strings.Repeat("[a]\nx = {\n", 100_000)))
+	if len(s.problems) == 0 || !s.partial {
+		t.Errorf("%d problems", len(s.problems))
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // What Load accepts is a valid Spec; nothing makes it panic.
 func FuzzLoad(f *testing.F) {
 	f.Add(minimal)
@@ -427,9 +440,9 @@ func FuzzLoad(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "x.toml")
 	f.Fuzz(func(t *testing.T, doc string) {
 		c := newCompiler(file, LoadOptions{Env: func(string) (string, bool) { return "", false }})
-		tree, at, problems, _, partial := decode(file, []byte(doc))
+		tree, at, s := decode(file, []byte(doc))
 		lines := strings.Split(strings.TrimPrefix(doc, "\ufeff"), "\n")
-		for _, p := range problems {
+		for _, p := range s.problems {
 			if p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > len(lines[p.Line-1])+1 || p.Msg == "" {
 				t.Errorf("%q: outside of it: %+v", doc, p)
 			}
@@ -437,7 +450,7 @@ func FuzzLoad(f *testing.F) {
 		if tree == nil {
 			return
 		}
-		c.problems, c.partial = problems, partial
+		c.problems, c.partial = s.problems, s.partial
 		c.place("", file, at)
 		c.compile(tree)
 		if len(c.problems) == 0 {
@@ -446,7 +459,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		for _, p := range c.problems[len(problems):] {
+		for _, p := range c.problems[len(s.problems):] {
 			if p.Line < 1 || p.Column < 1 || p.Msg == "" {
 				t.Errorf("%q: problem without a place: %+v", doc, p)
 			}

@@ -91,7 +91,9 @@ func (s *salvage) blank(p *Problem, at int) {
 	if strings.HasSuffix(p.Msg, restRead) || !duplicate.MatchString(p.Msg) && !assignment.MatchString(statement) {
 		s.partial = true
 	}
-	s.forget(string(s.text[from:to]), table)
+	if to < len(s.text) { // else it is all that follows, which the scanner would take for one endless value
+		s.forget(string(s.text[from:to]), table)
+	}
 	for i := from; i < to; i++ {
 		if s.text[i] != '\n' {
 			s.text[i] = ' '
@@ -115,10 +117,11 @@ func (s *salvage) forget(text, table string) {
 
 // statementAt is where the statement begins that has the byte at, which all before it can be read, and its table.
 func statementAt(text string, at int) (from int, table string) {
-	k := &scanner{text: text, line: 1, found: map[string]position{}, count: map[string]int{}}
+	// Not further: what is not closed would go on to the end.
+	k := &scanner{text: text[:min(at+1, len(text))], line: 1, found: map[string]position{}, count: map[string]int{}}
 	for {
 		k.space(true)
-		if k.end() || k.at > at {
+		if k.end() {
 			return from, table
 		}
 		from, table = k.at, k.table

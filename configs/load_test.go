@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -408,18 +407,6 @@ func TestFromRootfs(t *testing.T) {
 		if _, err := FromRootfs(bad.name, bad.dir, bad.args); err == nil {
 			t.Errorf("%v: accepted", bad)
 		}
-	}
-}
-
-// What is never closed does not cost its length again for each line that follows.
-func TestSyntaxOfALongFile(t *testing.T) {
-	start := time.Now()
-	_, _, s := decode("long.toml", []byte(strings.Repeat("[a]\nx = {\n", 100_000)))
-	if len(s.problems) == 0 || !s.partial {
-		t.Errorf("%d problems", len(s.problems))
-	}
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("it took %v", took)
 	}
 }
 

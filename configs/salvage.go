@@ -6,6 +6,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 )
@@ -20,10 +21,15 @@ const (
 )
 
 var (
-	newTable   = regexp.MustCompile(`^[ \t]*\[\[?[ \t]*[A-Za-z_]`) // of an array in an array are quotes and digits
-	assignment = regexp.MustCompile(`^[ \t]*` + keyPath + `=`)
-	duplicate  = regexp.MustCompile(`^Key '.*' (has already been defined|was already created)`)
+	newTable   = lazily(`^[ \t]*\[\[?[ \t]*[A-Za-z_]`) // of an array in an array are quotes and digits
+	assignment = lazily(`^[ \t]*` + keyPath + `=`)
+	duplicate  = lazily(`^Key '.*' (has already been defined|was already created)`)
 )
+
+// lazily compiles an expression when a file has a mistake, not at every start.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // A salvage is what of a document can be read though something in it cannot: that is blanked, which leaves all
 // else where it stands.
@@ -72,23 +78,23 @@ func (s *salvage) blank(p *Problem, at int) {
 		to = len(s.text)
 		p.Msg += restRead
 	case strings.HasPrefix(statement, "["):
-		to = from + resume(statement, newTable)
+		to = from + resume(statement, newTable())
 		p.Key = "" // the library has that of the table before
 		p.Msg = strings.TrimSuffix(p.Msg, ".") + "; the keys of this table were not read"
 	case strings.Contains(value, `"""`) || strings.Contains(value, "'''"):
 		to = len(s.text) // what looks like keys may be text
 		p.Msg += restRead
 	case strings.HasPrefix(value, "{"):
-		to = max(to, from+resume(statement, newTable))
+		to = max(to, from+resume(statement, newTable()))
 		if at < from+lineEnd(statement) {
 			to = from + lineEnd(statement)
 		} else {
 			p.Msg += "; the rest of this table was not read"
 		}
 	case strings.HasPrefix(value, "["):
-		to = from + resume(statement, newTable, assignment)
+		to = from + resume(statement, newTable(), assignment())
 	}
-	if strings.HasSuffix(p.Msg, restRead) || !duplicate.MatchString(p.Msg) && !assignment.MatchString(statement) {
+	if strings.HasSuffix(p.Msg, restRead) || !duplicate().MatchString(p.Msg) && !assignment().MatchString(statement) {
 		s.partial = true
 	}
 	if to < len(s.text) { // else it is all that follows, which the scanner would take for one endless value

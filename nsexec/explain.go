@@ -195,7 +195,7 @@ func immText(v Imm) string {
 // dataText shows argument i of s: a string, a vector of strings, or the words of a structure.
 func (p *Program) dataText(d Data, targets map[uint32]uint32, s Step, i int) string {
 	b := p.data[d.off : d.off+d.len]
-	if shape := shapes[s.Call()][i]; shape != nil {
+	if shape := symbols().shapes[s.Call()][i]; shape != nil {
 		return shape(b)
 	}
 	if _, ok := targets[d.off]; ok && len(b) >= 16 {
@@ -204,7 +204,7 @@ func (p *Program) dataText(d Data, targets map[uint32]uint32, s Step, i int) str
 	if s := strings.TrimSuffix(string(b), "\x00"); printable(s) {
 		return strconv.Quote(s)
 	}
-	return wordsText(b, words[s.Call()])
+	return wordsText(b, symbols().words[s.Call()])
 }
 
 func (p *Program) vectorText(d Data, targets map[uint32]uint32) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -91,12 +92,9 @@ func (l *launch) tellAttach(t *teller) {
 	t.say("which processes there are is known to who cleans up", "write the record")
 }
 
+// mapText is what is written, on one line.
 func mapText(list []specs.LinuxIDMapping) string {
-	var ranges []string
-	for _, m := range list {
-		ranges = append(ranges, fmt.Sprintf("%d %d %d", m.ContainerID, m.HostID, m.Size))
-	}
-	return strings.Join(ranges, "; ")
+	return strings.ReplaceAll(strings.TrimSuffix(nsexec.IDMapText(list), "\n"), "\n", "; ")
 }
 
 func (l *launch) tellBuild(t *teller) {

@@ -200,15 +200,19 @@ func (c *compiler) quota(cpu *specs.LinuxCPU) {
 	}
 }
 
+// ioLimits are the limits that are given by device: the key, the property, the directive of unit files, and in io.max the field.
+var ioLimits = []struct{ key, property, directive, field string }{
+	{"read_bps", "IOReadBandwidthMax", "IOReadBandwidthMax", "rbps="}, {"write_bps", "IOWriteBandwidthMax", "IOWriteBandwidthMax", "wbps="},
+	{"read_iops", "IOReadIOPSMax", "IOReadIOPSMax", "riops="}, {"write_iops", "IOWriteIOPSMax", "IOWriteIOPSMax", "wiops="},
+	{"latency", "IODeviceLatencyTargetUSec", "IODeviceLatencyTargetSec", ""},
+}
+
 func (c *compiler) buildIO() {
 	const p = "resources.io."
 	if c.has(p + "weight") {
 		unified(c.spec.Linux.Resources, "io.weight", fmt.Sprintf("default %d", get(c, p+"weight", uint64(0))))
 	}
-	for _, k := range []struct{ key, property string }{
-		{"read_bps", "IOReadBandwidthMax"}, {"write_bps", "IOWriteBandwidthMax"}, {"read_iops", "IOReadIOPSMax"},
-		{"write_iops", "IOWriteIOPSMax"}, {"latency", "IODeviceLatencyTargetUSec"},
-	} {
+	for _, k := range ioLimits {
 		var items, seen []string
 		for _, name := range sortedKeys(c.table(p + k.key)) {
 			at := join(p+k.key, name)

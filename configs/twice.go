@@ -83,9 +83,8 @@ func directivesOfFile(file, content string) (names []string) {
 			}
 		}
 	case "io.max":
-		for _, k := range []struct{ field, directive string }{{"rbps=", "IOReadBandwidthMax"}, {"wbps=", "IOWriteBandwidthMax"},
-			{"riops=", "IOReadIOPSMax"}, {"wiops=", "IOWriteIOPSMax"}} {
-			if strings.Contains(content, k.field) {
+		for _, k := range ioLimits {
+			if k.field != "" && strings.Contains(content, k.field) {
 				names = append(names, k.directive)
 			}
 		}
@@ -145,11 +144,12 @@ func (c *compiler) setters() []setter {
 
 // addsUp says whether entries with that directive are limits beside those of the key for it.
 func addsUp(name string) bool {
-	switch name {
-	case "IPAddressAllow", "IPAddressDeny", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax", "IODeviceLatencyTargetSec":
-		return true
+	for _, k := range ioLimits {
+		if k.directive == name {
+			return true
+		}
 	}
-	return false
+	return name == "IPAddressAllow" || name == "IPAddressDeny"
 }
 
 // itemsOf is what a list in GVariant text has between its brackets.

@@ -80,13 +80,14 @@ func WriteIDMaps(pid int, uids, gids []specs.LinuxIDMapping) error {
 			return err
 		}
 	}
-	if err := writeProc(dir, "uid_map", idMapText(uids)); err != nil {
+	if err := writeProc(dir, "uid_map", IDMapText(uids)); err != nil {
 		return err
 	}
-	return writeProc(dir, "gid_map", idMapText(gids))
+	return writeProc(dir, "gid_map", IDMapText(gids))
 }
 
-func idMapText(maps []specs.LinuxIDMapping) string {
+// IDMapText is an id map as the kernel takes it: a line for each range.
+func IDMapText(maps []specs.LinuxIDMapping) string {
 	var b strings.Builder
 	for _, m := range maps {
 		fmt.Fprintf(&b, "%d %d %d\n", m.ContainerID, m.HostID, m.Size)

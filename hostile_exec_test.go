@@ -36,7 +36,7 @@ func TestA9NothingOfAHelperCanBeHad(t *testing.T) {
 		"user namespace": func(t *testing.T, s *specs.Spec) { unconfined(t, s, "CAP_SYS_PTRACE") },
 		// There the capability would be one over the host's processes. Without it the same user may trace what is
 		// dumpable and has no more capabilities than he.
-		"host's users": func(t *testing.T, s *specs.Spec) { unconfined(t, s); hostUsers(t, s) },
+		"host's users": func(t *testing.T, s *specs.Spec) { unconfined(t, s); hostRoot(t, s) },
 	} {
 		t.Run(name, func(t *testing.T) { helpersAreOutOfReach(t, change) })
 	}
@@ -114,7 +114,7 @@ func tracedPayload(t *testing.T, detach bool) {
 	w := newWorld(t)
 	spec := w.hostile("traced", "")
 	unconfined(t, spec, "CAP_SYS_PTRACE")
-	hostUsers(t, spec)
+	hostRoot(t, spec)
 	without(specs.PIDNamespace)(spec)
 	spec.Process.Args = []string{"/bin/sh", "-c", "/spy spy child & read x; exit 7"}
 	in, stop := pipe(t)

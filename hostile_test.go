@@ -64,19 +64,6 @@ func unconfined(t *testing.T, spec *specs.Spec, more ...string) {
 	}
 }
 
-// hostUsers takes the user namespace away.
-func hostUsers(t *testing.T, spec *specs.Spec) {
-	t.Helper()
-	s, err := configs.SettingsOf(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.AutoUserns, s.IdmapRootfs = 0, false
-	s.Annotate(spec)
-	without(specs.UserNamespace)(spec)
-	spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
-}
-
 // A5, A8, A12: CVE-2024-21626. A manager with descriptors that are not close-on-exec
 // passes none of them on, and none can be named.
 func TestA5LeakyManager(t *testing.T) {

@@ -45,17 +45,20 @@ func TestTenMistakes(t *testing.T) {
 // A document that is no TOML is told with the place that cannot be read.
 func TestJ4SyntaxErrors(t *testing.T) {
 	for doc, want := range map[string]string{
-		"a = 1\nb = \"x\nc = 2\n":         "2:7: b: strings cannot contain newlines",
-		"a = 1\n\n\n\tb = = 2\n":          "4:6: b: expected value but found '=' instead",
-		"a = 1\na = 2\n":                  "2:1: a: Key 'a' has already been defined.",
-		"[x\ny = 1\n":                     `1:3: expected '.' or ']' to end table name, but got '\n' instead`,
-		"k = \"\"\"\nfoo\nbar":            "3:3: k: unexpected EOF",
-		"a = 2021-13-01\n":                `1:5: a: invalid datetime: "2021-13-01"`,
-		"x=1\nd = 0x\n":                   `2:5: d: not a hexadecimal number: '0x\n'`,
-		"a = {b = 1\nc = 2}\n":            "2:1: a.b: expected a comma or an inline table terminator",
-		"b = [1,\n2,\n3 4]\n":             "3:3: b: expected a comma (',') or array terminator (']')",
-		"x = 1\r\ny = \r\n":               "2:5: ",
-		"version = 1\n[[mount]]\n[mount]": "3:2: Key 'mount' has already been defined",
+		"a = 1\nb = \"x\nc = 2\n":           "2:7: b: strings cannot contain newlines",
+		"a = 1\n\n\n\tb = = 2\n":            "4:6: b: expected value but found '=' instead",
+		"a = 1\na = 2\n":                    "2:1: a: given twice, first in line 1",
+		"[a]\nb = 1\n[c]\n[a]\nd = 1\n":     "4:2: a: given twice, first in line 1; the keys of this table were not read",
+		"[[a]]\nb = 1\n[[a]]\nb = 2\nb = 3": "5:1: a.b: given twice, first in line 4",
+		"a = {b = 1, b = 2}":                "1:13: a.b: given twice",
+		"[x\ny = 1\n":                       `1:3: expected '.' or ']' to end table name, but got '\n' instead`,
+		"k = \"\"\"\nfoo\nbar":              "3:3: k: unexpected EOF",
+		"a = 2021-13-01\n":                  `1:5: a: invalid datetime: "2021-13-01"`,
+		"x=1\nd = 0x\n":                     `2:5: d: not a hexadecimal number: '0x\n'`,
+		"a = {b = 1\nc = 2}\n":              "2:1: a.b: expected a comma or an inline table terminator",
+		"b = [1,\n2,\n3 4]\n":               "3:3: b: expected a comma (',') or array terminator (']')",
+		"x = 1\r\ny = \r\n":                 "2:5: ",
+		"version = 1\n[[mount]]\n[mount]":   "3:2: mount: given twice, first in line 2",
 	} {
 		got := problemsOf(t, "x.toml", doc)
 		is := func(p string) bool { return strings.HasPrefix(p, "x.toml:"+want) }

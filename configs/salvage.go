@@ -4,6 +4,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
@@ -23,7 +24,8 @@ const (
 var (
 	newTable   = lazily(`^[ \t]*\[\[?[ \t]*[A-Za-z_]`) // of an array in an array are quotes and digits
 	assignment = lazily(`^[ \t]*` + keyPath + `=`)
-	duplicate  = lazily(`^Key '.*' (has already been defined|was already created)`)
+	duplicate  = lazily(`^Key '(.*)' (has already been defined|was already created)`)
+	element    = lazily(`\[[0-9]+\]`)
 )
 
 // lazily compiles an expression when a file has a mistake, not at every start.
@@ -70,6 +72,10 @@ func (s *salvage) tree() map[string]any {
 func (s *salvage) blank(p *Problem, at int) {
 	from, table := statementAt(string(s.text), at)
 	statement := string(s.text[from:])
+	again := duplicate().FindStringSubmatch(p.Msg)
+	if again != nil {
+		p.Key, p.Msg = again[1], "given twice"+s.first(again[1], from)
+	}
 	to := from + lineEnd(statement)
 	_, value, _ := strings.Cut(string(s.text[from:to]), "=")
 	value = strings.TrimSpace(value)
@@ -79,7 +85,9 @@ func (s *salvage) blank(p *Problem, at int) {
 		p.Msg += restRead
 	case strings.HasPrefix(statement, "["):
 		to = from + resume(statement, newTable())
-		p.Key = "" // the library has that of the table before
+		if again == nil {
+			p.Key = "" // the library has that of the table before
+		}
 		p.Msg = strings.TrimSuffix(p.Msg, ".") + "; the keys of this table were not read"
 	case strings.Contains(value, `"""`) || strings.Contains(value, "'''"):
 		to = len(s.text) // what looks like keys may be text
@@ -94,7 +102,7 @@ func (s *salvage) blank(p *Problem, at int) {
 	case strings.HasPrefix(value, "["):
 		to = from + resume(statement, newTable(), assignment())
 	}
-	if strings.HasSuffix(p.Msg, restRead) || !duplicate().MatchString(p.Msg) && !assignment().MatchString(statement) {
+	if strings.HasSuffix(p.Msg, restRead) || again == nil && !assignment().MatchString(statement) {
 		s.partial = true
 	}
 	if to < len(s.text) { // else it is all that follows, which the scanner would take for one endless value
@@ -105,6 +113,20 @@ func (s *salvage) blank(p *Problem, at int) {
 			s.text[i] = ' '
 		}
 	}
+}
+
+// first tells where before a statement a key is given; an element of an array counts as its own.
+func (s *salvage) first(key string, before int) string {
+	at := position{}
+	for path, pos := range positions(string(s.text[:before])) {
+		if element().ReplaceAllString(path, "") == key && (pos.line > at.line || pos.line == at.line && pos.col > at.col) {
+			at = pos
+		}
+	}
+	if at.line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", first in line %d", at.line)
 }
 
 // forget notes the keys of a text that is not read.

@@ -32,7 +32,7 @@ driver = """
 [security]
 `)
 	want := []string{"1:1: version: 2: ", "3:1: name: ", "6:1: process.args: ", "6:11: process.cwd: strings", "7:8: process.nice: ", "8:1: process.umask: ", "10:1: rootfs.path: ",
-		"11:9: expected", "13:2: Key 'process'", "16:1: resources.tasks: ", "17:1: nmaes: ", "20:11: log.driver: "}
+		"11:9: expected", "13:2: process: given twice, first in line 4", "16:1: resources.tasks: ", "17:1: nmaes: ", "20:11: log.driver: "}
 	if len(got) != len(want) {
 		t.Fatalf("%d problems, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
 	}

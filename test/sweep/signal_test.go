@@ -133,10 +133,19 @@ func (s *sending) options() (o trace.Options, done func()) {
 	}}, func() { idle.Stop() }
 }
 
+// killedBy tells whether it was killed by the signal.
+//
+// While a signal that is deadly yet is handled, the command may begin to catch it: Go's runtime then can forward it to
+// its own handler without end, and dies of that (golang.org/issue/20748). A program that has no unsafe code ends by
+// SIGSEGV in no other way.
+func (e ended) killedBy(sig unix.Signal) bool {
+	return e.signaled && (e.signal == int(sig) || e.signal == int(unix.SIGSEGV))
+}
+
 // interrupted: it ended by the signal, or had finished.
 func (s *sending) interrupted(e ended, out string) error {
 	want := 128 + int(s.sig)
-	if e.signaled && e.signal == int(s.sig) || !e.signaled && (e.code == 0 || e.code == want) {
+	if e.killedBy(s.sig) || !e.signaled && (e.code == 0 || e.code == want) {
 		return nil
 	}
 	return fmt.Errorf("want exit %d, or 0, have %v: %s", want, e, out)
@@ -184,7 +193,7 @@ func (m *machine) signal(v verb, sig unix.Signal, n int) (calls int, last string
 	}
 	var errs []error
 	switch want := 128 + int(sig); {
-	case end.signaled && end.signal == int(sig): // before it was caught, or after everything was made
+	case end.killedBy(sig): // before it was caught, or after everything was made
 	case end.code == want && strings.Contains(out, "sdcontainer: "):
 	case end.code == want: // the payload's own: it was forwarded
 	case end.code == 0: // it came too late, or the payload took no notice

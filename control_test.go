@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -180,4 +181,52 @@ func TestSignalToAllBetweenCreateAndStart(t *testing.T) {
 		t.Error("what was killed starts")
 	}
 	w.nothingLeft("between")
+}
+
+func TestPauseUpdateStats(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("p", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if err := c.Resume(t.Context()); !errors.Is(err, ErrNotPaused) {
+		t.Errorf("resume of a running one: %v", err)
+	}
+	if err := c.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.State(); err != nil || s.Status != Paused {
+		t.Errorf("paused: %+v, %v", s, err)
+	}
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{}); !errors.Is(err, ErrPaused) {
+		t.Errorf("exec while paused: %v", err)
+	}
+	limit := int64(64)
+	if err := c.Update(t.Context(), &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, nil); err != nil {
+		t.Error(err)
+	}
+	conn, err := scope.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if p, err := conn.Get(t.Context(), scope.UnitName("p"), "TasksMax"); err != nil || p["TasksMax"] != uint64(64) {
+		t.Errorf("TasksMax: %v, %v", p, err)
+	}
+	procs, err := c.Top()
+	if err != nil || len(procs) != 1 || procs[0].Inside != 1 || procs[0].User != "0" || strings.Join(procs[0].Command, " ") != "/bin/sleep 60" {
+		t.Errorf("processes: %+v, %v", procs, err)
+	}
+	if _, err := c.Stats(); err != nil {
+		t.Error(err)
+	}
+	if err := c.Destroy(t.Context(), false); !errors.Is(err, ErrRunning) {
+		t.Errorf("rm of a paused one: %v", err)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil { // thaws first
+		t.Fatal(err)
+	}
+	if s, err := c.State(); err != nil || s.Status != Stopped {
+		t.Errorf("stopped: %+v, %v", s, err)
+	}
 }

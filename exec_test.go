@@ -3,13 +3,19 @@
 package sdcontainer
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // What a process of Exec leaves out, and nothing else, is the container's.
@@ -63,5 +69,50 @@ func TestLookDropsWhatComesLate(t *testing.T) {
 		}
 	case <-soon(t).Done():
 		t.Error("not dropped")
+	}
+}
+
+func TestExec(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("ex", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	r, out := pipe(t)
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "hostname; id -u; cat /proc/1/comm; cat /proc/self/cgroup; exit 5"},
+		Env: []string{"X=1"}}, ProcessOptions{Stdout: out, Stderr: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := scope.CgroupOf(p.Pid)
+	if s, err2 := c.State(); err != nil || err2 != nil || host != s.Cgroup {
+		t.Errorf("cgroup on the host: %q, %v; want %q", host, errors.Join(err, err2), s.Cgroup)
+	}
+	out.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 4 || lines[0] != "ex" || lines[1] != "0" || lines[2] != "sleep" || !bytes.Contains(b, []byte("0::/\n")) {
+		t.Errorf("inside: %q", b)
+	}
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 5 {
+		t.Errorf("%+v, %v; want code 5", e, err)
+	}
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nothing"}}, ProcessOptions{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("exec of nothing: %v", err)
+	}
+	term, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "test -t 0 && echo tty"}}, ProcessOptions{Terminal: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.Terminal.Close()
+	b = make([]byte, 5)
+	if _, err := io.ReadFull(term.Terminal, b); err != nil || string(b) != "tty\r\n" {
+		t.Errorf("terminal: %q, %v", b, err)
+	}
+	if e, err := term.Wait(t.Context()); err != nil || e.Code != 0 {
+		t.Errorf("%+v, %v", e, err)
 	}
 }

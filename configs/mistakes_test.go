@@ -202,216 +202,6 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
-// What is to come is refused by name, with what does for now.
-func TestLater(t *testing.T) {
-	for more, want := range map[string]string{
-		"image.ref = 'x'":                           "image: not supported yet (use rootfs.path)",
-		"[[image]]\nref = 'x'":                      "image: not supported yet (use rootfs.path)",
-		"health.cmd = ['x']":                        "health: not supported yet (use systemd.notify or a timer)",
-		"update.policy = 'registry'":                "update: not supported yet",
-		"network.mode = 'bridge:br0'":               `network.mode: "bridge:br0": want "none", "host" or "path:/FILE": mode bridge is not supported yet`,
-		"network.mode = 'macvlan:eth0'":             `network.mode: "macvlan:eth0": want "none", "host" or "path:/FILE": mode macvlan is not supported yet`,
-		"network.hosts = ['x']":                     "network.hosts: not supported yet (mount a hosts file)",
-		"network.dns_search = ['x']":                "network.dns_search: not supported yet (mount a resolv.conf)",
-		"namespaces.pid = 'container:web'":          `namespaces.pid: "container:web": want "private", "host" or "path:/FILE": container is not supported yet`,
-		"process.stdin = true":                      "process.stdin: not supported yet (run -i gives the payload its own)",
-		"process.reload_signal = 'HUP'":             "process.reload_signal: not supported yet (use systemd.service ExecReload)",
-		"process.scheduler = 'deadline:1'":          `process.scheduler: "deadline:1": want "other", "batch", "idle", or "fifo:N", "rr:N" with N from 1 to 99; deadline is not supported yet`,
-		"systemd.notify = 'healthy'":                `systemd.notify: "healthy": want one of "started", "container"; "healthy" is not supported yet`,
-		"systemd.conditions = { PathExists = '/' }": "systemd.conditions: not supported yet (use systemd.unit ConditionPathExists and the like)",
-		"log.driver = 'k8s-file'":                   `log.driver: "k8s-file": want one of "journald", "passthrough", "none"; "k8s-file" is not supported yet`,
-		"log.rate_burst = 5":                        "log.rate_burst: not supported yet (use systemd.service LogRateLimitBurst)",
-		"[[mount]]\nrelabel = 'shared'":             "mount.relabel: not supported yet",
-		"[[device]]\ncdi = 'a/b=c'":                 "device.cdi: not supported yet",
-	} {
-		if got := problemsOf(t, "x.toml", minimal+more); !slices.ContainsFunc(got, func(p string) bool { return strings.HasSuffix(p, ": "+want) }) {
-			t.Errorf("%s: %q, want %s", more, got, want)
-		}
-	}
-}
-
-// Every key the format is to have in the end is accepted, renamed with a hint, or refused by name as one of a coming version:
-// none of them is a mistake. The three of minimal are accepted all the time.
-func TestEveryKeyToCome(t *testing.T) {
-	const later, mount = "not supported yet", "[[mount]]\nsource = '/a'\ntarget = '/a'\n"
-	for _, k := range []struct{ key, value, want string }{
-		{"name", "'a'", ""},
-		{"description", "'a'", ""},
-		{"extends", "['a']", later},
-		{"labels", "{ a = 'b' }", later},
-		{"annotations", "{ a = 'b' }", later},
-		{"image.ref", "'a'", later},
-		{"image.pull", "'a'", later},
-		{"image.platform", "'a'", later},
-		{"image.auth_file", "'a'", later},
-		{"image.verify", "'a'", later},
-		{"rootfs.read_only", "true", ""},
-		{"rootfs.overlay", "'tmpfs'", later},
-		{"rootfs.overlay_size", "'1M'", later},
-		{"rootfs.propagation", "'rslave'", ""},
-		{"process.entrypoint", "['a']", later + " (use process.args, which is the whole command)"},
-		{"process.cwd", "'/a'", ""},
-		{"process.user", "'a'", ""},
-		{"process.groups", "[1]", ""},
-		{"process.umask", "'0022'", ""},
-		{"process.env", "{ A = 'b' }", ""},
-		{"process.env_files", "['-/none']", ""},
-		{"process.env_pass", "['LC_*']", ""},
-		{"process.terminal", "true", ""},
-		{"process.stdin", "true", later},
-		{"process.init", "true", ""},
-		{"process.no_new_privileges", "true", ""},
-		{"process.oom_score_adj", "0", ""},
-		{"process.rlimits", "{ nofile = '4096:8192' }", ""},
-		{"process.stop_signal", "'SIGTERM'", ""},
-		{"process.reload_signal", "'HUP'", later},
-		{"process.reload_cmd", "['a']", later},
-		{"process.nice", "1", ""},
-		{"process.scheduler", "'fifo:10'", ""},
-		{"process.io_class", "'be:4'", ""},
-		{"process.exec_cpus", "'0'", ""},
-		{"capabilities.preset", "'none'", ""},
-		{"capabilities.add", "['CHOWN']", ""},
-		{"capabilities.drop", "['CAP_CHOWN']", ""},
-		{"capabilities.ambient", "['CHOWN']", ""},
-		{"namespaces.pid", "'private'", ""},
-		{"namespaces.ipc", "'private'", ""},
-		{"namespaces.uts", "'private'", ""},
-		{"namespaces.cgroup", "'private'", ""},
-		{"namespaces.time", "'private'", ""},
-		{"namespaces.mount", "'private'", ""},
-		{"namespaces.pid", "'container:a'", later},
-		{"namespaces.join", "'a'", later},
-		{"userns.mode", "'none'", ""},
-		{"userns.mode", "'auto'", ""},
-		{"userns.mode", "'keep-id'", later},
-		{"userns.mode", "'managed'", later},
-		{"userns.size", "65536", ""},
-		{"userns", "{ mode = 'manual', uid_map = ['0:1:2'], gid_map = ['0:1:2'] }", ""},
-		{"userns.subid_owner", "'a'", later},
-		{"mount.type", "'bind'", ""},
-		{"mount.read_only", "true", ""},
-		{"mount.recursive", "true", ""},
-		{"mount.create", "'none'", ""},
-		{"mount.create", "'dir'", ""},
-		{"mount.create", "'file'", ""},
-		{"mount.create", "'dir:0755:1000:1000'", ""},
-		{"mount.idmap", "true", ""},
-		{"mount.propagation", "'rprivate'", ""},
-		{"mount.optional", "true", ""},
-		{"mount.relabel", "'none'", later},
-		{"mount.type", "'volume'", later},
-		{"mount.type", "'image'", later},
-		{"device", "[{ path = '/dev/null', access = 'rwm' }]", ""},
-		{"device", "[{ cdi = 'a/b=c' }]", later},
-		{"network.mode", "'none'", ""},
-		{"network.mode", "'host'", ""},
-		{"network.mode", "'bridge'", later},
-		{"network.mode", "'bridge:a'", later},
-		{"network.mode", "'pasta'", later},
-		{"network.mode", "'cni:a'", later},
-		{"network.mode", "'netavark:a'", later},
-		{"network.mode", "'container:a'", later},
-		{"network.mode", "'macvlan:a'", later},
-		{"network.hostname", "'a'", ""},
-		{"network.publish", "['a']", later},
-		{"network.dns", "['a']", later},
-		{"network.dns_search", "['a']", later},
-		{"network.hosts", "['a']", later},
-		{"network.address", "['a']", later},
-		{"network.aliases", "['a']", later},
-		{"network.devices", "['a']", later},
-		{"network.mac", "'a'", later},
-		{"network.allow", "['10.0.0.0/8', 'localhost']", ""},
-		{"network.deny", "['any']", ""},
-		{"resources.tasks", "'10%'", ""},
-		{"resources.memory.max", "'1M'", ""},
-		{"resources.memory.high", "'1M'", ""},
-		{"resources.memory.low", "'1M'", ""},
-		{"resources.memory.min", "'1M'", ""},
-		{"resources.memory.swap_max", "'1M'", ""},
-		{"resources.memory.zswap_max", "'1M'", ""},
-		{"resources.cpu", "{ quota = '150%', period = '100ms', burst = '1ms', weight = 'idle', cpus = '0-3,8', mems = '0' }", ""},
-		{"resources.io.weight", "5", ""},
-		{"resources.io.read_bps", "{ '/dev/sda' = 5 }", ""},
-		{"resources.io.write_bps", "{ '/dev/sda' = 5 }", ""},
-		{"resources.io.read_iops", "{ '/dev/sda' = 5 }", ""},
-		{"resources.io.write_iops", "{ '/dev/sda' = 5 }", ""},
-		{"resources.io.latency_target", "{ '/dev/sda' = '5ms' }", "did you mean resources.io.latency?"},
-		{"resources.hugepages", "{ '2MB' = '2M' }", ""},
-		{"resources.unified", "{ 'memory.high' = '5' }", ""},
-		{"security.profile", "'strict'", later},
-		{"security.profile", "'privileged'", later},
-		{"security.seccomp", "'default'", ""},
-		{"security.apparmor", "'a'", later},
-		{"security.selinux.type", "'a'", later},
-		{"security.mask", "['/a']", ""},
-		{"security.unmask", "['/proc/kcore']", ""},
-		{"security.read_only_paths", "['/a']", ""},
-		{"security.sysctl", "{ 'net.ipv4.ip_forward' = 1 }", ""},
-		{"security.device_policy", "'closed'", ""},
-		{"security.personality", "'LINUX32'", ""},
-		{"systemd.slice", "'a.slice'", ""},
-		{"systemd.unit", "'scope'", later},
-		{"systemd.unit", "'split'", later},
-		{"systemd.type", "'notify'", later},
-		{"systemd.notify", "'started'", ""},
-		{"systemd.notify", "'healthy'", later},
-		{"systemd.watchdog", "'5s'", later},
-		{"systemd.restart", "'no'", ""},
-		{"systemd.restart_delay", "'100ms'", ""},
-		{"systemd.start_limit", "'5/10s'", ""},
-		{"systemd.start_timeout", "'5s'", ""},
-		{"systemd.stop_timeout", "'5s'", ""},
-		{"systemd.runtime_max", "'5s'", ""},
-		{"systemd.kill_mode", "'mixed'", later},
-		{"systemd.oom_policy", "'kill'", "did you mean resources.memory.oom_policy?"},
-		{"systemd.delegate", "true", later},
-		{"systemd.after", "['a.service']", ""},
-		{"systemd.before", "['a.service']", ""},
-		{"systemd.requires", "['a.service']", ""},
-		{"systemd.wants", "['a.service']", ""},
-		{"systemd.binds_to", "['a.service']", ""},
-		{"systemd.part_of", "['a.service']", ""},
-		{"systemd.conflicts", "['a.service']", ""},
-		{"systemd.conditions", "{ PathExists = '/x' }", later},
-		{"systemd.wanted_by", "['a.target']", ""},
-		{"systemd.scope", "{ CPUWeight = 5 }", ""},
-		{"systemd.service", "{ Nice = 5 }", ""},
-		{"socket", "[{ listen = ['tcp:[::]:80'] }]", later},
-		{"credential", "[{ name = 'a' }]", later},
-		{"log.driver", "'journald'", ""},
-		{"log.driver", "'k8s-file'", later},
-		{"log.identifier", "'a'", ""},
-		{"log.stdout_level", "'info'", ""},
-		{"log.stderr_level", "'warning'", ""},
-		{"log.fields", "{ A = 'b' }", ""},
-		{"log.level_max", "'5'", later},
-		{"log.rate_burst", "'5'", later},
-		{"log.rate_interval", "'5'", later},
-		{"log.namespace", "'5'", later},
-		{"log.path", "'5'", later},
-		{"log.max_size", "'5'", later},
-		{"health.cmd", "['a']", later},
-		{"hooks.dirs", "['a']", later},
-		{"update.policy", "'off'", later},
-		{"checkpoint.on_stop", "true", later},
-		{"oci.base", "'a'", later},
-		{"oci.patch", "{}", later},
-	} {
-		doc := minimal
-		key, inMount := strings.CutPrefix(k.key, "mount.")
-		if inMount {
-			doc += mount
-		}
-		doc += key + " = " + k.value + "\n"
-		got := problemsOf(t, "x.toml", doc)
-		if (len(got) > 0) != (k.want != "") || len(got) > 1 || len(got) == 1 && !strings.Contains(got[0], k.want) {
-			t.Errorf("%s = %s: %q, want %q", k.key, k.value, got, k.want)
-		}
-	}
-}
-
 // A name from elsewhere gets the one it has here.
 func TestGuesses(t *testing.T) {
 	for more, want := range map[string]string{
@@ -446,5 +236,67 @@ func TestGuesses(t *testing.T) {
 		if find(key) == nil && !hasPrefix(key+".") && !hasPrefix(key+"[].") && !strings.HasPrefix(key, "mount.") && !strings.HasPrefix(key, "device.") {
 			t.Errorf("%s: there is no %s", name, key)
 		}
+	}
+}
+
+func TestJ4CheckManyMistakes(t *testing.T) {
+	got := problemsOf(t, "bad.toml", `version = 2
+nmae = "x"
+
+[rootfs]
+path = 5
+
+[process]
+args = "echo"
+umask = 22
+env = { OK = "fine", BAD = [1] }
+rlimits = { nofile = "9:3", nofiles = 1 }
+
+[image]
+ref = "docker.io/library/nginx"
+
+[userns]
+uid_map = ["0:1000:1"]
+
+[[mount]]
+type = "tmpfs"
+target = "tmp"
+size = "5X"
+
+[[mount]]
+source = "/a"
+target = "/a"
+lower = ["/b"]
+
+[network]
+mode = "bridge"
+
+[resources.memory]
+max = "64M"
+high = "128M"
+
+[resources.cpu]
+quota = 1.5
+`)
+	want := []string{
+		`bad.toml:1:1: version: 2: want 1`,
+		`bad.toml:2:1: nmae: unknown key; did you mean "name"?`,
+		`bad.toml:5:1: rootfs.path: 5: want a string in quotes, without NUL characters`,
+		`bad.toml:8:1: process.args: "echo": want a list of strings like ["a", "b"]`,
+		`bad.toml:9:1: process.umask: 22: want an octal mode in quotes like "0755"`,
+		`bad.toml:10:22: process.env.BAD: [1]: want a string, number or boolean, without NUL characters`,
+		`bad.toml:11:13: process.rlimits.nofile: "9:3": want a number, "infinity", or "SOFT:HARD" with SOFT at most HARD`,
+		`bad.toml:11:29: process.rlimits.nofiles: unknown limit: want one of as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack`,
+		`bad.toml:13:1: image: not supported yet (use rootfs.path)`,
+		`bad.toml:17:1: userns.uid_map: goes with userns.mode = "manual"`,
+		`bad.toml:21:1: mount.target: "tmp": want an absolute path`,
+		`bad.toml:22:1: mount.size: "5X": want a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`,
+		`bad.toml:27:1: mount.lower: does not go with type "bind"`,
+		`bad.toml:30:1: network.mode: "bridge": want "none", "host" or "path:/FILE": mode bridge is not supported yet`,
+		`bad.toml:34:1: resources.memory.high: "128M": is above resources.memory.max, which is "64M": it would never take effect`,
+		`bad.toml:37:1: resources.cpu.quota: 1.5: want a share of CPU time like "150%" (one and a half CPUs) or "infinity"`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

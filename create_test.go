@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// What fails while the process is being made takes that back.
+func TestFailureMeanwhileLeavesNoProcess(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("meanwhile", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	files, processes := openFiles(t), children(t) // one is the keeper
+	for range 10 {
+		if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nosuch"}}, ProcessOptions{}); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("exec: %v, want ErrNotFound", err)
+		}
+		spec := w.spec("nosource", "/bin/true")
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/nosuch", Destination: "/mnt", Options: []string{"bind"}})
+		if _, err := w.Create(t.Context(), "nosource", spec, w.options(CreateOptions{})); err == nil {
+			t.Fatal("created with a source that is not there")
+		}
+		if now := children(t); now != processes {
+			t.Fatalf("children %s, were %s", now, processes)
+		}
+	}
+	if pids, err := c.Processes(); err != nil || len(pids) != 1 {
+		t.Errorf("processes in the container: %v, %v", pids, err)
+	}
+	for end := soon(t); openFiles(t) > files; { // the last scope.Anticipate has one for a while
+		select {
+		case <-end.Done():
+			t.Fatalf("%d descriptors stay open, were %d", openFiles(t), files)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if err := c.Destroy(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever made a container has its lock until it starts, and does not wait for itself.
+func TestBetweenCreateAndStart(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c, err := w.Create(t.Context(), "between", w.spec("between", "/bin/true"), w.options(CreateOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	limit := int64(64)
+	if err := c.Update(ctx, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.Pause(ctx); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("pause: %v, want ErrNotRunning", err)
+	}
+	if _, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("exec: %v, want ErrNotRunning", err)
+	}
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(ctx); err == nil {
+		t.Error("started a second time")
+	}
+	if e, err := c.Wait(ctx); err != nil || e.Code != 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if err := c.Destroy(ctx, false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("between")
+}
+
+// A payload that must not start: what is attested differs from what is expected.
+func TestAttestKills(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("lie", "/bin/true")
+	l := w.launch(&Container{rt: w.Runtime, id: "lie"}, spec, w.options(CreateOptions{}))
+	for _, step := range l.steps() {
+		if step.name == "attest" {
+			break
+		}
+		if err := step.do(t.Context()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+	}
+	if err := l.attest(t.Context()); err != nil {
+		t.Fatalf("the truth: %v", err)
+	}
+	spec.Root.Readonly = true // what was compiled is a writable root
+	if err := l.attest(t.Context()); !errors.Is(err, ErrAttest) || !strings.Contains(err.Error(), "root mount") {
+		t.Errorf("a lie: %v", err)
+	}
+	if err := l.takeBack(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("lie")
+}
+
+// TestInitGoneEarly: an init whose helper was killed is gone with it, and that is what the start says.
+func TestInitGoneEarly(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("gone", "/bin/true")
+	l := w.launch(&Container{rt: w.Runtime, id: "gone"}, spec, w.options(CreateOptions{Detach: true}))
+	for _, step := range l.steps() {
+		if step.name == "attach" {
+			break
+		}
+		if err := step.do(t.Context()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+	}
+	if err := l.helper.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := soon(t); ; { // its parent then is one that reaps it
+		if _, err := identify(l.pid); err != nil {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the init outlives its helper")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.attach(t.Context()); err == nil || !strings.Contains(err.Error(), "ended unexpectedly") {
+		t.Errorf("%v; want that it ended", err)
+	}
+	if err := l.takeBack(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("gone")
+}

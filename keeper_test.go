@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+func TestKilledKeeperMeansUnknown(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w, began := newWorld(t), time.Now()
+	c := w.mustStart("unseen", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(s.KeeperPid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Wait(t.Context()); !errors.Is(err, ErrExitUnknown) {
+		t.Errorf("wait: %v", err)
+	}
+	if s, err := c.State(); err != nil || !s.ExitUnknown {
+		t.Errorf("state: %+v, %v", s, err)
+	}
+	if err := c.Destroy(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("unseen")
+	if ends := endsInJournal(t, "unseen", began); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") || ends[0]["EXIT_CODE"] != "" {
+		t.Errorf("the journal says %v", ends)
+	}
+
+	// Nobody waits: then rm says it.
+	c = w.mustStart("unseen-rm", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	if s, err = c.State(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(s.KeeperPid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(t.Context(), "unseen-rm", true); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("unseen-rm")
+	if ends := endsInJournal(t, "unseen-rm", began); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") {
+		t.Errorf("after rm -f the journal says %v", ends)
+	}
+}
+
+// A keeper that somebody has stopped records nothing: rm -f goes on without it.
+func TestStoppedKeeper(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	defer func(d time.Duration) { settleTimeout = d }(settleTimeout)
+	settleTimeout = 100 * time.Millisecond
+	w := newWorld(t)
+	c := w.mustStart("still", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := kernel.Pidfd(s.KeeperPid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeper.Close()
+	if err := unix.Kill(s.KeeperPid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(soon(t), "still", true); err != nil {
+		t.Errorf("rm -f: %v", err)
+	}
+	if err := kernel.WaitReadable(soon(t), keeper); err != nil {
+		t.Errorf("the keeper lives: %v", err)
+	}
+	w.nothingLeft("still")
+}

@@ -54,9 +54,25 @@ func TestExplainExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden.Check(t, "testdata/explain/"+name+".txt", b.String())
+			if name == "hello" || name == "web" { // they have every key but payload, which TestExplainPayload has
+				golden.Check(t, "testdata/explain/"+name+".json", asJSON(t, x))
+			}
 			everyStepTold(t, x)
 		})
 	}
+}
+
+// asJSON is what explain --json prints.
+func asJSON(t *testing.T, x *Explanation) string {
+	t.Helper()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(x); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // everyStepTold fails for a step that does not say why it is there, and for a flag that is but a number.

@@ -205,7 +205,8 @@ func TestBinds(t *testing.T) {
 		specs.Mount{Source: "/b", Destination: "/b", Options: []string{"bind", "x-sdc.create=file", "ridmap"}},
 		specs.Mount{Source: "/c", Destination: "/c", Options: []string{"bind", "ro", "nosuid"}},
 		specs.Mount{Source: "/d", Destination: "/d", Options: []string{"rbind", "rro"}},
-		specs.Mount{Source: "/e", Destination: "/e", Options: []string{"rbind", "rro", "rw"}})
+		specs.Mount{Source: "/e", Destination: "/e", Options: []string{"rbind", "rro", "rw"}},
+		specs.Mount{Source: "/f", Destination: "/f", Options: []string{"rbind", "rnosuid"}}) // another restriction is not that one
 	got, err := Binds(spec)
 	want := []Source{
 		{Path: "/a", For: "mount bind on /a", Recursive: true},
@@ -213,6 +214,7 @@ func TestBinds(t *testing.T) {
 		{Path: "/c", For: "mount bind on /c", ReadOnly: true},
 		{Path: "/d", For: "mount bind on /d", Recursive: true, ReadOnly: true, ReadOnlyBelow: true},
 		{Path: "/e", For: "mount bind on /e", Recursive: true, ReadOnlyBelow: true},
+		{Path: "/f", For: "mount bind on /f", Recursive: true},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

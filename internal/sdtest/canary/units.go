@@ -122,13 +122,16 @@ func cgroups(_ context.Context, _ Watch, s Snapshot) error {
 	})
 }
 
+// modules is the kernel's list of those that are loaded.
+var modules = "/proc/modules"
+
 // rules are those of nftables, without counters. Without the module there are none, and asking would load it; where nobody
 // can list them, that the module came is told.
 func rules(ctx context.Context, w Watch, s Snapshot) error {
 	if w.Quick {
 		return nil
 	}
-	if b, err := os.ReadFile("/proc/modules"); err == nil && !strings.Contains(string(b), "nf_tables") {
+	if b, err := os.ReadFile(modules); err == nil && !strings.Contains(string(b), "nf_tables") {
 		return nil
 	}
 	nft, err := exec.LookPath("nft")

@@ -35,6 +35,12 @@ func Environment() []string {
 // Bounded runs a command for no longer than limit, and tells how long it took. What was not
 // run to its end has the code -1, and its output says why.
 func Bounded(limit time.Duration, args ...string) (out string, code int, took time.Duration) {
+	out, code, took, _ = Measured(limit, args...)
+	return out, code, took
+}
+
+// Measured is [Bounded], and tells how much of a processor the command had itself, in what it waited for too.
+func Measured(limit time.Duration, args ...string) (out string, code int, took, busy time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -44,12 +50,15 @@ func Bounded(limit time.Duration, args ...string) (out string, code int, took ti
 	begin := time.Now()
 	err := cmd.Run()
 	took = time.Since(begin)
+	if s := cmd.ProcessState; s != nil { // of what was not started there is none
+		busy = s.UserTime() + s.SystemTime()
+	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return b.String() + "not done in time", -1, took
+		return b.String() + "not done in time", -1, took, busy
 	case err != nil && !errors.As(err, &exit):
-		return b.String() + err.Error(), -1, took
+		return b.String() + err.Error(), -1, took, busy
 	}
-	return b.String(), cmd.ProcessState.ExitCode(), took
+	return b.String(), cmd.ProcessState.ExitCode(), took, busy
 }

@@ -22,9 +22,12 @@ type result struct {
 	Starts  int       `json:"starts"`
 	Failed  int       `json:"failed"`
 	StartMs []float64 `json:"startMs,omitempty"` // the median of each tenth
+	// StartCPUMs is what of a processor the command had itself.
+	StartCPUMs []float64 `json:"startCPUMs,omitempty"`
 	// SystemdMs is what of a processor systemd had for each start.
 	SystemdMs []float64 `json:"systemdMs,omitempty"`
 	StopMs    []float64 `json:"stopMs,omitempty"`
+	StopCPUMs []float64 `json:"stopCPUMs,omitempty"`
 	Note      string    `json:"note,omitempty"`
 }
 

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +26,7 @@ type strangeCgroup struct {
 	c    *Container
 	s    State
 	dir  string   // of its cgroup
+	pid  *os.File // its process
 	more *os.File // a process that somebody has put there
 }
 
@@ -104,29 +107,29 @@ func TestR24StrangeCgroups(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	ends := map[string]func(c *Container) error{
-		"stop": func(c *Container) error {
-			return errors.Join(c.Stop(soon(t), 0), c.Destroy(soon(t), false))
+	ends := map[string]func(x *strangeCgroup, c *Container) error{
+		"stop": func(x *strangeCgroup, c *Container) error {
+			return errors.Join(c.Stop(soon(t), 0), x.ended(t), c.Destroy(soon(t), false))
 		},
-		"rm -f": func(c *Container) error { return c.Destroy(soon(t), true) },
-		"killed": func(c *Container) error {
+		"rm -f": func(_ *strangeCgroup, c *Container) error { return c.Destroy(soon(t), true) },
+		"killed": func(_ *strangeCgroup, c *Container) error {
 			if err := c.Signal(soon(t), unix.SIGKILL, false); err != nil {
 				return err
 			}
 			_, err := c.Wait(soon(t))
 			return errors.Join(err, c.Destroy(soon(t), false))
 		},
-		"paused, rm -f": func(c *Container) error {
+		"paused, rm -f": func(_ *strangeCgroup, c *Container) error {
 			if err := c.Pause(soon(t)); err != nil && !errors.Is(err, ErrPaused) && !errors.Is(err, ErrNotRunning) {
 				t.Errorf("pause: %v", err)
 			}
 			return c.Destroy(soon(t), true)
 		},
-		"resumed, stop": func(c *Container) error {
+		"resumed, stop": func(x *strangeCgroup, c *Container) error {
 			if err := c.Resume(soon(t)); err != nil && !errors.Is(err, ErrNotPaused) && !errors.Is(err, ErrNotRunning) {
 				t.Errorf("resume: %v", err)
 			}
-			return errors.Join(c.Stop(soon(t), 0), c.Destroy(soon(t), false))
+			return errors.Join(c.Stop(soon(t), 0), x.ended(t), c.Destroy(soon(t), false))
 		},
 	}
 	for name, change := range strangeCgroups {
@@ -139,25 +142,52 @@ func TestR24StrangeCgroups(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				x := &strangeCgroup{c: c, s: s, dir: filepath.Join(scope.Mount(), s.Cgroup)}
+				x := &strangeCgroup{c: c, s: s, dir: filepath.Join(scope.Mount(), s.Cgroup), pid: pid}
 				change(x, t)
 				x.listed(t, name != "emptied")
-				if err := end(c); err != nil {
-					t.Errorf("%v", err)
+				want := Running
+				if name == "frozen by hand" {
+					want = Paused
 				}
-				for _, p := range []*os.File{pid, x.more} {
-					if p == nil {
-						continue
-					}
-					if err := kernel.WaitReadable(soon(t), p); err != nil {
-						t.Errorf("a process lives: %v", err)
-					}
+				x.becomes(t, want)
+				if err := errors.Join(end(x, c), x.ended(t)); err != nil {
+					t.Errorf("%v", err)
 				}
 				w.nothingLeft(id)
 				x.more.Close()
 			})
 		}
 	}
+}
+
+// becomes waits for the state, which the kernel reaches in its own time after a write to cgroup.freeze.
+func (x *strangeCgroup) becomes(t *testing.T, want Status) {
+	t.Helper()
+	for end := soon(t); ; {
+		s, err := x.c.State()
+		if err == nil && s.Status == want {
+			return
+		}
+		select {
+		case <-end.Done():
+			t.Errorf("%s, %v; want %s", s.Status, err, want)
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// ended waits for the end of all that was in the container.
+func (x *strangeCgroup) ended(t *testing.T) (err error) {
+	for _, p := range []*os.File{x.pid, x.more} {
+		if p == nil {
+			continue
+		}
+		if e := kernel.WaitReadable(soon(t), p); e != nil {
+			err = fmt.Errorf("a process lives: %w", e)
+		}
+	}
+	return err
 }
 
 // listed: the container is there, with its process; where no cgroup has that, it is told.

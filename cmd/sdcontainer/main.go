@@ -4,8 +4,8 @@
 //
 // The command is a thin layer over the library at the module root: one file for a
 // verb or two of a kind parses flags, calls the library and prints. Its own is what it
-// does for people: examining the machine (doctor), showing what /proc has of a container's
-// processes (top), and saying why a service did not start or how it ended.
+// does for people: examining the machine (doctor), and saying why a service did not start
+// or how it ended.
 package main
 
 //go:generate go test -count=1 -run=^TestManPages$ -update .

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// bars are what the project promises of ratios: of a scenario, against a base, this at most.
+// bars are the targets for ratios: of a scenario, against a base, this at most.
 var bars = []struct {
 	scenario, base string
 	most           float64
@@ -22,7 +22,7 @@ var bars = []struct {
 	{"16 runs, 8 at a time", "crun", 0.67}, // one and a half times the throughput
 }
 
-// memoryBars are what it promises of what stays resident, in KiB.
+// memoryBars are those for what stays resident, in KiB.
 var memoryBars = []struct {
 	name string
 	most int64
@@ -31,7 +31,7 @@ var memoryBars = []struct {
 	{"beside a service's payload", 0},
 }
 
-// barOf is the promise of a scenario against a base.
+// barOf is the target of a scenario against a base.
 func barOf(scenario, base string) (most float64, ok bool) {
 	for _, p := range bars {
 		if p.scenario == scenario && p.base == base {

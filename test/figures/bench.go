@@ -83,8 +83,8 @@ func renderBench(b *strings.Builder, s sheet) error {
 	heading(b, "Speed", s, r.Verdict)
 	quote(b, "make bench", r.Verdict)
 	b.WriteString("systemd of Debian 13 booted in private namespaces at native speed (`make bench`). crun, runc and Podman are Debian 13's and get the very\n" +
-		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio. A bar is what this\n" +
-		"project promises.\n\n![ratios](figures.svg)\n")
+		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio. A bar is the target.\n\n" +
+		"![ratios](figures.svg)\n")
 	if r.Limits != nil {
 		b.WriteString(map[bool]string{true: "\nAll have limits of memory, tasks and processor.\n",
 			false: "\nNobody has a limit: on this machine cgroups have no controllers to give.\n"}[*r.Limits])
@@ -137,7 +137,7 @@ func renderCosts(b *strings.Builder, r bench) {
 }
 
 func renderMemory(b *strings.Builder, all []memory) {
-	b.WriteString("\nPeak is what the manager has resident at most while it starts a container, the rest is of what stays while it runs.\n\n" +
+	b.WriteString("\nPeak is what the command has resident at most while it starts a container, the rest is of what stays while it runs.\n\n" +
 		"| memory | peak | resident | private | pss |\n|---|---|---|---|---|\n")
 	for _, m := range all {
 		stays := "| | |"

@@ -11,7 +11,7 @@ import (
 type row struct {
 	name, base string
 	ratio      float64
-	bar        float64 // the promise; 0 is none
+	bar        float64 // the target; 0 is none
 }
 
 // rows are those of a scenario: each of ours against the base of its table, and against what else there is a bar for.

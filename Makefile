@@ -27,12 +27,12 @@ SDVM = bin/sdvm
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-all: bin/sdcontainer ## the helper and the command, in bin/
+all: bin/sdcontainer ## the interpreter and the command, in bin/
 
 $(HELPER): $(wildcard nsexec/*.c nsexec/*.h) nsexec/Makefile
 	@mkdir -p nsexec/bin
 	$(MAKE) --no-print-directory -C nsexec
-	@test -e $@ || { echo "no compiler for the helper of $(GOARCH): install gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu"; exit 1; }
+	@test -e $@ || { echo "no compiler for the interpreter of $(GOARCH): install gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu"; exit 1; }
 
 # The go command knows best what changed.
 bin/sdcontainer: $(HELPER) FORCE
@@ -92,7 +92,7 @@ check-shell:
 
 check-arm64: cross
 	@$(MAKE) --no-print-directory nsexec/bin/nsexec-arm64 GOARCH=arm64
-	@GOARCH=arm64 $(GO) list -f '{{.EmbedFiles}}' ./nsexec | grep -q nsexec-arm64 || { echo "no helper in the command for arm64"; exit 1; }
+	@GOARCH=arm64 $(GO) list -f '{{.EmbedFiles}}' ./nsexec | grep -q nsexec-arm64 || { echo "no interpreter in the command for arm64"; exit 1; }
 	GOARCH=arm64 $(GO) build -o /dev/null ./cmd/sdcontainer
 	GOARCH=arm64 $(GO) vet ./...
 
@@ -145,7 +145,7 @@ inside: $(SDVM) vm-deps ## what a payload sees under podman, docker and nspawn, 
 	@test/inside/measure.sh $(SDVM) bin/inside.test test/vm/guest/testdata
 	@$(GO) run ./test/inside test/vm/guest/testdata docs/inside.md
 
-bench: stage $(SDVM) vm-deps ## run /bin/true against crun, runc, systemd-run, bwrap
+bench: stage $(SDVM) vm-deps ## starts, exec, ps and services against crun, runc, systemd-nspawn, podman and others; BENCH="-only exec" for one
 	@$(SDVM) build 13
 	@$(GO) run ./test/bench $(BENCH)
 

@@ -37,7 +37,7 @@ func runForeground(args []string) error {
 	return nil
 }
 
-// When the manager of a foreground run dies, so does the payload; or it gets the signal it asked for.
+// When the command of a foreground run dies, so does the payload; or it gets the signal it asked for.
 func TestParentDeath(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

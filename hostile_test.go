@@ -64,7 +64,7 @@ func unconfined(t *testing.T, spec *specs.Spec, more ...string) {
 	}
 }
 
-// A5, A8, A12: CVE-2024-21626. A manager with descriptors that are not close-on-exec
+// A5, A8, A12: CVE-2024-21626. A command with descriptors that are not close-on-exec
 // passes none of them on, and none can be named.
 func TestA5LeakyManager(t *testing.T) {
 	if !sdtest.Inside(t) {
@@ -111,7 +111,7 @@ func TestA5LeakyManager(t *testing.T) {
 	}
 }
 
-// A14: CVE-2020-14370. Nothing of the manager's environment comes along.
+// A14: CVE-2020-14370. Nothing of the command's environment comes along.
 func TestA14Environment(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -286,7 +286,7 @@ func TestC6SetUserID(t *testing.T) {
 	}
 }
 
-// The manager was started with none, or some, of its standard descriptors: no file
+// The command was started with none, or some, of its standard descriptors: no file
 // that it opens takes their place.
 func TestA13MissingStandardDescriptors(t *testing.T) {
 	self, err := os.Executable()

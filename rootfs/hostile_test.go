@@ -191,7 +191,7 @@ func TestB16DirectoryThroughLink(t *testing.T) {
 	})
 }
 
-// B16, second half: a file the manager brings where the image planted something.
+// B16, second half: a file the command brings where the image planted something.
 func TestB16PlantedTargets(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		c := newCanary(t)

@@ -319,7 +319,7 @@ func (b *builder) addDirectory() {
 // enterRoot puts the container's root over the host's.
 func (b *builder) enterRoot() {
 	b.At("the mount namespace's root", "pivot_root replaces it only for who has it")
-	// Order: first of all. Of a manager that was changed into another root (chroot(2)), "/" is
+	// Order: first of all. Of a command that was changed into another root (chroot(2)), "/" is
 	// not the root of the mount namespace: that would stay behind the container's, and
 	// setns(2), of exec or of the payload, leads to it.
 	own := b.OpenHere("/proc/self/ns/mnt", unix.O_RDONLY)

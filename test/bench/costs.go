@@ -30,7 +30,7 @@ type cost struct {
 // counted is how often each start is: runtimes of Go and C make a few calls more or less as things happen sooner or later.
 const counted = 5
 
-// costs are those of the foreground. The manager's memory comes along.
+// costs are those of the foreground. The command's memory comes along.
 func costs(b *bed) (all []cost, peaks []footprint, err error) {
 	for _, c := range b.runs("bench.toml", "bundle") {
 		rounds := make([]cost, counted)

@@ -17,7 +17,7 @@ import (
 // A footprint is the memory of one program, in KiB.
 type footprint struct {
 	Name string `json:"name"`
-	Peak int64  `json:"peakKiB,omitempty"` // resident, of the manager while it starts a container
+	Peak int64  `json:"peakKiB,omitempty"` // resident, of the command while it starts a container
 	// What stays beside a container that runs: nil is not measured, and 0 is that nothing does.
 	Resident *int64 `json:"residentKiB,omitempty"`
 	Private  int64  `json:"privateKiB,omitempty"` // what only it uses

@@ -16,7 +16,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/trace"
 )
 
-// failures are the manager's calls that can fail, each with what it may fail with. Left out are those by which Go's runtime lives
+// failures are the command's calls that can fail, each with what it may fail with. Left out are those by which Go's runtime lives
 // (futex, mmap, epoll and the like): it ends where they fail.
 var failures = map[uint64]unix.Errno{
 	unix.SYS_OPENAT: unix.EMFILE, unix.SYS_OPENAT2: unix.EMFILE, unix.SYS_OPEN_TREE: unix.EMFILE, unix.SYS_FSOPEN: unix.EMFILE, unix.SYS_FSMOUNT: unix.EMFILE,
@@ -105,9 +105,9 @@ var failing = []struct {
 	{verb{"rm -f", running, args("rm", "-f", name), nil, 8}, "", 1},
 }
 
-// TestManagerErrnos: the manager's own first, second, third ... call fails. It says so, or does without; and where a call
+// TestCommandErrnos: the command's own first, second, third ... call fails. It says so, or does without; and where a call
 // was interrupted, all is as if it had not been.
-func TestManagerErrnos(t *testing.T) {
+func TestCommandErrnos(t *testing.T) {
 	for _, v := range failing {
 		t.Run(v.name, func(t *testing.T) {
 			o, ok := inside(t)
@@ -124,13 +124,13 @@ func TestManagerErrnos(t *testing.T) {
 					return func(n int) (int, string, error) { return m.failLasting(r, failedCall{code: v.code}, choose, n) }
 				}
 			}
-			m.sweepSignal("errno at the manager's calls of "+v.name, 6, v.quick, one(fails))
-			m.sweepSignal("EINTR at the manager's calls of "+v.name, 7, v.quick, one(interrupts))
+			m.sweepSignal("errno at the command's calls of "+v.name, 6, v.quick, one(fails))
+			m.sweepSignal("EINTR at the command's calls of "+v.name, 7, v.quick, one(interrupts))
 		})
 	}
 }
 
-// A failed call, and how the manager took it.
+// A failed call, and how the command took it.
 type failedCall struct {
 	calls int // that may fail
 	last  string

@@ -43,7 +43,7 @@ func reportOf(c trace.Call) (r report, ok bool) {
 }
 
 // letGo is the init's last report before it executes the payload. From here on it must not be
-// traced: the manager would see that, and refuse it.
+// traced: the command would see that, and refuse it.
 func letGo(c trace.Call) bool {
 	r, ok := reportOf(c)
 	return ok && c.Role == trace.Init && r.kind == synced && r.value == readySync
@@ -57,7 +57,7 @@ var helperVerbs = []verb{
 }
 
 // TestKillHelper: the interpreter, or its child, is killed at its first, second, third ... call. The
-// manager says so, and cleans up by itself.
+// command says so, and cleans up by itself.
 func TestKillHelper(t *testing.T) {
 	for _, v := range helperVerbs {
 		t.Run(v.name, func(t *testing.T) {

@@ -64,7 +64,7 @@ var verbs = []verb{
 	{"rm -f", running, args("rm", "-f", name), nil, 8},
 }
 
-// TestKill: the manager is killed at its first, second, third ... system call.
+// TestKill: the command is killed at its first, second, third ... system call.
 func TestKill(t *testing.T) {
 	for _, v := range verbs {
 		t.Run(v.name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func (r *round) killAt(n int) func(trace.Call) trace.Verdict {
 	}
 }
 
-// round kills the manager at its n-th call, and looks.
+// round kills the command at its n-th call, and looks.
 func (m *machine) round(v verb, n int) (r round, err error) {
 	v.setup(m)
 	m.known = nil

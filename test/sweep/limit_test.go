@@ -73,7 +73,7 @@ const (
 	leastMemory = 32 << 20
 )
 
-// TestLittleMemory: with every limit on the manager's own memory a start works, or fails and says that it was memory.
+// TestLittleMemory: with every limit on the command's own memory a start works, or fails and says that it was memory.
 // Go's runtime ends where it gets none, with whatever was made so far: rm -f finds it, as after a kill.
 func TestLittleMemory(t *testing.T) {
 	o, ok := inside(t)

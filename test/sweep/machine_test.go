@@ -23,7 +23,7 @@ const name = "swept"
 
 const (
 	patience = 8 * time.Second // for one command
-	lastGasp = time.Second     // for a helper whose manager was killed
+	lastGasp = time.Second     // for a helper whose command was killed
 )
 
 // A machine is a place to run the command in, and what it looked like before.

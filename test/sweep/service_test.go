@@ -20,7 +20,7 @@ import (
 )
 
 // serviceUnit is the template of packaging/ for one container. While there is a file "hold" the main process
-// says its pid and waits before it becomes the manager.
+// says its pid and waits before it becomes the command.
 const serviceUnit = `[Service]
 Type=notify
 NotifyAccess=main
@@ -37,7 +37,7 @@ TimeoutStopSec=1s
 
 const serviceName = name + ".service"
 
-// TestKillService: the same for a manager that is the main process of a service.
+// TestKillService: the same for a command that is the main process of a service.
 func TestKillService(t *testing.T) {
 	o, ok := inside(t)
 	if !ok {
@@ -104,7 +104,7 @@ func (s *service) again() error {
 	return errors.Join(s.systemctl("start", serviceName), s.systemctl("stop", serviceName))
 }
 
-// traced starts the service, with its manager under o, and returns what that printed.
+// traced starts the service, with its command under o, and returns what that printed.
 func (s *service) traced(o trace.Options) (ended, string, error) {
 	hold, out := filepath.Join(s.dir, "hold"), filepath.Join(s.dir, "out")
 	err := errors.Join(os.WriteFile(hold, nil, 0o600), os.WriteFile(out, nil, 0o600), s.systemctl("start", "--no-block", serviceName))
@@ -126,7 +126,7 @@ func (s *service) traced(o trace.Options) (ended, string, error) {
 	return ended{ws.ExitStatus(), int(ws.Signal()), ws.Signaled()}, string(b), errors.Join(err, readErr)
 }
 
-// round kills the manager at its n-th call, and looks.
+// round kills the command at its n-th call, and looks.
 func (s *service) round(n int) (r round, err error) {
 	end, out, err := s.traced(trace.Options{Manager: true, OnCall: r.killAt(n)})
 	if err != nil {

@@ -47,7 +47,7 @@ func wholeOrOver(m *machine, before state) error {
 	return nil
 }
 
-// TestSignals: the manager gets a signal at its first, second, third ... system call. A start is called
+// TestSignals: the command gets a signal at its first, second, third ... system call. A start is called
 // off and leaves nothing, or the container runs by then; of what there is see the tables.
 func TestSignals(t *testing.T) {
 	for _, v := range helperVerbs[:2] {
@@ -106,7 +106,7 @@ func (m *machine) sweepSignals(name string, quick int, one func(*machine, *sendi
 	})
 }
 
-// A sending is a signal sent to the manager at its n-th call, or when it has waited long after fewer.
+// A sending is a signal sent to the command at its n-th call, or when it has waited long after fewer.
 type sending struct {
 	sig   unix.Signal
 	n     int

@@ -109,7 +109,7 @@ func (b testBinary) tests(ctx context.Context) ([]string, error) {
 // heavy are the tests that take an emulated processor ten seconds and more; all else counts as light. Only
 // how long both guests take depends on these.
 var heavy = map[string]int{
-	"TestSystemdScripts": 80, "TestExamples": 72, "TestReloadStorm": 60, "TestJoinsEachNamespace": 20, "TestManagerOutOfMemory": 20,
+	"TestSystemdScripts": 80, "TestExamples": 72, "TestReloadStorm": 60, "TestJoinsEachNamespace": 20, "TestCommandOutOfMemory": 20,
 	"TestR16KilledByOomd": 18, "TestSystemInAServiceHasControllers": 10,
 	"TestClockJumps": 28, "TestCrowd": 25, "TestServiceMainPIDIsThePayload": 23, "TestParallelStarts": 22, "TestA5LeakyManager": 21,
 	"TestServiceWithLimitsSystemdLacks": 20, "TestJournal": 20, "TestPausedServiceStops": 18, "TestHostileRootfs": 17,

@@ -142,7 +142,7 @@ func TestOOMInTheForegroundIsSaid(t *testing.T) {
 
 // The command itself runs out of its unit's memory, at one place after the other: what it has made is found by rm -f,
 // and the same name starts again.
-func TestManagerOutOfMemory(t *testing.T) {
+func TestCommandOutOfMemory(t *testing.T) {
 	file := container(t, "poor", shell("exec true"))
 	var worked, killed []int
 	for _, kib := range []int{1024, 1536, 2048, 2560, 3072, 3584, 4096, 65536} {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command security writes docs/security-tests.md: which test guards against which
-// known escape. A test names its row, as TestB9… does; more rows may begin its comment,
-// as in "B9, B10: …". The rows are in rows.txt.
+// known escape or fault of the world. A test names its row, as TestB9… does; more rows
+// may begin its comment, as in "B9, B10: …". The rows are in rows.txt.
 package main
 
 import (
@@ -69,8 +69,8 @@ func results(file string) (map[string]string, error) {
 type test struct{ name, dir, tier, loops string }
 
 var (
-	inName    = regexp.MustCompile(`^Test([A-J][0-9]+)(?:[A-Z]|$)`)
-	inComment = regexp.MustCompile(`^([A-J][0-9]+(?:, [A-J][0-9]+)*)[:.]`)
+	inName    = regexp.MustCompile(`^Test([A-JR][0-9]+)(?:[A-Z]|$)`)
+	inComment = regexp.MustCompile(`^([A-JR][0-9]+(?:, [A-JR][0-9]+)*)[:.]`)
 )
 
 // find reads every test file below dir.
@@ -197,9 +197,9 @@ func write(tests map[string][]test, passed map[string]string) ([]byte, error) {
 	b.WriteString(`<!-- Written by test/security; do not edit. -->
 # Tests of known escapes
 
-One row for each class of escape, or of harm done without one, that other runtimes had. A test names its row in its name or at the beginning of its comment. Tiers are those of
+One row for each class of escape, or of harm done without one, that other runtimes had; R are faults of the world around containers. A test names its row in its name or at the beginning of its comment. Tiers are those of
 [testing.md](testing.md). Loops: attempts in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets. Result: the tiers
-in which it passed when ` + "`make test`" + ` was last measured ([figures](figures.md)); a dash is none.
+in which it passed when ` + "`make test`" + ` was last measured ([figures](figures.md)); a dash is none, or a test that has got its row since.
 
 | row | guards against | tier | test | loops | result |
 |---|---|---|---|---|---|

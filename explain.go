@@ -46,11 +46,10 @@ type ExplainedProperty struct {
 	Source    string `json:"source"`
 }
 
-// Explain says what Create would do, without doing any of it; an empty id stands for the name in
-// spec. What only the
-// container's own files tell (ids of users by name, the executable in PATH) is read from
-// the rootfs if it is there, and named in the notes if not. Without a version in o the unit
-// file is for the newest systemd, and says what it needs.
+// Explain says what Create would do, without doing any of it; an empty id stands for the name
+// in spec. What only the container's own files tell (ids of users by name, the executable in
+// PATH) is read from the rootfs if it is there, and named in the notes if not. Without a version
+// in o the unit file is for the newest systemd, and says what it needs.
 func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, error) {
 	var unseen []string
 	facts, err := findFacts(spec, false, func(err error) { unseen = append(unseen, err.Error()) })

@@ -141,8 +141,8 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 	return ignore(c.lockedStill(ctx, func() error { return c.killRest(ctx) }), ErrNotExist)
 }
 
-// lockedStill is locked for who has looked at the container before. Without its init the name
-// may have passed to another one, which is left alone. Errors: ErrNotExist.
+// lockedStill is locked, but refuses if the container has been replaced since it was last read.
+// Errors: ErrNotExist.
 func (c *Container) lockedStill(ctx context.Context, f func() error) error {
 	was := c.st.Init
 	return c.locked(ctx, func() error {

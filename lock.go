@@ -199,7 +199,7 @@ func (c *Container) locked(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// lockedPatiently is locked for who has nothing better to do than to wait.
+// lockedPatiently is locked without a time limit of its own.
 func (c *Container) lockedPatiently(ctx context.Context, f func() error) error {
 	for {
 		if err := c.locked(ctx, f); !errors.Is(err, ErrBusy) || ctx.Err() != nil {

@@ -17,7 +17,7 @@ import (
 // LogOptions says what [Runtime.Logs] yields. The zero LogOptions is all there is.
 type LogOptions struct {
 	// Since and Until are times as journalctl(1) takes them: "10 min ago", "2026-01-31 12:00",
-	// "@1700000000". Without Since, what a container that was no service has is from its creation on.
+	// "@1700000000". Without Since, a container that is not a service begins at its creation.
 	Since, Until string
 	// Last is how many of the lines there are: 0 for all, -1 for none before those that Follow.
 	Last int

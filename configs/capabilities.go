@@ -144,8 +144,7 @@ func (c *compiler) capNames(at string) []string {
 	return slices.Compact(out)
 }
 
-// noCapability says what would be right in the place of a name that there is not. Others take ALL
-// for one.
+// noCapability suggests what to write instead of an unknown name. Other tools accept ALL.
 func (c *compiler) noCapability(at, name string) string {
 	preset := map[string]string{"add": "all", "drop": "none"}[plain(strings.TrimPrefix(at, "capabilities."))]
 	var bare []string // what all have in common makes nothing alike

@@ -36,7 +36,7 @@ func childrenOf(parent string) []string {
 	return slices.Compact(names)
 }
 
-// most is how many guesses help; more are none.
+// most bounds the guesses: a longer list would not help, so none is given.
 const most = 3
 
 // guess is what a name that is not accepted in a table may stand for, as people write it.

@@ -237,9 +237,9 @@ func (u Unit) Get(name string) any {
 }
 
 // Changes is what has to be set to make a running unit u into next: what differs, and what
-// was asked for by name, since the unit itself may have been told otherwise. An error are properties that
-// cannot change while a unit runs, or would have to be taken back, and a sub-cgroup for the payload
-// where there is none yet.
+// was asked for by name, since the unit itself may have been told otherwise. Properties that cannot change
+// while a unit runs, or would have to be taken back, are an error, as is a sub-cgroup for the payload where
+// there is none yet.
 func (u Unit) Changes(next Unit, asked map[string]bool) ([]Property, error) {
 	var changes []Property
 	var errs []error

@@ -148,7 +148,7 @@ func (l *launch) tellEnter(t *teller) {
 
 func (l *launch) tellAttest(t *teller) {
 	for _, r := range l.who.Rlimits {
-		t.say("last: the init may need more than the payload", "prlimit(INIT, %s, %s, %s)", r.Name, limitText(r.Soft), limitText(r.Hard))
+		t.say("last: the init may need more than the payload", "prlimit(INIT, %s, %s, %s)", r.Name, rlimitText(r.Soft), rlimitText(r.Hard))
 	}
 	var files []string
 	for _, limit := range l.unitLimits() {
@@ -164,7 +164,7 @@ func (l *launch) tellAttest(t *teller) {
 		len(l.who.Rlimits), len(specMounts(l.spec)), len(l.spec.Linux.MaskedPaths), len(l.spec.Linux.ReadonlyPaths), strings.Join(files, ", "))
 }
 
-func limitText(n uint64) string {
+func rlimitText(n uint64) string {
 	if n == configs.Infinity {
 		return "infinity"
 	}

@@ -112,11 +112,16 @@ func (c *Container) Stats() (Stats, error) {
 
 // Processes lists the PIDs, on the host, of the container's processes; [Container.Top] says more of them. Errors: ErrNotRunning.
 func (c *Container) Processes() ([]int, error) {
+	pids, err := c.pids()
+	return pids, wrap("processes", c.id, err)
+}
+
+func (c *Container) pids() ([]int, error) {
 	if err := c.read(); err != nil {
-		return nil, wrap("top", c.id, err)
+		return nil, err
 	}
 	if !c.runs() {
-		return nil, wrap("top", c.id, ErrNotRunning)
+		return nil, ErrNotRunning
 	}
 	pids, err := scope.Procs(c.st.Cgroup)
 	if errors.Is(err, fs.ErrNotExist) && !c.runs() {
@@ -124,5 +129,5 @@ func (c *Container) Processes() ([]int, error) {
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("its cgroup is gone: somebody has moved process %d to another (rm -f ends it): %w", c.st.Init.Pid, err)
 	}
-	return pids, wrap("top", c.id, err)
+	return pids, err
 }

@@ -117,8 +117,11 @@ func TestNothingIsReadOfOneInTheMaking(t *testing.T) {
 	if s, err := c.State(); err != nil || s.Status != Creating {
 		t.Fatalf("%+v, %v; want one being created", s, err)
 	}
-	if pids, err := c.Processes(); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("processes: %v, %v; want ErrNotRunning", pids, err)
+	if pids, err := c.Processes(); !errors.Is(err, ErrNotRunning) || !strings.HasPrefix(err.Error(), "processes web: ") {
+		t.Errorf("processes: %v, %v; want ErrNotRunning of processes", pids, err)
+	}
+	if procs, err := c.Top(); !errors.Is(err, ErrNotRunning) || !strings.HasPrefix(err.Error(), "top web: ") {
+		t.Errorf("top: %v, %v; want ErrNotRunning of top", procs, err)
 	}
 	if s, err := c.Stats(); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("stats: %+v, %v; want ErrNotRunning", s, err)

@@ -32,9 +32,9 @@ type ProcessInfo struct {
 // for longer than two seconds: a process whose memory does not answer has its name for its arguments. All text is the
 // payload's own: escape it for a terminal. Errors: ErrNotRunning.
 func (c *Container) Top() ([]ProcessInfo, error) {
-	pids, err := c.Processes()
+	pids, err := c.pids()
 	if err != nil {
-		return nil, err
+		return nil, wrap("top", c.id, err)
 	}
 	procs, err := processes(pids, readArgs(pids, processArgs, argsTimeout))
 	return procs, wrap("top", c.id, err)

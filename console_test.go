@@ -28,7 +28,7 @@ func TestConsoleSize(t *testing.T) {
 	if line, err := bufio.NewReader(terminal).ReadString('\n'); err != nil || line != "33 99\r\n" {
 		t.Errorf("%q, %v", line, err)
 	}
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"stty", "size"}, ConsoleSize: &specs.Box{Height: 44, Width: 88}}, ProcessOptions{Terminal: true})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"stty", "size"}, ConsoleSize: &specs.Box{Height: 44, Width: 88}}, ExecOptions{Terminal: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,8 +101,8 @@ type State struct {
 	ExitUnknown bool       `json:"exitUnknown,omitempty"`
 }
 
-// ProcessOptions is for [Container.Exec].
-type ProcessOptions struct {
+// ExecOptions is for [Container.Exec].
+type ExecOptions struct {
 	Stdin, Stdout, Stderr *os.File
 	// Terminal gives the process a new pty of the container; its master is [Process.Terminal].
 	Terminal bool

@@ -201,7 +201,7 @@ func TestPauseUpdateStats(t *testing.T) {
 	if s, err := c.State(); err != nil || s.Status != Paused {
 		t.Errorf("paused: %+v, %v", s, err)
 	}
-	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{}); !errors.Is(err, ErrPaused) {
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ExecOptions{}); !errors.Is(err, ErrPaused) {
 		t.Errorf("exec while paused: %v", err)
 	}
 	limit := int64(64)

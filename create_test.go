@@ -22,7 +22,7 @@ func TestFailureMeanwhileLeavesNoProcess(t *testing.T) {
 	c := w.mustStart("meanwhile", CreateOptions{Detach: true}, "/bin/sleep", "60")
 	files, processes := openFiles(t), children(t) // one is the keeper
 	for range 10 {
-		if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nosuch"}}, ProcessOptions{}); !errors.Is(err, ErrNotFound) {
+		if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nosuch"}}, ExecOptions{}); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("exec: %v, want ErrNotFound", err)
 		}
 		spec := w.spec("nosource", "/bin/true")
@@ -67,7 +67,7 @@ func TestBetweenCreateAndStart(t *testing.T) {
 	if err := c.Pause(ctx); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("pause: %v, want ErrNotRunning", err)
 	}
-	if _, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{}); !errors.Is(err, ErrNotRunning) {
+	if _, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ExecOptions{}); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("exec: %v, want ErrNotRunning", err)
 	}
 	if err := c.Start(ctx); err != nil {

@@ -67,7 +67,7 @@ func verbs(ctx context.Context, r *Runtime, id string) map[string]func() error {
 		"top":     with(func(c *Container) error { _, err := c.Top(); return err }),
 		"wait":    with(func(c *Container) error { _, err := c.Wait(ctx); return err }),
 		"exec": with(func(c *Container) error {
-			_, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+			_, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ExecOptions{})
 			return err
 		}),
 		"cleanup": func() error { return r.Cleanup(ctx, id) },

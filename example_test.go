@@ -80,7 +80,7 @@ func ExampleRuntime_Load() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	p, err := c.Exec(ctx, &specs.Process{Args: []string{"nginx", "-t"}}, sdcontainer.ProcessOptions{Stderr: os.Stderr})
+	p, err := c.Exec(ctx, &specs.Process{Args: []string{"nginx", "-t"}}, sdcontainer.ExecOptions{Stderr: os.Stderr})
 	if err != nil {
 		log.Fatal(err)
 	}

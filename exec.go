@@ -26,14 +26,14 @@ import (
 // (user, capabilities, environment, working directory, limits) is taken from the container's
 // own process; a user and group of 0 and no name are left out: the container's root is
 // Username "0". Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
-func (c *Container) Exec(ctx context.Context, p *specs.Process, o ProcessOptions) (*Process, error) {
+func (c *Container) Exec(ctx context.Context, p *specs.Process, o ExecOptions) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	proc, err := c.exec(ctx, p, o)
 	return proc, wrap("exec", c.id, err)
 }
 
-func (c *Container) exec(ctx context.Context, p *specs.Process, o ProcessOptions) (*Process, error) {
+func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions) (*Process, error) {
 	if err := c.read(); err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func inherit(p, from *specs.Process) *specs.Process {
 }
 
 // join starts the interpreter, has it enter the container and become the process.
-func (l *launch) join(ctx context.Context, o ProcessOptions) error {
+func (l *launch) join(ctx context.Context, o ExecOptions) error {
 	if err := noDirectories(o.Stdin, o.Stdout, o.Stderr); err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (l *launch) join(ctx context.Context, o ProcessOptions) error {
 }
 
 // sendJoin has the interpreter make a process in the container.
-func (l *launch) sendJoin(j *joining, o ProcessOptions, fds []*os.File) error {
+func (l *launch) sendJoin(j *joining, o ExecOptions, fds []*os.File) error {
 	stdio := &stdio{in: o.Stdin, out: o.Stdout, err: o.Stderr}
 	defer stdio.close()
 	err := stdio.fill()

@@ -80,7 +80,7 @@ func TestExec(t *testing.T) {
 	c := w.mustStart("ex", CreateOptions{Detach: true}, "/bin/sleep", "60")
 	r, out := pipe(t)
 	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "hostname; id -u; cat /proc/1/comm; cat /proc/self/cgroup; exit 5"},
-		Env: []string{"X=1"}}, ProcessOptions{Stdout: out, Stderr: out})
+		Env: []string{"X=1"}}, ExecOptions{Stdout: out, Stderr: out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +100,10 @@ func TestExec(t *testing.T) {
 	if e, err := p.Wait(t.Context()); err != nil || e.Code != 5 {
 		t.Errorf("%+v, %v; want code 5", e, err)
 	}
-	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nothing"}}, ProcessOptions{}); !errors.Is(err, ErrNotFound) {
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nothing"}}, ExecOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("exec of nothing: %v", err)
 	}
-	term, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "test -t 0 && echo tty"}}, ProcessOptions{Terminal: true})
+	term, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "test -t 0 && echo tty"}}, ExecOptions{Terminal: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func TestExecBesideInit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", "exit 7"}}, ProcessOptions{})
+		x, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", "exit 7"}}, ExecOptions{})
 		if err != nil {
 			t.Fatalf("user namespace %v: %v", own, err)
 		}
@@ -192,7 +192,7 @@ func TestExecRights(t *testing.T) {
 	c := w.mustStart("rights", CreateOptions{Detach: true}, "/bin/sleep", "60")
 	exec := func(p specs.Process) (string, error) {
 		r, out := pipe(t)
-		x, err := c.Exec(t.Context(), &p, ProcessOptions{Stdout: out, Stderr: out})
+		x, err := c.Exec(t.Context(), &p, ExecOptions{Stdout: out, Stderr: out})
 		out.Close()
 		if err != nil {
 			return "", err

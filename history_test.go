@@ -106,7 +106,7 @@ func playHistory(args []string) error {
 		if err != nil {
 			return err
 		}
-		p, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		p, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ExecOptions{})
 		if err == nil { // who does not reap it keeps the container's PID namespace from ending
 			_ = p.Signal(unix.SIGKILL) // a pause that comes next could freeze it for good
 			_, err = p.Wait(ctx)

@@ -49,7 +49,7 @@ func helpersAreOutOfReach(t *testing.T, change func(*testing.T, *specs.Spec)) {
 	change(t, spec)
 	c, said := w.startHostile("spy", spec)
 	for range sdtest.Loops(t, 40, 10000) {
-		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ExecOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestA9TracedExecIsNotWaitedForInVain(t *testing.T) {
 	unconfined(t, spec, "CAP_SYS_PTRACE")
 	c, said := w.startHostile("tracer", spec)
 	in, stop := pipe(t)
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "read x; exit 7"}}, ProcessOptions{Stdin: in})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sh", "-c", "read x; exit 7"}}, ExecOptions{Stdin: in})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestA6ExchangedWorkingDirectory(t *testing.T) {
 		made := 0
 		for range sdtest.Loops(t, 10, 2000) {
 			r, out := pipe(t)
-			p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "cwd"}, Cwd: "/work/d"}, ProcessOptions{Stdout: out})
+			p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "cwd"}, Cwd: "/work/d"}, ExecOptions{Stdout: out})
 			out.Close()
 			if err != nil {
 				continue // a link to nowhere
@@ -251,7 +251,7 @@ func TestA10ForgedProc(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, out := pipe(t)
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"echo", "here"}}, ProcessOptions{Stdout: out})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"echo", "here"}}, ExecOptions{Stdout: out})
 	out.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func TestCallersKeysStayWithTheCaller(t *testing.T) {
 	c, _ := w.startHostile("hoarder", spec)
 
 	r, out := pipe(t)
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "keys"}}, ProcessOptions{Stdout: out})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/spy", "spy", "keys"}}, ExecOptions{Stdout: out})
 	out.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +330,7 @@ func TestStoppedExec(t *testing.T) {
 	w := newWorld(t)
 	c := w.mustStart("stopper", CreateOptions{Detach: true}, "/bin/sh", "-c", "while :; do kill -STOP -1; done")
 	for {
-		p, err := c.Exec(soon(t), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		p, err := c.Exec(soon(t), &specs.Process{Args: []string{"true"}}, ExecOptions{})
 		if err != nil {
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stopped by a process of the container?") {
 				t.Error(err)
@@ -381,7 +381,7 @@ func TestB18ExecReadsNoFileOfTheKernels(t *testing.T) {
 		if err := os.Symlink(target, passwd); err != nil {
 			t.Fatal(err)
 		}
-		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ExecOptions{})
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", target, err, want)
 		}

@@ -160,7 +160,7 @@ func TestB18FilesystemThatDoesNotAnswer(t *testing.T) {
 	}
 	silent.mute.Store(true)
 	for range 2 {
-		_, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+		_, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ExecOptions{})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("exec: %v, want a deadline exceeded", err)
 		}
@@ -273,7 +273,7 @@ func TestC6SetUserID(t *testing.T) {
 		t.Errorf("started: %q, %v; want %q", b, err, want)
 	}
 	r, out = pipe(t)
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", script}}, ProcessOptions{Stdout: out})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", script}}, ExecOptions{Stdout: out})
 	out.Close()
 	if err != nil {
 		t.Fatal(err)

@@ -46,15 +46,15 @@ func TestG4ExecsLeaveNothingInTheManager(t *testing.T) {
 // execs are one that ends, one whose terminal is resized and let go of, and one that fails.
 func execs(t *testing.T, c *Container) {
 	t.Helper()
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ExecOptions{})
 	endsWith(t, p, err, 0)
 	// Not a reader: the kernel wakes it with EIO before it sends the signal.
-	p, err = c.Exec(t.Context(), &specs.Process{Args: []string{"sleep", "100000"}}, ProcessOptions{Terminal: true})
+	p, err = c.Exec(t.Context(), &specs.Process{Args: []string{"sleep", "100000"}}, ExecOptions{Terminal: true})
 	if err == nil {
 		letGo(t, p.Terminal)
 	}
 	endsWith(t, p, err, 128+int(unix.SIGHUP))
-	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nosuch"}}, ProcessOptions{Terminal: true}); !errors.Is(err, ErrNotFound) {
+	if _, err := c.Exec(t.Context(), &specs.Process{Args: []string{"nosuch"}}, ExecOptions{Terminal: true}); !errors.Is(err, ErrNotFound) {
 		t.Fatal(err)
 	}
 }

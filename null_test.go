@@ -96,7 +96,7 @@ func TestB3NullIsItsOwn(t *testing.T) {
 	check("start", until(t, r, "done\n"))
 	// The container may have made what it likes of its own device.
 	r, out = pipe(t)
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", same + change + "; echo done"}}, ProcessOptions{Stdin: null, Stdout: out, Stderr: null})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", same + change + "; echo done"}}, ExecOptions{Stdin: null, Stdout: out, Stderr: null})
 	out.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -106,14 +106,14 @@ func TestB3NullIsItsOwn(t *testing.T) {
 		t.Error(err)
 	}
 	// It is replaced: no exec gets the host's instead.
-	p, err = c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", "/bin/busybox rm /dev/null; echo x >/dev/null"}}, ProcessOptions{})
+	p, err = c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", "/bin/busybox rm /dev/null; echo x >/dev/null"}}, ExecOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/true"}}, ProcessOptions{Stdin: null}); err == nil {
+	if p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/true"}}, ExecOptions{Stdin: null}); err == nil {
 		t.Error("exec in a container whose /dev/null is a file: accepted")
 		_, _ = p.Wait(t.Context())
 	} else {

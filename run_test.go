@@ -148,7 +148,7 @@ func TestWithoutResources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ProcessOptions{})
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"true"}}, ExecOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func shortLives(w *world, host *Container, id string, code int) error {
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
-	p, err := host.Exec(ctx, &specs.Process{Args: args}, ProcessOptions{})
+	p, err := host.Exec(ctx, &specs.Process{Args: args}, ExecOptions{})
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (a *app) execIn(ctx context.Context, c *sdcontainer.Container, spec *specs.
 	var p *sdcontainer.Process
 	var err error
 	sig, called := sigs.callable(ctx, func(ctx context.Context) {
-		p, err = c.Exec(ctx, spec, sdcontainer.ProcessOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
+		p, err = c.Exec(ctx, spec, sdcontainer.ExecOptions{Stdin: s.in, Stdout: s.out, Stderr: s.err, Terminal: o.terminal})
 		s.started()
 	})
 	if err != nil && called {

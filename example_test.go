@@ -47,6 +47,24 @@ func Example() {
 	}
 }
 
+// Start a container from an OCI bundle. No verb of the command takes one: that is for callers of the library.
+func ExampleRuntime_Create_bundle() {
+	ctx := context.Background()
+	spec, err := configs.LoadBundle("/srv/bundles/hello") // its config.json; a relative root starts there
+	if err != nil {
+		log.Fatal(err) // all that is wrong with it, or not supported
+	}
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Create(ctx, "hello", spec, sdcontainer.CreateOptions{Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Wait and Destroy follow, as in the package's example.
+}
+
 // Start a container that outlives this process. Cleanup is the program its
 // keeper becomes at the end: it has to call [sdcontainer.Runtime.Cleanup].
 func ExampleCreateOptions_detached() {

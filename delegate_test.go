@@ -3,14 +3,18 @@
 package sdcontainer
 
 import (
+	"bufio"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // Only a container's own root, in namespaces of its own, with a view it may
@@ -53,7 +57,7 @@ func TestHandedCgroupsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	tried, made := 5000, 4096
 	if sdtest.Stride(2) > 1 { // cgroups by the thousand take an emulated guest half a minute
-		tried, made = 10, 32+10
+		tried, made = 10, 12+10
 	}
 	spec := w.spec("handed", "/bin/sh", "-c", fmt.Sprintf(`exec 2>/dev/null
 cd /sys/fs/cgroup
@@ -62,13 +66,59 @@ deep=0; at=.; while [ $deep -lt 50 ] && busybox mkdir $at/d; do at=$at/d; deep=$
 busybox seq %d | busybox xargs busybox mkdir
 set -- $(busybox find . -type d)
 echo $deep deep, $(($#-1)) in all`, tried))
+	writableCgroups(spec)
+	out, e := w.outputOf("handed", spec)
+	if want := fmt.Sprintf("12 deep, %d in all", made); strings.TrimSpace(out) != want || e.Code != 0 {
+		t.Errorf("%q, %+v; want %q", out, e, want)
+	}
+}
+
+// writableCgroups gives the payload cgroups of its own.
+func writableCgroups(spec *specs.Spec) {
 	for i, m := range spec.Mounts {
 		if m.Type == "cgroup2" {
 			spec.Mounts[i].Options = append(slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" }), "rw")
 		}
 	}
-	out, e := w.outputOf("handed", spec)
-	if want := fmt.Sprintf("32 deep, %d in all", made); strings.TrimSpace(out) != want || e.Code != 0 {
-		t.Errorf("%q, %+v; want %q", out, e, want)
+}
+
+// However deep a payload goes, with names as long as there are, it is found, entered and ended.
+func TestHandedCgroupsHideNobody(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("deep", "/bin/sh", "-c", `exec 2>/dev/null
+cd /sys/fs/cgroup; name=$(busybox printf %0255d 1); deep=0
+while [ $deep -lt 20 ] && busybox mkdir $name && cd -P $name; do deep=$((deep+1)); done
+trap "exit 3" TERM
+echo 0 >cgroup.procs && echo $deep
+busybox sleep 1000 & wait`)
+	writableCgroups(spec)
+	r, out := pipe(t)
+	c, err := w.startSpec("deep", spec, CreateOptions{Stdout: out, Detach: true})
+	out.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(r).ReadString('\n'); line != "12\n" {
+		t.Errorf("%q, %v; want 12", line, err)
+	}
+	if procs, err := c.Top(); err != nil || len(procs) == 0 {
+		t.Errorf("top: %v, %v", procs, err)
+	}
+	if p, err := c.Exec(soon(t), &specs.Process{Args: []string{"true"}}, ProcessOptions{}); err != nil {
+		t.Error(err)
+	} else if e, err := p.Wait(soon(t)); err != nil || e.Code != 0 {
+		t.Errorf("exec: %+v, %v", e, err)
+	}
+	if err := c.Signal(soon(t), unix.SIGCONT, true); err != nil {
+		t.Errorf("kill all: %v", err)
+	}
+	if out, err := exec.Command("systemctl", "stop", scope.UnitName(c.ID())).CombinedOutput(); err != nil {
+		t.Errorf("stop: %v: %s", err, out)
+	}
+	if e, err := c.Wait(soon(t)); err != nil || e.Code != 3 {
+		t.Errorf("%+v, %v; want 3", e, err)
 	}
 }

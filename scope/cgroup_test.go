@@ -174,10 +174,18 @@ func TestHand(t *testing.T) {
 			t.Errorf("%q is %d:%d's", file, uid, gid)
 		}
 	}
-	for file, want := range map[string]string{"cgroup.max.descendants": "4096", "cgroup.max.depth": "32", "memory.max": ""} {
+	for file, want := range map[string]string{"cgroup.max.descendants": "4096", "cgroup.max.depth": "12", "memory.max": ""} {
 		b, err := os.ReadFile(filepath.Join(root, "u", file))
 		if uid, gid := owner(file); string(b) != want || err != nil || uid != 0 || gid != 0 {
 			t.Errorf("%s is %q of %d:%d, %v; want %q of root", file, b, uid, gid, err, want)
+		}
+	}
+}
+
+func TestDepthBelow(t *testing.T) {
+	for length, want := range map[int]int{20: 12, 960: 12, 961: 11, 3776: 1, 3777: 0, 5000: 0} {
+		if got := depthBelow(strings.Repeat("x", length)); got != want {
+			t.Errorf("below %d bytes: %d, want %d", length, got, want)
 		}
 	}
 }

@@ -107,8 +107,15 @@ var handed = []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.thre
 // needs one for each of its units, some hundreds, and a depth of ten.
 const (
 	maxDescendants = 4096
-	maxDepth       = 32
+	maxDepth       = 12
 )
+
+// depthBelow is how deep cgroups below a directory may be: a path that is longer than PATH_MAX, of names as long as
+// there are, would keep systemd and us from everybody in it.
+func depthBelow(dir string) int {
+	const file = 64 // the longest name of a cgroup's file, or " (deleted)"
+	return min(maxDepth, max(0, (unix.PathMax-len(dir)-file)/(unix.NAME_MAX+1)))
+}
 
 // Hand gives the structure below a delegated cgroup to a user: the root of a user namespace
 // that is to have cgroups of its own there, but not without end.
@@ -119,7 +126,7 @@ func Hand(path string, uid, gid int) error {
 	}
 	// Order: bounded before there is somebody who makes cgroups.
 	errs := []error{writeFiles(d, map[string]string{
-		"cgroup.max.descendants": strconv.Itoa(maxDescendants), "cgroup.max.depth": strconv.Itoa(maxDepth),
+		"cgroup.max.descendants": strconv.Itoa(maxDescendants), "cgroup.max.depth": strconv.Itoa(depthBelow(d)),
 	})}
 	for _, file := range handed {
 		errs = append(errs, os.Lchown(filepath.Join(d, file), uid, gid))

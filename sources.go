@@ -268,13 +268,18 @@ func noDirectories(streams ...*os.File) error {
 	return nil
 }
 
+// noTerminal refuses a stream of our own through which the payload could read what is typed to others.
+func noTerminal(f *os.File) error {
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
+		return fmt.Errorf(`log.driver = "passthrough" would give the payload the terminal that is our %s: redirect it, or use "journald"`, f.Name())
+	}
+	return nil
+}
+
 // openStdio fills in the streams the caller did not give: output goes where the
 // log settings say. With a terminal they do not matter.
 func (l *launch) openStdio() (*stdio, error) {
 	s := &stdio{in: l.o.Stdin, out: l.o.Stdout, err: l.o.Stderr}
-	if err := noDirectories(s.in, s.out, s.err); err != nil {
-		return nil, err
-	}
 	log, unit := l.settings.Log, l.c.st.Unit
 	if l.o.Service { // its name is not known yet, and it does not end with the payload
 		unit = ""
@@ -288,6 +293,10 @@ func (l *launch) openStdio() (*stdio, error) {
 		}
 		if log.Driver == "passthrough" {
 			*o.file = map[bool]*os.File{true: os.Stdout, false: os.Stderr}[o.file == &s.out]
+			if err := noTerminal(*o.file); err != nil {
+				s.close()
+				return nil, err
+			}
 			continue
 		}
 		f, err := journal.Stream(log.Identifier, unit, o.level, log.LevelPrefix)
@@ -297,7 +306,11 @@ func (l *launch) openStdio() (*stdio, error) {
 		}
 		*o.file, s.own = f, append(s.own, f)
 	}
-	if err := s.fill(); err != nil {
+	err := noDirectories(s.files()...)
+	if err == nil {
+		err = s.fill()
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}

@@ -176,7 +176,7 @@ func allKeys() []Key {
 		{"systemd.install", kindDirectives, "", "[Install]", "Any directive, for services."},
 		{"systemd.scope", kindProperties, "", "any property", "Any property of the unit by its D-Bus name, in GVariant text where TOML is not enough."},
 
-		{"log.driver", notYet(words("journald", "passthrough", "none"), "k8s-file"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough, none."},
+		{"log.driver", notYet(words("journald", "passthrough", "none"), "k8s-file"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough (the command's own output, which must be no terminal), none."},
 		{"log.identifier", kindString, "name", "SYSLOG_IDENTIFIER=", "Name of the lines."},
 		{"log.stdout_level", level, `"info"`, "PRIORITY=", "Level of standard output."},
 		{"log.stderr_level", level, `"err"`, "PRIORITY=", "Level of standard error."},

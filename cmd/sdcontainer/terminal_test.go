@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -272,6 +273,50 @@ func TestRunAtATerminalWithout(t *testing.T) {
 		t.Errorf("exit status %d:\n%s", got, s.text())
 	}
 	s.see(t, "heard")
+}
+
+// Nor with output that passes through: it could read there what is typed to others.
+func TestPassthroughOfATerminal(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	s := newScreen(t)
+	flags := arena(t)
+	file := filepath.Join(t.TempDir(), "passing.toml")
+	text := fmt.Sprintf("version = 1\n[process]\nargs = ['/bin/sh', '-c', 'echo passed']\n[rootfs]\npath = %q\n[log]\ndriver = 'passthrough'\n", flags[len(flags)-1])
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append(flags[:3:3], "--no-strict", "-d", file)
+	if got := code(t, s.start(t, args...)); got != 125 {
+		t.Errorf("exit status %d", got)
+	}
+	s.see(t, `"passthrough" would give the payload the terminal that is our /dev/stdout: redirect it`)
+	run := func(stdout *os.File) (string, error) {
+		cmd := exec.Command("sdcontainer", args...)
+		var said strings.Builder
+		cmd.Stdout, cmd.Stderr = stdout, &said
+		err := cmd.Run()
+		return said.String(), err
+	}
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if said, err := run(dir); err == nil || !strings.Contains(said, "is the directory") {
+		t.Errorf("a directory: %v, %s", err, said)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	said, err := run(w)
+	w.Close()
+	if out, _ := io.ReadAll(r); err != nil || !strings.Contains(string(out), "passed\n") {
+		t.Errorf("a pipe: %v, %s: %q", err, said, out)
+	}
 }
 
 func TestThirdInterruptKills(t *testing.T) {

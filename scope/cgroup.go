@@ -56,10 +56,23 @@ func CgroupOf(pid int) (string, error) {
 	}
 	for line := range strings.Lines(string(b)) {
 		if path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return strings.TrimSuffix(path, " (deleted)"), nil
+			return undeleted(path), nil
 		}
 	}
 	return "", fmt.Errorf("%s: %w (boot with systemd.unified_cgroup_hierarchy=1)", file, ErrNoHierarchy)
+}
+
+// undeleted is a path without what the kernel says after that of a cgroup which is gone. Who owns cgroups may call a
+// living one so, beside another that has the name without.
+func undeleted(path string) string {
+	name, ok := strings.CutSuffix(path, " (deleted)")
+	if !ok {
+		return path
+	}
+	if _, err := os.Lstat(dir(path)); err == nil {
+		return path
+	}
+	return name
 }
 
 var anticipating sync.Mutex

@@ -93,6 +93,16 @@ func TestCgroupOf(t *testing.T) {
 	}
 }
 
+// A cgroup may be called as the kernel calls those that are gone.
+func TestUndeleted(t *testing.T) {
+	fakeTree(t, map[string]string{"u/x/cgroup.procs": "", "u/x (deleted)/cgroup.procs": ""})
+	for path, want := range map[string]string{"/u/x": "/u/x", "/u/x (deleted)": "/u/x (deleted)", "/u/y": "/u/y", "/u/y (deleted)": "/u/y"} {
+		if got := undeleted(path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestOOMKills(t *testing.T) {
 	root := fakeTree(t, map[string]string{"a/memory.events": "low 0\noom 5\noom_kill 3\noom_group_kill 1\n"})
 	f, err := OpenEvents("/a")

@@ -217,7 +217,7 @@ func (p *plan) compileFilter() (err error) {
 		if c := p.spec.Process.Capabilities; c != nil {
 			granted = c.Bounding
 		}
-		profile = seccomp.Default(granted)
+		profile = seccomp.Default(granted, p.made(specs.UserNamespace) || joins(p.spec, specs.UserNamespace))
 	}
 	if p.filter, err = seccomp.Compile(profile, runtime.GOARCH); err != nil {
 		return err

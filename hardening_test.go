@@ -3,9 +3,12 @@
 package sdcontainer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +17,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/seccomp"
 )
 
 // A container that was made and is not wanted goes away, with all it has.
@@ -240,6 +244,36 @@ func TestForeignUnitIsLeftAlone(t *testing.T) {
 		}
 		if s, err := c.State(); err != nil || s.Status != Running {
 			t.Fatalf("theirs: %+v, %v", s, err)
+		}
+	}
+}
+
+// Without a user namespace of its own a payload is kept from reaching into other processes, one that joins a namespace is not.
+func TestFilterKnowsTheUserNamespace(t *testing.T) {
+	spec, err := testSpec("filter", t.TempDir(), []string{"/bin/true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
+	for _, tt := range []struct {
+		name   string
+		userns []specs.LinuxNamespace
+	}{{"made", []specs.LinuxNamespace{{Type: specs.UserNamespace}}}, {"joined", []specs.LinuxNamespace{{Type: specs.UserNamespace, Path: "/x"}}}, {"the host's", nil}} {
+		spec.Linux.Namespaces = append(slices.Clone(others), tt.userns...)
+		p := &plan{spec: spec, settings: settings}
+		if err := p.compileFilter(); err != nil {
+			t.Fatal(err)
+		}
+		want, err := seccomp.Compile(seccomp.Default(spec.Process.Capabilities.Bounding, tt.userns != nil), runtime.GOARCH)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(p.filter, want) {
+			t.Errorf("%s: another filter", tt.name)
 		}
 	}
 }

@@ -146,7 +146,7 @@ func allKeys() []Key {
 		{"resources.unified", kindTexts, "", "linux.resources.unified", "Any file of cgroup v2 by its name. What systemd cannot express goes to the payload's own cgroup."},
 
 		{"security.profile", profile, `"app"`, "–", "app; or system: for a payload that is systemd itself."},
-		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default, unconfined, or a file with an OCI profile."},
+		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default (refuses ptrace without a user namespace or CAP_SYS_PTRACE), unconfined, or a file with an OCI profile."},
 		{"security.mask", kindStrings, "", "linux.maskedPaths", "More paths to hide."},
 		{"security.unmask", kindStrings, "", "linux.maskedPaths", "Paths of the default lists not to hide or protect."},
 		{"security.read_only_paths", kindStrings, "", "linux.readonlyPaths", "More paths to protect."},

@@ -18,11 +18,12 @@ const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWU
 const int32Mask = 0xffffffff
 
 // Default is the filter of a container that names none, for a payload whose
-// bounding set is caps ("CAP_NET_RAW"). It is a list of what is allowed. What
+// bounding set is caps ("CAP_NET_RAW"), and who has a user namespace other than
+// the host's or not. It is a list of what is allowed. What
 // Linux has and a container should not use gives EPERM; what is not listed at
 // all, such as system calls newer than this program, gives ENOSYS. It relies on
 // the precedence of rules described above: other runtimes may read it otherwise.
-func Default(caps []string) *specs.LinuxSeccomp {
+func Default(caps []string, userns bool) *specs.LinuxSeccomp {
 	s := &specs.LinuxSeccomp{
 		DefaultAction:   specs.ActErrno,
 		DefaultErrnoRet: errno(unix.ENOSYS),
@@ -36,6 +37,11 @@ func Default(caps []string) *specs.LinuxSeccomp {
 		} else {
 			denied = append(denied, c.names...)
 		}
+	}
+	if userns || slices.Contains(caps, "CAP_SYS_PTRACE") {
+		allowed = append(allowed, tracing[:]...)
+	} else {
+		denied = append(denied, tracing[:]...)
 	}
 	s.Syscalls = append(s.Syscalls, rules(specs.ActAllow, nil, allowed))
 	s.Syscalls = append(s.Syscalls, rules(specs.ActErrno, errno(unix.EPERM), denied))

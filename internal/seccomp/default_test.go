@@ -17,7 +17,7 @@ import (
 func TestDefaultGolden(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
-			s := Default(nil)
+			s := Default(nil, true)
 			filter, err := Compile(s, arch)
 			if err != nil {
 				t.Fatal(err)
@@ -33,7 +33,7 @@ var byArgument = []string{"ioctl", "personality", "clone", "clone3", "unshare", 
 // TestDefaultComplete fails when a new table brings names nobody has decided on.
 func TestDefaultComplete(t *testing.T) {
 	count := map[string]int{}
-	groups := [][]string{always[:], never[:], gone[:], byArgument}
+	groups := [][]string{always[:], tracing[:], never[:], gone[:], byArgument}
 	for _, c := range byCapability {
 		groups = append(groups, c.names)
 	}
@@ -125,8 +125,27 @@ func TestD5DefaultAnswers(t *testing.T) {
 			caps []string
 			want uint32
 		}{{nil, tt.plain}, {admin, tt.admin}} {
-			if got := run(t, compiled(t, Default(c.caps)), data{nr: tt.nr, arch: isaAMD64.audit, args: tt.args}); got != c.want {
+			if got := run(t, compiled(t, Default(c.caps, true)), data{nr: tt.nr, arch: isaAMD64.audit, args: tt.args}); got != c.want {
 				t.Errorf("%s, capabilities %v: %s, want %s", tt.what, c.caps, actionName(got), actionName(c.want))
+			}
+		}
+	}
+}
+
+// Other processes are reached into where the kernel keeps that inside the container, and by who has the capability.
+func TestTracing(t *testing.T) {
+	for _, tt := range []struct {
+		caps   []string
+		userns bool
+		want   uint32
+	}{
+		{nil, true, allowed}, {nil, false, denied(unix.EPERM)},
+		{[]string{"CAP_SYS_ADMIN"}, false, denied(unix.EPERM)}, {[]string{"CAP_SYS_PTRACE"}, false, allowed},
+	} {
+		code := compiled(t, Default(tt.caps, tt.userns))
+		for _, name := range []string{"ptrace", "process_vm_readv", "process_vm_writev"} {
+			if got := run(t, code, data{nr: nr(name), arch: isaAMD64.audit}); got != tt.want {
+				t.Errorf("%s, capabilities %v, user namespace %v: %s, want %s", name, tt.caps, tt.userns, actionName(got), actionName(tt.want))
 			}
 		}
 	}
@@ -152,7 +171,7 @@ func compiled(t *testing.T, s *specs.LinuxSeccomp) []instruction {
 
 // TestD1ForeignArchitectures is row D1: every number by every other way into the kernel.
 func TestD1ForeignArchitectures(t *testing.T) {
-	code := compiled(t, Default(nil))
+	code := compiled(t, Default(nil, true))
 	for i := range uint32(1025) {
 		for _, arch := range []uint32{isa386.audit, isaARM.audit, isaARM64.audit, 0, 0xffffffff} {
 			for _, n := range []uint32{i, i | x32Bit} {
@@ -262,7 +281,7 @@ func TestFlags(t *testing.T) {
 
 func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
-		if _, err := Compile(Default(nil), "amd64"); err != nil {
+		if _, err := Compile(Default(nil, true), "amd64"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -36,8 +36,8 @@ var always = [...]string{
 	"restart_syscall", "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getattr", "sched_setattr",
 	"sched_getparam", "sched_setparam", "sched_getscheduler", "sched_setscheduler", "sched_get_priority_max",
 	"sched_get_priority_min", "sched_rr_get_interval", "getpriority", "setpriority", "ioprio_get", "ioprio_set",
-	"getrlimit", "setrlimit", "prlimit64", "getrusage", "times", "sysinfo", "uname", "getcpu", "getrandom", "ptrace",
-	"process_vm_readv", "process_vm_writev", "uprobe", "uretprobe",
+	"getrlimit", "setrlimit", "prlimit64", "getrusage", "times", "sysinfo", "uname", "getcpu", "getrandom", "uprobe",
+	"uretprobe",
 	// Identity, and giving up more.
 	"getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setuid", "setgid", "setreuid",
 	"setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups", "capget", "capset", "seccomp",
@@ -55,6 +55,10 @@ var always = [...]string{
 	"bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt", "setsockopt",
 	"shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
 }
+
+// tracing reaches into other processes. Where a user namespace ends at the container the kernel lets it
+// reach no further.
+var tracing = [...]string{"ptrace", "process_vm_readv", "process_vm_writev"}
 
 // never is what no payload may call, whatever its capabilities.
 var never = [...]string{

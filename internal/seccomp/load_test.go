@@ -86,6 +86,8 @@ var attempts = []attempt{
 	{name: "unshare nothing", nr: unix.SYS_UNSHARE},
 	{name: "setns", nr: unix.SYS_SETNS, args: [6]uintptr{^uintptr(0)}, want: "EPERM"},
 	{name: "io_uring_setup", nr: unix.SYS_IO_URING_SETUP, args: [6]uintptr{1}, want: "EPERM"},
+	{name: "ptrace", nr: unix.SYS_PTRACE, args: [6]uintptr{0xffff, 1}, want: "EPERM"},
+	{name: "process_vm_readv", nr: unix.SYS_PROCESS_VM_READV, args: [6]uintptr{1 << 30}, want: "EPERM"},
 	{name: "bpf", nr: unix.SYS_BPF, args: [6]uintptr{^uintptr(0)}, want: "EPERM"},
 	{name: "keyctl", nr: unix.SYS_KEYCTL, args: [6]uintptr{^uintptr(0)}, want: "EPERM"},
 	{name: "open_by_handle_at", nr: unix.SYS_OPEN_BY_HANDLE_AT, want: "EPERM"},
@@ -118,7 +120,7 @@ func underFilter(t *testing.T, s *specs.LinuxSeccomp) (string, error) {
 
 // TestLoaded is rows C14, C15, D4 and D5 with the kernel's own interpreter.
 func TestLoaded(t *testing.T) {
-	out, err := underFilter(t, Default(nil))
+	out, err := underFilter(t, Default(nil, false))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -208,7 +208,8 @@ func (y *Payload) schedule(p *nsexec.Program) {
 
 func (y *Payload) directory(p *nsexec.Program) {
 	p.At("working directory "+y.cwd, "the user need not be able to enter it; that it lies inside the root is checked")
-	// Order: before the change of user, who need not be able to enter it.
+	// Order: before the change of user, who need not be able to enter it. It is not tried again after that: what the
+	// container's root may not enter (NFS with root_squash, another user's FUSE) is refused.
 	p.Chdir(y.cwd)
 	// Order: at once after chdir: a descriptor that leads out of the root would show
 	// here (CVE-2024-21626).

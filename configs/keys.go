@@ -48,7 +48,7 @@ func allKeys() []Key {
 		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Where the payload can write to it, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
 
 		{"process.args", kindStrings, "", "process.args", "The command. Required."},
-		{"process.cwd", inside, `"/"`, "process.cwd", "Working directory."},
+		{"process.cwd", inside, `"/"`, "process.cwd", "Working directory. The container's root must be able to enter it (on NFS with root_squash, or another user's FUSE, it is not); the user need not."},
 		{"process.user", kindString, `"0"`, "process.user", "NAME, UID, NAME:GROUP or UID:GID; names are looked up in the container's files."},
 		{"process.groups", kindIDs, "", "process.user.additionalGids", "Further group ids."},
 		{"process.umask", umask, `"0022"`, "process.user.umask", "File mode creation mask."},

@@ -86,7 +86,7 @@ func dial(ctx context.Context, addresses []address) (*Conn, error) {
 }
 
 func (c *Conn) connect(ctx context.Context) error {
-	var errs []error
+	away, sep := ErrNoManager, ": "
 	for _, a := range c.addresses {
 		s := newSignals()
 		if a.private {
@@ -97,9 +97,9 @@ func (c *Conn) connect(ctx context.Context) error {
 			c.bus, c.signals, c.private = bus, s, a.private
 			return nil
 		}
-		errs = append(errs, err)
+		away, sep = fmt.Errorf("%w%s%w", away, sep, err), "; " // one line, which errors.Join is not
 	}
-	return fmt.Errorf("%w: %w", ErrNoManager, errors.Join(errs...))
+	return away
 }
 
 func (a address) connect(ctx context.Context, s *signals) (*dbus.Conn, error) {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/fakesystemd"
@@ -262,11 +264,21 @@ func TestAuthRefused(t *testing.T) {
 	}
 }
 
+// Why is one line, with each address that was tried.
 func TestNoManager(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "nothing")
-	_, err := dial(t.Context(), []address{{path, true}, {path + "2", false}})
-	if !errors.Is(err, ErrNoManager) || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
-		t.Errorf("error is %v, want ErrNoManager that names the socket", err)
+	missing, deaf := filepath.Join(t.TempDir(), "nothing"), filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(deaf, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := dial(t.Context(), []address{{missing, true}, {deaf, false}})
+	for _, is := range []error{ErrNoManager, unix.ENOENT, unix.ECONNREFUSED} {
+		if !errors.Is(err, is) {
+			t.Errorf("error %v is not %v", err, is)
+		}
+	}
+	want := fmt.Sprintf("%v: dial unix %s: connect: %v; dial unix %s: connect: %v", ErrNoManager, missing, unix.ENOENT, deaf, unix.ECONNREFUSED)
+	if err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
 	}
 }
 

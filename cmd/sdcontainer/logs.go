@@ -3,15 +3,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"os/exec"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/internal/journal"
 )
 
 type logOptions struct {
@@ -87,6 +90,9 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 		from.Last = -1
 	}
 	for e, err := range a.rt.Logs(ctx, name, from) {
+		if errors.As(err, new(*exec.ExitError)) {
+			err = cmp.Or(checkTime(ctx, "since", o.since), checkTime(ctx, "until", o.until), err)
+		}
 		if err != nil {
 			return err
 		}
@@ -95,6 +101,14 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 		}
 	}
 	return nil
+}
+
+// checkTime refuses a time that systemd cannot read.
+func checkTime(ctx context.Context, flag, text string) error {
+	if text == "" || !journal.BadTime(ctx, journalTime(text)) {
+		return nil
+	}
+	return usage(`--%s %q: want a time like "10 min ago", "2026-01-31 12:00" or 10m`, flag, text)
 }
 
 // infoLevel is the syslog priority of what is no complaint.

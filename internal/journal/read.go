@@ -99,6 +99,13 @@ func Read(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	}
 }
 
+// BadTime says whether systemd cannot read a time as a Query has it; not where it cannot be asked. It is for after a
+// Read that failed: journalctl has one exit status for everything.
+func BadTime(ctx context.Context, text string) bool {
+	err := exec.CommandContext(ctx, "systemd-analyze", "timestamp", "--", text).Run()
+	return ctx.Err() == nil && exited(err)
+}
+
 // syncTimeout bounds the wait for a journald that hangs: what it has stored can be read all the same.
 const syncTimeout = 5 * time.Second
 

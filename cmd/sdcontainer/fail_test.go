@@ -110,8 +110,6 @@ func TestHint(t *testing.T) {
 	}{
 		{errors.New("x"), ""},
 		{hinted{errors.New("x"), "do this"}, "do this"},
-		{&sdcontainer.Error{Op: "rm", ID: "web", Err: sdcontainer.ErrRunning}, "sdcontainer stop NAME stops it first; rm -f kills it"},
-		{fmt.Errorf("x.service: %w", unitgen.ErrNotOurs), "move it away first"},
 		{&unitgen.NotInstalledError{Name: "x", Dir: "/units"}, "sdcontainer unit install makes one"},
 		{&unitgen.NotInstalledError{Name: "x", Dir: unitgen.Dir},
 			"sdcontainer unit install makes one; without one, systemctl disable --now sdcontainer@x.service ends it and keeps it from starting"},
@@ -124,13 +122,34 @@ func TestHint(t *testing.T) {
 			t.Errorf("hint(%v) = %q, want %q", tt.err, got, tt.want)
 		}
 	}
-	for _, h := range hints() {
-		if h.hint == "" || h.is == nil {
-			t.Errorf("%v: no hint", h.is)
-		}
-	}
 	if got := hint(nil, &fs.PathError{Op: "open", Path: "/x", Err: unix.ENOENT}); got != "" {
 		t.Errorf("a missing file has the hint %q", got)
+	}
+}
+
+// Each cause that has a hint of its own keeps it, however deep it lies.
+func TestHints(t *testing.T) {
+	want := map[error]string{
+		sdcontainer.ErrExist:       "sdcontainer rm -f NAME removes it; --name gives the new one another name",
+		sdcontainer.ErrNotExist:    "sdcontainer ps -a lists the containers there are",
+		sdcontainer.ErrRunning:     "sdcontainer stop NAME stops it first; rm -f kills it",
+		sdcontainer.ErrNotRunning:  "sdcontainer ps -a says how it ended",
+		sdcontainer.ErrExitUnknown: "nobody was there to see it: its keeper was killed, or the machine went down",
+		sdcontainer.ErrBusy:        "let that process go on (kill -CONT), or end it",
+		sdcontainer.ErrPaused:      "sdcontainer resume NAME lets it go on",
+		unitgen.ErrNotOurs:         "move it away first",
+		scope.ErrNoManager:         "sdcontainer doctor says what this machine has and lacks",
+		scope.ErrTimeout:           "systemctl status and journalctl -b say what systemd is waiting for",
+	}
+	for err, want := range want {
+		if got := hint(nil, &sdcontainer.Error{Op: "x", ID: "web", Err: fmt.Errorf("y: %w", err)}); got != want {
+			t.Errorf("%v has the hint %q, want %q", err, got, want)
+		}
+	}
+	for _, h := range hints() {
+		if _, ok := want[h.is]; !ok {
+			t.Errorf("the hint of %v is not tested", h.is)
+		}
 	}
 }
 

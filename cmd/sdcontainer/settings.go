@@ -19,7 +19,7 @@ import (
 type keyFlag struct {
 	name, short, usage, key string
 
-	aliases []string // update's names for it
+	aliases []string // other names for it, as update has them
 
 	value func(string) (any, error) // what TOML would have; nil: the text
 	isYes bool                      // a flag that takes no value

@@ -21,7 +21,7 @@ import (
 // A limit is one flag of update and the property it becomes.
 type limit struct {
 	flag, short, usage string
-	aliases            []string // systemd's and run's names for it
+	aliases            []string // other names for it, as run has them
 	property           string
 	value              func(string) (property, text string, err error)
 }
@@ -36,7 +36,7 @@ func limits() []limit {
 		{"cpus", "", "CPU time: `number` of CPUs, share like 150%, infinity", []string{"cpu-quota"}, "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
 		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", nil, "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
 		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", nil, "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
-		{"tasks", "", "most processes and threads: `number`, share, infinity", []string{"tasks-max", "pids-limit"}, "TasksMax", tasks},
+		{"pids-limit", "", "most processes and threads: `number`, share, infinity", []string{"tasks", "tasks-max"}, "TasksMax", tasks},
 	}
 }
 
@@ -53,7 +53,7 @@ changed.
 
 --set takes any property of a unit by its systemd name, with its value as in
 GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
-		Example: `  sdcontainer update --memory 512M --tasks 100 web
+		Example: `  sdcontainer update --memory 512M --pids-limit 100 web
   sdcontainer update --cpus 150% web
   sdcontainer update --set 'MemoryZSwapMax=uint64 0' web`,
 		ValidArgsFunction: a.completeNames,

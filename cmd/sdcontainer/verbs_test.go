@@ -153,7 +153,7 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// A limit that run and update both have has each name in both.
+// A limit that run and update both have has each name in both, and the same one is shown.
 func TestLimitsHaveOneSetOfNames(t *testing.T) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
 	run, update := a.run().Flags(), a.update().Flags()
@@ -174,8 +174,8 @@ func TestLimitsHaveOneSetOfNames(t *testing.T) {
 					t.Errorf("run or update has no --%s", name)
 				}
 			}
-			if k.short != l.short {
-				t.Errorf("run has -%s for --%s, update -%s", k.short, k.name, l.short)
+			if k.name != l.flag || k.short != l.short {
+				t.Errorf("run shows -%s --%s, update -%s --%s", k.short, k.name, l.short, l.flag)
 			}
 		}
 	}

@@ -138,7 +138,7 @@ see 'journalctl --sync; journalctl -b --no-pager -n 20 _SYSTEMD_UNIT=sdc-web.sco
 claim 'the request is in the journal, under its unit' 'GET /'
 
 heading 'Limits change while it runs, through the unit'
-see 'sdcontainer update web --tasks 77 && systemctl show -p TasksMax sdc-web.scope'
+see 'sdcontainer update web --pids-limit 77 && systemctl show -p TasksMax sdc-web.scope'
 claim 'systemd has the new limit' '^TasksMax=77$'
 see "sdcontainer stats web"
 exits 'one reading of its resources' 0

@@ -60,6 +60,7 @@ the command cannot be executed, 127 when it is not there.`,
 	f.StringVarP(&o.user, "user", "u", "", "`user[:group]`, by name or number, of the container")
 	f.StringVarP(&o.cwd, "workdir", "w", "", "working `directory`")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` added to the environment; NAME alone takes ours")
+	alias(f, map[string]string{"tty": "terminal"}) // podman's
 	must(cmd.RegisterFlagCompletionFunc("workdir", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)))
 	return cmd
 }

@@ -78,6 +78,7 @@ cannot be executed, 127 when it is not there.`,
 	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
 	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as systemd.strict = false does")
 	addKeyFlags(cmd, &o.settings)
+	alias(f, map[string]string{"tty": "terminal"}) // podman's
 	must(cmd.MarkFlagDirname("rootfs"))
 	return cmd
 }
@@ -89,7 +90,7 @@ func (o runOptions) check() error {
 	}
 	switch {
 	case o.detach && (o.terminal || o.interactive):
-		return usage("-d leaves nobody to use -t or -i")
+		return usage("-d excludes -t and -i: nobody would be connected")
 	case o.unit && (o.detach || o.terminal || o.interactive):
 		return usage("--unit excludes -d, -t and -i: systemd supervises the payload")
 	case o.unit && o.replace:

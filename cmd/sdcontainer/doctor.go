@@ -60,7 +60,7 @@ func checks() []check {
 }
 
 func (a *app) doctor() *cobra.Command {
-	var asJSON bool
+	var format string
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say what this machine has and lacks, and what to do",
@@ -68,12 +68,22 @@ func (a *app) doctor() *cobra.Command {
 something will not work; ✗ is missing, and no container will run. What can be done
 about it follows the arrow.
 
-The exit status is 1 when there is a ✗.`,
+The exit status is 1 when there is a ✗.
+
+--format json prints an array; its fields, which stay:
+
+    check, status ("ok", "warning" or "error"), detail, fix: what can be done
+
+A Go template, executed for each check, has them as Check, Status, Detail and Fix.`,
 		Example: `  sdcontainer doctor
-  sdcontainer doctor --json`,
+  sdcontainer doctor --json
+  sdcontainer doctor --format '{{.Status}} {{.Check}}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Args:              arguments(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFormatOf[finding](format, "table", "json"); err != nil {
+				return err
+			}
 			var all []finding
 			for _, c := range checks() {
 				f := c.look(cmd.Context(), a)
@@ -83,13 +93,16 @@ The exit status is 1 when there is a ✗.`,
 					a.code = exitFailure
 				}
 			}
-			if asJSON {
+			switch format {
+			case "json":
 				return a.writeJSON(all)
+			case "table":
+				return a.diagnosis(all)
 			}
-			return a.diagnosis(all)
+			return writeTemplate(a, format, all)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	formatFlag(cmd, &format, "table", "json")
 	return cmd
 }
 

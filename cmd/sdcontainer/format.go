@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -20,7 +21,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// formatFlag adds --format. Its value is one of words or a Go template.
+// formatFlag adds --format, and --json for its word json. Its value is one of words or a Go template.
 func formatFlag(cmd *cobra.Command, format *string, words ...string) {
 	shortFormatFlag(cmd, "", format, words...)
 }
@@ -34,6 +35,25 @@ func shortFormatFlag(cmd *cobra.Command, letter string, format *string, words ..
 	cmd.Flags().StringVarP(format, "format", letter, def,
 		strings.Join(append(words, "Go `template`, or \"table TEMPLATE\""), ", "))
 	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+	if slices.Contains(words, "json") {
+		cmd.Flags().VarPF(jsonFormat{format}, "json", "", "the same as --format json").NoOptDefVal = "true"
+		cmd.MarkFlagsMutuallyExclusive("json", "format")
+	}
+}
+
+// jsonFormat is a flag without a value that sets a format.
+type jsonFormat struct{ format *string }
+
+func (j jsonFormat) Type() string { return "bool" }
+
+func (j jsonFormat) String() string { return "" }
+
+func (j jsonFormat) Set(text string) error {
+	yes, err := strconv.ParseBool(text)
+	if yes {
+		*j.format = "json"
+	}
+	return err
 }
 
 // must stops on an error that only a mistake in this package can cause.

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) top() *cobra.Command {
-	var noTrunc, asJSON bool
+	var noTrunc bool
 	var format string
 	cmd := &cobra.Command{
 		Use:   "top [flags] NAME",
@@ -35,9 +35,6 @@ CPU, Time, Memory and Command.`,
 		ValidArgsFunction: a.completeOne,
 		Args:              arguments(1, 1, "the name of one container"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if asJSON {
-				format = "json"
-			}
 			if err := checkFormat(format, "table", "json"); err != nil {
 				return err
 			}
@@ -59,9 +56,7 @@ CPU, Time, Memory and Command.`,
 		},
 	}
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "do not cut lines at the terminal's width")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
 	formatFlag(cmd, &format, "table", "json")
-	cmd.MarkFlagsMutuallyExclusive("json", "format")
 	return cmd
 }
 

@@ -24,23 +24,34 @@ type versionInfo struct {
 }
 
 func (a *app) version() *cobra.Command {
-	var asJSON bool
+	var format string
 	cmd := &cobra.Command{
-		Use:               "version [flags]",
-		Short:             "Print the version",
-		Long:              "Prints version, commit, Go and platform; with --json also the version of the OCI\nruntime specification.",
-		Example:           "  sdcontainer version --json",
+		Use:   "version [flags]",
+		Short: "Print the version",
+		Long: `Prints version, commit, Go and platform; with --json also the version of the OCI
+runtime specification.
+
+A Go template has them as Version, Commit, Modified (since the commit), Go, Platform
+and OCI.`,
+		Example: `  sdcontainer version --json
+  sdcontainer version --format '{{.Version}}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		Args:              arguments(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
-			v := versionOf()
-			if asJSON {
-				return a.writeJSON(v)
+			if err := checkFormat(format, "text", "json"); err != nil {
+				return err
 			}
-			return a.println(v.String())
+			switch v := versionOf(); format {
+			case "json":
+				return a.writeJSON(v)
+			case "text":
+				return a.println(v.String())
+			default:
+				return writeTemplate(a, format, []versionInfo{v})
+			}
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	formatFlag(cmd, &format, "text", "json")
 	return cmd
 }
 

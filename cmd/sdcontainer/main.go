@@ -212,11 +212,15 @@ func unknownVerb(root *cobra.Command, args []string) error {
 // foreignVerbs are those of other tools, with what to use here.
 func foreignVerbs() map[string]string {
 	return map[string]string{
-		"start": "run FILE, or systemctl start sdcontainer@NAME", "create": "run FILE creates and starts", "restart": "systemctl restart sdcontainer@NAME",
-		"status": "ps, inspect NAME, or systemctl status of its unit", "state": "inspect NAME", "show": "inspect NAME", "info": "doctor",
-		"attach": "logs -f NAME, or exec -it NAME CMD", "shell": "exec -it NAME CMD", "enter": "exec -it NAME CMD", "login": "exec -it NAME CMD",
-		"enable": "unit install --enable FILE", "disable": "unit rm NAME", "freeze": "pause NAME", "thaw": "resume NAME",
-		"remove": "rm NAME", "destroy": "rm NAME", "terminate": "stop NAME", "validate": "check FILE", "verify": "check FILE",
+		"start": "sdcontainer run FILE, or systemctl start sdcontainer@NAME", "create": "sdcontainer run FILE creates and starts",
+		"restart": "systemctl restart sdcontainer@NAME", "status": "sdcontainer ps, sdcontainer inspect NAME, or systemctl status UNIT",
+		"state": "sdcontainer inspect NAME", "show": "sdcontainer inspect NAME", "info": "sdcontainer doctor",
+		"attach": "sdcontainer logs -f NAME, or sdcontainer exec -it NAME CMD", "shell": "sdcontainer exec -it NAME CMD",
+		"enter": "sdcontainer exec -it NAME CMD", "login": "sdcontainer exec -it NAME CMD",
+		"enable": "sdcontainer unit install --enable FILE", "disable": "sdcontainer unit rm NAME",
+		"freeze": "sdcontainer pause NAME", "thaw": "sdcontainer resume NAME", "remove": "sdcontainer rm NAME",
+		"destroy": "sdcontainer rm NAME", "terminate": "sdcontainer stop NAME",
+		"validate": "sdcontainer check FILE", "verify": "sdcontainer check FILE",
 	}
 }
 

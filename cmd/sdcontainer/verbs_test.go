@@ -59,6 +59,22 @@ func TestEveryVerbIsDocumented(t *testing.T) {
 	}
 }
 
+// What is said of other tools' verbs can be pasted, and names verbs there are.
+func TestForeignVerbs(t *testing.T) {
+	ours := commands(newRoot())
+	for name, use := range foreignVerbs() {
+		if ours[name] != nil {
+			t.Errorf("%s is ours", name)
+		}
+		for one := range strings.SplitSeq(strings.ReplaceAll(use, ", or ", ", "), ", ") {
+			word := strings.Fields(one)
+			if word[0] != "systemctl" && (word[0] != "sdcontainer" || ours[word[1]] == nil) {
+				t.Errorf("%s: %q is no command", name, one)
+			}
+		}
+	}
+}
+
 // TestOnlyTheCalledVerbIsBuilt guards the time of a start.
 func TestOnlyTheCalledVerbIsBuilt(t *testing.T) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)

@@ -28,6 +28,9 @@ type sample struct {
 	CPUPercent float64 `json:"cpuPercent"`
 }
 
+// leastInterval is how often stats may be asked for: reading them is work for the kernel.
+const leastInterval = 100 * time.Millisecond
+
 type statsOptions struct {
 	once     bool
 	format   string
@@ -64,13 +67,16 @@ A Go template has them by their Go names: ID, CPUPercent, CPU.Usage, Memory.Max.
 			if err := checkFormat(o.format, "table", "json"); err != nil {
 				return err
 			}
+			if o.interval.Duration < leastInterval {
+				return usage("--interval %v: want at least %v", o.interval.Duration, leastInterval)
+			}
 			return a.showStats(cmd, args, o)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.once, "no-stream", false, "print once")
 	f.Bool("stream", false, "go on, also where standard output is no terminal")
-	f.VarP(&o.interval, "interval", "i", "how often")
+	f.VarP(&o.interval, "interval", "i", "how often, at least 100ms")
 	formatFlag(cmd, &o.format, "table", "json")
 	cmd.MarkFlagsMutuallyExclusive("stream", "no-stream")
 	return cmd
@@ -89,7 +95,7 @@ func (a *app) showStats(cmd *cobra.Command, names []string, o statsOptions) erro
 }
 
 func (a *app) streamStats(ctx context.Context, m *meter, samples []sample, o statsOptions) error {
-	tick := time.NewTicker(max(o.interval.Duration, 100*time.Millisecond))
+	tick := time.NewTicker(o.interval.Duration)
 	defer tick.Stop()
 	for {
 		if err := a.refresh(samples, o.format); err != nil {

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +54,11 @@ func (s *span) String() string {
 	return s.Duration.String()
 }
 
-func (s *span) Set(text string) (err error) {
-	s.Duration, err = configs.ParseSpan(text)
-	return err
+func (s *span) Set(text string) error {
+	d, err := configs.ParseSpan(text)
+	if err != nil {
+		return fmt.Errorf("want %w", errors.Unwrap(err)) // pflag has said the value
+	}
+	s.Duration = d
+	return nil
 }

@@ -41,8 +41,8 @@ func keyFlags() []keyFlag {
 		{name: "volume", short: "v", usage: "show a file or directory: `SOURCE:TARGET[:ro]`", key: "mount", value: volume, files: true},
 		{name: "tmpfs", usage: "an empty directory in memory: `TARGET[:size=SIZE,mode=MODE,ro]`", key: "mount", value: tmpfs},
 		{name: "read-only", usage: "mount the root read-only", key: "rootfs.read_only", isYes: true},
-		{name: "cap-add", usage: "one more `capability`", key: "capabilities.add", value: element},
-		{name: "cap-drop", usage: "one `capability` fewer", key: "capabilities.drop", value: element},
+		{name: "cap-add", usage: "one more `capability`", key: "capabilities.add", value: element, words: configs.CapabilityNames[:]},
+		{name: "cap-drop", usage: "one `capability` fewer", key: "capabilities.drop", value: element, words: configs.CapabilityNames[:]},
 	}
 }
 

@@ -34,8 +34,8 @@ func limits() []limit {
 		{"memory-min", "", "memory protected in any case: `size`", nil, "MemoryMin", sizeProperty("MemoryMin")},
 		{"swap", "", "most swap: `size`", []string{"memory-swap-max"}, "MemorySwapMax", sizeProperty("MemorySwapMax")},
 		{"cpus", "", "CPU time: `number` of CPUs, share like 150%, infinity", []string{"cpu-quota"}, "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
-		{"cpu-weight", "", "share of CPU when there is too little: 1 to 10000 or idle", nil, "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
-		{"io-weight", "", "share of I/O when there is too little: 1 to 10000", nil, "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
+		{"cpu-weight", "", "share of CPU when there is too little: `weight`, 1 to 10000 or idle", nil, "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
+		{"io-weight", "", "share of I/O when there is too little: `weight`, 1 to 10000", nil, "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
 		{"pids-limit", "", "most processes and threads: `number`, share, infinity", []string{"tasks", "tasks-max"}, "TasksMax", tasks},
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
@@ -56,6 +57,11 @@ func TestEveryVerbIsDocumented(t *testing.T) {
 		if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil {
 			t.Errorf("%s completes its arguments with files by accident", name)
 		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if value, _ := pflag.UnquoteUsage(f); value == "string" && !f.Hidden {
+				t.Errorf("%s --%s takes a %q: say what", name, f.Name, value)
+			}
+		})
 	}
 }
 

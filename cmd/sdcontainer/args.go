@@ -51,6 +51,29 @@ func plainUsages(cmd *cobra.Command) {
 	}
 }
 
+// describeCompletion says what cobra's verb for the shell prints, and where that goes.
+func describeCompletion(cmd *cobra.Command) {
+	cmd.Short = "Print the completion script of a shell"
+	cmd.Long = "Prints the script that makes a shell complete verbs, flags, and names of containers\nand configurations."
+	for _, shell := range cmd.Commands() {
+		name := shell.Name()
+		shell.Short = "Print the completion script of " + name
+		shell.Long = "Prints the completion script of " + name + ". " + map[string]string{
+			"bash": "With the package bash-completion, for this shell\nand for every new one:\n\n" +
+				"    source <(sdcontainer completion bash)\n    sdcontainer completion bash >/etc/bash_completion.d/sdcontainer",
+			"fish": "For this shell and for every new one:\n\n" +
+				"    sdcontainer completion fish | source\n    sdcontainer completion fish >~/.config/fish/completions/sdcontainer.fish",
+			"powershell": "For this shell; a profile\nhas the same line:\n\n" +
+				"    sdcontainer completion powershell | Out-String | Invoke-Expression",
+			"zsh": "After compinit, for this shell and for every\nnew one:\n\n" +
+				"    source <(sdcontainer completion zsh)\n    sdcontainer completion zsh >\"${fpath[1]}/_sdcontainer\"",
+		}[name]
+		if f := shell.Flags().Lookup("no-descriptions"); f != nil {
+			f.Usage = "leave out what each word means"
+		}
+	}
+}
+
 const noFiles = cobra.ShellCompDirectiveNoFileComp
 
 // containers lists the names there are, from the directory alone: the shell waits.

@@ -164,13 +164,15 @@ func (a *app) root(args []string) *cobra.Command {
 	return root
 }
 
-// strict makes cobra's own verbs refuse what they do not know: they show some help, and say that all is well.
+// strict makes cobra's own verbs refuse what they do not know, where they show some help and say that all is well, and
+// puts what they say of themselves in our words.
 func strict(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		switch cmd.Name() {
 		case "help":
+			cmd.Short, cmd.Long = "Show the help of a verb", "Shows what a verb does, with its flags and examples."
 			cmd.Args = func(_ *cobra.Command, args []string) error {
 				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
 					return unknownVerb(root, []string{strings.Join(args, " ")})
@@ -178,6 +180,7 @@ func strict(root *cobra.Command) {
 				return nil
 			}
 		case "completion":
+			describeCompletion(cmd)
 			cmd.Args = func(_ *cobra.Command, args []string) error {
 				const want = "want bash, fish, powershell or zsh"
 				if len(args) > 0 {

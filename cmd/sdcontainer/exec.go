@@ -46,7 +46,7 @@ the command cannot be executed, 127 when it is not there.`,
 				return err
 			}
 			a.rt.PrepareExec()
-			c, err := a.load(args[0])
+			c, err := a.load(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -26,14 +27,14 @@ A Go template sees the same fields by their Go names (ID, Status, Pid, Exit ...)
   sdcontainer inspect --spec web`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkFormat(format, "json"); err != nil {
 				return err
 			}
 			if spec {
-				return print(a, args, format, (*sdcontainer.Container).Spec)
+				return print(cmd.Context(), a, args, format, (*sdcontainer.Container).Spec)
 			}
-			return print(a, args, format, (*sdcontainer.Container).State)
+			return print(cmd.Context(), a, args, format, (*sdcontainer.Container).State)
 		},
 	}
 	cmd.Flags().BoolVar(&spec, "spec", false, "print the OCI runtime specs")
@@ -42,9 +43,9 @@ A Go template sees the same fields by their Go names (ID, Status, Pid, Exit ...)
 }
 
 // print shows something of each named container, as JSON or through a template.
-func print[T any](a *app, names []string, format string, get func(*sdcontainer.Container) (T, error)) error {
+func print[T any](ctx context.Context, a *app, names []string, format string, get func(*sdcontainer.Container) (T, error)) error {
 	items := []T{}
-	err := a.each(names, func(c *sdcontainer.Container) error {
+	err := a.each(ctx, names, func(c *sdcontainer.Container) error {
 		item, err := get(c)
 		if err == nil {
 			items = append(items, item)

@@ -28,7 +28,7 @@ process of its unit. Prints the names of those that got it.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return a.control(args, func(c *sdcontainer.Container) error { return c.Signal(cmd.Context(), sig, all) })
+			return a.control(cmd.Context(), args, func(c *sdcontainer.Container) error { return c.Signal(cmd.Context(), sig, all) })
 		},
 	}
 	cmd.Flags().StringVarP(&signal, "signal", "s", "KILL", "the `signal`, by name or number")

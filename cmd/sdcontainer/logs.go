@@ -76,7 +76,7 @@ journalctl -u UNIT shows them too, with what systemd says of the unit.`,
 }
 
 func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
-	switch c, err := a.load(name); {
+	switch c, err := a.load(ctx, name); {
 	case err == nil:
 		name = c.ID()
 	case !errors.Is(err, sdcontainer.ErrNotExist): // one that was removed keeps its lines

@@ -306,7 +306,7 @@ func (a *app) prestop(ctx context.Context, id string) int {
 }
 
 // load finds a container by its name or its unit's.
-func (a *app) load(name string) (*sdcontainer.Container, error) {
+func (a *app) load(ctx context.Context, name string) (*sdcontainer.Container, error) {
 	c, err := a.rt.Load(name)
 	if err == nil || !errors.Is(err, sdcontainer.ErrNotExist) {
 		return c, err
@@ -314,7 +314,7 @@ func (a *app) load(name string) (*sdcontainer.Container, error) {
 	if other, err := a.rt.LoadUnit(name); err == nil { // a record that cannot be read is not the one
 		return other, nil
 	}
-	if hint := serviceHint(context.Background(), name); hint != "" {
+	if hint := serviceHint(ctx, name); hint != "" {
 		err = hinted{err, hint}
 	}
 	return nil, err
@@ -322,10 +322,10 @@ func (a *app) load(name string) (*sdcontainer.Container, error) {
 
 // each calls f for every named container and joins the errors, so that one that
 // fails keeps nobody from the rest.
-func (a *app) each(names []string, f func(*sdcontainer.Container) error) error {
+func (a *app) each(ctx context.Context, names []string, f func(*sdcontainer.Container) error) error {
 	var errs []error
 	for _, name := range names {
-		c, err := a.load(name)
+		c, err := a.load(ctx, name)
 		if err == nil {
 			err = f(c)
 		}
@@ -360,9 +360,9 @@ func (a *app) together(names []string, f func(name string) error) error {
 }
 
 // control does something to all named containers, as together does it.
-func (a *app) control(names []string, f func(*sdcontainer.Container) error) error {
+func (a *app) control(ctx context.Context, names []string, f func(*sdcontainer.Container) error) error {
 	return a.together(names, func(name string) error {
-		c, err := a.load(name)
+		c, err := a.load(ctx, name)
 		if err != nil {
 			return err
 		}

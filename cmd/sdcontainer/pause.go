@@ -19,7 +19,7 @@ names of those that were frozen.`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.control(args, func(c *sdcontainer.Container) error { return c.Pause(cmd.Context()) })
+			return a.control(cmd.Context(), args, func(c *sdcontainer.Container) error { return c.Pause(cmd.Context()) })
 		},
 	}
 }
@@ -33,7 +33,7 @@ func (a *app) resume() *cobra.Command {
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.control(args, func(c *sdcontainer.Container) error { return c.Resume(cmd.Context()) })
+			return a.control(cmd.Context(), args, func(c *sdcontainer.Container) error { return c.Resume(cmd.Context()) })
 		},
 	}
 }

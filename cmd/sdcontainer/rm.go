@@ -44,7 +44,7 @@ removed.`,
 // remove removes a container. By force a record that cannot be read is no
 // obstacle, and a container that is not there no failure.
 func (a *app) remove(ctx context.Context, name string, force bool) error {
-	c, err := a.load(name)
+	c, err := a.load(ctx, name)
 	switch {
 	case err == nil:
 		return c.Destroy(ctx, force)

@@ -85,7 +85,7 @@ A Go template has them by their Go names: ID, CPUPercent, CPU.Usage, Memory.Max.
 func (a *app) showStats(cmd *cobra.Command, names []string, o statsOptions) error {
 	stream, _ := cmd.Flags().GetBool("stream") // it is defined
 	m := meter{a: a, names: names, last: map[string]sdcontainer.Stats{}}
-	samples, err := m.read()
+	samples, err := m.read(cmd.Context())
 	if err != nil || o.once || !stream && !isTerminal(a.stdout) {
 		return errors.Join(err, a.printStats(samples, o.format))
 	}
@@ -107,7 +107,7 @@ func (a *app) streamStats(ctx context.Context, m *meter, samples []sample, o sta
 		case <-tick.C:
 		}
 		var err error
-		if samples, err = m.read(); err != nil {
+		if samples, err = m.read(ctx); err != nil {
 			return err
 		}
 		if len(m.names) > 0 && len(samples) == 0 {
@@ -190,7 +190,7 @@ type meter struct {
 
 // read takes a sample of each container. One that has ended is left out, at the
 // first reading only if it was not asked for by name.
-func (m *meter) read() ([]sample, error) {
+func (m *meter) read(ctx context.Context) ([]sample, error) {
 	samples := []sample{}
 	names := m.names
 	if len(names) == 0 {
@@ -204,7 +204,7 @@ func (m *meter) read() ([]sample, error) {
 	}
 	var errs []error
 	for _, name := range names {
-		s, err := m.sample(name)
+		s, err := m.sample(ctx, name)
 		switch {
 		case err == nil:
 			samples = append(samples, s)
@@ -224,8 +224,8 @@ func (m *meter) over(name string, err error) bool {
 	return ended && (seen || len(m.names) == 0)
 }
 
-func (m *meter) sample(name string) (sample, error) {
-	c, err := m.a.load(name)
+func (m *meter) sample(ctx context.Context, name string) (sample, error) {
+	c, err := m.a.load(ctx, name)
 	if err != nil {
 		return sample{}, err
 	}

@@ -32,7 +32,7 @@ refused.`,
 		ValidArgsFunction: a.completeNames,
 		Args:              names(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.control(args, func(c *sdcontainer.Container) error {
+			return a.control(cmd.Context(), args, func(c *sdcontainer.Container) error {
 				return c.Stop(cmd.Context(), timeout.Duration)
 			})
 		},

@@ -34,11 +34,11 @@ CPU, Time, Memory and Command.`,
   sdcontainer top --format '{{.Pid}} {{join .Command " "}}' web`,
 		ValidArgsFunction: a.completeOne,
 		Args:              arguments(1, 1, "the name of one container"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkFormat(format, "table", "json"); err != nil {
 				return err
 			}
-			c, err := a.load(args[0])
+			c, err := a.load(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -63,7 +63,7 @@ GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,
 			if err != nil {
 				return err
 			}
-			return a.each(args, func(c *sdcontainer.Container) error { return a.change(cmd.Context(), c, props) })
+			return a.each(cmd.Context(), args, func(c *sdcontainer.Container) error { return a.change(cmd.Context(), c, props) })
 		},
 	}
 	for _, l := range limits() {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,6 +24,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 func newRoot() *cobra.Command { return newApp(os.Stdin, os.Stdout, os.Stderr).root(nil) }
@@ -62,6 +65,29 @@ func TestEveryVerbIsDocumented(t *testing.T) {
 				t.Errorf("%s --%s takes a %q: say what", name, f.Name, value)
 			}
 		})
+	}
+}
+
+// Whoever calls it off does not wait for what systemd says of a service without a container.
+func TestLoadIsCalledOff(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	unit := unitgen.Instance("called-off")
+	file := filepath.Join(unitgen.Dir, unit)
+	if err := os.WriteFile(file, []byte("[Service]\nExecStart=/bin/true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(file)
+	off, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	a.rt.Dir = t.TempDir()
+	for want, ctx := range map[string]context.Context{unit + " is inactive": t.Context(), "it is a service that does not run": off} {
+		_, err := a.load(ctx, "called-off")
+		if got := hint(nil, err); !errors.Is(err, sdcontainer.ErrNotExist) || !strings.HasPrefix(got, want) {
+			t.Errorf("%v with the hint %q, want %q", err, got, want)
+		}
 	}
 }
 
@@ -287,11 +313,11 @@ func TestStatsOfWhatHasEnded(t *testing.T) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
 	a.rt.Dir = t.TempDir()
 	m := meter{a: a, names: []string{"one", "two"}, last: map[string]sdcontainer.Stats{"one": {}, "two": {}}}
-	if samples, err := m.read(); err != nil || len(samples) > 0 {
+	if samples, err := m.read(t.Context()); err != nil || len(samples) > 0 {
 		t.Errorf("both removed since: %v, %v", samples, err)
 	}
 	m.names = []string{"one", "two", "three"}
-	if _, err := m.read(); !errors.Is(err, sdcontainer.ErrNotExist) || !strings.Contains(err.Error(), "three") {
+	if _, err := m.read(t.Context()); !errors.Is(err, sdcontainer.ErrNotExist) || !strings.Contains(err.Error(), "three") {
 		t.Errorf("a third that never was: %v", err)
 	}
 	if m.names = nil; !m.over("four", sdcontainer.ErrNotExist) {

@@ -47,7 +47,7 @@ sdcontainer failed, 124 when something did not answer it in time.`,
 				return err
 			}
 			endings := []ending{}
-			err := a.each(args, func(c *sdcontainer.Container) error {
+			err := a.each(cmd.Context(), args, func(c *sdcontainer.Container) error {
 				e, err := a.waitFor(cmd.Context(), c)
 				if err != nil && !e.ExitUnknown {
 					return err

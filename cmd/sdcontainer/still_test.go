@@ -29,7 +29,11 @@ func TestG5TerminalThatStopsReading(t *testing.T) {
 	s := newStillScreen(t)
 	lines := 60000 / sdtest.Stride(20)
 	cmd := s.start(t, append(arena(t), "-t", "--", "sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo $i; i=$((i+1)); done; exit 3", lines))...)
+	deadline := time.Now().Add(20 * time.Second)
 	for full, before := 0, -1; full == 0 || full != before; time.Sleep(300 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes wait for who reads the terminal, and more come or none", full)
+		}
 		n, err := unix.IoctlGetInt(int(s.master.Fd()), unix.TIOCINQ)
 		if err != nil {
 			t.Fatal(err)

@@ -287,7 +287,7 @@ func verbName(cmd *cobra.Command) string {
 }
 
 // cleanup is what the keeper and ExecStopPost= execute when a container has
-// ended: no flags, no help, nothing of cobra.
+// ended: --run-dir alone, which main takes, no help, nothing of cobra.
 func (a *app) cleanup(ctx context.Context, id string) int {
 	a.verb = "cleanup"
 	if err := a.rt.Cleanup(ctx, id); err != nil {
@@ -334,7 +334,7 @@ func (a *app) each(ctx context.Context, names []string, f func(*sdcontainer.Cont
 	return errors.Join(errs...)
 }
 
-// errNothing is of what needed nothing done, which is no failure, and nothing to tell of.
+// errNothing says there was nothing to do: no failure, and no name to print.
 var errNothing = errors.New("nothing to do")
 
 // together calls f for all named containers at the same time and prints the

@@ -21,11 +21,11 @@ type keyFlag struct {
 
 	aliases []string // other names for it, as update has them
 
-	value func(string) (any, error) // what TOML would have; nil: the text
-	isYes bool                      // a flag that takes no value
-	files bool                      // the shell completes paths
-	words []string                  // or these
-	to    *[]configs.Setting
+	value  func(string) (any, error) // what TOML would have; nil: the text
+	isBool bool                      // a flag that takes no value
+	files  bool                      // the shell completes paths
+	words  []string                  // or these
+	to     *[]configs.Setting
 }
 
 func keyFlags() []keyFlag {
@@ -40,7 +40,7 @@ func keyFlags() []keyFlag {
 		{name: "network", usage: "`mode`: none, host or path:/FILE", key: "network.mode", words: []string{"none", "host"}},
 		{name: "volume", short: "v", usage: "show a file or directory: `SOURCE:TARGET[:ro]`", key: "mount", value: volume, files: true},
 		{name: "tmpfs", usage: "an empty directory in memory: `TARGET[:size=SIZE,mode=MODE,ro]`", key: "mount", value: tmpfs},
-		{name: "read-only", usage: "mount the root read-only", key: "rootfs.read_only", isYes: true},
+		{name: "read-only", usage: "mount the root read-only", key: "rootfs.read_only", isBool: true},
 		{name: "cap-add", usage: "one more `capability`", key: "capabilities.add", value: element, words: configs.CapabilityNames[:]},
 		{name: "cap-drop", usage: "one `capability` fewer", key: "capabilities.drop", value: element, words: configs.CapabilityNames[:]},
 	}
@@ -51,7 +51,7 @@ func addKeyFlags(cmd *cobra.Command, settings *[]configs.Setting) {
 	for _, k := range keyFlags() {
 		k.to = settings
 		f := cmd.Flags().VarPF(&k, k.name, k.short, k.usage)
-		if k.isYes {
+		if k.isBool {
 			f.NoOptDefVal = "true"
 		}
 		directive := noFiles
@@ -71,7 +71,7 @@ func addKeyFlags(cmd *cobra.Command, settings *[]configs.Setting) {
 func (k *keyFlag) String() string { return "" }
 
 func (k *keyFlag) Type() string {
-	if k.isYes {
+	if k.isBool {
 		return "bool"
 	}
 	return "string"
@@ -81,7 +81,7 @@ func (k *keyFlag) Set(text string) error {
 	var value any = text
 	var err error
 	switch {
-	case k.isYes:
+	case k.isBool:
 		value, err = strconv.ParseBool(text)
 	case k.value != nil:
 		value, err = k.value(text)

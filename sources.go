@@ -87,31 +87,59 @@ func makeSource(path string, c *rootfs.Create) error {
 // (CVE-2021-41091).
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
 	mounts := mayMount(l.spec.Process)
-	exposed, err := look(ctx, "look at the directories above the sources of mounts", func() (list []rootfs.Source, _ error) {
-		for _, s := range sources {
-			if s.IDMap != nil && reachable(s.Path) && (mounts || writable(s)) {
-				list = append(list, s)
-			}
-		}
-		return list, nil
-	}, nil)
+	exposed, err := look(ctx, "look at the directories above the sources of mounts",
+		func() ([]error, error) { return exposures(sources, mounts) }, nil)
 	if err != nil {
 		return err
 	}
-	for _, s := range exposed {
-		place := s.Path
-		if s.ReadOnly && mounts {
-			place += ", which who has CAP_SYS_ADMIN makes writable,"
-		}
-		err := fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
-			" (keep them out of a directory above it, as by chmod 700 %s; or set idmap = false for it, or systemd.strict = false)", s.For, place, filepath.Dir(s.Path))
-		if l.settings.Strict {
-			return err
-		}
+	if l.settings.Strict {
+		return errors.Join(exposed...)
+	}
+	for _, err := range exposed {
 		l.c.rt.warn(err.Error())
 	}
 	return nil
 }
+
+// exposures tells of each source that others get to. The first is the root: one that is no directory is an error, and
+// no place would do for it.
+func exposures(sources []rootfs.Source, mounts bool) (list []error, err error) {
+	for i, s := range sources {
+		if s.IDMap == nil || !reachable(s.Path) || !mounts && !writable(s) {
+			continue
+		}
+		info, err := os.Stat(s.Path)
+		if err == nil && i == 0 && !info.IsDir() {
+			return nil, fmt.Errorf("%s: %s: %w (want the directory with the container's files)", s.For, s.Path, unix.ENOTDIR)
+		}
+		place := s.Path
+		if s.ReadOnly && mounts {
+			place += ", which who has CAP_SYS_ADMIN makes writable,"
+		}
+		list = append(list, fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
+			" (%s; or set idmap = false for it, or systemd.strict = false)", s.For, place, seclude(s.Path)))
+	}
+	return list, nil
+}
+
+// seclude says how to keep others from path. Only what is there for containers' files is to be closed: anything else may
+// be what the machine needs open.
+func seclude(path string) string {
+	const move = "move it below a directory of mode 0700, such as " + machines
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return move
+	}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode()&os.ModeSticky != 0 || !isBelow(dir, machines) && (dir == "/srv" || !isBelow(dir, "/srv")) {
+		return move
+	}
+	return "keep them out of a directory above it, as by chmod 700 " + dir
+}
+
+// machines is where systemd looks for containers' files.
+const machines = "/var/lib/machines"
 
 // mayMount says whether the payload can change its mounts. What is read-only for it is so until it says otherwise
 // (mount_setattr(2)): mounts are locked for who got them from a user namespace above its own, and these are made in its own.

@@ -117,6 +117,49 @@ func TestC7ReadOnlyIsNoneForWhoMounts(t *testing.T) {
 	}
 }
 
+// Every source that others get to is told of, and nothing that the machine needs open is to be closed for it.
+func TestExposuresAreAllTold(t *testing.T) {
+	all := &rootfs.IDMap{Recursive: true}
+	root := rootfs.Source{Path: "/usr", For: "rootfs", IDMap: all}
+	list, err := exposures([]rootfs.Source{root, {Path: "/etc", For: "a", IDMap: all}, {Path: "/etc/passwd", For: "b", IDMap: all}, {Path: "/etc", For: "c"}}, false)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%v, %v: want three", list, err)
+	}
+	for i, want := range []string{"rootfs: /usr lies", "a: /etc lies", "b: /etc/passwd lies"} {
+		if msg := list[i].Error(); !strings.HasPrefix(msg, want) || strings.Contains(msg, "chmod") || !strings.Contains(msg, "(move it below a directory of mode 0700, such as /var/lib/machines; or") {
+			t.Errorf("%s: want %s and where to move it", msg, want)
+		}
+	}
+	root.Path = "/etc/passwd"
+	if list, err := exposures([]rootfs.Source{root, {Path: "/etc", For: "a", IDMap: all}}, false); !errors.Is(err, unix.ENOTDIR) || len(list) > 0 {
+		t.Errorf("root is a file: %v, %v", list, err)
+	}
+}
+
+// A directory is to be closed only where containers' files are kept.
+func TestSeclude(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	for _, dir := range []string{machines + "/a", "/srv/x/root", "/srv/sticky/root"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(machines, "link")
+	if err := errors.Join(os.Chmod("/srv/sticky", 0o755|os.ModeSticky), os.Symlink("/usr", link)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		machines + "/a": machines, "/srv/x/root": "/srv/x",
+		"/srv/x": "", "/srv/sticky/root": "", "/usr": "", "/usr/lib": "", "/etc/passwd": "", "/tmp": "", link: "", "/none/x": "",
+	} {
+		if _, dir, _ := strings.Cut(seclude(path), "chmod 700 "); dir != want {
+			t.Errorf("%s: chmod 700 %q, want %q", path, dir, want)
+		}
+	}
+}
+
 // What is read-only for the container may have mounts below it that are not.
 func TestWritable(t *testing.T) {
 	all := &rootfs.IDMap{Recursive: true}

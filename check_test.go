@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -114,6 +115,38 @@ func TestCheckFindsPaths(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a start refuses on this machine is no mistake of the file, and told all the same, by explain too.
+func TestCheckTellsWhereOthersGet(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "root"), 0o755), os.Mkdir(filepath.Join(dir, "data"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "x.toml")
+	const text = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[[mount]]\nsource = 'data'\ntarget = '/data'\nidmap = true\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]int{0o700: 0, 0o755: 2} {
+		if err := errors.Join(os.Chmod(dir, mode), os.Chmod(filepath.Dir(dir), mode)); err != nil {
+			t.Fatal(err)
+		}
+		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+		const told = "where every user of this machine gets to"
+		if got := strings.Count(strings.Join(warnings, "\n"), told); len(problems) > 0 || got != want {
+			t.Errorf("%o: %v, %q: want %d warnings", mode, problems, warnings, want)
+		}
+		spec, err := configs.Load(file, configs.LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := sdcontainer.Explain("", spec, unitgen.Options{})
+		if err != nil || strings.Count(strings.Join(x.Notes, "\n"), told) != want {
+			t.Errorf("%o: %v, notes %q: want %d of it", mode, err, x.Notes, want)
+		}
 	}
 }
 

@@ -35,7 +35,8 @@ type Explanation struct {
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
-	missing    []string // of the notes, what the rootfs does not have
+	sources    []rootfs.Source
+	missing    []string // of the notes, what the rootfs does not have, and where others get to a source
 }
 
 // An ExplainedProperty is one property of the StartTransientUnit call.
@@ -62,6 +63,13 @@ func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, erro
 		return nil, err
 	}
 	x.Notes = append(x.Notes, unseen...)
+	exposed, err := exposures(x.sources, mayMount(spec.Process))
+	if err != nil {
+		return nil, err
+	}
+	for _, err := range exposed {
+		x.Notes, x.missing = append(x.Notes, err.Error()), append(x.missing, err.Error())
+	}
 	return x, nil
 }
 
@@ -95,6 +103,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err := p.complete(facts); err != nil {
 		return nil, err
 	}
+	x.sources = p.world.Sources
 	y, err := x.payload(spec, find)
 	if err != nil {
 		return nil, err

@@ -128,20 +128,27 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	return x, err
 }
 
-// payload finds user and executable, or stands in for them.
+// payload finds user and executable, or stands in for what it does not find.
 func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Payload, error)) (*caps.Payload, error) {
-	y, err := find(spec)
-	if err == nil {
+	y, reason := find(spec)
+	if reason == nil {
 		return y, nil
 	}
-	x.missing = []string{fmt.Sprintf("user %q and executable %q are looked up in the rootfs, which does not have them now: %v",
-		userText(spec.Process.User), spec.Process.Args[0], plainReason(err))}
-	x.Notes = append(x.Notes, x.missing...)
-	y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: spec.Process.User.UID, GID: spec.Process.User.GID})
-	if err == nil {
-		y.Path = spec.Process.Args[0]
+	what := fmt.Sprintf("executable %q is", spec.Process.Args[0])
+	if y == nil {
+		user := spec.Process.User
+		what = fmt.Sprintf("user %q and executable %q are", userText(user), spec.Process.Args[0])
+		var err error
+		y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: user.UID, GID: user.GID, Home: "(not known here)"})
+		if err != nil {
+			return nil, err
+		}
+		y.StandsFor = user.Username
 	}
-	return y, err
+	y.Path = spec.Process.Args[0]
+	x.missing = []string{fmt.Sprintf("%s looked up in the rootfs, which has none now: %v", what, plainReason(reason))}
+	x.Notes = append(x.Notes, x.missing...)
+	return y, nil
 }
 
 func findInRootfs(spec *specs.Spec) (*caps.Payload, error) {

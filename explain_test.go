@@ -150,6 +150,40 @@ func TestExplainPayload(t *testing.T) {
 	}
 }
 
+// Where it is not known who the user is, the steps say that too, and where only the executable is missing they know the user.
+func TestExplainUnknownUser(t *testing.T) {
+	root := t.TempDir()
+	spec, err := configs.FromRootfs("web", root, []string{"/bin/none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Process.User = specs.User{Username: "www"}
+	told := func() (text, notes string) {
+		x, err := Explain("", spec, unitgen.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := x.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String(), strings.Join(x.Notes, "\n")
+	}
+	text, notes := told()
+	if !strings.Contains(text, "\nbecome user www (not known here: 0:0 stands for it)  #") || !strings.Contains(text, `"HOME=(not known here)"`) ||
+		!strings.Contains(notes, `user "www" and executable "/bin/none" are looked up`) {
+		t.Errorf("without the user: notes %s\n%s", notes, text)
+	}
+	passwd := []byte("www:x:33:44::/home/www:/bin/sh\n")
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "etc"), 0o755), os.WriteFile(filepath.Join(root, "etc/passwd"), passwd, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	text, notes = told()
+	if !strings.Contains(text, "\nbecome user 33:44  #") || !strings.Contains(text, `"HOME=/home/www"`) || !strings.Contains(notes, `executable "/bin/none" is looked up`) || strings.Contains(notes, `"www"`) {
+		t.Errorf("with the user: notes %s\n%s", notes, text)
+	}
+}
+
 // A Spec made in memory has no file that a service could be made from.
 func TestExplainWithoutAFile(t *testing.T) {
 	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})

@@ -29,6 +29,9 @@ type Payload struct {
 	// Keyring is what the new session keyring, which has no name of its own, is called
 	// in messages; "" keeps the caller's.
 	Keyring string
+	// StandsFor is the user, in words, whose ids are not known and for which the Identity stands; "" where it is
+	// known. It is only told.
+	StandsFor string
 	// DeathSignal ends the payload when its parent does; 0 for none.
 	DeathSignal unix.Signal
 
@@ -235,7 +238,11 @@ func (y *Payload) bound(p *nsexec.Program) {
 
 // become changes to the payload's ids.
 func (y *Payload) become(p *nsexec.Program) {
-	p.At(fmt.Sprintf("become user %d:%d", y.UID, y.GID), "groups, group, user: each needs a right that the next gives up")
+	who := fmt.Sprintf("%d:%d", y.UID, y.GID)
+	if y.StandsFor != "" {
+		who = fmt.Sprintf("%s (not known here: %s stands for it)", y.StandsFor, who)
+	}
+	p.At("become user "+who, "groups, group, user: each needs a right that the next gives up")
 	p.Prctl("keepcaps", unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
 	// Order: groups, group, user: each needs rights that the next gives up. Not dumpable
 	// after each change of ids, which makes us what fs.suid_dumpable says: where that is 1,

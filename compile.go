@@ -99,7 +99,7 @@ func (p *plan) complete(facts rootfs.Facts) (err error) {
 // can have used it up: then this one, which is empty, is the session's.
 func leaveKeys(s *nsexec.Program) {
 	s.At("session keyring", "the caller's keys stay with the caller, whatever the container's root has done to its quota")
-	s.JoinKeyring("").Tolerate(unix.ENOSYS)
+	s.JoinKeyring().Tolerate(unix.ENOSYS)
 }
 
 // compileSpawn is the program that makes the namespaces and the init.

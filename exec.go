@@ -224,7 +224,6 @@ func (l *launch) findEnter(ctx context.Context, j *joining) (*nsexec.Program, er
 	if l.who, err = findIn(ctx, l.c.st.Init.Pid, l.spec.Process, nil); err != nil {
 		return nil, err
 	}
-	l.who.Keyring = keyring(l.c.id)
 	l.who.DeathSignal = unix.SIGKILL // nobody would learn how it ended
 	return l.compileEnter(j)
 }

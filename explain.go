@@ -108,7 +108,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err != nil {
 		return nil, err
 	}
-	y.Keyring, y.DeathSignal = keyring(settings.Name), unix.SIGKILL // as in the foreground
+	y.DeathSignal = unix.SIGKILL // as in the foreground
 	enter, err := p.enter(y)
 	if err != nil {
 		return nil, err

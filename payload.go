@@ -30,7 +30,6 @@ func (l *launch) find(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	l.who.Keyring = keyring(l.c.id)
 	if l.who.DeathSignal, err = l.deathSignal(); err != nil {
 		return err
 	}
@@ -45,9 +44,6 @@ func (l *launch) enter(ctx context.Context) error {
 	}
 	return l.until(ctx, nsexec.Synced, syncReady)
 }
-
-// keyring is what messages call the session keyring of a container's processes: the caller's is never theirs.
-func keyring(id string) string { return "sdcontainer:" + id }
 
 // deathSignal is what the payload gets when its parent dies. In the foreground that is us:
 // without us nobody would clean up.

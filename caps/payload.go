@@ -26,9 +26,6 @@ type Payload struct {
 	// Path is the program's absolute path in the container. The parent resolves
 	// it; until then it is empty.
 	Path string
-	// Keyring is what the new session keyring, which has no name of its own, is called
-	// in messages; "" keeps the caller's.
-	Keyring string
 	// StandsFor is the user, in words, whose ids are not known and for which the Identity stands; "" where it is
 	// known. It is only told.
 	StandsFor string
@@ -135,7 +132,7 @@ func environment(p *specs.Process, id Identity) ([]string, error) {
 // seccomp filter: their place depends on no_new_privs. What is left is telling the
 // parent, and exec.
 func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
-	y.keyring(p)
+	joinKeyring(p)
 	y.schedule(p)
 	// Order: standard streams get their owner while we may still give files away
 	// (chown(2), CAP_CHOWN).
@@ -177,15 +174,12 @@ func (y *Payload) fate() string {
 	return "the payload ends with who started it; the change of user has undone that"
 }
 
-func (y *Payload) keyring(p *nsexec.Program) {
-	if y.Keyring == "" {
-		return
-	}
-	p.At("session keyring "+y.Keyring, "the caller's keys stay with the caller")
+func joinKeyring(p *nsexec.Program) {
+	p.At("session keyring", "the caller's keys stay with the caller")
 	// Order: first: the keyring belongs to who makes it, and later users have a
 	// quota of 200 keys (keyrings(7)). Without room, or keys in the kernel, the process goes
 	// on without one of its own, and not with the caller's: the interpreter has left that.
-	p.JoinKeyring(y.Keyring).Tolerate(unix.ENOSYS, unix.EDQUOT)
+	p.JoinKeyring().Tolerate(unix.ENOSYS, unix.EDQUOT)
 }
 
 func (y *Payload) schedule(p *nsexec.Program) {

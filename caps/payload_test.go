@@ -38,7 +38,7 @@ func program(t *testing.T, p *specs.Process) *nsexec.Program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y.Path, y.Keyring, y.DeathSignal = "/bin/app", "sdc-box", unix.SIGKILL
+	y.Path, y.DeathSignal = "/bin/app", unix.SIGKILL
 	prog := nsexec.New("enter")
 	y.Enter(prog, func() {
 		prog.At("terminal", "")

@@ -124,7 +124,6 @@ func TestC2Become(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				y.Keyring = "sdc-test"
 				st := become(t, y, userns)
 				got := Sets{set(t, st, "CapBnd"), set(t, st, "CapEff"), set(t, st, "CapInh"), set(t, st, "CapPrm"), set(t, st, "CapAmb")}
 				if d := cmp.Diff(y.Sets, got); d != "" {

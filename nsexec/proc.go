@@ -196,9 +196,9 @@ func (p *Program) LoopbackUp() {
 }
 
 // JoinKeyring gives the process a new session keyring. It has no name: one made
-// before by somebody else, under a name we would use, would be shared.
-func (p *Program) JoinKeyring(object string) *Step {
-	return p.call(unix.SYS_KEYCTL, object, Imm(unix.KEYCTL_JOIN_SESSION_KEYRING), Imm(0))
+// before by somebody else, under a name we would use, would be shared (keyctl(2)).
+func (p *Program) JoinKeyring() *Step {
+	return p.call(unix.SYS_KEYCTL, "session keyring", Imm(unix.KEYCTL_JOIN_SESSION_KEYRING), Imm(0))
 }
 
 // Prctl makes one prctl call; object says in words what for.

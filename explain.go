@@ -118,7 +118,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 		x.Programs[prog.Name()] = prog.Explain()
 	}
 	x.Parent = parent(p, y)
-	x.unit(p.unit)
+	x.unit(p.unit, settings.Source != "")
 	if settings.Source == "" {
 		x.Notes = append(x.Notes, "a service needs a configuration file that it can name: this has none")
 		return x, nil
@@ -174,12 +174,31 @@ func userText(u specs.User) string {
 	return fmt.Sprintf("%d:%d", u.UID, u.GID)
 }
 
-func (x *Explanation) unit(u scope.Unit) {
+// unit tells the unit; one from a TOML in its words, and not in those of the Spec that it became.
+func (x *Explanation) unit(u scope.Unit, toml bool) {
 	x.Unit, x.Needs, x.Payload = u.Name, u.Needs(), u.Payload
 	for _, p := range u.Properties {
 		info, _ := scope.Lookup(p.Name)
-		x.Properties = append(x.Properties, ExplainedProperty{p.Name, info.Sig, p.Value, p.Source})
+		source := p.Source
+		if toml {
+			source = sourceKey(p)
+		}
+		x.Properties = append(x.Properties, ExplainedProperty{p.Name, info.Sig, p.Value, source})
 	}
+}
+
+// sourceKey is the key of the TOML that a property comes from. What has none, or was given by its systemd name, keeps its source.
+func sourceKey(p scope.Property) string {
+	if p.Source == scope.SourceAlways || strings.HasPrefix(p.Source, "property ") {
+		return p.Source
+	}
+	directive := strings.NewReplacer("PerSecUSec", "", "PeriodUSec", "", "USec", "Sec").Replace(p.Name) + "="
+	for _, k := range configs.Keys() {
+		if k.Maps == directive || k.Maps == p.Source {
+			return k.Path
+		}
+	}
+	return p.Source
 }
 
 // WriteText writes the explanation for people.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,11 @@ func TestExplainExamples(t *testing.T) {
 				golden.Check(t, "testdata/explain/"+name+".json", asJSON(t, x))
 			}
 			everyStepTold(t, x)
+			for _, p := range x.Properties {
+				if strings.HasPrefix(p.Source, "linux.") {
+					t.Errorf("%s: from %s, which is no key", p.Name, p.Source)
+				}
+			}
 		})
 	}
 }
@@ -200,6 +206,30 @@ func TestExplainWithoutAFile(t *testing.T) {
 	var b bytes.Buffer
 	if err := x.WriteText(&b); err != nil || strings.Contains(b.String(), "unit file") {
 		t.Errorf("%v\n%s", err, &b)
+	}
+}
+
+// What was not made from a TOML keeps the names of the Spec.
+func TestExplainKeepsOCINames(t *testing.T) {
+	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"": "linux.resources.pids.limit", "/etc/web.toml": "resources.tasks"} {
+		s.Source = file
+		s.Annotate(spec)
+		x, err := Explain("", spec, unitgen.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(x.Properties, func(p ExplainedProperty) bool { return p.Name == "TasksMax" })
+		if i < 0 || x.Properties[i].Source != want {
+			t.Errorf("file %q: %+v, want TasksMax from %s", file, x.Properties, want)
+		}
 	}
 }
 

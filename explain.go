@@ -134,10 +134,10 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Pa
 	if reason == nil {
 		return y, nil
 	}
-	what := fmt.Sprintf("executable %q is", spec.Process.Args[0])
+	what, them := fmt.Sprintf("executable %q is", spec.Process.Args[0]), "it"
 	if y == nil {
 		user := spec.Process.User
-		what = fmt.Sprintf("user %q and executable %q are", userText(user), spec.Process.Args[0])
+		what, them = fmt.Sprintf("user %q and executable %q are", userText(user), spec.Process.Args[0]), "them"
 		var err error
 		y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: user.UID, GID: user.GID, Home: "(not known here)"})
 		if err != nil {
@@ -146,7 +146,7 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Pa
 		y.StandsFor = user.Username
 	}
 	y.Path = spec.Process.Args[0]
-	x.missing = []string{fmt.Sprintf("%s looked up in the rootfs, which has none now: %v", what, plainReason(reason))}
+	x.missing = []string{fmt.Sprintf("%s looked up in the rootfs, which does not have %s now: %v", what, them, plainReason(reason))}
 	x.Notes = append(x.Notes, x.missing...)
 	return y, nil
 }

@@ -107,7 +107,7 @@ busybox sleep 1000 & wait`)
 	if procs, err := c.Top(); err != nil || len(procs) == 0 {
 		t.Errorf("top: %v, %v", procs, err)
 	}
-	if p, err := c.Exec(soon(t), &specs.Process{Args: []string{"true"}}, ProcessOptions{}); err != nil {
+	if p, err := c.Exec(soon(t), &specs.Process{Args: []string{"true"}}, ExecOptions{}); err != nil {
 		t.Error(err)
 	} else if e, err := p.Wait(soon(t)); err != nil || e.Code != 0 {
 		t.Errorf("exec: %+v, %v", e, err)

@@ -168,9 +168,9 @@ func (c *compiler) missing(at, what string) {
 // reported twice.
 func (c *compiler) wrong(at string) bool { _, ok := c.bad[at]; return ok }
 
-// also reports that a key makes no sense beside the value of another.
-func (c *compiler) also(at, needs string) {
-	if c.has(at) && !c.wrong(at) {
+// also reports that a key makes no sense beside the value of another, if that is known.
+func (c *compiler) also(at, other, needs string) {
+	if c.has(at) && !c.wrong(at) && !c.wrong(other) {
 		c.problem(at, "goes with %s", needs)
 	}
 }
@@ -195,11 +195,11 @@ func (c *compiler) buildLog() {
 	}
 	if get(c, "process.terminal", false) {
 		for _, k := range []string{"log.driver", "log.identifier", "log.stdout_level", "log.stderr_level", "log.level_prefix"} {
-			c.also(k, "process.terminal = false: a terminal's output is not logged")
+			c.also(k, "process.terminal", "process.terminal = false: a terminal's output is not logged")
 		}
 	} else if l.Driver != "journald" {
 		for _, k := range []string{"log.identifier", "log.stdout_level", "log.stderr_level", "log.level_prefix"} {
-			c.also(k, `log.driver = "journald"`)
+			c.also(k, "log.driver", `log.driver = "journald"`)
 		}
 	}
 }

@@ -100,6 +100,10 @@ func TestRefusedEarly(t *testing.T) {
 		`process.rlimits = { nofile = 5, RLIMIT_NOFILE = 6 }`:             "4:21: process.rlimits.nofile: RLIMIT_NOFILE is given already",
 		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace`,
 		"userns.mode = 'manual'\nuserns.uid_map = ['0:4294967290:6']\nuserns.gid_map = ['0:9:1']": `5:19: userns.uid_map: "0:4294967290:6": want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to 4294967294`,
+		// What goes with a value is not known of a wrong one.
+		"resources.cpu = { quota = '1500m', period = '50ms', burst = '1ms' }":                     `4:19: resources.cpu.quota: "1500m": `,
+		"userns = { mode = 'manul', uid_map = ['0:1:2'], gid_map = ['0:1:2'], size = 5 }":         `4:12: userns.mode: "manul": `,
+		"resources.memory = { managed_oom_pressure = 'kil', managed_oom_pressure_limit = '60%' }": `4:22: resources.memory.managed_oom_pressure: "kil": `,
 		// Values are shown as they are written.
 		`process.nice = 1.0`:                                           `4:9: process.nice: 1.0: want a whole number`,
 		`process.nice = 1e3`:                                           `4:9: process.nice: 1000.0: want a whole number`,

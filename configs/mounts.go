@@ -195,7 +195,7 @@ func (c *compiler) bind(at string, m *specs.Mount) {
 	create := cmp.Or(get(c, at+"create", ""), "none")
 	if get(c, at+"optional", false) {
 		if create != "none" {
-			c.also(at+"create", "optional = false: a missing source is either made or left out")
+			c.also(at+"create", at+"optional", "optional = false: a missing source is either made or left out")
 		}
 		m.Options = append(m.Options, "x-sdc.optional")
 	}

@@ -45,13 +45,13 @@ func (c *compiler) buildUserns() {
 	for _, k := range []string{"userns.uid_map", "userns.gid_map"} {
 		switch {
 		case mode != "manual":
-			c.also(k, `userns.mode = "manual"`)
+			c.also(k, "userns.mode", `userns.mode = "manual"`)
 		case !c.has(k):
 			c.missing(k, `ranges like ["0:100000:65536"]`)
 		}
 	}
 	if mode != "auto" {
-		c.also("userns.size", `userns.mode = "auto"`)
+		c.also("userns.size", "userns.mode", `userns.mode = "auto"`)
 	}
 	if mode == "none" {
 		if get(c, "rootfs.idmap", false) {

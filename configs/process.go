@@ -223,7 +223,7 @@ func (c *compiler) scheduler(p *specs.Process) {
 		return
 	}
 	if realtime {
-		c.also("process.nice", `the schedulers "other", "batch" and "idle"`)
+		c.also("process.nice", "process.scheduler", `the schedulers "other", "batch" and "idle"`)
 	}
 	p.Scheduler = &specs.Scheduler{Policy: specs.LinuxSchedulerPolicy("SCHED_" + strings.ToUpper(policy)),
 		Nice: int32(get(c, "process.nice", int64(0))), Priority: int32(n)}

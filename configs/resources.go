@@ -140,7 +140,7 @@ func (c *compiler) buildManagedOOM() {
 	if c.has(p + "pressure_limit") {
 		c.property(p+"pressure_limit", "ManagedOOMMemoryPressureLimit", scaled(get(c, p+"pressure_limit", 0.0)))
 		if get(c, p+"pressure", "") != "kill" {
-			c.problem(p+"pressure_limit", `goes with managed_oom_pressure = "kill"`)
+			c.also(p+"pressure_limit", p+"pressure", `managed_oom_pressure = "kill"`)
 		}
 	}
 }
@@ -176,8 +176,8 @@ func (c *compiler) quota(cpu *specs.LinuxCPU) {
 	const p = "resources.cpu."
 	perSec := get(c, p+"quota", uint64(Infinity))
 	if perSec == Infinity {
-		c.also(p+"period", "a resources.cpu.quota")
-		c.also(p+"burst", "a resources.cpu.quota")
+		c.also(p+"period", p+"quota", "a resources.cpu.quota")
+		c.also(p+"burst", p+"quota", "a resources.cpu.quota")
 		return
 	}
 	d := get(c, p+"period", defaultPeriod)

@@ -25,12 +25,15 @@ func TestCheck(t *testing.T) {
 	for more, want := range map[string]string{
 		"": "",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nonsense']": `7:12: mount.options: unknown option "nonsense"`,
-		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                      `4:1: mount: destination /proc/x would hide a part of proc`,
-		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":          `4:1: mount: type "ext9": want bind or one of`,
-		"systemd.scope.MemoryMaxx = 5":                                     `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
-		"systemd.scope.MemoryMax = 'lots'":                                 `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
-		"systemd.scope.Slice = 'x.slice'":                                  `4:15: systemd.scope.Slice: property Slice: not to be set`,
-		"[resources.unified]\n'memory.max' = 'lots'":                       `5:1: resources.unified.memory.max: "lots": want bytes or max`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['size=3Q', 'mode=9', 'nr_inodes=x', 'uid=root']": "7:12: mount.options: option \"size=3Q\": want a whole number of bytes\n" +
+			"7:23: mount.options: option \"mode=9\": want an octal mode\n7:33: mount.options: option \"nr_inodes=x\": want a whole number, like\n7:48: mount.options: option \"uid=root\": want a number",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['size=3%%', 'nr_blocks=2k', 'uid=5', 'gid=0']": "",
+		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                                        `4:1: mount: destination /proc/x would hide a part of proc`,
+		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                            `4:1: mount: type "ext9": want bind or one of`,
+		"systemd.scope.MemoryMaxx = 5":                                                                       `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
+		"systemd.scope.MemoryMax = 'lots'":                                                                   `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
+		"systemd.scope.Slice = 'x.slice'":                                                                    `4:15: systemd.scope.Slice: property Slice: not to be set`,
+		"[resources.unified]\n'memory.max' = 'lots'":                                                         `5:1: resources.unified.memory.max: "lots": want bytes or max`,
 		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +
 			"6:1: resources.unified.pids.max: \"x\": want a number or max\n8:1: resources.unified.memory.oom.group: \"2\": want 0 or 1\n" +
 			"9:1: resources.unified.io.max: \"x=1\": want rbps\n10:1: resources.unified.foo.bar: want one of a cgroup v2\n11:1: resources.unified.cpu.max.burst: \"9\": want",

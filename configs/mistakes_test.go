@@ -74,6 +74,7 @@ func TestRefusedEarly(t *testing.T) {
 		"[[mount]]\nsource = '/'\ntarget = '/a'\nread_only = true\noptions = ['noexec', 'rw']": `8:22: mount.options: "rw": contradicts read_only = true`,
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\nsize = '1M'\noptions = ['size=2M']":         `8:12: mount.options: "size=2M": contradicts size`,
 		"security = { unmask = ['/proc/kcore'], mask = ['/srv', '/proc/kcore'] }":              `4:56: security.mask: "/proc/kcore": is in security.unmask too`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\noptions = ['size=2%']":                      `7:12: mount.options: "size=2%": ends in %`,
 		`description = "%z %d %z%"`:                                       `4:1: description: "%z %d %z%": unknown specifier %z: known are`,
 		`description = "%d %d%"`:                                          `4:1: description: "%d %d%": %d: credentials come in a later version; ends in %: write %% for a percent sign`,
 		`description = "two\nlines"`:                                      "4:1: description: ",

@@ -148,7 +148,7 @@ func (c *compiler) checkTarget(at, target, typ string) {
 func (c *compiler) options(at string) []string {
 	list := c.list(at + "options")
 	for i, o := range list {
-		if o == "" || strings.ContainsAny(o, ", \n") && !strings.Contains(o, "=") {
+		if bad := o == "" || strings.ContainsAny(o, ", \n") && !strings.Contains(o, "="); bad && !c.wrong(index(at+"options", i)) {
 			c.problem(index(at+"options", i), `%q: want one option in each string, like ["noexec", "noatime"]`, o)
 		}
 		if key := c.contradicted(at, o); key != "" && !c.wrong(index(at+"options", i)) {

@@ -148,8 +148,39 @@ func (o *options) add(s string, keys []string) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("option %q: value longer than the kernel's %d bytes", key, maxValue)
 	}
+	if want := wanted(key, value); want != "" {
+		return fmt.Errorf("option %q: want %s", s, want)
+	}
 	o.params = append(o.params, param{key, value, !hasValue})
 	return nil
+}
+
+// wanted says what an option takes that means the same to each filesystem that has it, "" if value is that. The kernel would
+// say no more than EINVAL, at the start.
+func wanted(key, value string) string {
+	switch key {
+	case "size", "nr_blocks", "nr_inodes":
+		number, _ := strings.CutSuffix(value, "%")
+		if key != "size" || number == value {
+			number = strings.TrimRight(value, "KMGTPEkmgtpe")
+		}
+		if _, err := strconv.ParseUint(number, 10, 64); err == nil && len(value) <= len(number)+1 {
+			return ""
+		}
+		if key == "size" {
+			return "a whole number of bytes, like size=64M (K, M, G, T are powers of 1024), or a share of the memory, like size=10%"
+		}
+		return "a whole number, like " + key + "=16k (k is 1024)"
+	case "mode", "ptmxmode":
+		if n, err := strconv.ParseUint(value, 8, 32); err != nil || n > 0o7777 {
+			return "an octal mode, like " + key + "=0755"
+		}
+	case "uid", "gid":
+		if n, err := strconv.ParseUint(value, 10, 32); err != nil || n == noID {
+			return "a number: names of the container are not known yet"
+		}
+	}
+	return ""
 }
 
 // maxValue is what fsconfig takes as a string.

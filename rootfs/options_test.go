@@ -38,7 +38,7 @@ func TestParseOptions(t *testing.T) {
 		"relatime,rprivate":          {attr: change{clear: atime}, propagation: unix.MS_PRIVATE, spread: true},
 		"ridmap":                     {idmap: true, idmapBelow: true},
 		"sync,lazytime":              {super: []string{"sync", "lazytime"}},
-		"size=1m,k,mode=":            {params: []param{{"size", "1m", false}, {"k", "", true}, {"mode", "", false}}},
+		"size=1m,k,key=":             {params: []param{{"size", "1m", false}, {"k", "", true}, {"key", "", false}}},
 		"x-sdc.optional":             {optional: true},
 		"x-sdc.create=dir":           {create: &Create{nsexec.Dir, 0o755, 0, 0}},
 		"x-sdc.create=file":          {create: &Create{nsexec.File, 0o644, 0, 0}},
@@ -49,7 +49,7 @@ func TestParseOptions(t *testing.T) {
 		if in != "" {
 			list = strings.Split(in, ",")
 		}
-		got, err := parseOptions(list, []string{"size", "k", "mode"})
+		got, err := parseOptions(list, []string{"size", "k", "key"})
 		if err != nil {
 			t.Errorf("%s: %v", in, err)
 		}
@@ -79,8 +79,13 @@ func TestB25ParseOptionsRefuses(t *testing.T) {
 		"x-sdc.create=dir:17777::":           "octal",
 		"x-sdc.create=dir:0700:0:4294967295": "octal",
 		"key=" + strings.Repeat("x", 256):    "longer than",
+		"mode=":                              "octal",
+		"gid=4294967295":                     "want a number",
+		"nr_blocks=5%":                       "want a whole number, like nr_blocks=16k",
+		"nr_blocks=5kk":                      "want a whole number, like nr_blocks=16k",
+		"gid":                                "want a number",
 	} {
-		got, err := parseOptions([]string{in}, []string{"key"})
+		got, err := parseOptions([]string{in}, []string{"key", "mode", "gid", "nr_blocks"})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, want %q", in, got, err, want)
 		}

@@ -117,7 +117,7 @@ func TestPlanRefuses(t *testing.T) {
 			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "p"}, {Path: "/dev//x", Type: "p"}}
 		},
 		"cannot be made": func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/proc/x", Type: "p"}} },
-		"NUL byte":       mount("tmpfs", "", "/x", "size=1\x00"),
+		"NUL byte":       mount("tmpfs", "", "/x", "context=1\x00"),
 		"want both or none": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/a", Destination: "/a", UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})
 		},

@@ -117,6 +117,7 @@ func FromRootfs(name, dir string, args []string, set ...Setting) (*specs.Spec, e
 		c.lay(doc, set)
 		c.walk("", "", doc)
 	}
+	c.flagged("rootfs.path", Setting{Flag: "--rootfs"})
 	maps.Copy(c.vals, map[string]any{"name": name, "rootfs.path": abs, "process.args": slices.Clone(args)})
 	c.build()
 	return c.result()

@@ -97,6 +97,8 @@ type place struct {
 	file string // or the flag
 	at   position
 	flag bool
+	// wrong is told of a value that cannot be read, "" for the usual.
+	wrong string
 }
 
 // A compiler turns the keys of a configuration into a Spec.

@@ -12,6 +12,8 @@ type Setting struct {
 	// Value is what TOML decodes to: a string, bool, int64, []any or map[string]any. A list
 	// makes the one of the files longer, a table is laid over theirs.
 	Value any
+	// Wrong is told of a value that the key does not take, if what was typed was another one; "" tells of Value.
+	Wrong string
 }
 
 // OfFlag says whether a problem is that of a [Setting], not of a file.
@@ -81,4 +83,6 @@ func (c *compiler) lengthen(t map[string]any, name string, s Setting, element an
 	t[name] = append(list, element)
 }
 
-func (c *compiler) flagged(path string, s Setting) { c.places[path] = place{file: s.Flag, flag: true} }
+func (c *compiler) flagged(path string, s Setting) {
+	c.places[path] = place{file: s.Flag, flag: true, wrong: s.Wrong}
+}

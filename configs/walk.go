@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -118,7 +119,7 @@ func (c *compiler) value(k *Key, path string, v any) {
 func (c *compiler) parsed(k *Kind, path string, v any) (any, bool) {
 	parsed, err := k.parse(v)
 	if err != nil {
-		c.problem(path, "%s: want %s", show(v), err)
+		c.problem(path, "%s", cmp.Or(c.where(path).wrong, fmt.Sprintf("%s: want %s", show(v), err)))
 		c.bad[path] = true
 	}
 	return parsed, err == nil

@@ -22,6 +22,7 @@ type keyFlag struct {
 	aliases []string // other names for it, as update has them
 
 	value  func(string) (any, error) // what TOML would have; nil: the text
+	want   string                    // what it takes, where that is more than the key does
 	isBool bool                      // a flag that takes no value
 	files  bool                      // the shell completes paths
 	words  []string                  // or these
@@ -31,7 +32,7 @@ type keyFlag struct {
 func keyFlags() []keyFlag {
 	return []keyFlag{
 		{name: "memory", short: "m", usage: "most memory: `size`, share like 50%, infinity", key: "resources.memory.max", aliases: []string{"memory-max"}},
-		{name: "cpus", usage: "CPU time: `number` of CPUs, share like 150%, infinity", key: "resources.cpu.quota", value: cpuQuota, aliases: []string{"cpu-quota"}},
+		{name: "cpus", usage: "CPU time: `number` of CPUs, share like 150%, infinity", key: "resources.cpu.quota", value: cpuQuota, want: wantCPUs, aliases: []string{"cpu-quota"}},
 		{name: "pids-limit", usage: "most processes and threads: `number`, share, infinity", key: "resources.tasks", aliases: []string{"tasks", "tasks-max"}},
 		{name: "user", short: "u", usage: "`user[:group]`, by name or number, of the container", key: "process.user"},
 		{name: "workdir", short: "w", usage: "working `directory` in the container", key: "process.cwd", files: true},
@@ -89,9 +90,15 @@ func (k *keyFlag) Set(text string) error {
 	if err != nil || value == nil {
 		return err
 	}
-	*k.to = append(*k.to, configs.Setting{Flag: "--" + k.name, Key: k.key, Value: value})
+	s := configs.Setting{Flag: "--" + k.name, Key: k.key, Value: value}
+	if k.want != "" {
+		s.Wrong = fmt.Sprintf("%q: want %s", text, k.want)
+	}
+	*k.to = append(*k.to, s)
 	return nil
 }
+
+const wantCPUs = `a number of CPUs like 1.5 (at least 0.01), a share like "150%" or "infinity"`
 
 func cpuQuota(text string) (any, error) { return cpuShare(text), nil }
 

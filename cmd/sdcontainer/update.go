@@ -97,7 +97,13 @@ func sizeProperty(property string) func(string) (string, string, error) {
 	}
 }
 
-func quota(s string) (uint64, error) { return configs.ParseQuota(cpuShare(s)) }
+func quota(s string) (uint64, error) {
+	n, err := configs.ParseQuota(cpuShare(s))
+	if err != nil {
+		return 0, fmt.Errorf("%q: want %s", s, wantCPUs)
+	}
+	return n, nil
+}
 
 func tasks(s string) (string, string, error) {
 	n, err := configs.ParseCount(s)

@@ -35,5 +35,5 @@ func unknownProperty(name string) error {
 	if best != "" {
 		return fmt.Errorf("property %q: unknown (did you mean %s?)", name, best)
 	}
-	return fmt.Errorf("property %q: not one of a scope (org.freedesktop.systemd1(5) lists those)", name)
+	return fmt.Errorf("%q is no property of a scope (org.freedesktop.systemd1(5) lists those)", name)
 }

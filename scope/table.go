@@ -65,6 +65,7 @@ var properties = [...]Info{
 	// Identity and life.
 	{"AddRef", "b", 228, false, KindBool, Host, ""},
 	{"CollectMode", "s", 236, false, KindString, Life, ""},
+	{"Controller", "s", 205, false, KindString, Host, ""},
 	{"CoredumpReceive", "b", 255, false, KindBool, Life, ""},
 	{"DefaultDependencies", "b", 205, false, KindBool, Order, ""},
 	{"Delegate", "b", 218, false, KindBool, Host, ""},
@@ -185,6 +186,30 @@ var properties = [...]Info{
 	{"RestrictNetworkInterfaces", "(bas)", 250, true, KindInterfaces, Resource, ""},
 	{"SocketBindAllow", "a(iiqq)", 249, true, KindBind, Resource, ""},
 	{"SocketBindDeny", "a(iiqq)", 249, true, KindBind, Resource, ""},
+}
+
+// words are what a property of one word takes, nil for one of any text.
+func words(name string) []string {
+	switch name {
+	case "CollectMode":
+		return []string{"inactive", "inactive-or-failed"}
+	case "DevicePolicy":
+		return []string{"auto", "closed", "strict"}
+	case "FailureAction", "SuccessAction":
+		return []string{"none", "reboot", "reboot-force", "reboot-immediate", "poweroff", "poweroff-force", "poweroff-immediate",
+			"exit", "exit-force", "soft-reboot", "soft-reboot-force", "kexec", "kexec-force", "halt", "halt-force", "halt-immediate"}
+	case "KillMode":
+		return []string{"control-group", "mixed", "process", "none"}
+	case "ManagedOOMMemoryPressure", "ManagedOOMSwap":
+		return []string{"auto", "kill"}
+	case "ManagedOOMPreference":
+		return []string{"none", "avoid", "omit"}
+	case "MemoryPressureWatch":
+		return []string{"auto", "on", "off", "skip"}
+	case "OOMPolicy":
+		return []string{"continue", "stop", "kill"}
+	}
+	return nil
 }
 
 // Lookup finds a property by systemd's name.

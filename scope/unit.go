@@ -150,6 +150,7 @@ func reserved() map[string]string {
 		"Slice":               "use the slice setting",
 		"User":                "a scope does not change its processes' user",
 		"Group":               "a scope does not change its processes' group",
+		"Controller":          "nobody stays connected to say how the scope ends",
 		"AddRef":              "nobody stays connected",
 	}
 }

@@ -5,6 +5,7 @@ package scope
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -79,8 +80,10 @@ func Parse(name, text string) (Property, error) {
 		p.fail("nothing after the value")
 	}
 	if p.err != nil {
-		return Property{}, fmt.Errorf("property %s: value %s: want %s (GVariant text, for example %s): %w",
-			name, strconv.Quote(text), info.Sig, example(info), p.err)
+		return Property{}, fmt.Errorf("property %s: value %s: want GVariant text like %s: %w", name, strconv.Quote(text), example(info), p.err)
+	}
+	if all := words(info.Name); all != nil && !slices.Contains(all, v.(string)) {
+		return Property{}, fmt.Errorf("property %s: value %q: want one of %s", name, v, strings.Join(all, ", "))
 	}
 	return Property{Name: info.Name, Value: v, Since: info.Since}, nil
 }

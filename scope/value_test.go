@@ -69,7 +69,7 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"TasksMax", "'5'", "want t (GVariant text, for example uint64 100): at byte 0: want a number of 64 bits"},
+		{"TasksMax", "'5'", "want GVariant text like uint64 100: at byte 0: want a number of 64 bits"},
 		{"TasksMax", "-1", "a number of 64 bits"},
 		{"TasksMax", "5 6", `at byte 2: want nothing after the value`},
 		{"TasksMax", "", "a number"},
@@ -90,7 +90,15 @@ func TestParseErrors(t *testing.T) {
 		{"MemoryLimit", "5", "use MemoryMax"},
 		{"MemoryMaxx", "5", "did you mean MemoryMax?"},
 		{"memorymax", "5", "did you mean MemoryMax?"},
-		{"OOMScoreAdjust", "5", "not one of a scope (org.freedesktop.systemd1(5) lists those)"},
+		{"OOMScoreAdjust", "5", `"OOMScoreAdjust" is no property of a scope (org.freedesktop.systemd1(5) lists those)`},
+		{"KillMode", "'bogus'", `value "bogus": want one of control-group, mixed, process, none`},
+		{"OOMPolicy", "'bogus'", "want one of continue, stop, kill"},
+		{"MemoryPressureWatch", "'yes'", "want one of auto, on, off, skip"},
+		{"ManagedOOMSwap", "''", "want one of auto, kill"},
+		{"ManagedOOMPreference", "'x'", "want one of none, avoid, omit"},
+		{"CollectMode", "'x'", "want one of inactive, inactive-or-failed"},
+		{"DevicePolicy", "'x'", "want one of auto, closed, strict"},
+		{"FailureAction", "'x'", "want one of none, reboot,"},
 		{"Description", "'" + strings.Repeat("a", maxText) + "'", "want at most 65536"},
 	} {
 		t.Run(c.name+" "+c.text[:min(len(c.text), 20)], func(t *testing.T) {
@@ -161,7 +169,8 @@ func TestE2UnitPropertiesRefused(t *testing.T) {
 		"DelegateControllers": {"['cpu']", "it is always on"},
 		"User":                {"'root'", "not to be set"},
 		"AddRef":              {"true", "not to be set"},
-		"Nonsense":            {"1", "not one of a scope"},
+		"Controller":          {"':1.5'", "not to be set"},
+		"Nonsense":            {"1", "no property of a scope"},
 		"Description":         {`'a\nb'`, "without control characters"},
 		"After":               {`['a\u000ab']`, "without control characters"},
 	} {

@@ -14,35 +14,42 @@ import (
 const Infinity = math.MaxUint64
 
 // The Go types of property values that are not Go's own. Their fields are in the
-// order of the D-Bus signature.
+// order of the D-Bus signature; in JSON they have names.
 type (
 	// PathValue is one (st): a device and a number.
 	PathValue struct {
-		Path  string
-		Value uint64
+		Path  string `json:"path"`
+		Value uint64 `json:"value"`
 	}
 	// PathWord is one (ss): a device and its permissions, an attach type and a program.
-	PathWord struct{ Path, Word string }
+	PathWord struct {
+		Path string `json:"path"`
+		Word string `json:"word"`
+	}
 	// Address is one (iayu): a family, an address and the length of its prefix.
 	Address struct {
-		Family  int32
-		Address []byte
-		Prefix  uint32
+		Family  int32  `json:"family"`
+		Address []byte `json:"address"`
+		Prefix  uint32 `json:"prefix"`
 	}
 	// Bind is one (iiqq) of SocketBindAllow.
 	Bind struct {
-		Family, Protocol int32
-		Count, Port      uint16
+		Family   int32  `json:"family"`
+		Protocol int32  `json:"protocol"`
+		Count    uint16 `json:"count"`
+		Port     uint16 `json:"port"`
 	}
 	// Interfaces is the (bas) of RestrictNetworkInterfaces.
 	Interfaces struct {
-		Allow bool
-		Names []string
+		Allow bool     `json:"allow"`
+		Names []string `json:"names"`
 	}
 	// NFT is one (iiss) of NFTSet.
 	NFT struct {
-		Source, Protocol int32
-		Table, Set       string
+		Source   int32  `json:"source"`
+		Protocol int32  `json:"protocol"`
+		Table    string `json:"table"`
+		Set      string `json:"set"`
 	}
 )
 

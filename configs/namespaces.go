@@ -39,6 +39,9 @@ func (c *compiler) namespace(typ specs.LinuxNamespaceType, at, def string) {
 
 func (c *compiler) buildUserns() {
 	mode := get(c, "userns.mode", "auto")
+	if c.wrong("userns.mode") && (c.has("userns.uid_map") || c.has("userns.gid_map")) {
+		mode = "manual" // as meant, it seems: the maps may be wrong too
+	}
 	if mode == "none" && c.set.Profile == ProfileSystem {
 		c.problem("userns.mode", `"none": profile "system" gives CAP_SYS_ADMIN, which only a user namespace confines`)
 	}

@@ -182,4 +182,4 @@ func TestSystemdReadsLimits(t *testing.T) {
 }
 
 // notByName are properties that only the program itself sets.
-var notByName = []string{"AddRef", "Delegate", "DelegateControllers", "DelegateSubgroup", "Group", "PIDs", "Slice", "User"}
+var notByName = []string{"AddRef", "Controller", "Delegate", "DelegateControllers", "DelegateSubgroup", "Group", "PIDs", "Slice", "User"}

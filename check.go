@@ -21,18 +21,19 @@ import (
 // Check lists everything that is wrong with the configuration at path: what reading it
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
 // and no rights are needed. The warnings are of what a start would fail for now, as the root or the machine has not
-// got it, and of what the caller may not see.
-func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings []string) {
-	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount}
+// got it, of what the caller may not see, and of what systemd.strict = false makes no problem.
+func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem) {
+	warn := func(p configs.Problem) { warnings = append(warnings, p) }
+	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Warn: warn}
 	o.Spec = func(spec *specs.Spec, s configs.Settings) error {
 		return errors.Join(checkSpec(spec, s), checkVersion(spec, s, u))
 	}
 	// What the caller may not see, root may.
-	o.Find = func(path string, dir bool) error {
-		info, err := os.Stat(path)
+	o.Find = func(name string, dir bool) error {
+		info, err := os.Stat(name)
 		switch {
 		case errors.Is(err, unix.EACCES):
-			warnings = append(warnings, err.Error())
+			warn(configs.Problem{File: path, Msg: err.Error()})
 			return nil
 		case err == nil && dir && !info.IsDir():
 			return unix.ENOTDIR
@@ -48,7 +49,10 @@ func Check(path string, u unitgen.Options) (problems []configs.Problem, warnings
 		x, err = Explain("", spec, u)
 	}
 	if err == nil {
-		return nil, slices.Concat(warnings, missingNamespaces(spec), x.missing)
+		for _, m := range slices.Concat(missingNamespaces(spec), x.missing) {
+			warn(configs.Problem{File: path, Msg: m})
+		}
+		return nil, warnings
 	}
 	// What has no place in the file is about the file as a whole.
 	for _, e := range flat(err) {

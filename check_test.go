@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 		"resources.memory.zswap_max = '10M'":                                                     "",
 		"systemd.service.ExecStopPost = ''":                                                      `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
 		"systemd.service.ExecStopPost = '/bin/x'":                                                "",
-		"systemd.unit.afterwards = ['a', 'b']":                                                   "4:14: systemd.unit.afterwards: \"afterwards\" is not the name of a directive",
+		"systemd.unit.afterwards = ['a', 'b']":                                                   "4:14: systemd.unit.afterwards: not a directive of [Unit] that systemd up to 257 knows",
 		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n": "5:1: systemd.service.KillMode: value \"none\" would leave\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",
 		"systemd.install.Alias = ['y.service', 'z.service']":                                     "",
 		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']":                   "4:1: nothing: unknown key\n8:12: mount.options: unknown option",
@@ -85,6 +85,55 @@ func TestCheck(t *testing.T) {
 			if got := strings.ReplaceAll(strings.TrimPrefix(p.String(), file+":"), dir+"/", ""); !strings.HasPrefix(got, lines[i]) {
 				t.Error(cmp.Diff(lines[i], got))
 			}
+		}
+	}
+}
+
+// texts are problems, a line each.
+func texts(problems []configs.Problem) string {
+	var b strings.Builder
+	for _, p := range problems {
+		b.WriteString(p.String() + "\n")
+	}
+	return b.String()
+}
+
+// A directive that no systemd knows, which would ignore it, is an error; without strict a warning, and a comment in the unit.
+func TestCheckUnknownDirective(t *testing.T) {
+	const text = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\nsystemd.strict = false\n" +
+		"[systemd.service]\nMemoryMaxx = '5G'\nX-Ours = 1\n"
+	const told = ":6:1: systemd.service.MemoryMaxx: not a directive of [Service] that systemd up to 257 knows; did you mean MemoryMax?"
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "root"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "x.toml")
+	for doc, strict := range map[string]bool{text: false, strings.Replace(text, "false", "true", 1): true} {
+		if err := os.WriteFile(file, []byte(doc), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+		if strict {
+			if got := texts(problems); got != file+told+" (systemd.strict = false accepts it)\n" {
+				t.Error(got)
+			}
+			continue
+		}
+		if got := texts(warnings); len(problems) > 0 || !strings.HasPrefix(got, file+told+"\n") || strings.Contains(got, "X-Ours") {
+			t.Error(problems, got)
+		}
+		spec, err := configs.Load(file, configs.LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := sdcontainer.Explain("", spec, unitgen.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const comment = "\n# MemoryMaxx= is not a directive of [Service] that systemd up to 257 knows.\n"
+		if strings.Count(x.Service, comment) != 1 || !strings.Contains(x.Service, "\nMemoryMaxx=5G\n") || !strings.Contains(x.Service, "\nX-Ours=1\n") ||
+			strings.Contains(x.Service, "# X-Ours") {
+			t.Error(x.Service)
 		}
 	}
 }
@@ -139,7 +188,7 @@ func TestCheckTellsWhereOthersGet(t *testing.T) {
 		}
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 		const told = "where every user of this machine gets to"
-		if got := strings.Count(strings.Join(warnings, "\n"), told); len(problems) > 0 || got != want {
+		if got := strings.Count(texts(warnings), told); len(problems) > 0 || got != want {
 			t.Errorf("%o: %v, %q: want %d warnings", mode, problems, warnings, want)
 		}
 		spec, err := configs.Load(file, configs.LoadOptions{})
@@ -179,7 +228,7 @@ func TestCheckWithoutRights(t *testing.T) {
 		runtime.LockOSThread() // which ends with this function, as who it has become
 		_ = unix.Setfsuid(65534)
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-		all := strings.Join(warnings, "\n")
+		all := texts(warnings)
 		if len(problems) > 0 || !strings.Contains(all, "closed/x: permission denied") || !strings.Contains(all, "uts namespace to join: stat /run/nothing/uts: no such file") {
 			t.Errorf("another finds %v, with the warnings %q", problems, warnings)
 		}

@@ -171,9 +171,9 @@ func allKeys() []Key {
 		{"systemd.binds_to", kindStrings, "", "BindsTo=", "For services."},
 		{"systemd.part_of", kindStrings, "", "PartOf=", "For services."},
 		{"systemd.conflicts", kindStrings, "", "Conflicts=", "For services."},
-		{"systemd.unit", kindDirectives, "", "[Unit]", "Any directive, for services."},
-		{"systemd.service", kindDirectives, "", "[Service]", "Any directive, for services."},
-		{"systemd.install", kindDirectives, "", "[Install]", "Any directive, for services."},
+		{"systemd.unit", kindDirectives, "", "[Unit]", "Directives, for services, as in systemd.service."},
+		{"systemd.service", kindDirectives, "", "[Service]", "Directives, for services: those that systemd up to 257 knows there, and X-NAME. Another one is an error, as systemd would ignore it; `systemd.strict = false` makes that a warning of check and a comment in the unit."},
+		{"systemd.install", kindDirectives, "", "[Install]", "Directives, for services, as in systemd.service."},
 		{"systemd.scope", kindProperties, "", "any property", "Any property of the unit by its D-Bus name, in GVariant text where TOML is not enough."},
 
 		{"log.driver", notYet(words("journald", "passthrough", "none"), "k8s-file"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough (the command's own output, which must be no terminal), none."},

@@ -51,7 +51,7 @@ var samples = map[string]struct{ value, beside, without string }{
 	"systemd.restart": {`"always"`, "", ""}, "systemd.restart_delay": {`"1s"`, "", ""}, "systemd.start_limit": {`"5/10s"`, "", ""}, "systemd.start_timeout": {`"1s"`, "", ""},
 	"systemd.wanted_by": {`["x.target"]`, "", ""}, "systemd.after": {`["x.target"]`, "", ""}, "systemd.wants": {`["x.target"]`, "", ""}, "systemd.requires": {`["x.target"]`, "", ""}, "systemd.before": {`["x.target"]`, "", ""},
 	"systemd.binds_to": {`["x.target"]`, "", ""}, "systemd.part_of": {`["x.target"]`, "", ""}, "systemd.conflicts": {`["x.target"]`, "", ""},
-	"systemd.unit": {`{ A = "x" }`, "", ""}, "systemd.service": {`{ A = "x" }`, "", ""}, "systemd.install": {`{ A = "x" }`, "", ""}, "systemd.scope": {`{ CPUWeight = 5 }`, "", ""},
+	"systemd.unit": {`{ X-A = "x" }`, "", ""}, "systemd.service": {`{ X-A = "x" }`, "", ""}, "systemd.install": {`{ X-A = "x" }`, "", ""}, "systemd.scope": {`{ CPUWeight = 5 }`, "", ""},
 	"log.driver": {`"none"`, "", ""}, "log.identifier": {`"other"`, "", ""}, "log.stdout_level": {`"debug"`, "", ""}, "log.stderr_level": {`"debug"`, "", ""}, "log.level_prefix": {"true", "", ""}, "log.fields": {`{ A = "x" }`, "", ""},
 }
 

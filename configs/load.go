@@ -39,6 +39,8 @@ type LoadOptions struct {
 	// problems of other keys: what is a [FieldError] is told with its place, all else is
 	// not told. nil accepts every one.
 	Spec func(*specs.Spec, Settings) error
+	// Warn is told of what systemd.strict = false makes no problem; nil tells nobody.
+	Warn func(Problem)
 	// Set is laid over the files, in order.
 	Set []Setting
 }
@@ -298,9 +300,24 @@ func (c *compiler) problem(path, format string, a ...any) {
 	if slices.ContainsFunc(c.unread, func(key string) bool { return strings.Contains(key, ".") && strings.Contains(msg, key) }) {
 		return // what that key says is unknown
 	}
-	at := c.where(path)
 	c.bad[path] = false
-	c.problems = append(c.problems, Problem{File: at.file, Line: at.at.line, Column: at.at.col, Key: plain(path), Msg: msg})
+	c.problems = append(c.problems, c.placed(path, msg))
+}
+
+// lacking notes what systemd may not have: a problem if the configuration is strict.
+func (c *compiler) lacking(path, msg string) {
+	switch {
+	case c.set.Strict:
+		c.problem(path, "%s (systemd.strict = false accepts it)", msg)
+	case c.o.Warn != nil && !c.wrong(path):
+		c.o.Warn(c.placed(path, msg))
+	}
+}
+
+// placed is a message with the place of the value at path.
+func (c *compiler) placed(path, msg string) Problem {
+	at := c.where(path)
+	return Problem{File: at.file, Line: at.at.line, Column: at.at.col, Key: plain(path), Msg: msg}
 }
 
 // where finds the place of a key, or of the table it would be in.

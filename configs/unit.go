@@ -81,6 +81,9 @@ func (c *compiler) directives(section string) map[string][]string {
 	for _, name := range sortedKeys(table) {
 		at := join("systemd."+section, name)
 		all[name] = slices.Clone(table[name].([]string))
+		if !KnownDirective(section, name) {
+			c.lacking(at, unknownDirective(section, name))
+		}
 		if c.o.Directive == nil || c.wrong(at) {
 			continue
 		}

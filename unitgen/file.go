@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -117,6 +118,9 @@ func (f *file) user(section int, directives map[string][]string) {
 		if err := permitted(section, name, directives[name]); err != nil {
 			f.fail(name, err)
 			return
+		}
+		if !configs.KnownDirective(strings.ToLower(sectionNames[section]), name) {
+			f.note("# %s= is not a directive of [%s] that systemd up to %d knows.", name, sectionNames[section], configs.DirectivesOf)
 		}
 		if section != sectionInstall && !list(name) {
 			f.drop(section, name)

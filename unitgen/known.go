@@ -86,7 +86,7 @@ var harmful = []string{
 }
 
 // directiveName is compiled when needed: most commands write no unit.
-var directiveName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Za-z0-9]{1,63}$`) })
+var directiveName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([A-Z][A-Za-z0-9]{1,63}|X-[A-Za-z0-9-]{1,62})$`) })
 
 // permitted says whether a configuration may set a directive.
 func permitted(section int, name string, values []string) error {

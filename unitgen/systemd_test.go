@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -134,6 +135,47 @@ var full = map[string]string{
 	"IPEgressFilterPath": "['/sys/fs/bpf/e']", "IPIngressFilterPath": "['/sys/fs/bpf/i']",
 	"RestrictNetworkInterfaces": "(false, ['eth0', 'eth1'])", "SocketBindAllow": "[(2, 6, uint16 11, uint16 80), (0, 17, uint16 1, uint16 53)]",
 	"SocketBindDeny": "[(0, 0, uint16 0, uint16 0)]",
+}
+
+// TestDirectives: configurations can have every directive that the running systemd knows, and no other if it is the
+// newest of those that are known.
+func TestDirectives(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	out, err := exec.Command(manager, "--dump-configuration-items").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, section := map[string][]string{}, ""
+	for line := range strings.Lines(string(out)) {
+		if name, _, ok := strings.Cut(line, "="); ok {
+			all[section] = append(all[section], name)
+		} else if line = strings.TrimSpace(line); strings.HasPrefix(line, "[") {
+			section = strings.ToLower(strings.Trim(line, "[]"))
+		}
+	}
+	version, err := exec.Command(manager, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := strings.HasPrefix(string(version), fmt.Sprintf("systemd %d ", configs.DirectivesOf))
+	for _, name := range sectionNames {
+		section := strings.ToLower(name)
+		if len(all[section]) < 5 {
+			t.Errorf("[%s]: %q: want more", name, all[section])
+		}
+		for _, d := range all[section] {
+			if !configs.KnownDirective(section, d) {
+				t.Errorf("[%s]: %s is not in configs/directives.txt", name, d)
+			}
+		}
+		for _, d := range configs.Directives(section) {
+			if newest && !slices.Contains(all[section], d) {
+				t.Errorf("[%s]: %s is in configs/directives.txt, and systemd does not know it", name, d)
+			}
+		}
+	}
 }
 
 // TestSystemdReadsLimits has systemd accept every property in its unit file

@@ -21,8 +21,8 @@ func (a *app) check() *cobra.Command {
 wrong and what is accepted. Nothing is started. A configuration without problems is
 compiled too, down to the calls a start would make and the unit file of a service, which is
 for the running systemd if there is one; an executable or user that the root does not
-have now is a warning, as are a namespace to join that is not there and a path
-that the caller may not see.
+have now is a warning, as are a namespace to join that is not there, a path that
+the caller may not see and, with systemd.strict = false, an unknown directive.
 
 The exit status is 1 when there is a problem. --json prints an array for editors: of each
 problem and warning its file, line, column, key, message and severity, "error" or
@@ -47,7 +47,7 @@ problem and warning its file, line, column, key, message and severity, "error" o
 					all = append(all, diagnostic{p, severityError})
 				}
 				for _, w := range warnings {
-					all = append(all, diagnostic{configs.Problem{File: path, Msg: w}, severityWarning})
+					all = append(all, diagnostic{w, severityWarning})
 				}
 				if len(problems) > 0 || asJSON {
 					continue
@@ -56,7 +56,8 @@ problem and warning its file, line, column, key, message and severity, "error" o
 					return err
 				}
 				for _, w := range warnings {
-					if err := a.println(file + ": warning: " + w); err != nil {
+					w.Msg = "warning: " + w.Msg
+					if err := a.println(w.String()); err != nil {
 						return err
 					}
 				}

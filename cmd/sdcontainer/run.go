@@ -104,6 +104,9 @@ func (o *runOptions) spec(args []string) (*specs.Spec, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.lenient {
+		o.settings = append(o.settings, configs.Setting{Flag: "--no-strict", Key: "systemd.strict", Value: false})
+	}
 	var spec *specs.Spec
 	var err error
 	switch {
@@ -145,7 +148,6 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 		s.Name = o.name
 	}
 	o.name = s.Name
-	s.Strict = s.Strict && !o.lenient
 	s.Annotate(spec)
 	if o.terminal {
 		spec.Process.Terminal = true

@@ -86,3 +86,28 @@ func compiled(t *testing.T, file, text string, set []configs.Setting) any {
 	}
 	return spec
 }
+
+// TestNoStrict: the flag is as systemd.strict = false in the file, for what reading that finds too.
+func TestNoStrict(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.toml")
+	text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\nsystemd.strict = true\nsystemd.service.Restrat = 'no'\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, lenient := range []bool{false, true} {
+		o := runOptions{lenient: lenient}
+		spec, err := o.spec([]string{file})
+		if !lenient {
+			if err == nil || !strings.Contains(err.Error(), "Restrat") {
+				t.Error(err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := configs.SettingsOf(spec); err != nil || s.Strict {
+			t.Error(s.Strict, err)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func rules() string {
 (lists, ` + "`[[mount]]`" + ` and ` + "`[[device]]`" + ` too) replaces. Any other file in that directory is an error, except hidden ones, ` + "`NAME~`" + ` and backups by the usual
 endings (` + "`.bak`, `.dpkg-old`, `.rpmnew`" + ` and the like).
 
-**Twice.** ` + "`resources.unified`, `systemd.scope`, `systemd.unit`, `systemd.service` and `systemd.install`" + ` take any name. One that sets what another key of
+**Twice.** ` + "`resources.unified`, `systemd.scope`, `systemd.unit`, `systemd.service` and `systemd.install`" + ` take directives, properties and files by their own names. One that sets what another key of
 the file or its drop-ins sets is an error, whatever the values; over a default it wins, and a flag wins over it.
 
 **Paths** of the host that are relative start at the directory of ` + "`NAME.toml`" + `.

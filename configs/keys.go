@@ -4,6 +4,7 @@ package configs
 
 import (
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -27,16 +28,11 @@ var keys = sync.OnceValue(allKeys)
 func Later() map[string]string { return later() }
 
 func allKeys() []Key {
-	namespace := orPath("private", "host")
-	userns := Kind{"string", orPath("auto", "manual", "none").Schema, parseUserns, nil}
-	network := Kind{"string", orPath("none", "host").Schema, parseNetwork, nil}
-	level := Kind{"string", words(levels...).Schema, parseLevel, nil}
-	mountType := notYet(words("bind", "tmpfs", "overlay", "raw"), "volume", "image")
-	profile := notYet(words(ProfileApp, ProfileSystem), "strict", "privileged")
+	return slices.Concat(topKeys(), processKeys(), namespaceKeys(), fileKeys(), networkKeys(), resourceKeys(), securityKeys(), unitKeys())
+}
+
+func topKeys() []Key {
 	propagation := words("private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable")
-	inside := shaped("^[/%]") // a path in the container, or a specifier
-	maps := Kind{"strings", `{"type": "array", "items": {"type": "string", "pattern": "^[0-9]+:[0-9]+:[0-9]+$"}}`, parseStrings, nil}
-	umask := Kind{"mode", `{"type": "string", "pattern": "^0*[0-7]{1,3}$"}`, parseMode, nil}
 	return []Key{
 		{"version", kindVersion, "", "–", "Version of this format: 1. Required."},
 		{"name", shaped("^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"), "file name", "container ID", "Name of the container and part of its unit's."},
@@ -46,7 +42,13 @@ func allKeys() []Key {
 		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only; what is mounted below it on the host stays as writable as it is there. A payload with `CAP_SYS_ADMIN`, as of profile `system`, can undo that."},
 		{"rootfs.propagation", propagation, `"private"`, "linux.rootfsPropagation", "How mounts spread from and to the host."},
 		{"rootfs.idmap", kindBool, "true with a user namespace", "mount_setattr(2)", "Shows the files through the user namespace's mapping: files of the host's root belong to the container's. Where the payload can write to it, it must lie below a directory that other users of the host cannot enter, unless `systemd.strict = false`."},
+	}
+}
 
+func processKeys() []Key {
+	inside := shaped("^[/%]") // a path in the container, or a specifier
+	umask := Kind{"mode", `{"type": "string", "pattern": "^0*[0-7]{1,3}$"}`, parseMode, nil}
+	return []Key{
 		{"process.args", kindStrings, "", "process.args", "The command. Required."},
 		{"process.cwd", inside, `"/"`, "process.cwd", "Working directory. The container's root must be able to enter it (on NFS with root_squash, or another user's FUSE, it is not); the user need not."},
 		{"process.user", kindString, `"0"`, "process.user", "NAME, UID, NAME:GROUP or UID:GID; names are looked up in the container's files."},
@@ -75,7 +77,14 @@ func allKeys() []Key {
 		{"capabilities.effective", kindStrings, "", "process.capabilities.effective", "The set itself."},
 		{"capabilities.permitted", kindStrings, "", "process.capabilities.permitted", "The set itself."},
 		{"capabilities.inheritable", kindStrings, "", "process.capabilities.inheritable", "The set itself."},
+	}
+}
 
+func namespaceKeys() []Key {
+	namespace := orPath("private", "host")
+	userns := Kind{"string", orPath("auto", "manual", "none").Schema, parseUserns, nil}
+	maps := Kind{"strings", `{"type": "array", "items": {"type": "string", "pattern": "^[0-9]+:[0-9]+:[0-9]+$"}}`, parseStrings, nil}
+	return []Key{
 		{"namespaces.pid", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE. A path needs userns.mode path:/FILE or none."},
 		{"namespaces.ipc", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE. A path needs userns.mode path:/FILE or none."},
 		{"namespaces.uts", namespace, `"private"`, "linux.namespaces", "private, host or path:/FILE."},
@@ -87,7 +96,14 @@ func allKeys() []Key {
 		{"userns.size", between(1, 1<<31), "65536", "linux.uidMappings", "Ids of an automatic range."},
 		{"userns.uid_map", maps, "", "linux.uidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
 		{"userns.gid_map", maps, "", "linux.gidMappings", `"CONTAINER:HOST:COUNT" for each range.`},
+	}
+}
 
+func fileKeys() []Key {
+	mountType := notYet(words("bind", "tmpfs", "overlay", "raw"), "volume", "image")
+	propagation := words("private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable")
+	inside := shaped("^[/%]") // a path in the container, or a specifier
+	return []Key{
 		{"mount[].type", mountType, `"bind"`, "mounts[].type", "bind, tmpfs, overlay, or raw for any other filesystem."},
 		{"mount[].source", kindString, "", "mounts[].source", "What to mount. A relative path starts at the TOML file."},
 		{"mount[].target", inside, "", "mounts[].destination", "Where, in the container. Required."},
@@ -111,13 +127,22 @@ func allKeys() []Key {
 		{"device[].type", words("c", "b"), "", "linux.devices[].type", "Type of the device. With major and minor the device is not looked at on this host."},
 		{"device[].major", between(0, 0xfff), "", "linux.devices[].major", "Its major number."},
 		{"device[].minor", between(0, 0xfffff), "", "linux.devices[].minor", "Its minor number."},
+	}
+}
 
+func networkKeys() []Key {
+	network := Kind{"string", orPath("none", "host").Schema, parseNetwork, nil}
+	return []Key{
 		{"network.mode", network, `"none"`, "linux.namespaces", "none: a loopback of its own; host; path:/FILE. Except with none, `/sys` of a container with a user namespace of its own shows the host's interfaces."},
 		{"network.hostname", shaped("^[A-Za-z0-9_.%-]*$"), "name", "hostname", "Host name in the container."},
 		{"network.domainname", kindString, "", "domainname", "NIS domain name in the container."},
 		{"network.allow", kindAddresses, "", "IPAddressAllow=", "Networks the container may talk to though deny has them, its own or its slice's. Alone it restricts nothing: `deny = [\"any\"]` leaves only these."},
 		{"network.deny", kindAddresses, "", "IPAddressDeny=", "Networks it may not; allow wins."},
+	}
+}
 
+func resourceKeys() []Key {
+	return []Key{
 		{"resources.tasks", kindCount, "2048", "TasksMax=", "Processes and threads."},
 		{"resources.memory.max", kindSize, "", "MemoryMax=", "Hard limit: beyond it processes are killed."},
 		{"resources.memory.high", kindSize, "", "MemoryHigh=", "Above it the container is slowed down."},
@@ -144,7 +169,12 @@ func allKeys() []Key {
 		{"resources.io.latency", tableOf(kindSpan), "", "IODeviceLatencyTargetSec=", `Latency target by device: { "/dev/sda" = "25ms" }.`},
 		{"resources.hugepages", tableOf(kindBytes), "", "linux.resources.hugepageLimits", `Huge pages by their size: { "2MB" = "64M" }. In the payload's own cgroup.`},
 		{"resources.unified", kindTexts, "", "linux.resources.unified", "Any file of cgroup v2 by its name. What systemd cannot express goes to the payload's own cgroup."},
+	}
+}
 
+func securityKeys() []Key {
+	profile := notYet(words(ProfileApp, ProfileSystem), "strict", "privileged")
+	return []Key{
 		{"security.profile", profile, `"app"`, "–", "app; or system: for a payload that is systemd itself."},
 		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default (refuses ptrace without a user namespace or CAP_SYS_PTRACE), unconfined, or a file with an OCI profile."},
 		{"security.mask", kindStrings, "", "linux.maskedPaths", "More paths to hide."},
@@ -153,7 +183,12 @@ func allKeys() []Key {
 		{"security.sysctl", kindTexts, "", "linux.sysctl", "Kernel settings of the container's own namespaces."},
 		{"security.device_policy", words("closed", "strict", "auto"), `"closed"`, "linux.resources.devices", "closed: the standard devices and [[device]]; strict: [[device]] only; auto: all."},
 		{"security.personality", words("LINUX", "LINUX32"), "", "linux.personality", "Execution domain: LINUX32 is a 32-bit uname."},
+	}
+}
 
+func unitKeys() []Key {
+	level := Kind{"string", words(levels...).Schema, parseLevel, nil}
+	return []Key{
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
 		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable root or mount that other users can reach, is an error; false makes it a warning."},
 		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace.`},

@@ -69,7 +69,7 @@ func addressVariant(nets []netip.Prefix) string {
 }
 
 // scaled is a share as systemd's ...Scale properties have it.
-func scaled(p float64) string { return fmt.Sprintf("uint32 %d", uint32(p/100*(1<<32-1))) }
+func scaled(p float64) string { return fmt.Sprintf("uint32 %d", Size{Percent: p}.Scale()) }
 
 func (c *compiler) buildTasks(r *specs.LinuxResources) {
 	n := get(c, "resources.tasks", Size{Bytes: Defaults(c.set.Profile).Tasks})

@@ -21,6 +21,9 @@ type Size struct {
 	Percent float64 // > 0: a share; Bytes does not count then
 }
 
+// Scale is the share as systemd has it, where the largest uint32 is all.
+func (s Size) Scale() uint32 { return uint32(s.Percent / 100 * math.MaxUint32) }
+
 const wantSize = `a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`
 
 func parseSize(v any) (any, error) {

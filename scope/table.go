@@ -222,6 +222,26 @@ func Lookup(name string) (Info, bool) {
 	return Info{}, false
 }
 
+// lookupSec finds the property that a name with Sec sets, instead of USec.
+func lookupSec(name string) (Info, bool) {
+	base, isSec := strings.CutSuffix(name, "Sec")
+	info, ok := Lookup(base + "USec")
+	return info, isSec && ok && info.Kind == KindUSec
+}
+
+// ReadName is the name under which systemd gives back what the property sets: MemoryMax for
+// MemoryMaxScale, RuntimeMaxUSec for RuntimeMaxSec. Others, also unknown ones, stay.
+func ReadName(name string) string {
+	info, ok := Lookup(name)
+	if sec, isSec := lookupSec(name); !ok && isSec {
+		return sec.Name
+	}
+	if twin := Twin(name); ok && info.Kind == KindScale && twin != "" {
+		return twin
+	}
+	return name
+}
+
 // list says whether the property has entries, which systemd adds to those it has; "ay" is a set of processors.
 func (i Info) list() bool {
 	return strings.HasPrefix(i.Sig, "a") && i.Sig != "ay" || i.Kind == KindInterfaces

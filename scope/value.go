@@ -63,11 +63,8 @@ func Parse(name, text string) (Property, error) {
 	info, ok := Lookup(name)
 	seconds := false
 	if !ok {
-		if base, isSec := strings.CutSuffix(name, "Sec"); isSec {
-			info, ok = Lookup(base + "USec")
-			seconds = ok && info.Kind == KindUSec
-			ok = seconds
-		}
+		info, ok = lookupSec(name)
+		seconds = ok
 	}
 	if !ok {
 		return Property{}, unknownProperty(name)

@@ -23,20 +23,19 @@ type limit struct {
 	flag, short, usage string
 	aliases            []string // other names for it, as run has them
 	property           string
-	value              func(string) (property, text string, err error)
 }
 
 func limits() []limit {
 	return []limit{
-		{"memory", "m", "most memory: `size`, share like 50%, infinity", []string{"memory-max"}, "MemoryMax", sizeProperty("MemoryMax")},
-		{"memory-high", "", "memory above which it is slowed: `size`", nil, "MemoryHigh", sizeProperty("MemoryHigh")},
-		{"memory-low", "", "memory protected if possible: `size`", nil, "MemoryLow", sizeProperty("MemoryLow")},
-		{"memory-min", "", "memory protected in any case: `size`", nil, "MemoryMin", sizeProperty("MemoryMin")},
-		{"swap", "", "most swap: `size`", []string{"memory-swap-max"}, "MemorySwapMax", sizeProperty("MemorySwapMax")},
-		{"cpus", "", "CPU time: `number` of CPUs, share like 150%, infinity", []string{"cpu-quota"}, "CPUQuotaPerSecUSec", number64("CPUQuotaPerSecUSec", quota)},
-		{"cpu-weight", "", "share of CPU when there is too little: `weight`, 1 to 10000 or idle", nil, "CPUWeight", number64("CPUWeight", configs.ParseWeight)},
-		{"io-weight", "", "share of I/O when there is too little: `weight`, 1 to 10000", nil, "IOWeight", number64("IOWeight", configs.ParseIOWeight)},
-		{"pids-limit", "", "most processes and threads: `number`, share, infinity", []string{"tasks", "tasks-max"}, "TasksMax", tasks},
+		{"memory", "m", "most memory: `size`, share like 50%, infinity", []string{"memory-max"}, "MemoryMax"},
+		{"memory-high", "", "memory above which it is slowed: `size`", nil, "MemoryHigh"},
+		{"memory-low", "", "memory protected if possible: `size`", nil, "MemoryLow"},
+		{"memory-min", "", "memory protected in any case: `size`", nil, "MemoryMin"},
+		{"swap", "", "most swap: `size`", []string{"memory-swap-max"}, "MemorySwapMax"},
+		{"cpus", "", "CPU time: `number` of CPUs, share like 150%, infinity", []string{"cpu-quota"}, "CPUQuotaPerSecUSec"},
+		{"cpu-weight", "", "share of CPU when there is too little: `weight`, 1 to 10000 or idle", nil, "CPUWeight"},
+		{"io-weight", "", "share of I/O when there is too little: `weight`, 1 to 10000", nil, "IOWeight"},
+		{"pids-limit", "", "most processes and threads: `number`, share, infinity", []string{"tasks", "tasks-max"}, "TasksMax"},
 	}
 }
 
@@ -89,40 +88,16 @@ func completeProperties(*cobra.Command, []string, string) ([]string, cobra.Shell
 	return all, noFiles | cobra.ShellCompDirectiveNoSpace
 }
 
-// sizeProperty makes a property of a size, or its Scale variant of a share.
-func sizeProperty(property string) func(string) (string, string, error) {
-	return func(s string) (string, string, error) {
-		n, err := configs.ParseSize(s)
-		return sized(property, n, err)
+// set is the property that the flag's text sets, and its value.
+func (l limit) set(text string) (property, value string, err error) {
+	if l.flag != "cpus" {
+		return scope.LimitProperty(l.property, text)
 	}
-}
-
-func quota(s string) (uint64, error) {
-	n, err := configs.ParseQuota(cpuShare(s))
+	property, value, err = scope.LimitProperty(l.property, cpuShare(text))
 	if err != nil {
-		return 0, fmt.Errorf("%q: want %s", s, wantCPUs)
+		err = fmt.Errorf("%q: want %s", text, wantCPUs)
 	}
-	return n, nil
-}
-
-func tasks(s string) (string, string, error) {
-	n, err := configs.ParseCount(s)
-	return sized("TasksMax", n, err)
-}
-
-func sized(property string, n configs.Size, err error) (string, string, error) {
-	if n.Percent > 0 {
-		const whole = 1<<32 - 1 // systemd's UINT32_MAX is 100%
-		return property + "Scale", fmt.Sprintf("uint32 %d", uint32(n.Percent/100*whole)), err
-	}
-	return property, fmt.Sprintf("uint64 %d", n.Bytes), err
-}
-
-func number64(property string, parse func(string) (uint64, error)) func(string) (string, string, error) {
-	return func(s string) (string, string, error) {
-		n, err := parse(s)
-		return property, fmt.Sprintf("uint64 %d", n), err
-	}
+	return property, value, err
 }
 
 // properties are those that the flags change, as GVariant text.
@@ -139,7 +114,7 @@ func properties(flags *pflag.FlagSet, set []string) (map[string]string, error) {
 		if !f.Changed {
 			continue
 		}
-		name, value, err := l.value(f.Value.String())
+		name, value, err := l.set(f.Value.String())
 		if err != nil {
 			errs = append(errs, usage("--%s %w", f.Name, err))
 		}

@@ -167,6 +167,7 @@ func TestProperties(t *testing.T) {
 		{"--memory 512M --cpus 150% --tasks 10%", map[string]string{
 			"MemoryMax": "uint64 536870912", "CPUQuotaPerSecUSec": "uint64 1500000", "TasksMaxScale": "uint32 429496729"}, ""},
 		{"-m 1K --pids-limit 12", map[string]string{"MemoryMax": "uint64 1024", "TasksMax": "uint64 12"}, ""},
+		{"--cpus 1.5", map[string]string{"CPUQuotaPerSecUSec": "uint64 1500000"}, ""},
 		{"--pids-limit none", nil, `--pids-limit "none": want a number`},
 		{"--memory-max infinity", map[string]string{"MemoryMax": "uint64 18446744073709551615"}, ""},
 		{"--cpu-quota 5% --cpu-weight idle", map[string]string{"CPUQuotaPerSecUSec": "uint64 50000", "CPUWeight": "uint64 0"}, ""},

@@ -17,7 +17,8 @@ import (
 // Update changes limits of a running container through its unit, at once. The unit keeps
 // them as long as it lives, that of a service until a reboot (docs/on-disk.md). res has what is to
 // change, field by field; props are systemd properties as GVariant text, as in
-// configs.Settings.UnitProperties. Both are set whatever the unit had. Errors: ErrNotRunning.
+// configs.Settings.UnitProperties; [scope.LimitProperty] makes them of texts such as "512M". Both are
+// set whatever the unit had. Errors: ErrNotRunning.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources, props map[string]string) error {
 	return wrap("update", c.id, c.locked(ctx, func() error { return c.unlessEnded(c.update(ctx, res, props)) }))
 }
@@ -79,6 +80,43 @@ func (c *Container) setKnown(ctx context.Context, changes []scope.Property, stri
 		c.rt.tell(dropped)
 		return err
 	})
+}
+
+// Properties reads properties of a running container's unit, be it a scope or a service: what
+// Update sets, and all else that systemd tells of the unit, such as MemoryCurrent. The result has the
+// names under which they are read: MemoryMax where MemoryMaxScale is asked for. Values
+// are what D-Bus has, uint64 for a limit, with [scope.Infinity] for none; of a weight that is the
+// default. Errors: ErrNotRunning; [scope.ErrUnsupported] for what this systemd does not have.
+func (c *Container) Properties(ctx context.Context, names ...string) (map[string]any, error) {
+	values, err := c.properties(ctx, names)
+	return values, wrap("properties", c.id, err)
+}
+
+func (c *Container) properties(ctx context.Context, names []string) (values map[string]any, err error) {
+	unlock, err := c.lock(ctx, shared) // waits for one that is being created
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	read := make([]string, len(names))
+	for i, name := range names {
+		read[i] = scope.ReadName(name)
+	}
+	err = c.unlessEnded(c.withBus(ctx, func(conn *scope.Conn) (err error) {
+		values, err = conn.Get(ctx, c.st.Unit, read...)
+		return err
+	}))
+	// Order: after reading: of a unit that has gone systemd tells what a new one would have.
+	if err == nil && !c.runs() {
+		err = ErrNotRunning
+	}
+	if err != nil {
+		return nil, err
+	}
+	return values, nil
 }
 
 // runs says whether the container is there as a whole: its processes, its unit, its cgroup.

@@ -3,11 +3,14 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -103,6 +106,45 @@ func TestUpdateSetsWhatItIsAskedFor(t *testing.T) {
 	}
 }
 
+// Texts become limits of the unit, which are read under the names that systemd has for them.
+func TestPropertiesAfterUpdate(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("read", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	props := map[string]string{}
+	for name, text := range map[string]string{"MemoryMax": "512M", "MemoryHigh": "50%", "TasksMax": "77"} {
+		property, value, err := scope.LimitProperty(name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		props[property] = value
+	}
+	if err := c.Update(t.Context(), nil, props); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Properties(t.Context(), "MemoryMax", "MemoryHighScale", "TasksMax", "RuntimeMaxSec", "ActiveState")
+	high, _ := p["MemoryHigh"].(uint64)
+	delete(p, "MemoryHigh")
+	want := map[string]any{"MemoryMax": uint64(512 << 20), "TasksMax": uint64(77), "RuntimeMaxUSec": uint64(scope.Infinity), "ActiveState": "active"}
+	if d := cmp.Diff(want, p); d != "" || err != nil {
+		t.Errorf("%v %s", err, d)
+	}
+	if high == 0 || high == scope.Infinity {
+		t.Errorf("MemoryHigh is %d, want half of the memory", high)
+	}
+	if p, err := c.Properties(t.Context(), "Bogus"); !errors.Is(err, scope.ErrUnsupported) || !strings.HasPrefix(err.Error(), "properties read: Get Bogus") {
+		t.Errorf("what systemd does not have: %v, %v; want ErrUnsupported of properties", p, err)
+	}
+	if err := c.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Properties(t.Context(), "TasksMax"); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("of one that has ended: %v, %v; want ErrNotRunning", p, err)
+	}
+}
+
 // A container that is being created has no cgroup yet, and the one without a name is the machine's.
 func TestNothingIsReadOfOneInTheMaking(t *testing.T) {
 	r := &Runtime{Dir: filepath.Join(t.TempDir(), "run")}
@@ -128,6 +170,11 @@ func TestNothingIsReadOfOneInTheMaking(t *testing.T) {
 	}
 	if err := c.Signal(soon(t), unix.SIGTERM, true); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("kill --all: %v; want ErrNotRunning", err)
+	}
+	brief, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if p, err := c.Properties(brief, "TasksMax"); !errors.Is(err, ErrBusy) {
+		t.Errorf("properties: %v, %v; want that it waits for the one being created", p, err)
 	}
 	if err := l.takeBack(t.Context()); err != nil {
 		t.Error(err)

@@ -63,6 +63,7 @@ func verbs(ctx context.Context, r *Runtime, id string) map[string]func() error {
 		"pause":   with(func(c *Container) error { return c.Pause(ctx) }),
 		"resume":  with(func(c *Container) error { return c.Resume(ctx) }),
 		"update":  with(func(c *Container) error { return c.Update(ctx, &specs.LinuxResources{}, nil) }),
+		"limits":  with(func(c *Container) error { _, err := c.Properties(ctx, "TasksMax"); return err }),
 		"stats":   with(func(c *Container) error { _, err := c.Stats(); return err }),
 		"top":     with(func(c *Container) error { _, err := c.Top(); return err }),
 		"wait":    with(func(c *Container) error { _, err := c.Wait(ctx); return err }),

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
@@ -122,6 +123,32 @@ func ExampleContainer_Update() {
 	if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// Change limits as people write them, and say what came of them.
+func ExampleContainer_Update_text() {
+	ctx := context.Background()
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Load("web")
+	if err != nil {
+		log.Fatal(err)
+	}
+	limits := map[string]string{}
+	for name, text := range map[string]string{"MemoryMax": "512M", "MemoryHigh": "40%", "TasksMax": "100"} {
+		property, value, err := scope.LimitProperty(name, text)
+		if err != nil {
+			log.Fatalf("%s %v", name, err) // MemoryMax "512X": want a size like ...
+		}
+		limits[property] = value
+	}
+	if err := c.Update(ctx, nil, limits); err != nil {
+		log.Fatal(err)
+	}
+	now, err := c.Properties(ctx, "MemoryMax", "MemoryHigh", "MemoryCurrent")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(now["MemoryCurrent"], "of", now["MemoryMax"], "bytes, slowed above", now["MemoryHigh"])
 }
 
 // Say what a configuration would become, without doing any of it.

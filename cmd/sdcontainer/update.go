@@ -139,14 +139,15 @@ func properties(flags *pflag.FlagSet, set []string) (map[string]string, error) {
 
 // change updates one container and prints what is different then.
 func (a *app) change(ctx context.Context, c *sdcontainer.Container, props map[string]string) error {
-	before, err := unitProperties(ctx, c, props)
+	names := slices.Collect(maps.Keys(props))
+	before, err := c.Properties(ctx, names...)
 	if err != nil {
 		return err
 	}
 	if err := c.Update(ctx, nil, props); err != nil {
 		return err
 	}
-	after, err := unitProperties(ctx, c, props)
+	after, err := c.Properties(ctx, names...)
 	if err != nil {
 		return err
 	}
@@ -160,29 +161,6 @@ func (a *app) change(ctx context.Context, c *sdcontainer.Container, props map[st
 		}
 	}
 	return nil
-}
-
-// unitProperties are those of a container's unit that props are about, by the
-// names under which the manager gives them back.
-func unitProperties(ctx context.Context, c *sdcontainer.Container, props map[string]string) (map[string]any, error) {
-	var names []string
-	for name, value := range props {
-		p, err := scope.Parse(name, value)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, strings.TrimSuffix(p.Name, "Scale"))
-	}
-	st, err := c.State()
-	if err != nil {
-		return nil, err
-	}
-	conn, err := scope.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	return conn.Get(ctx, st.Unit, names...)
 }
 
 // shown is a property's value for people.

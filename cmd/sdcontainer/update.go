@@ -140,14 +140,14 @@ func properties(flags *pflag.FlagSet, set []string) (map[string]string, error) {
 // change updates one container and prints what is different then.
 func (a *app) change(ctx context.Context, c *sdcontainer.Container, props map[string]string) error {
 	names := slices.Collect(maps.Keys(props))
-	before, err := c.Properties(ctx, names...)
+	before, err := readable(ctx, c, names)
 	if err != nil {
 		return err
 	}
 	if err := c.Update(ctx, nil, props); err != nil {
 		return err
 	}
-	after, err := c.Properties(ctx, names...)
+	after, err := readable(ctx, c, names)
 	if err != nil {
 		return err
 	}
@@ -161,6 +161,23 @@ func (a *app) change(ctx context.Context, c *sdcontainer.Container, props map[st
 		}
 	}
 	return nil
+}
+
+// readable reads what this systemd has of some properties: whether the others may be passed over, Update knows.
+func readable(ctx context.Context, c *sdcontainer.Container, names []string) (map[string]any, error) {
+	all, err := c.Properties(ctx, names...)
+	if !errors.Is(err, scope.ErrUnsupported) {
+		return all, err
+	}
+	all = map[string]any{}
+	for _, name := range names {
+		one, err := c.Properties(ctx, name)
+		if err != nil && !errors.Is(err, scope.ErrUnsupported) {
+			return nil, err
+		}
+		maps.Copy(all, one)
+	}
+	return all, nil
 }
 
 // shown is a property's value for people.

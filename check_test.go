@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 		"resources.memory.zswap_max = '10M'":                                                     "",
 		"systemd.service.ExecStopPost = ''":                                                      `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
 		"systemd.service.ExecStopPost = '/bin/x'":                                                "",
-		"systemd.unit.afterwards = ['a', 'b']":                                                   "4:14: systemd.unit.afterwards: not a directive of [Unit] that systemd up to 257 knows",
+		"systemd.unit.afterwards = ['a', 'b']":                                                   "4:14: systemd.unit.afterwards: \"afterwards\" is not the name of a directive",
 		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n": "5:1: systemd.service.KillMode: value \"none\" would leave\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",
 		"systemd.install.Alias = ['y.service', 'z.service']":                                     "",
 		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']":                   "4:1: nothing: unknown key\n8:12: mount.options: unknown option",

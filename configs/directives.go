@@ -36,16 +36,14 @@ func KnownDirective(section, name string) bool {
 	return strings.HasPrefix(name, "X-") || slices.Contains(Directives(section), name)
 }
 
-// unknownDirective says what is wrong with the name, and what it may stand for.
-func unknownDirective(section, name string) string {
-	msg := fmt.Sprintf("not a directive of [%s] that systemd up to %d knows", unitTables[section], DirectivesOf)
+// unknownDirective says what is wrong with the name; meant is what it may stand for, "" if that is no other. Then a systemd
+// newer than [DirectivesOf] may know it.
+func unknownDirective(section, name string) (msg, meant string) {
+	msg = fmt.Sprintf("not a directive of [%s] that systemd up to %d knows", unitTables[section], DirectivesOf)
 	for _, other := range sortedKeys(unitTables) {
 		if slices.Contains(Directives(other), name) {
-			return msg + "; did you mean " + join("systemd."+other, name) + "?"
+			return msg, join("systemd."+other, name)
 		}
 	}
-	if meant := nearest(name, Directives(section)); meant != "" {
-		return msg + "; did you mean " + meant + "?"
-	}
-	return msg
+	return msg, nearest(name, Directives(section))
 }

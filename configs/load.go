@@ -304,13 +304,18 @@ func (c *compiler) problem(path, format string, a ...any) {
 	c.problems = append(c.problems, c.placed(path, msg))
 }
 
-// lacking notes what systemd may not have: a problem if the configuration is strict.
-func (c *compiler) lacking(path, msg string) {
+// unknownDirective tells of a directive that no systemd known here has. One that looks like another is a problem if the configuration
+// is strict, as systemd would ignore it; else a newer systemd may have it.
+func (c *compiler) unknownDirective(at, section, name string) {
+	msg, meant := unknownDirective(section, name)
+	if meant != "" {
+		msg += "; did you mean " + meant + "?"
+	}
 	switch {
-	case c.set.Strict:
-		c.problem(path, "%s (systemd.strict = false accepts it)", msg)
-	case c.o.Warn != nil && !c.wrong(path):
-		c.o.Warn(c.placed(path, msg))
+	case c.set.Strict && meant != "":
+		c.problem(at, "%s (systemd.strict = false accepts it)", msg)
+	case c.o.Warn != nil && !c.wrong(at):
+		c.o.Warn(c.placed(at, msg))
 	}
 }
 

@@ -164,7 +164,7 @@ func wanted(key, value string) string {
 		if key != "size" || number == value {
 			number = strings.TrimRight(value, "KMGTPEkmgtpe")
 		}
-		if _, err := strconv.ParseUint(number, 10, 64); err == nil && len(value) <= len(number)+1 {
+		if _, err := strconv.ParseUint(number, 0, 64); err == nil && len(value) <= len(number)+1 {
 			return ""
 		}
 		if key == "size" {
@@ -176,7 +176,7 @@ func wanted(key, value string) string {
 			return "an octal mode, like " + key + "=0755"
 		}
 	case "uid", "gid":
-		if n, err := strconv.ParseUint(value, 10, 32); err != nil || n == noID {
+		if n, err := strconv.ParseUint(value, 0, 32); err != nil || n == noID {
 			return "a number: names of the container are not known yet"
 		}
 	}

@@ -205,7 +205,7 @@ func words(name string) []string {
 	case "ManagedOOMPreference":
 		return []string{"none", "avoid", "omit"}
 	case "MemoryPressureWatch":
-		return []string{"auto", "on", "off", "skip"}
+		return []string{"auto", "on", "off", "skip", "yes", "no", "true", "false"}
 	case "OOMPolicy":
 		return []string{"continue", "stop", "kill"}
 	}

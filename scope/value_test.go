@@ -93,7 +93,7 @@ func TestParseErrors(t *testing.T) {
 		{"OOMScoreAdjust", "5", `"OOMScoreAdjust" is no property of a scope (org.freedesktop.systemd1(5) lists those)`},
 		{"KillMode", "'bogus'", `value "bogus": want one of control-group, mixed, process, none`},
 		{"OOMPolicy", "'bogus'", "want one of continue, stop, kill"},
-		{"MemoryPressureWatch", "'yes'", "want one of auto, on, off, skip"},
+		{"MemoryPressureWatch", "'maybe'", "want one of auto, on, off, skip"},
 		{"ManagedOOMSwap", "''", "want one of auto, kill"},
 		{"ManagedOOMPreference", "'x'", "want one of none, avoid, omit"},
 		{"CollectMode", "'x'", "want one of inactive, inactive-or-failed"},

@@ -5,15 +5,19 @@ package main
 import (
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
-// drainTime bounds the wait for the last output of a payload that has ended: a
-// process it left behind may keep a pipe open for ever.
-const drainTime = 2 * time.Second
+// The wait for the last output of a payload that has ended is bounded: a process it left behind may keep a pipe open for
+// ever. A slow terminal that takes some in each drainTime has drainMost.
+const (
+	drainTime = 2 * time.Second
+	drainMost = time.Minute
+)
 
 // streams connects a payload's standard streams with the caller's.
 //
@@ -24,6 +28,7 @@ type streams struct {
 	in, out, err *os.File // what the payload gets; nil is what the library does for nil
 	theirs       []*os.File
 	copies       []chan struct{} // closed when an output has been copied to its end
+	copied       atomic.Int64    // bytes so far
 	tty          *os.File        // the caller's terminal, in raw mode
 	state        *term.State
 	master       *os.File
@@ -91,8 +96,16 @@ func (s *streams) copy(to, from *os.File) {
 	s.copies = append(s.copies, done)
 	go func() {
 		defer close(done)
-		_, _ = io.Copy(to, from) // a pty ends with EIO
+		_, _ = io.Copy(io.MultiWriter(to, counter{&s.copied}), from) // a pty ends with EIO
 	}()
+}
+
+// counter counts what is written to it.
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
 }
 
 // started closes our copies of the payload's ends, once it has its own: only
@@ -201,13 +214,21 @@ func (s *streams) handle(sig unix.Signal) bool {
 
 // finish waits until the output of a payload that has ended is written.
 func (s *streams) finish() {
-	deadline := time.NewTimer(drainTime)
-	defer deadline.Stop()
+	look := time.NewTicker(drainTime)
+	defer look.Stop()
+	end, before := time.Now().Add(drainMost), s.copied.Load()
 	for _, done := range s.copies {
-		select {
-		case <-done:
-		case <-deadline.C:
-			return
+		for open := true; open; {
+			select {
+			case <-done:
+				open = false
+			case now := <-look.C:
+				n := s.copied.Load()
+				if n == before || now.After(end) {
+					return
+				}
+				before = n
+			}
 		}
 	}
 	if s.master != nil {

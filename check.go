@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -49,7 +51,7 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 		x, err = Explain("", spec, u)
 	}
 	if err == nil {
-		for _, m := range slices.Concat(missingNamespaces(spec), x.missing) {
+		for _, m := range slices.Concat(missingNamespaces(spec), missingDevices(x.limits), x.missing) {
 			warn(configs.Problem{File: path, Msg: m})
 		}
 		return nil, warnings
@@ -72,6 +74,41 @@ func missingNamespaces(spec *specs.Spec) (warnings []string) {
 		}
 	}
 	return warnings
+}
+
+// missingDevices are those whose I/O is limited, and the sizes of huge pages, that this machine does not have now.
+func missingDevices(limits []scope.Limit) (warnings []string) {
+	have := hugePages()
+	for _, l := range limits {
+		if _, err := l.Find(); err != nil {
+			warnings = append(warnings, l.Property+": "+err.Error())
+		}
+		size, huge := strings.CutPrefix(l.File, "hugetlb.")
+		if size, _, _ = strings.Cut(size, "."); huge && !slices.Contains(have, size) {
+			warnings = append(warnings, fmt.Sprintf("%s: this machine has no huge pages of %s (it has: %s)", l.File, size, strings.Join(have, ", ")))
+		}
+	}
+	return slices.Compact(warnings) // a weight is in two files
+}
+
+// hugePages are the sizes of this machine's huge pages, as the files of cgroups name them.
+func hugePages() (names []string) {
+	dirs, _ := filepath.Glob("/sys/kernel/mm/hugepages/hugepages-*kB")
+	for _, dir := range dirs {
+		var kib int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kib); err != nil {
+			continue
+		}
+		switch {
+		case kib >= 1<<20:
+			names = append(names, fmt.Sprintf("%dGB", kib>>20))
+		case kib >= 1<<10:
+			names = append(names, fmt.Sprintf("%dMB", kib>>10))
+		default:
+			names = append(names, fmt.Sprintf("%dKB", kib))
+		}
+	}
+	return names
 }
 
 // flat is every error of a joined one.

@@ -202,6 +202,22 @@ func TestCheckTellsWhereOthersGet(t *testing.T) {
 	}
 }
 
+// What this machine has not got is no mistake of the file: another may have it.
+func TestCheckTellsWhatTheMachineLacks(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.toml")
+	const text = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[resources]\n" +
+		"io.latency = { '/dev/nothing' = '25ms' }\nhugepages = { '3MB' = '9M' }\n"
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "root"), 0o700), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+	if len(problems) > 0 || len(warnings) != 3 || warnings[0].Msg != "IODeviceLatencyTargetUSec: stat /dev/nothing: no such file or directory" ||
+		!strings.HasPrefix(warnings[1].Msg, "hugetlb.3MB.max: this machine has no huge pages of 3MB (it has: ") {
+		t.Errorf("%v, with the warnings %q", problems, warnings)
+	}
+}
+
 // TestCheckWithoutRights: what the caller may not see is no mistake of the file.
 func TestCheckWithoutRights(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)

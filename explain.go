@@ -35,6 +35,7 @@ type Explanation struct {
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
+	limits     []scope.Limit
 	sources    []rootfs.Source
 	missing    []string // of the notes, what the rootfs does not have, and where others get to a source
 }
@@ -103,7 +104,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err := p.complete(facts); err != nil {
 		return nil, err
 	}
-	x.sources = p.world.Sources
+	x.limits, x.sources = slices.Concat(scope.Limits(p.unit), scope.PayloadLimits(p.unit)), p.world.Sources
 	y, err := x.payload(spec, find)
 	if err != nil {
 		return nil, err

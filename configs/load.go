@@ -304,9 +304,9 @@ func (c *compiler) problem(path, format string, a ...any) {
 	c.problems = append(c.problems, c.placed(path, msg))
 }
 
-// unknownDirective tells of a directive that no systemd known here has. One that looks like another is a problem if the configuration
+// strangeDirective tells of a directive that no systemd known here has. One that looks like another is a problem if the configuration
 // is strict, as systemd would ignore it; else a newer systemd may have it.
-func (c *compiler) unknownDirective(at, section, name string) {
+func (c *compiler) strangeDirective(at, section, name string) {
 	msg, meant := unknownDirective(section, name)
 	if meant != "" {
 		msg += "; did you mean " + meant + "?"

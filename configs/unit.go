@@ -82,7 +82,7 @@ func (c *compiler) directives(section string) map[string][]string {
 		at := join("systemd."+section, name)
 		all[name] = slices.Clone(table[name].([]string))
 		if !KnownDirective(section, name) {
-			c.unknownDirective(at, section, name)
+			c.strangeDirective(at, section, name)
 		}
 		if c.o.Directive == nil || c.wrong(at) {
 			continue

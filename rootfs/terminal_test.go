@@ -27,7 +27,6 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
-// TestExecTerminal joins a world that is complete, as exec does.
 // The terminal of an exec comes from a container that runs already: what was opened
 // as ptmx is looked at once more before the parent gets it.
 func TestB6OpenedPtmxIsChecked(t *testing.T) {
@@ -51,6 +50,7 @@ func TestB6OpenedPtmxIsChecked(t *testing.T) {
 	t.Error("the master is never sent")
 }
 
+// TestExecTerminal joins a world that is complete, as exec does.
 func TestExecTerminal(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		var v view

@@ -40,6 +40,13 @@ func alias(flags *pflag.FlagSet, names map[string]string) {
 	})
 }
 
+// addStdioFlags adds what connects our input and terminal with the one who runs.
+func addStdioFlags(flags *pflag.FlagSet, who string, terminal, interactive *bool) {
+	flags.BoolVarP(terminal, "terminal", "t", false, "give the "+who+" a terminal, connected to ours")
+	flags.BoolVarP(interactive, "interactive", "i", false, "give the "+who+" our standard input")
+	alias(flags, map[string]string{"tty": "terminal"}) // podman's
+}
+
 // plainUsages takes the quotes out of what flags say, which mark the value's name for help and the
 // manual: a shell shows the text as it is.
 func plainUsages(cmd *cobra.Command) {

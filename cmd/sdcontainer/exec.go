@@ -55,12 +55,10 @@ the command cannot be executed, 127 when it is not there.`,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false)
-	f.BoolVarP(&o.terminal, "terminal", "t", false, "give the command a terminal, connected to ours")
-	f.BoolVarP(&o.interactive, "interactive", "i", false, "give the command our standard input")
+	addStdioFlags(f, "command", &o.terminal, &o.interactive)
 	f.StringVarP(&o.user, "user", "u", "", "`user[:group]`, by name or number, of the container")
 	f.StringVarP(&o.cwd, "workdir", "w", "", "working `directory`")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "`NAME=VALUE` added to the environment; NAME alone takes ours")
-	alias(f, map[string]string{"tty": "terminal"}) // podman's
 	must(cmd.RegisterFlagCompletionFunc("workdir", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)))
 	return cmd
 }

@@ -132,7 +132,7 @@ func TestHints(t *testing.T) {
 	want := map[error]string{
 		sdcontainer.ErrExist:       "sdcontainer rm -f NAME removes it; --name gives the new one another name",
 		sdcontainer.ErrNotExist:    "sdcontainer ps -a lists the containers there are",
-		sdcontainer.ErrRunning:     "sdcontainer stop NAME stops it first; rm -f kills it",
+		sdcontainer.ErrRunning:     "sdcontainer stop NAME stops it first; sdcontainer rm -f NAME kills it",
 		sdcontainer.ErrNotRunning:  "sdcontainer ps -a says how it ended",
 		sdcontainer.ErrExitUnknown: "nobody was there to see it: its keeper was killed, or the machine went down",
 		sdcontainer.ErrBusy:        "let that process go on (kill -CONT), or end it",

@@ -69,8 +69,7 @@ cannot be executed, 127 when it is not there.`,
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	f.BoolVarP(&o.detach, "detach", "d", false, "return once the payload runs; its output goes to the journal")
-	f.BoolVarP(&o.terminal, "terminal", "t", false, "give the payload a terminal, connected to ours")
-	f.BoolVarP(&o.interactive, "interactive", "i", false, "give the payload our standard input")
+	addStdioFlags(f, "payload", &o.terminal, &o.interactive)
 	f.BoolVar(&o.remove, "rm", false, "remove the container when it has ended")
 	f.BoolVar(&o.replace, "replace", false, "remove a container of the same name first, by force")
 	f.StringVar(&o.name, "name", "", "`name` of the container")
@@ -78,7 +77,6 @@ cannot be executed, 127 when it is not there.`,
 	f.BoolVar(&o.unit, "unit", false, "become the main process of the systemd service that called (for ExecStart=)")
 	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as systemd.strict = false does")
 	addKeyFlags(cmd, &o.settings)
-	alias(f, map[string]string{"tty": "terminal"}) // podman's
 	must(cmd.MarkFlagDirname("rootfs"))
 	return cmd
 }

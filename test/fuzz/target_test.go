@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,5 +66,19 @@ func TestReportCountsWhatDidNotRun(t *testing.T) {
 	said, ok := report(&out, []outcome{{Target: "a", Execs: 7}, {Target: "b"}, {Target: "c", Execs: 1, Findings: 2, Error: "did not end well"}}, 3*time.Second)
 	if want := "fuzz: 3 targets, 8 executions, 2 findings, 1 did not run, in 3 s"; ok || said != want || !strings.HasSuffix(out.String(), "\n"+want+"\n") {
 		t.Errorf("%v %q in %s", ok, said, out.String())
+	}
+}
+
+// What a fuzzer says with its last words is wrong or only late.
+func TestDeadlineOfGoIsNoFailure(t *testing.T) {
+	const late = "fuzz: elapsed: 30s, execs: 9 (0/sec), new interesting: 1 (total: 8)\n--- FAIL: FuzzX (30.14s)\n    context deadline exceeded\nFAIL"
+	const crash = "Failing input written to testdata/fuzz/FuzzX/1\n" + late
+	for said, wrong := range map[string]bool{late: false, crash: true, strings.Replace(late, "context deadline", "x: context deadline", 1): true, "FAIL": true} {
+		var o outcome
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `printf 'fuzz: start\n%s\n' "$1"; exit 1`, "sh", said)
+		o.watch(cmd, func(string) {})
+		if (o.Error != "") != wrong {
+			t.Errorf("%s: %q", said, o.Error)
+		}
 	}
 }

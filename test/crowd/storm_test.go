@@ -111,11 +111,13 @@ func TestReloadStorm(t *testing.T) {
 	if !inside(t) {
 		return
 	}
-	if native() { // a guest has none
-		withoutGenerators(t)
+	soak := 100 // in a guest, where a reload takes seconds, and longer for each container that stays
+	if native() {
+		soak = 500
+		withoutGenerators(t) // a guest has none
 	}
 	m := newMachine(t)
-	n := loops(t, 20, 500, 4)
+	n := loops(t, 20, soak, 4)
 	limited, plain := m.config("limited", limits), m.config("plain", "[log]\ndriver = \"none\"\n")
 	calm := map[string]map[string]string{}
 	kind := func(i int) string { return []string{limited, plain}[i%2] }

@@ -28,6 +28,10 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['size=3Q', 'mode=9', 'nr_inodes=x', 'uid=root']": "7:12: mount.options: option \"size=3Q\": want a whole number of bytes\n" +
 			"7:23: mount.options: option \"mode=9\": want an octal mode\n7:33: mount.options: option \"nr_inodes=x\": want a whole number, like\n7:48: mount.options: option \"uid=root\": want a number",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['size=3%%', 'nr_blocks=2k', 'uid=5', 'gid=0']": "",
+		"[[mount]]\nsource = '/nothing'\ntarget = '/x'\noptions = ['rww']":                                   "5:1: mount.source: \"/nothing\": no such file\n7:12: mount.options: unknown option \"rww\"",
+		"[[mount]]\nsource = '.'\ntarget = 'x'\noptions = ['ro', 'rww']":                                     "6:1: mount.target: \"x\": want an absolute path\n7:18: mount.options: unknown option \"rww\"",
+		"[[mount]]\ntype = 'tmpfs'\nsize = 'x'\noptions = ['rww']\n":                                         "4:1: mount.target: missing\n6:1: mount.size: \"x\": want\n7:12: mount.options: unknown option \"rww\"",
+		"[[mount]]\ntype = 'nothing'\ntarget = '/x'\noptions = ['rww']":                                      "5:1: mount.type: \"nothing\": want",
 		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                                        `4:1: mount: destination /proc/x would hide a part of proc`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                            `4:1: mount: type "ext9": want bind or one of`,
 		"systemd.scope.MemoryMaxx = 5":                                                                       `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,

@@ -20,6 +20,7 @@ func (c *compiler) buildMounts() {
 		at := index("mount", i) + "."
 		m, ok := c.mount(at)
 		if !ok {
+			c.checkMount(i, m)
 			continue
 		}
 		if seen[m.Destination] {
@@ -42,13 +43,26 @@ func (c *compiler) checkMount(i int, m specs.Mount) {
 	if c.o.Mount == nil {
 		return
 	}
-	for key := range c.bad {
-		if strings.HasPrefix(key, at+".") {
-			return
+	bad := func(below string) bool {
+		for key := range c.bad {
+			if strings.HasPrefix(key, at+below) {
+				return true
+			}
 		}
+		return false
 	}
-	if err := c.o.Mount(m); err != nil && !c.checkOptions(at+".options", m) {
-		c.problem(at, "%v", err)
+	switch {
+	case bad(".options"):
+	case bad("."): // with something right in the place of that its options can be told
+		m.Destination = "/x"
+		if m.Type == "" {
+			m.Source = "/x"
+		}
+		c.checkOptions(at+".options", m)
+	default:
+		if err := c.o.Mount(m); err != nil && !c.checkOptions(at+".options", m) {
+			c.problem(at, "%v", err)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ import (
 type mountLine struct {
 	id      uint64
 	parent  uint64
+	dev     string // of the file system, as MAJOR:MINOR
+	root    string // what of it is mounted
 	point   string
 	options []string // of the mount, not of the filesystem
 	peers   bool     // shared, slave
@@ -34,7 +36,7 @@ func parseMountinfo(text string) []mountLine {
 		if len(f) < 10 {
 			continue
 		}
-		m := mountLine{point: unescapeMount(f[4]), options: strings.Split(f[5], ",")}
+		m := mountLine{dev: f[2], root: unescapeMount(f[3]), point: unescapeMount(f[4]), options: strings.Split(f[5], ",")}
 		m.id, _ = strconv.ParseUint(f[0], 10, 64) // the kernel's own numbers
 		m.parent, _ = strconv.ParseUint(f[1], 10, 64)
 		for _, tag := range f[6:] {

@@ -26,10 +26,10 @@ func TestParseMountinfo(t *testing.T) {
 short line
 `
 	want := []mountLine{
-		{36, 35, "/", []string{"rw", "noatime"}, true},
-		{37, 36, "/a b", []string{"ro", "nosuid"}, false},
-		{38, 36, `/back\slash`, []string{"rw"}, true},
-		{39, 36, "/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
+		{36, 35, "98:0", "/mnt1", "/", []string{"rw", "noatime"}, true},
+		{37, 36, "0:5", "/", "/a b", []string{"ro", "nosuid"}, false},
+		{38, 36, "0:6", "/", `/back\slash`, []string{"rw"}, true},
+		{39, 36, "0:7", "/", "/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
 	}
 	got := parseMountinfo(text)
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {

@@ -191,7 +191,7 @@ func TestCheckTellsWhereOthersGet(t *testing.T) {
 			t.Fatal(err)
 		}
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-		const told = "where every user of this machine gets to"
+		const told = "where other users of this machine get to"
 		if got := strings.Count(texts(warnings), told); len(problems) > 0 || got != want {
 			t.Errorf("%o: %v, %q: want %d warnings", mode, problems, warnings, want)
 		}

@@ -9,11 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -80,122 +76,6 @@ func makeSource(path string, c *rootfs.Create) error {
 		return &os.PathError{Op: "fchmod", Path: path, Err: err}
 	}
 	return nil
-}
-
-// keepOthersOut refuses sources in which the container can make files that belong to ids of the
-// host, where every user of the host can execute them: set-user-ID files, of root's too
-// (CVE-2021-41091).
-func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
-	mounts := mayMount(l.spec.Process)
-	exposed, err := look(ctx, "look at the directories above the sources of mounts",
-		func() ([]error, error) { return exposures(sources, mounts) }, nil)
-	if err != nil {
-		return err
-	}
-	if l.settings.Strict {
-		return errors.Join(exposed...)
-	}
-	for _, err := range exposed {
-		l.c.rt.warn(err.Error())
-	}
-	return nil
-}
-
-// exposures tells of each source that others get to. The first is the root: one that is no directory is an error, and
-// no place would do for it.
-func exposures(sources []rootfs.Source, mounts bool) (list []error, err error) {
-	for i, s := range sources {
-		if s.IDMap == nil || !reachable(s.Path) || !mounts && !writable(s) {
-			continue
-		}
-		info, err := os.Stat(s.Path)
-		if err == nil && i == 0 && !info.IsDir() {
-			return nil, fmt.Errorf("%s: %s: %w (want the directory with the container's files)", s.For, s.Path, unix.ENOTDIR)
-		}
-		place := s.Path
-		if s.ReadOnly && mounts {
-			place += ", which who has CAP_SYS_ADMIN makes writable,"
-		}
-		list = append(list, fmt.Errorf("%s: %s lies where every user of this machine gets to, and what the container makes set-user-ID there is its owner's on the host"+
-			" (%s; or set idmap = false for it, or systemd.strict = false)", s.For, place, seclude(s.Path)))
-	}
-	return list, nil
-}
-
-// seclude says how to keep others from path. Only what is there for containers' files is to be closed: anything else may
-// be what the machine needs open.
-func seclude(path string) string {
-	const move = "move it below a directory of mode 0700, such as " + machines
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return move
-	}
-	dir := filepath.Dir(path)
-	info, err := os.Stat(dir)
-	if err != nil || info.Mode()&os.ModeSticky != 0 || !isBelow(dir, machines) && (dir == "/srv" || !isBelow(dir, "/srv")) {
-		return move
-	}
-	return "keep them out of a directory above it, as by chmod 700 " + dir
-}
-
-// machines is where systemd looks for containers' files.
-const machines = "/var/lib/machines"
-
-// mayMount says whether the payload can change its mounts. What is read-only for it is so until it says otherwise
-// (mount_setattr(2)): mounts are locked for who got them from a user namespace above its own, and these are made in its own.
-func mayMount(p *specs.Process) bool {
-	return p.Capabilities != nil && slices.Contains(p.Capabilities.Bounding, "CAP_SYS_ADMIN")
-}
-
-// writable says whether the container can make files in a source, or in an idmapped mount below it.
-func writable(s rootfs.Source) bool {
-	return !s.ReadOnly || s.IDMap.Recursive && s.Recursive && !s.ReadOnlyBelow && mountsBelow(s.Path)
-}
-
-// mountsBelow says whether something is mounted below path. What cannot be told is.
-func mountsBelow(path string) bool {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return true
-	}
-	b, err := kernel.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return true
-	}
-	return slices.ContainsFunc(parseMountinfo(string(b)), func(m mountLine) bool { return m.point != path && isBelow(m.point, strings.TrimSuffix(path, "/")) })
-}
-
-// reachable says whether the directories that lead to path let others than root pass. Its own mode does
-// not count: the container can change that. What cannot be seen is not reachable by others either.
-func reachable(path string) bool {
-	f, err := kernel.OpenPath(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))) // where no link leads on
-	for err == nil && path != "/" {
-		path = filepath.Dir(path)
-		var info fs.FileInfo
-		if info, err = os.Stat(path); err == nil && !passable(path, info) {
-			return false
-		}
-	}
-	return err == nil
-}
-
-// passable says whether a directory lets others than root pass: everybody, its group, or who its ACL names, of which
-// the bits of the group tell the most that they may (acl(5)).
-func passable(path string, dir fs.FileInfo) bool {
-	if dir.Mode()&0o010 == 0 {
-		return dir.Mode()&0o001 != 0
-	}
-	st, ok := dir.Sys().(*syscall.Stat_t)
-	if !ok || st.Gid != 0 || dir.Mode()&0o001 != 0 {
-		return true
-	}
-	n, err := unix.Getxattr(path, "system.posix_acl_access", nil)
-	return err == nil && n > 0
 }
 
 // openSources opens what the init needs of the host, in the order it receives it:

@@ -24,15 +24,15 @@ var costs = []struct {
 	{"connect", unix.SYS_CONNECT, 2}, // to systemd and to the journal
 	{"memfd_create", unix.SYS_MEMFD_CREATE, 4},
 	{"sendmsg", unix.SYS_SENDMSG, 4}, // three programs and the word that lets the payload go
-	{"openat", unix.SYS_OPENAT, 56},
+	{"openat", unix.SYS_OPENAT, 59},
 	{"openat2", unix.SYS_OPENAT2, 18}, // proc and sysfs are attested first, and what lies in them from there
 	{"open_tree", unix.SYS_OPEN_TREE, 8},
 	{"newfstatat", unix.SYS_NEWFSTATAT, 24},
-	{"statx", unix.SYS_STATX, 4}, // root, working directory, proc, sysfs
-	{"readlinkat", unix.SYS_READLINKAT, 20},
+	{"statx", unix.SYS_STATX, 6}, // root, working directory, proc, sysfs, and each idmapped source
+	{"readlinkat", unix.SYS_READLINKAT, 22},
 	{"renameat", unix.SYS_RENAMEAT, 5},
 	{"unlinkat", unix.SYS_UNLINKAT, 9},
-	{"fcntl", unix.SYS_FCNTL, 101},
+	{"fcntl", unix.SYS_FCNTL, 103},
 }
 
 func TestStartCosts(t *testing.T) {

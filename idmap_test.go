@@ -75,3 +75,26 @@ func TestIdmappedBinds(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// What a mount fails of is told, and what would be right.
+func TestMountHints(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t) // below a directory that the ids of the container do not pass
+	shut := t.TempDir()
+	file := filepath.Join(shut, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for want, m := range map[string]specs.Mount{
+		"permission denied (lower, upper and work must lie where": {Destination: "/mnt", Type: "overlay", Source: "overlay", Options: []string{"lowerdir=" + shut + ":" + w.root}},
+		"invalid argument (a directory can only be mounted on a":  {Destination: "/tmp", Type: "bind", Source: file, Options: []string{"bind"}},
+	} {
+		spec := w.spec("hint", "/bin/true")
+		spec.Mounts = append(spec.Mounts, m)
+		if _, err := w.Create(t.Context(), "hint", spec, w.options(CreateOptions{})); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

@@ -115,10 +115,10 @@ func fileKeys() []Key {
 		{"mount[].propagation", propagation, `"rprivate"`, "mounts[].options", "How mounts spread."},
 		{"mount[].size", kindSize, "", "mounts[].options size=", "Of a tmpfs: 10% of memory unless given. The number of its files is limited by `options = [\"nr_inodes=16k\"]`."},
 		{"mount[].mode", kindMode, "", "mounts[].options mode=", "Of a tmpfs."},
-		{"mount[].lower", kindStrings, "", "mounts[].options lowerdir=", "Lower directories of an overlay, topmost first."},
+		{"mount[].lower", kindStrings, "", "mounts[].options lowerdir=", "Lower directories of an overlay, topmost first. These, upper and work must lie where the container's root, an id of its range, gets to."},
 		{"mount[].upper", kindString, "", "mounts[].options upperdir=", "Upper directory of an overlay."},
 		{"mount[].work", kindString, "", "mounts[].options workdir=", "Work directory of an overlay."},
-		{"mount[].fstype", kindString, "", "mounts[].type", "Filesystem of a raw mount."},
+		{"mount[].fstype", kindString, "", "mounts[].type", "Filesystem of a raw mount; `check` names those that are known."},
 		{"mount[].options", kindStrings, "", "mounts[].options", "More mount options, as mount(8) has them, but for remount and tmpcopyup. Of contradicting ones the last counts, for the mount itself also one with an r. Every mount is nosuid and nodev, and so are those below a recursive bind, unless suid or dev is here: then those below keep what they have."},
 
 		{"device[].path", kindString, "", "linux.devices", "Device of the host. Required."},

@@ -47,10 +47,13 @@ and mounts are added to its own.
 With -t and a standard input that is no terminal, what comes is typed, and ^D at its
 end; a program that reads keys may miss that.
 
-In the foreground signals are forwarded to the payload and its exit status
-becomes ours: its own code, 128+n when signal n ended it, 124 when what sdcontainer
-waited for did not come in time, 125 when it failed otherwise, 126 when the program
-cannot be executed, 127 when it is not there.`,
+In the foreground signals are forwarded to the payload. As process 1 of its
+namespace it ignores those that it has no handler for; with process.init it is
+another that is process 1. At a terminal a third ^C in a row kills it.
+
+Its exit status becomes ours: its own code, 128+n when signal n ended it, 124 when
+what sdcontainer waited for did not come in time, 125 when it failed otherwise, 126
+when the program cannot be executed, 127 when it is not there.`,
 		Example: `  sdcontainer run hello.toml
   sdcontainer run -d --name web1 web.toml
   sdcontainer run --rm --memory 256M --cpus 1.5 -v ./data:/data:ro web.toml

@@ -95,16 +95,13 @@ func (c *counter) run(cmd *exec.Cmd, deadline time.Duration) error {
 	if err := c.seize(&counted{tid: c.root, pid: c.root}); err != nil {
 		return errors.Join(fmt.Errorf("seize: %w", err), unix.Kill(c.root, unix.SIGKILL))
 	}
-	timer := time.AfterFunc(deadline, c.killAll)
+	timer := time.AfterFunc(deadline, func() { c.killAll(cmd.Process) })
 	defer timer.Stop()
 	if err := release(); err != nil {
 		return err
 	}
 	err = c.loop()
-	if c.late {
-		err = errors.Join(ErrDeadline, err)
-	}
-	return err
+	return errors.Join(c.late, err)
 }
 
 func (c *counter) seize(th *counted) error {

@@ -60,9 +60,6 @@ type Options struct {
 	Deadline time.Duration
 }
 
-// ErrDeadline is returned when the command did not end.
-var ErrDeadline = errors.New("it did not end in time and was killed")
-
 type thread struct {
 	tid, pid int
 	role     Role
@@ -126,21 +123,17 @@ func run(cmd *exec.Cmd, o Options) (unix.WaitStatus, error) {
 	if o.Deadline == 0 {
 		o.Deadline = 30 * time.Second
 	}
-	timer := time.AfterFunc(o.Deadline, func() {
-		t.killAll()
-		if cmd != nil {
-			_ = cmd.Process.Kill() // it may have been let go, or have ended
-		}
-	})
+	var command *os.Process
+	if cmd != nil {
+		command = cmd.Process
+	}
+	timer := time.AfterFunc(o.Deadline, func() { t.killAll(command) })
 	defer timer.Stop()
 	err := t.loop()
 	if cmd != nil && !t.ended && err == nil { // let go, it is still our child
 		_, err = unix.Wait4(t.root, &t.status, 0, nil)
 	}
-	if t.late {
-		err = errors.Join(ErrDeadline, err)
-	}
-	return t.status, err
+	return t.status, errors.Join(t.late, err)
 }
 
 // hold starts cmd so that it waits for release before it is executed.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestDeadlineOfWhatIsLetGo(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
 	cmd, _ := script(t, "exec sleep 1000")
 	ws, err := Run(cmd, Options{Manager: true, Deadline: 500 * time.Millisecond, OnCall: func(Call) Verdict { return Verdict{Detach: true} }})
-	if !errors.Is(err, ErrDeadline) || ws.Signal() != unix.SIGKILL {
+	if !errors.Is(err, ErrDeadline) || ws.Signal() != unix.SIGKILL || !strings.Contains(err.Error(), " sleep: S, ") {
 		t.Errorf("%#x, %v", ws, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
-// What systemctl does to a unit behind our back is seen, and is no obstacle.
+// R44: what systemctl does to a unit behind our back is seen, and is no obstacle.
 func TestBehindOurBack(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

@@ -181,7 +181,7 @@ func TestNothingIsReadOfOneInTheMaking(t *testing.T) {
 	}
 }
 
-// The names of units are the machine's, those of containers each directory's.
+// R36: the names of units are the machine's, those of containers each directory's.
 func TestSignalToAllMeetsNoNamesake(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -233,6 +233,7 @@ func TestSignalToAllBetweenCreateAndStart(t *testing.T) {
 	w.nothingLeft("between")
 }
 
+// R41: a paused container is not entered; limits, processes and the stop are as of a running one.
 func TestPauseUpdateStats(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

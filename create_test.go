@@ -114,7 +114,7 @@ func TestAttestKills(t *testing.T) {
 	w.nothingLeft("lie")
 }
 
-// TestInitGoneEarly: an init whose helper was killed is gone with it, and that is what the start says.
+// R6: an init whose helper was killed is gone with it, and that is what the start says.
 func TestInitGoneEarly(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

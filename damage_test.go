@@ -130,6 +130,7 @@ func damagedWorld(t *testing.T) (*world, map[string][]byte) {
 	return w, files
 }
 
+// R19: whatever has become of a record, each verb says so of that file, and rm -f removes it.
 func TestDamagedState(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -179,7 +180,7 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-// What a container was made from and how it ended are needed by some verbs only.
+// R19: what a container was made from and how it ended are needed by some verbs only.
 func TestDamagedFiles(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -230,7 +231,7 @@ func (w *world) sleeper(id string) (*Container, *os.File) {
 	return c, pid
 }
 
-// A running container does not get lost with its record.
+// R19: a running container does not get lost with its record.
 func TestDamagedButRunning(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

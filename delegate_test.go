@@ -82,7 +82,7 @@ func writableCgroups(spec *specs.Spec) {
 	}
 }
 
-// However deep a payload goes, with names as long as there are, it is found, entered and ended.
+// R35, R43: however deep a payload goes, with names as long as there are, it is found, entered and ended.
 func TestHandedCgroupsHideNobody(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

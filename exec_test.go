@@ -37,7 +37,7 @@ func TestInheritUser(t *testing.T) {
 	}
 }
 
-// A kernel without one kind of namespace: that its link is missing is no sign of an end.
+// R46: a kernel without one kind of namespace: that its link is missing is no sign of an end.
 func TestKernelWithoutANamespace(t *testing.T) {
 	kinds := namespaceKinds
 	t.Cleanup(func() { namespaceKinds = kinds })

@@ -95,7 +95,7 @@ func TestNamePassedOn(t *testing.T) {
 	}
 }
 
-// What has a container's PIDs today is another process: because it began at another
+// R26, R27: what has a container's PIDs today is another process: because it began at another
 // time, or because the machine was booted since. It is neither shown nor killed.
 func TestOtherProcessOfThatPID(t *testing.T) {
 	r := &Runtime{Dir: t.TempDir()}
@@ -147,7 +147,7 @@ func TestOtherProcessOfThatPID(t *testing.T) {
 	}
 }
 
-// Nothing is decided by times of day: the clock may have been set back or forth.
+// R28: nothing is decided by times of day: the clock may have been set back or forth.
 func TestClockDoesNotMatter(t *testing.T) {
 	r := &Runtime{Dir: t.TempDir()}
 	alive := stranger(t)
@@ -173,6 +173,7 @@ func TestClockDoesNotMatter(t *testing.T) {
 	}
 }
 
+// R29: of many starts of one name at the same moment one succeeds, and the others leave nothing.
 func TestManyOfOneName(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -233,7 +234,7 @@ func fill(t *testing.T, dir string) (file string) {
 	return file
 }
 
-// In a run directory that is full, or that cannot be written to, nothing is done by
+// R17, R18: in a run directory that is full, or that cannot be written to, nothing is done by
 // half and nothing gets lost.
 func TestRunDirectoryTakesNothing(t *testing.T) {
 	if !sdtest.Inside(t) {

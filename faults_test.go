@@ -22,7 +22,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
-// What a start does when systemd is not what it should be: one clear error, soon, and
+// R11, R12, R13: what a start does when systemd is not what it should be: one clear error, soon, and
 // nothing is left. It runs in a mount namespace of its own, with a fake manager where
 // systemd's socket would be.
 func TestManagerFaults(t *testing.T) {

@@ -97,7 +97,7 @@ func TestFilterForThePayloadAlone(t *testing.T) {
 	w.nothingLeft("narrow")
 }
 
-// A reaper lets go of what the payload's start is waited for, though the filter is in force by then.
+// R46: a reaper lets go of what the payload's start is waited for, though the filter is in force by then.
 func TestReaperWithoutCloseRange(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -187,7 +187,7 @@ func TestExecBesideInit(t *testing.T) {
 	}
 }
 
-// What exec gives is never more than the container has.
+// C2: what exec gives is never more than the container has.
 func TestExecRights(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -228,7 +228,7 @@ func TestExecRights(t *testing.T) {
 	}
 }
 
-// A name that is taken elsewhere, under another directory of records: the start
+// R7, R36: a name that is taken elsewhere, under another directory of records: the start
 // fails, early or late, and does no harm.
 func TestForeignUnitIsLeftAlone(t *testing.T) {
 	if !sdtest.Inside(t) {

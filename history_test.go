@@ -149,7 +149,7 @@ func playHistory(args []string) error {
 	return nil
 }
 
-// Whatever several processes do to one name at the same time, each sees a container
+// R30: whatever several processes do to one name at the same time, each sees a container
 // that goes through its states in one order.
 func TestHistories(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -13,7 +13,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
-// A hook that would not be run is refused before anything is made.
+// G7, R40: a hook that would not be run is refused before anything is made.
 func TestHooksAreRefused(t *testing.T) {
 	hook := []specs.Hook{{Path: "/bin/true"}}
 	for name, h := range map[string]*specs.Hooks{

@@ -318,7 +318,7 @@ func endsWith7(t *testing.T, wait func(context.Context) (Exit, error)) {
 	}
 }
 
-// Exec that is kept from becoming what it should by a process of the container ends in time,
+// R41: exec that is kept from becoming what it should by a process of the container ends in time,
 // and whoever has the lock shared keeps nobody from removing the container by force.
 func TestStoppedExec(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -17,7 +17,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// CVE-2022-23471, CVE-2025-64329: each exec, each size of a terminal and each terminal that is let go of left
+// R42: CVE-2022-23471, CVE-2025-64329: each exec, each size of a terminal and each terminal that is let go of left
 // something in the manager.
 func TestG4ExecsLeaveNothingInTheManager(t *testing.T) {
 	if !sdtest.Inside(t) {

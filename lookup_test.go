@@ -71,7 +71,7 @@ func TestLookPath(t *testing.T) {
 	}
 }
 
-// An image's passwd may be anything; reading it neither hangs nor leaves the root.
+// B18: an image's passwd may be anything; reading it neither hangs nor leaves the root.
 func TestReadOptionalIsSafe(t *testing.T) {
 	root := fakeRoot(t)
 	dir := root.Name()

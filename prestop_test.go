@@ -24,7 +24,7 @@ func TestPowerOffIsNotForOurOwn(t *testing.T) {
 	}
 }
 
-// The process that ends a container's PID namespace is seen from inside: it is in the
+// A9: the process that ends a container's PID namespace is seen from inside: it is in the
 // container's other namespaces too, but for the user namespace.
 func TestPowerOffShowsNothingOfTheHost(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -23,7 +23,7 @@ func reservation(r *Runtime, id string) *launch {
 	return &launch{c: &Container{rt: r, id: id}, spec: spec}
 }
 
-// Of starts of one name at the same moment one gets it, and those that do not
+// R29: of starts of one name at the same moment one gets it, and those that do not
 // leave its record alone.
 func TestReserveOnce(t *testing.T) {
 	for range 100 {

@@ -37,6 +37,7 @@ adm:x:4:web
 bad:x:nan:web
 `
 
+// C4: names are names and numbers are numbers, in their range; nothing that is neither becomes root.
 func TestResolve(t *testing.T) {
 	for _, c := range []struct {
 		user string
@@ -135,6 +136,7 @@ func (e endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// B18: a passwd without an end is refused, and soon.
 func TestResolveRefusesHugeFiles(t *testing.T) {
 	for name, r := range map[string]io.Reader{
 		"zeros":     endless{"\x00"},

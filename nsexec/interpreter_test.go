@@ -107,7 +107,7 @@ func TestA3ExecutableIsSealedAndNobodysFile(t *testing.T) {
 	}
 }
 
-// Where memory files must not be executed, the start fails and says so.
+// R46: where memory files must not be executed, the start fails and says so.
 func TestA4MemoryFilesMustNotBeExecuted(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
 	if os.Getenv("A4_INSIDE") == "" {

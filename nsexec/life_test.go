@@ -47,6 +47,7 @@ func noClone3() (filter []byte) {
 	return filter
 }
 
+// R43: pid 1 of ours ends as the payload does, reaps what was left to it and passes signals on.
 func TestReap(t *testing.T) {
 	for name, c := range map[string]struct {
 		script, output string
@@ -171,6 +172,7 @@ func TestParentDeath(t *testing.T) {
 	}
 }
 
+// R40: a hook gets the state, and is killed when its time is over; the error has its exit status or signal.
 func TestG7SpawnHook(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")

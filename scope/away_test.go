@@ -27,7 +27,7 @@ func hangups(n int64, then func(*fakesystemd.Peer, *dbus.Message)) func(*fakesys
 	}
 }
 
-// TestManagerComesBack: what was written just before the manager re-executed itself may have been read or not. Every
+// R9: what was written just before the manager re-executed itself may have been read or not. Every
 // call that does no harm the second time is made again.
 func TestManagerComesBack(t *testing.T) {
 	const unit = "sdc-web.scope"
@@ -77,7 +77,7 @@ func TestManagerComesBack(t *testing.T) {
 	}
 }
 
-// TestJobEndsBetweenQuestions: a manager runs its jobs between two calls. What it says of a unit's job and of its state is of
+// R12: a manager runs its jobs between two calls. What it says of a unit's job and of its state is of
 // two moments, and a start that is just happening must not look like one that was lost.
 func TestJobEndsBetweenQuestions(t *testing.T) {
 	const unit = "sdc-web.scope"

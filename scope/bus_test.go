@@ -143,6 +143,7 @@ func TestE12JobEndsBeforeReply(t *testing.T) {
 	}
 }
 
+// R12: a job that fails is an error with its result.
 func TestJobFails(t *testing.T) {
 	for _, result := range []string{"failed", "canceled", "timeout", "dependency", "frozen"} {
 		t.Run(result, func(t *testing.T) {
@@ -164,6 +165,7 @@ func TestJobFails(t *testing.T) {
 	}
 }
 
+// R12: a job that does not end is waited for no longer than the caller wants.
 func TestJobNeverEnds(t *testing.T) {
 	m := fakesystemd.New(t)
 	m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, testJob) })
@@ -183,6 +185,7 @@ func TestJobNeverEnds(t *testing.T) {
 	}
 }
 
+// R12, R13: a call without an answer is waited for no longer than the caller wants.
 func TestNoReply(t *testing.T) {
 	m := fakesystemd.New(t)
 	m.On("StartTransientUnit", func(*fakesystemd.Peer, *dbus.Message) {})
@@ -197,7 +200,7 @@ func TestNoReply(t *testing.T) {
 	}
 }
 
-// daemon-reexec closes the connection before the job's signal: the unit itself says how it went.
+// R9, R12: daemon-reexec closes the connection before the job's signal: the unit itself says how it went.
 func TestConnectionLost(t *testing.T) {
 	for _, c := range []struct {
 		state string

@@ -146,6 +146,7 @@ func TestE12BusForgedSignal(t *testing.T) {
 	}
 }
 
+// R11: a bus that systemd is not on, or has left, is no manager.
 func TestBusWithoutManager(t *testing.T) {
 	socket := newBus(t)
 	if c, err := dial(t.Context(), []address{{socket, false}}); !errors.Is(err, ErrNoManager) {
@@ -163,7 +164,7 @@ func TestBusWithoutManager(t *testing.T) {
 	}
 }
 
-// TestBusManagerReturns: a manager that re-executes itself leaves the bus, with the call, and comes back under another
+// R9, R11: a manager that re-executes itself leaves the bus, with the call, and comes back under another
 // name. Its signals count, and no question in between was needed to find that out.
 func TestBusManagerReturns(t *testing.T) {
 	socket := newBus(t)

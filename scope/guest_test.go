@@ -14,7 +14,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// TestGuestLimits: the kernel's files hold what Limits says, after a reload of the manager too.
+// E9, R8: the kernel's files hold what Limits says, after a reload of the manager too.
 // A limit that this systemd lacks was dropped, and is not among them.
 func TestGuestLimits(t *testing.T) {
 	sdtest.Require(t, sdtest.Guest, sdtest.Cgroup2)

@@ -42,6 +42,7 @@ func failing(name string) func(*fakesystemd.Peer, *dbus.Message) {
 
 func ok(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg) }
 
+// R7: a unit that has the name is made room for where it has ended, and left alone where it lives.
 func TestUnitExists(t *testing.T) {
 	const unit = "sdc-web.scope"
 	removed := func(p *fakesystemd.Peer) { p.Signal("UnitRemoved", unit, unitPath(unit)) }

@@ -31,6 +31,7 @@ func TestE4UnitName(t *testing.T) {
 	}
 }
 
+// R35: a name is refused where its unit's would be longer than systemd takes.
 func TestE4LongUnitName(t *testing.T) {
 	room := maxUnitName - 1 - len(unitPrefix) - len(scopeSuffix)
 	for id, good := range map[string]bool{

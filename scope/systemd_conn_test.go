@@ -45,7 +45,7 @@ func TestRealKeepers(t *testing.T) {
 	}
 }
 
-// TestRealReexec: the manager re-executes itself and takes every connection along.
+// R9: the manager re-executes itself and takes every connection along.
 func TestRealReexec(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return

@@ -20,7 +20,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// TestRealStart: the process is in the unit's cgroup when Wait returns, and systemd
+// E9, R8: the process is in the unit's cgroup when Wait returns, and systemd
 // has every property as it was planned, after a reload too.
 func TestRealStart(t *testing.T) {
 	if !sdtest.InsideAll(t) {
@@ -235,7 +235,7 @@ func TestRealListsAreReplaced(t *testing.T) {
 	}
 }
 
-// TestRealUnitExists: a running unit is left alone, a failed one makes room.
+// R7: a running unit is left alone, a failed one makes room.
 func TestRealUnitExists(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return
@@ -255,7 +255,7 @@ func TestRealUnitExists(t *testing.T) {
 	}
 }
 
-// TestRealFailedLeftover: a failed unit keeps its name and makes room for the next.
+// R7: a failed unit keeps its name and makes room for the next.
 func TestRealFailedLeftover(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return
@@ -286,7 +286,7 @@ func TestRealFailedLeftover(t *testing.T) {
 	}
 }
 
-// TestRealDeadOnArrival: a process that ends while systemd moves it leaves a unit that nothing
+// R6: a process that ends while systemd moves it leaves a unit that nothing
 // ever ends, and that must not be in the way of the next.
 func TestRealDeadOnArrival(t *testing.T) {
 	if !sdtest.InsideAll(t) {

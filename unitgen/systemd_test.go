@@ -21,8 +21,7 @@ import (
 
 const manager = "/usr/lib/systemd/systemd"
 
-// TestSystemdReads is row E5 with systemd's own parser: what it dumps of each
-// unit it has read is what went in.
+// E5: what systemd's own parser dumps of each unit it has read is what went in.
 func TestSystemdReads(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return

@@ -21,7 +21,7 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// A terminal that shows nothing for a while costs no processor time, and misses nothing of what the payload wrote.
+// R42: a terminal that shows nothing for a while costs no processor time, and misses nothing of what the payload wrote.
 func TestG5TerminalThatStopsReading(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

@@ -161,6 +161,7 @@ func arena(t *testing.T) []string {
 	return []string{"--run-dir", filepath.Join(dir, "run"), "run", "--no-strict", "--rm", "--rootfs", filepath.Join(dir, "rootfs")}
 }
 
+// R42: the payload's terminal is the caller's for as long as it runs, with its size.
 func TestRunWithTerminal(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -256,7 +257,7 @@ func TestC16TerminalIsRestoredWhenThePayloadIsKilled(t *testing.T) {
 	}
 }
 
-// A payload without a terminal gets none of the caller's.
+// C15: a payload without a terminal gets none of the caller's.
 func TestRunAtATerminalWithout(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -275,7 +276,7 @@ func TestRunAtATerminalWithout(t *testing.T) {
 	s.see(t, "heard")
 }
 
-// Nor with output that passes through: it could read there what is typed to others.
+// C15: nor gets one whose output passes through a terminal: it could read there what is typed to others.
 func TestPassthroughOfATerminal(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

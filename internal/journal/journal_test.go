@@ -68,7 +68,7 @@ func TestStreamHeader(t *testing.T) {
 	}
 }
 
-// A journald that is restarted lets go of connections it has not read from.
+// R14: a journald that is restarted lets go of connections it has not read from.
 func TestStreamIsConnectedAgain(t *testing.T) {
 	for refusals, want := range map[int]error{0: nil, 2: nil, 3: unix.EPIPE} {
 		n := 0
@@ -194,7 +194,7 @@ func TestNotifyDeadline(t *testing.T) {
 	}
 }
 
-// TestJournaldHangs: a queue that is full, and stays so, is an error and no end of waiting; only a payload's own writes wait.
+// R14: a queue that is full, and stays so, is an error and no end of waiting; only a payload's own writes wait.
 func TestJournaldHangs(t *testing.T) {
 	path, _, _ := listen(t, "unixgram")
 	var err error

@@ -82,6 +82,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
+// R23: a call that was interrupted is made again, and no other.
 func TestRetryIsForEINTROnly(t *testing.T) {
 	for _, list := range [][]error{{nil}, {unix.EINTR, unix.EINTR, nil}, {unix.EINTR, unix.EEXIST}} {
 		calls := 0

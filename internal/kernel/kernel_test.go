@@ -37,7 +37,7 @@ func TestProbeKnowsItsVersion(t *testing.T) {
 	}
 }
 
-// A process that is being reaped looks, for a moment, like a thread.
+// R26: a process that is being reaped looks, for a moment, like a thread.
 func TestPidfdOfNoProcess(t *testing.T) {
 	tid := make(chan int)
 	release := make(chan struct{})

@@ -118,7 +118,7 @@ func underFilter(t *testing.T, s *specs.LinuxSeccomp) (string, error) {
 	return string(out), err
 }
 
-// TestLoaded is rows C14, C15, D4 and D5 with the kernel's own interpreter.
+// C14, C15, D4, D5: the filter in the kernel's own interpreter.
 func TestLoaded(t *testing.T) {
 	out, err := underFilter(t, Default(nil, false))
 	if err != nil {

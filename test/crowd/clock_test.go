@@ -14,7 +14,7 @@ import (
 
 var negative = regexp.MustCompile(` -[0-9]`)
 
-// TestClockJumps: a deadline is a stretch of time and not a point in it, and what is shown to people makes sense, when
+// R28: a deadline is a stretch of time and not a point in it, and what is shown to people makes sense, when
 // the machine's clock is set a day ahead or back.
 func TestClockJumps(t *testing.T) {
 	sdtest.Require(t, sdtest.Guest) // the host's clock is not ours to set
@@ -63,7 +63,7 @@ func TestClockJumps(t *testing.T) {
 	m.cleaned()
 }
 
-// TestFewTasks: with every limit on tasks a container works, or one error says why not.
+// R22: with every limit on tasks a container works, or one error says why not.
 func TestFewTasks(t *testing.T) {
 	sdtest.Require(t, sdtest.Guest) // cgroups have a pids controller there
 	m := newMachine(t)

@@ -19,7 +19,7 @@ import (
 // growth is how much more of a processor the command may need for a start, or a stop, in the last tenth than in the first.
 const growth = 2
 
-// TestCrowd: many containers, all running together, started by one command after the other and by 16 at once. None fails, ps
+// R32, R33: many containers, all running together, started by one command after the other and by 16 at once. None fails, ps
 // has all of them, the system's mounts are not touched, and nothing is left. What the command needs of a processor does not
 // depend on how many there are.
 func TestCrowd(t *testing.T) {

@@ -23,7 +23,7 @@ const (
 // talker writes lines and ends with 7.
 var talker = []string{"/bin/sh", "-c", fmt.Sprintf("for i in $(seq 1 %d); do echo line $i; done; exit 7", lines)}
 
-// TestJournal: while the journal restarts, hangs or has no room, containers that write to it start and end, and how they
+// R14: while the journal restarts, hangs or has no room, containers that write to it start and end, and how they
 // ended is known.
 func TestJournal(t *testing.T) {
 	if !inside(t) {

@@ -105,7 +105,7 @@ func (s *storm) stop() string {
 	return fmt.Sprintf("%d reloads, %d re-executions", s.reloads, s.exec)
 }
 
-// TestReloadStorm: while the manager reloads and re-executes itself all the time, every verb does what it should, and units
+// R8, R9: while the manager reloads and re-executes itself all the time, every verb does what it should, and units
 // and cgroups are what they are in calm weather.
 func TestReloadStorm(t *testing.T) {
 	if !inside(t) {

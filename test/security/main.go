@@ -2,7 +2,8 @@
 
 // Command security writes docs/security-tests.md: which test guards against which
 // known escape or fault of the world. A test names its row, as TestB9… does; more rows
-// may begin its comment, as in "B9, B10: …". The rows are in rows.txt.
+// may begin its comment, as in "B9, B10: …". The rows are in rows.txt: what a row is
+// about, and behind a bar why it has no test, or what of it has none.
 package main
 
 import (
@@ -218,15 +219,13 @@ in which it passed when ` + "`make test`" + ` was last measured ([figures](figur
 		if len(list) == 0 && why == "" {
 			missing = append(missing, id)
 		}
-		if len(list) == 0 {
-			fmt.Fprintf(&b, "| %s | %s | |  *%s* | | |\n", id, what, why)
-		}
-		for i, t := range list {
-			if i > 0 {
-				id, what = "", ""
-			}
+		for _, t := range list {
 			name := fmt.Sprintf("`%s` in `%s`", t.name, t.dir)
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", id, what, t.tier, name, t.loops, result(passed, name))
+			id, what = "", "" // once
+		}
+		if why != "" {
+			fmt.Fprintf(&b, "| %s | %s | |  *%s* | | |\n", id, what, why)
 		}
 	}
 	fmt.Fprintf(&b, "\n%d rows, %d with a test.\n", total, guarded)

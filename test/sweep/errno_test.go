@@ -105,7 +105,7 @@ var failing = []struct {
 	{verb{"rm -f", running, args("rm", "-f", name), nil, 8}, "", 1},
 }
 
-// TestCommandErrnos: the command's own first, second, third ... call fails. It says so, or does without; and where a call
+// R17, R18, R21, R22, R23: the command's own first, second, third ... call fails. It says so, or does without; and where a call
 // was interrupted, all is as if it had not been.
 func TestCommandErrnos(t *testing.T) {
 	for _, v := range failing {

@@ -56,7 +56,7 @@ var helperVerbs = []verb{
 	{name: "exec", setup: running, args: args("exec", name, "/bin/true"), after: untouched, quick: 6},
 }
 
-// TestKillHelper: the interpreter, or its child, is killed at its first, second, third ... call. The
+// R3: the interpreter, or its child, is killed at its first, second, third ... call. The
 // command says so, and cleans up by itself.
 func TestKillHelper(t *testing.T) {
 	for _, v := range helperVerbs {

@@ -64,7 +64,7 @@ var verbs = []verb{
 	{"rm -f", running, args("rm", "-f", name), nil, 8},
 }
 
-// TestKill: the command is killed at its first, second, third ... system call.
+// R1, R2: the command is killed at its first, second, third ... system call.
 func TestKill(t *testing.T) {
 	for _, v := range verbs {
 		t.Run(v.name, func(t *testing.T) {

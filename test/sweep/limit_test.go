@@ -17,7 +17,7 @@ const (
 	leastFiles = 12
 )
 
-// TestFewDescriptors: with every limit on descriptors a start works, or says in one error what is missing.
+// R21: with every limit on descriptors a start works, or says in one error what is missing.
 func TestFewDescriptors(t *testing.T) {
 	o, ok := inside(t)
 	if !ok {
@@ -73,7 +73,7 @@ const (
 	leastMemory = 32 << 20
 )
 
-// TestLittleMemory: with every limit on the command's own memory a start works, or fails and says that it was memory.
+// R22: with every limit on the command's own memory a start works, or fails and says that it was memory.
 // Go's runtime ends where it gets none, with whatever was made so far: rm -f finds it, as after a kill.
 func TestLittleMemory(t *testing.T) {
 	o, ok := inside(t)

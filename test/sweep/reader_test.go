@@ -21,7 +21,7 @@ var printing = []verb{
 	{"stats", nothing, args("stats", "--no-stream", name), untouched, 6},
 }
 
-// TestReaderGone: who reads standard output is gone at the first, second, third ... system call. The verb ends by SIGPIPE, as any
+// R5: who reads standard output is gone at the first, second, third ... system call. The verb ends by SIGPIPE, as any
 // program of a pipeline does, and says nothing; or it had printed all.
 func TestReaderGone(t *testing.T) {
 	for _, v := range printing {

@@ -37,7 +37,7 @@ TimeoutStopSec=1s
 
 const serviceName = name + ".service"
 
-// TestKillService: the same for a command that is the main process of a service.
+// R1, R2: the same for a command that is the main process of a service.
 func TestKillService(t *testing.T) {
 	o, ok := inside(t)
 	if !ok {

@@ -47,7 +47,7 @@ func wholeOrOver(m *machine, before state) error {
 	return nil
 }
 
-// TestSignals: the command gets a signal at its first, second, third ... system call. A start is called
+// R5: the command gets a signal at its first, second, third ... system call. A start is called
 // off and leaves nothing, or the container runs by then; of what there is see the tables.
 func TestSignals(t *testing.T) {
 	for _, v := range helperVerbs[:2] {

@@ -47,6 +47,7 @@ func TestForegroundPassesStreamsAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// R44: how a container ended is known, though it was systemctl that stopped it.
 func TestExitIsRecordedAfterSystemctlStop(t *testing.T) {
 	// The trap makes the payload choose its code: systemd's SIGTERM reached it.
 	file := container(t, "stopped", shell("trap 'exit 41' TERM; while :; do sleep 0.1; done"))

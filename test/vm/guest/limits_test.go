@@ -49,6 +49,7 @@ func checkLimits(t *testing.T, s state, when string) {
 	}
 }
 
+// R8: the kernel's files of limits are what they were before systemd reloaded.
 func TestE9LimitsSurviveDaemonReload(t *testing.T) {
 	s := detached(t, container(t, "limits", shell("exec sleep 1000")+limited))
 	checkLimits(t, s, "after the start")
@@ -78,6 +79,7 @@ const eat = "[resources.memory]\nmax = \"24M\"\nswap_max = \"0\"\n"
 // eater allocates until it is killed: awk doubles a string.
 const eater = `awk 'BEGIN { s = "0123456789abcdef"; while (1) s = s s }'`
 
+// R15: a payload that the kernel has killed for its memory is told as that.
 func TestOOM(t *testing.T) {
 	file := container(t, "oom", shell("exec "+eater)+eat)
 	must(t, "sdcontainer", "run", "-d", file)
@@ -93,7 +95,7 @@ func TestOOM(t *testing.T) {
 	}
 }
 
-// A keeper that lost the race for memory.events: its record is made to say so.
+// R15: a keeper that lost the race for memory.events: its record is made to say so.
 func TestOOMMissedByTheKeeper(t *testing.T) {
 	forget := func(name string) {
 		dir := filepath.Join("/run/sdcontainer", name)
@@ -140,7 +142,7 @@ func TestOOMInTheForegroundIsSaid(t *testing.T) {
 	}
 }
 
-// The command itself runs out of its unit's memory, at one place after the other: what it has made is found by rm -f,
+// R15, R22: the command itself runs out of its unit's memory, at one place after the other: what it has made is found by rm -f,
 // and the same name starts again.
 func TestCommandOutOfMemory(t *testing.T) {
 	file := container(t, "poor", shell("exec true"))

@@ -142,6 +142,7 @@ func TestServiceRestartsByItself(t *testing.T) {
 // slowStop is a timeout that nobody can overlook.
 const slowStop = "[systemd]\nstop_timeout = \"10min\"\n"
 
+// R43: a payload without a handler for SIGTERM, which a pid 1 does not die of, is not waited for until the timeout is over.
 func TestServiceThatHearsNoSignalStopsAtOnce(t *testing.T) {
 	unit, show := service(t, "svcdeaf", slowStop+shell("exec sleep 100000"))
 	must(t, "systemctl", "start", unit)
@@ -207,6 +208,7 @@ func TestServiceThatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
+// R15: that the kernel has killed a service for its memory is in the journal's record of its end.
 func TestServiceOutOfMemorySaysSo(t *testing.T) {
 	unit, show := service(t, "svcoom", shell("exec "+eater)+eat)
 	_ = run(t, "systemctl", "start", unit) // whether it was fast enough to fail the job does not matter

@@ -24,7 +24,7 @@ func TestG4NobodyReads(t *testing.T) {
 	if out, err := exec.Command("sdcontainer", append(flags, "-d", "--", "sleep", "1000")...).CombinedOutput(); err != nil {
 		t.Fatalf("run: %v: %s", err, out)
 	}
-	megabytes := int64(sdtest.Loops(t, 32, 500))
+	megabytes := int64(sdtest.Amount(t, 32, 500, "megabytes"))
 	for name, verb := range map[string][]string{"terminal": {"exec", "-t"}, "pipe": {"exec"}} {
 		t.Run(name, func(t *testing.T) {
 			s := newStillScreen(t)

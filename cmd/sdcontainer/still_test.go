@@ -69,7 +69,7 @@ func TestG5EveryByteArrives(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
-	data := make([]byte, sdtest.Loops(t, 8, 100)<<20)
+	data := make([]byte, sdtest.Amount(t, 8, 100, "megabytes")<<20)
 	_, _ = rand.NewChaCha8([32]byte{5}).Read(data) // never fails
 	flags := arena(t)
 	if err := os.WriteFile(filepath.Join(flags[len(flags)-1], "data"), data, 0o644); err != nil {

@@ -53,10 +53,16 @@ func Unraced(n int) int {
 // guest's one emulated processor is no place for races: there it is enough to see that they are run.
 func Loops(t testing.TB, quick, soak int) int {
 	t.Helper()
+	return Amount(t, quick, soak, "attempts")
+}
+
+// Amount is [Loops] of what are no attempts at a race: megabytes, containers.
+func Amount(t testing.TB, quick, soak int, unit string) int {
+	t.Helper()
 	n := quick / Stride(8)
 	if Soaking() {
 		n = soak
 	}
-	t.Logf("%d attempts", n)
+	t.Logf("amount: %d %s", n, unit) // test/soak reads it
 	return n
 }

@@ -41,6 +41,16 @@ func WriteMeasured(file string, measured any) error {
 	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
+// Listed is a test, given with its package, as docs/security-tests.md has it.
+func Listed(pkg, test string) string {
+	const module = "github.com/sdcontainer/sdcontainer"
+	dir := "."
+	if pkg != module {
+		dir = strings.TrimPrefix(pkg, module+"/")
+	}
+	return "`" + test + "` in `" + dir + "`"
+}
+
 // Took is a time as a last line has it.
 func Took(d time.Duration) string {
 	if d < 2*time.Minute {

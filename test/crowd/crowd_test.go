@@ -28,7 +28,7 @@ func TestCrowd(t *testing.T) {
 	}
 	m := newMachine(t)
 	for _, managers := range []int{1, 16} {
-		m.crowd(loops(t, 40, 1000, 8), managers)
+		m.crowd(loops(t, 40, 1000, 8, "containers"), managers)
 	}
 }
 

@@ -30,7 +30,7 @@ func TestJournal(t *testing.T) {
 		return
 	}
 	m := newMachine(t)
-	m.restarted(loops(t, 6, 100, 1))
+	m.restarted(loops(t, 6, 100, 1, "restarts"))
 	if native() { // an emulated guest takes minutes to fill a queue, and has no other journald
 		m.stopped()
 		m.full()

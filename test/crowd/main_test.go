@@ -63,12 +63,12 @@ func inside(t *testing.T) bool {
 }
 
 // loops is how often, or how many: a few in a guest, whose processor may be emulated, unless nobody waits.
-func loops(t *testing.T, quick, soak, guest int) int {
+func loops(t *testing.T, quick, soak, guest int, unit string) int {
 	t.Helper()
 	if !native() && !sdtest.Soaking() {
 		return guest
 	}
-	return sdtest.Loops(t, quick, soak)
+	return sdtest.Amount(t, quick, soak, unit)
 }
 
 // native says that this is a booted systemd, with the command in its share, and not a guest.

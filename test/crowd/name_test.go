@@ -21,7 +21,7 @@ func TestR29OneName(t *testing.T) {
 	}
 	file := m.config("one", "[log]\ndriver = \"none\"\n")
 	t.Cleanup(func() { _, _, _ = m.do("rm", "-f", "one") }) // of a test that failed half way
-	for round := range loops(t, 3, 50, 1) {
+	for round := range loops(t, 3, 50, 1, "attempts") {
 		type end struct {
 			out  string
 			code int

@@ -117,7 +117,7 @@ func TestReloadStorm(t *testing.T) {
 		withoutGenerators(t) // a guest has none
 	}
 	m := newMachine(t)
-	n := loops(t, 20, soak, 4)
+	n := loops(t, 20, soak, 4, "starts")
 	limited, plain := m.config("limited", limits), m.config("plain", "[log]\ndriver = \"none\"\n")
 	calm := map[string]map[string]string{}
 	kind := func(i int) string { return []string{limited, plain}[i%2] }

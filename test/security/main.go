@@ -36,7 +36,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	passed, err := results(filepath.Join(os.Args[1], "docs/figures/test.json"))
+	passed, err := results(filepath.Join(os.Args[1], "docs/figures"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -49,8 +49,24 @@ func main() {
 	}
 }
 
-// results are the tiers in which each test has passed; nil where nothing was measured.
-func results(file string) (map[string]string, error) {
+// results are the tiers in which each test has passed, and what a soak made of it; nil where nothing was measured.
+func results(dir string) (map[string]string, error) {
+	tiers, err := measured(filepath.Join(dir, "test.json"))
+	if err != nil {
+		return nil, err
+	}
+	soaked, err := measured(filepath.Join(dir, "soak.json"))
+	for name, amount := range soaked {
+		if tiers == nil {
+			tiers = map[string]string{}
+		}
+		tiers[name] = strings.TrimPrefix(strings.TrimSpace(tiers[name]+", soak "+amount), ", ")
+	}
+	return tiers, err
+}
+
+// measured is what passed in a run; nil where it was not measured.
+func measured(file string) (map[string]string, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -156,16 +172,36 @@ func (t *traits) look(fn *ast.FuncDecl, funcs map[string]*ast.FuncDecl) {
 			if id, ok := n.Fun.(*ast.Ident); ok {
 				t.follow(id.Name, funcs)
 			}
-			if sel, ok := n.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Loops" && len(n.Args) == 3 {
-				quick, ok1 := n.Args[1].(*ast.BasicLit)
-				soak, ok2 := n.Args[2].(*ast.BasicLit)
-				if ok1 && ok2 {
-					t.loops = quick.Value + " (" + soak.Value + ")"
-				}
+			if amount := loops(n); amount != "" {
+				t.loops = amount
 			}
 		}
 		return true
 	})
+}
+
+// loops are the amounts of a call of sdtest.Loops, or of one alike, with their unit where they are no attempts.
+func loops(call *ast.CallExpr) string {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	case *ast.Ident:
+		name = f.Name
+	}
+	if name != "Loops" && name != "Amount" && name != "loops" || len(call.Args) < 3 {
+		return ""
+	}
+	quick, ok1 := call.Args[1].(*ast.BasicLit)
+	soak, ok2 := call.Args[2].(*ast.BasicLit)
+	if !ok1 || !ok2 {
+		return ""
+	}
+	text := quick.Value + " (" + soak.Value + ")"
+	if unit, ok := call.Args[len(call.Args)-1].(*ast.BasicLit); ok && unit.Kind == token.STRING {
+		text += strings.TrimSuffix(" "+strings.Trim(unit.Value, `"`), " attempts")
+	}
+	return text
 }
 
 func (t *traits) follow(name string, funcs map[string]*ast.FuncDecl) {
@@ -199,8 +235,9 @@ func write(tests map[string][]test, passed map[string]string) ([]byte, error) {
 # Tests of known escapes
 
 One row for each class of escape, or of harm done without one, that other runtimes had; R are faults of the world around containers. A test names its row in its name or at the beginning of its comment. Tiers are those of
-[testing.md](testing.md). Loops: attempts in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets. Result: the tiers
-in which it passed when ` + "`make test`" + ` was last measured ([figures](figures.md)); a dash is none, or a test that has got its row since.
+[testing.md](testing.md). Loops: attempts that the test is written to make in an ordinary run, and with ` + "`SDCONTAINER_SOAK=1`" + ` in brackets. Result:
+the tiers in which it passed when ` + "`make test`" + ` was last measured ([figures](figures.md)), and, if it was among those of ` + "`make soak`" + `, how many
+attempts it made there; a dash is none, or a test that has got its row since.
 
 | row | guards against | tier | test | loops | result |
 |---|---|---|---|---|---|

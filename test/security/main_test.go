@@ -54,13 +54,16 @@ func TestResults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "test.json"), []byte(`{"results":{"passed":{"`+"`TestA2` in `p`"+`":"root, vm12"}}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string][2]string{"none": {"| `TestA2` in `p` |  |  |\n", "| `TestA7` in `p` |  |  |\n"},
-		"test.json": {"| `TestA2` in `p` |  | passed: root, vm12 |\n", "| `TestA7` in `p` |  | - |\n"}} {
+	if err := os.WriteFile(filepath.Join(dir, "soak.json"), []byte(`{"results":{"passed":{"`+"`TestA2` in `p`"+`":"10000 attempts","`+"`TestA8` in `p`"+`":""}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for of, want := range map[string][]string{"none": {"| `TestA2` in `p` |  |  |\n", "| `TestA7` in `p` |  |  |\n"},
+		".": {"| `TestA2` in `p` |  | passed: root, vm12, soak 10000 attempts |\n", "| `TestA7` in `p` |  | - |\n", "| `TestA8` in `p` |  | passed: soak |\n"}} {
 		given := map[string][]test{}
 		for id, list := range tests {
 			given[id] = list
 		}
-		passed, err := results(filepath.Join(dir, file))
+		passed, err := results(filepath.Join(dir, of))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +73,7 @@ func TestResults(t *testing.T) {
 		}
 		for _, w := range want {
 			if !strings.Contains(string(page), w) {
-				t.Errorf("%s: no %q in\n%s", file, w, page)
+				t.Errorf("%s: no %q in\n%s", of, w, page)
 			}
 		}
 	}

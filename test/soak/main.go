@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,6 +45,7 @@ type counts struct {
 	attempts       int               // at races
 	tests          int               // that failed
 	crowds         []json.RawMessage // in guests
+	passed         map[string]string // tests, as sdtest.Listed has them, and what amounts they said
 	broken         bool
 }
 
@@ -84,8 +86,9 @@ func soak(ctx context.Context, run string) (bool, error) {
 	if run == "" && ctx.Err() == nil {
 		err = errors.Join(err, sdtest.WriteMeasured(soakFile, struct {
 			sdtest.Verdict
-			Lines json.RawMessage `json:"lines"`
-		}{sdtest.Verdicted(ctx, said), lines}))
+			Lines  json.RawMessage   `json:"lines"`
+			Passed map[string]string `json:"passed"` // for docs/security-tests.md
+		}{sdtest.Verdicted(ctx, said), lines, c.passed}))
 	}
 	return c.ok(), errors.Join(err, ctx.Err())
 }
@@ -121,26 +124,59 @@ func (c *counts) command(ctx context.Context, name string, args ...string) {
 }
 
 var (
-	attempted = regexp.MustCompile(`: (\d+) attempts$`)
-	crowded   = regexp.MustCompile(`: crowd: (\{.*\})$`) // in a guest: natively it is in the file
-	failure   = "--- FAIL: "
+	running  = regexp.MustCompile(`^=== (?:RUN|NAME|CONT|ATTR) +([^/ ]+)`)
+	amount   = regexp.MustCompile(`: amount: (\d+) ([a-z]+)$`)
+	success  = regexp.MustCompile(`^--- PASS: (\S+)`)
+	packaged = regexp.MustCompile(`^(?:ok  |FAIL)\t(\S+)`)
+	crowded  = regexp.MustCompile(`: crowd: (\{.*\})$`) // in a guest: natively it is in the file
+	failure  = "--- FAIL: "
 )
 
-// read counts what lines of go test -v tell: what sdtest.Loops says, and tests that failed.
+// read counts what lines of go test -v tell: what sdtest.Loops says, and tests that passed or failed. Of which package
+// they were comes last.
 func (c *counts) read(r io.Reader) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
+	var test string
+	said, passed := map[string]map[string]int{}, map[string]bool{}
 	for lines.Scan() {
-		if m := attempted.FindStringSubmatch(lines.Text()); m != nil {
+		line := lines.Text()
+		if m := running.FindStringSubmatch(line); m != nil {
+			test = m[1]
+		} else if m := amount.FindStringSubmatch(line); m != nil {
+			if said[test] == nil {
+				said[test] = map[string]int{}
+			}
 			n, _ := strconv.Atoi(m[1]) // they are digits
-			c.attempts += n
-		}
-		if m := crowded.FindStringSubmatch(lines.Text()); m != nil {
+			said[test][m[2]] += n
+		} else if m := success.FindStringSubmatch(line); m != nil {
+			passed[m[1]] = true
+		} else if m := crowded.FindStringSubmatch(line); m != nil {
 			c.crowds = append(c.crowds, json.RawMessage(m[1]))
-		}
-		if strings.HasPrefix(lines.Text(), failure) {
+		} else if strings.HasPrefix(line, failure) {
 			c.tests++
+		} else if m := packaged.FindStringSubmatch(line); m != nil {
+			c.keep(m[1], said, passed)
+			said, passed = map[string]map[string]int{}, map[string]bool{}
 		}
+	}
+}
+
+// keep adds the tests of a package.
+func (c *counts) keep(pkg string, said map[string]map[string]int, passed map[string]bool) {
+	for _, units := range said {
+		c.attempts += units["attempts"]
+	}
+	for test := range passed {
+		var amounts []string
+		for unit, n := range said[test] {
+			amounts = append(amounts, fmt.Sprintf("%d %s", n, unit))
+		}
+		slices.Sort(amounts)
+		if c.passed == nil {
+			c.passed = map[string]string{}
+		}
+		c.passed[sdtest.Listed(pkg, test)] = strings.Join(amounts, ", ")
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,8 +23,29 @@ func TestLastLine(t *testing.T) {
 		}
 	}
 	var c counts
-	c.read(strings.NewReader("=== RUN   TestB9\n    loops.go:58: 10000 attempts\n        x_test.go:1: 2000 attempts\n--- PASS: TestB9 (1s)\n" +
-		"    main_test.go:90: crowd: {\"test\":\"storm, Debian 13\",\"starts\":7}\n"))
+	c.read(strings.NewReader(`=== RUN   TestB9
+=== ATTR  TestB9 tier root
+    loops.go:58: amount: 10000 attempts
+=== RUN   TestB9/again
+    x_test.go:1: inside:
+        === RUN   TestB9/again
+            x_test.go:1: amount: 2000 attempts
+    x_test.go:2: 7 attempts
+    --- PASS: TestB9/again (1s)
+--- PASS: TestB9 (1s)
+=== RUN   TestG4
+    x_test.go:1: amount: 500 megabytes
+--- PASS: TestG4 (1s)
+=== RUN   TestKill
+--- PASS: TestKill (1s)
+PASS
+ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
+=== RUN   TestKill
+    main_test.go:90: crowd: {"test":"storm, Debian 13","starts":7}
+`))
+	if want := map[string]string{"`TestB9` in `rootfs`": "12000 attempts", "`TestG4` in `rootfs`": "500 megabytes", "`TestKill` in `rootfs`": ""}; !maps.Equal(c.passed, want) {
+		t.Errorf("passed: %q, want %q", c.passed, want)
+	}
 	lines, err := c.collect(sweep, crowd)
 	if err != nil || !strings.Contains(string(lines), "kill rm") {
 		t.Errorf("%s, %v", lines, err)
@@ -34,7 +56,7 @@ func TestLastLine(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*counts){
 		"a test failed": func(c *counts) {
-			c.read(strings.NewReader("--- FAIL: TestKill (3s)\n    --- FAIL: TestKill/run (1s)\n"))
+			c.read(strings.NewReader("--- FAIL: TestKill (3s)\n    --- FAIL: TestKill/run (1s)\nFAIL\tx\t3s\n"))
 		},
 		"not clean":   func(c *counts) { c.clean-- },
 		"a start":     func(c *counts) { c.failed++ },

@@ -21,7 +21,6 @@ type record struct {
 }
 
 const (
-	module   = "github.com/sdcontainer/sdcontainer"
 	escapes  = "docs/security-tests.md"
 	recorded = "bin/test.json"
 )
@@ -40,20 +39,11 @@ func keep(ctx context.Context, file, page, said string, all map[string]*tally) e
 	r := record{sdtest.Verdicted(ctx, strings.TrimSpace(said)), map[string]string{}}
 	for _, tier := range tiers {
 		for name := range all[tier].some {
-			if test := listed(name); strings.Contains(string(known), test) {
+			pkg, test, _ := strings.Cut(name, " ")
+			if test = sdtest.Listed(pkg, test); strings.Contains(string(known), test) {
 				r.Passed[test] = strings.TrimPrefix(r.Passed[test]+", "+tier, ", ")
 			}
 		}
 	}
 	return sdtest.WriteMeasured(file, r)
-}
-
-// listed is a test, given as package and name, as the page has it.
-func listed(name string) string {
-	pkg, test, _ := strings.Cut(name, " ")
-	dir := "."
-	if pkg != module {
-		dir = strings.TrimPrefix(pkg, module+"/")
-	}
-	return "`" + test + "` in `" + dir + "`"
 }

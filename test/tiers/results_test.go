@@ -17,6 +17,8 @@ import (
 )
 
 // stream writes events as `go test -json` would: "action package test [key=value]".
+const module = "github.com/sdcontainer/sdcontainer"
+
 func stream(t *testing.T, lines ...string) *bytes.Buffer {
 	t.Helper()
 	var b bytes.Buffer

@@ -143,16 +143,16 @@ func table(w io.Writer, title string, sums []summary) {
 	}
 }
 
-// said is the last line: of each scenario the ratio of ours, which comes first, to what it is compared with.
+// said are the last lines: of each scenario the ratio of ours, which comes first, to what it is compared with.
 func said(all []scenarioResult, took time.Duration) string {
-	text := "bench: "
+	text := "bench: in " + sdtest.Took(took)
 	for _, s := range all {
 		for _, base := range bases {
 			if ratio, ok := s.Contenders[0].Ratio[base]; ok {
-				text += fmt.Sprintf("%s %.2f of %s, ", s.Name, ratio, base)
+				text += fmt.Sprintf("\n  %.2f of %s: %s", ratio, base, s.Name)
 				break
 			}
 		}
 	}
-	return text + "in " + sdtest.Took(took)
+	return text
 }

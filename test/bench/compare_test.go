@@ -56,12 +56,12 @@ func TestCompareTriesAFlakyOneAgain(t *testing.T) {
 	}
 }
 
-func TestLastLine(t *testing.T) {
+func TestLastLines(t *testing.T) {
 	all := []scenarioResult{
 		{"run /bin/true", []summary{{Name: "sdcontainer", Ratio: map[string]float64{"systemd-run --scope": 0.8, "crun": 0.95}}, {Name: "crun"}}},
 		{"look", []summary{{Name: "sdcontainer ps", Ratio: map[string]float64{emptyProgram: 1.85}}}},
 	}
-	if got, want := said(all, 150*time.Second), "bench: run /bin/true 0.95 of crun, look 1.85 of empty Go program, in 2 min"; got != want {
+	if got, want := said(all, 150*time.Second), "bench: in 2 min\n  0.95 of crun: run /bin/true\n  1.85 of empty Go program: look"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -32,7 +32,7 @@ const counted = 5
 
 // costs are those of the foreground. The command's memory comes along.
 func costs(b *bed) (all []cost, peaks []footprint, err error) {
-	for _, c := range b.runs("bench.toml", "bundle") {
+	for _, c := range b.runs(plain) {
 		rounds := make([]cost, counted)
 		memory := make([]int, counted)
 		for n := range rounds {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 )
 
 // growthResult says whether starts get slower with how many there were.
@@ -22,8 +23,8 @@ type peerGrowth struct {
 }
 
 // growth runs one container after the other, of each runtime in turn.
-func growth(b *bed, runs int) (growthResult, error) {
-	all := b.runs("bench.toml", "bundle")
+func growth(b *bed, k kind, runs int) (growthResult, error) {
+	all := b.runs(k)
 	for n := range runs {
 		for _, c := range all {
 			took, err := once(c.command(2_000_000 + n))
@@ -37,6 +38,7 @@ func growth(b *bed, runs int) (growthResult, error) {
 	for _, c := range all[1:] {
 		g.Peers = append(g.Peers, peerGrowth{c.name, grown(c)})
 	}
+	printGrowth(os.Stdout, k, g)
 	return g, nil
 }
 
@@ -46,8 +48,8 @@ func grown(c *contender) growthResult {
 	return growthResult{Runs: len(ms), FirstMs: quantile(ms[:tenth], 0.5), LastMs: quantile(ms[len(ms)-tenth:], 0.5)}
 }
 
-func printGrowth(w io.Writer, g growthResult) {
-	fmt.Fprintf(w, "\n%d in sequence: median of the first tenth %.2f ms, of the last %.2f ms\n", g.Runs, g.FirstMs, g.LastMs)
+func printGrowth(w io.Writer, k kind, g growthResult) {
+	fmt.Fprintf(w, "\n%d in sequence%s: median of the first tenth %.2f ms, of the last %.2f ms\n", g.Runs, k.said, g.FirstMs, g.LastMs)
 	for _, p := range g.Peers {
 		fmt.Fprintf(w, "  %s: %.2f ms, %.2f ms\n", p.Name, p.FirstMs, p.LastMs)
 	}

@@ -38,15 +38,18 @@ import (
 // result is the JSON file.
 type result struct {
 	sdtest.Verdict
-	At        time.Time        `json:"at"`
-	Limits    bool             `json:"limits"` // everybody's, of memory, tasks and processor
+	At time.Time `json:"at"`
+	// Limits says that the kernel holds everybody to those of memory, tasks and processor, OnUnits that all units have them.
+	Limits    bool             `json:"limits"`
+	OnUnits   bool             `json:"limitsOnUnits"`
 	Scenarios []scenarioResult `json:"scenarios"`
 	// Phases are the medians of where our own start is after each phase.
-	Phases []phase      `json:"phases"`
-	Growth growthResult `json:"growth"`
-	Memory []footprint  `json:"memory"`
-	Costs  []cost       `json:"costs"`
-	Sizes  []size       `json:"sizes"`
+	Phases       []phase      `json:"phases"`
+	Growth       growthResult `json:"growth"`
+	GrowthUserns growthResult `json:"growthUserns"`
+	Memory       []footprint  `json:"memory"`
+	Costs        []cost       `json:"costs"`
+	Sizes        []size       `json:"sizes"`
 }
 
 type scenarioResult struct {
@@ -67,7 +70,7 @@ type options struct {
 func main() {
 	var o options
 	flag.BoolVar(&o.inside, "inside", false, "measure here (what bench calls itself with)")
-	flag.BoolVar(&o.limits, "limits", false, "with limits (likewise)")
+	flag.BoolVar(&o.limits, "limits", false, "the kernel holds to limits here (likewise)")
 	flag.IntVar(&o.rounds, "rounds", 100, "measured `rounds`")
 	flag.IntVar(&o.sequence, "sequence", 500, "containers in `sequence`, for growth")
 	flag.StringVar(&o.only, "only", "", "only scenarios whose name has this `text`")
@@ -124,7 +127,7 @@ func outside(ctx context.Context, o options) (err error) {
 	return conclude(ctx, filepath.Join(s.Share, "result.json"), o.json, time.Since(start))
 }
 
-// conclude prints the last line of what was measured and keeps both.
+// conclude prints the last lines of what was measured and keeps both.
 func conclude(ctx context.Context, measured, file string, took time.Duration) error {
 	var res result
 	text, err := os.ReadFile(measured)
@@ -139,8 +142,7 @@ func conclude(ctx context.Context, measured, file string, took time.Duration) er
 	return sdtest.WriteMeasured(file, res)
 }
 
-// controllers tells whether limits can be set in there. Without controllers
-// crun refuses them, so nobody gets any.
+// controllers tells whether the kernel can hold anybody to a limit in there.
 func controllers(ctx context.Context, s *sdtest.System) (bool, error) {
 	text, err := s.Command(ctx, "cat", "/sys/fs/cgroup/cgroup.controllers").Output()
 	if err != nil {
@@ -149,7 +151,7 @@ func controllers(ctx context.Context, s *sdtest.System) (bool, error) {
 	have := strings.Fields(string(text))
 	for _, c := range []string{"cpu", "memory", "pids"} {
 		if !slices.Contains(have, c) {
-			fmt.Fprintf(os.Stderr, "no limits: the cgroup hierarchy has no %s controller to give\n", c)
+			fmt.Fprintf(os.Stderr, "limits of units only: the cgroup hierarchy has no %s controller to give\n", c)
 			return false, nil
 		}
 	}
@@ -171,11 +173,9 @@ func buildEmpty(ctx context.Context, dir string) (string, error) {
 func fill(share, self, command, empty string, limits bool) error {
 	files := map[string]string{
 		"bench": self, "sdcontainer": command, "empty": empty, "nsexec": "nsexec/bin/nsexec-" + runtime.GOARCH,
-		"bench.toml": "test/bench/bench.toml", "userns.toml": "test/bench/userns.toml",
 	}
-	if limits {
-		files["bench.toml.d/limits.toml"] = "test/bench/limits.toml"
-		files["userns.toml.d/limits.toml"] = "test/bench/limits.toml"
+	for _, k := range []kind{plain, userns} {
+		files[k.file], files[k.file+".d/limits.toml"] = "test/bench/"+k.file, "test/bench/limits.toml"
 	}
 	for name, src := range files {
 		dst := filepath.Join(share, name)
@@ -186,11 +186,13 @@ func fill(share, self, command, empty string, limits bool) error {
 			return err
 		}
 	}
-	long := []string{"/bin/sleep", "1000000"}
-	return errors.Join(
-		bundle(filepath.Join(share, "bundle"), filepath.Join(share, "bench.toml"), limits, nil),
-		bundle(filepath.Join(share, "bundle-userns"), filepath.Join(share, "userns.toml"), limits, nil),
-		bundle(filepath.Join(share, "bundle-long"), filepath.Join(share, "bench.toml"), limits, long))
+	for _, k := range []kind{plain, userns} {
+		dir, file := filepath.Join(share, k.bundle), filepath.Join(share, k.file)
+		if err := errors.Join(bundle(dir, file, limits, nil), bundle(dir+"-long", file, limits, []string{"/bin/sleep", "1000000"})); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bundle makes an OCI bundle of what our configuration compiles to, with another command if args has one.
@@ -208,8 +210,8 @@ func bundle(dir, file string, limits bool, args []string) error {
 		// In a user namespace crun cannot mount cgroup2 on this kind of bed (EBUSY): it is spared that mount.
 		spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/sys/fs/cgroup" })
 	}
-	if r := spec.Linux.Resources; r != nil && !limits {
-		spec.Linux.Resources = &specs.LinuxResources{Devices: r.Devices}
+	if !limits {
+		onUnit(spec)
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {
@@ -219,6 +221,19 @@ func bundle(dir, file string, limits bool, args []string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644)
+}
+
+// onUnit has a runtime set limits as properties of its scope alone, as ours does where the kernel cannot hold to them:
+// crun and runc refuse what is in resources without controllers.
+func onUnit(spec *specs.Spec) {
+	r := spec.Linux.Resources
+	spec.Linux.Resources = &specs.LinuxResources{Devices: r.Devices}
+	const property = "org.systemd.property."
+	spec.Annotations = map[string]string{
+		property + "MemoryMax": fmt.Sprintf("uint64 %d", *r.Memory.Limit),
+		property + "TasksMax":  fmt.Sprintf("uint64 %d", *r.Pids.Limit),
+		property + "CPUWeight": "uint64 " + r.Unified["cpu.weight"],
+	}
 }
 
 // copyFile copies, and links nothing: what the go command's linker has written lies in the page cache in small
@@ -239,12 +254,12 @@ func copyFile(dst, src string) error {
 
 // inside measures on the system it runs on.
 func inside(ctx context.Context, o options) error {
-	b := &bed{ctx: ctx, here: sdtest.ShareInside, limits: o.limits}
+	b := &bed{ctx: ctx, here: sdtest.ShareInside}
 	// The others enter the root as a user of the user namespace.
 	if err := os.Chmod("/var/lib/machines", 0o755); err != nil {
 		return err
 	}
-	res := result{At: time.Now(), Limits: o.limits}
+	res := result{At: time.Now(), Limits: o.limits, OnUnits: true}
 	for _, s := range b.scenarios() {
 		if o.only != "" && !strings.Contains(s.name, o.only) {
 			continue
@@ -268,10 +283,12 @@ func (b *bed) rest(res *result, o options) (err error) {
 		return err
 	}
 	printPhases(os.Stdout, res.Phases)
-	if res.Growth, err = growth(b, o.sequence); err != nil {
+	if res.Growth, err = growth(b, plain, o.sequence); err != nil {
 		return err
 	}
-	printGrowth(os.Stdout, res.Growth)
+	if res.GrowthUserns, err = growth(b, userns, o.sequence); err != nil {
+		return err
+	}
 	var peaks []footprint
 	if res.Costs, peaks, err = costs(b); err != nil {
 		return err

@@ -62,7 +62,7 @@ func (b *bed) keeper() (footprint, error) {
 // resident measures what stays in a service beside its payload.
 func (b *bed) resident() (footprint, error) {
 	f := footprint{Name: "beside a service's payload", Resident: new(int64)}
-	if err := b.installUnits(); err != nil {
+	if err := b.installUnits(plain); err != nil {
 		return f, err
 	}
 	const unit = "bench-ours"

@@ -3,23 +3,44 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
 // A bed is the system that is measured on.
 type bed struct {
-	ctx    context.Context
-	here   string // where the share is
-	limits bool
+	ctx  context.Context
+	here string // where the share is
+}
+
+// A kind is how containers are made: the configuration of ours, the bundle with the same for others, and what those add to a
+// unit that take neither.
+type kind struct {
+	said, suffix, file, bundle, nspawn, quadlet string
+}
+
+var (
+	plain  = kind{file: "bench.toml", bundle: "bundle"}
+	userns = kind{
+		said: " in a user namespace", suffix: "-userns", file: "userns.toml", bundle: "bundle-userns",
+		nspawn: "--private-users=524288:65536 --private-users-ownership=off", quadlet: "UIDMap=0:524288:65536\nGIDMap=0:524288:65536",
+	}
+)
+
+// unitLimits are those of limits.toml, for who has a unit and no config.json.
+var unitLimits = []string{"MemoryMax=128M", "TasksMax=64", "CPUWeight=200"}
+
+// limited puts something before each limit.
+func limited(before string) (all []string) {
+	for _, l := range unitLimits {
+		all = append(all, before+l)
+	}
+	return all
 }
 
 // A scenario is one thing that several programs can do.
@@ -49,18 +70,23 @@ func (s scenario) measure(rounds int, progress io.Writer) (sums []summary, err e
 
 func (b *bed) scenarios() []scenario {
 	all := []scenario{
-		{name: "run /bin/true", share: 1, contenders: append(b.runs("bench.toml", "bundle"), b.marks()...)},
-		{name: "run /bin/true in a user namespace", share: 1, contenders: b.runs("userns.toml", "bundle-userns")},
-		{name: "run /bin/true, against systemd-nspawn", share: 5, contenders: append(b.runs("bench.toml", "bundle")[:2], b.nspawn())},
-		{name: "run -d, then rm -f", share: 2, contenders: b.detached()},
-		b.execs(),
+		{name: "run /bin/true", share: 1, contenders: append(b.runs(plain), b.marks()...)},
+		{name: "run /bin/true" + userns.said, share: 1, contenders: b.runs(userns)},
+		{name: "run /bin/true, against systemd-nspawn", share: 5, contenders: append(b.runs(plain)[:2], b.nspawn())},
+		b.detached(plain, 2),
+		b.detached(userns, 4),
+		b.execs(plain, 1),
+		b.execs(userns, 2),
 		b.looks(),
-		b.services(),
+		b.services(plain, 1),
+		b.services(userns, 4),
 	}
 	for _, n := range []int{1, 2, 4, 8} {
-		all = append(all, scenario{name: fmt.Sprintf("16 runs, %d at a time", n), share: 12, contenders: append(b.parallel(n, ""), b.parallelMarks(n)...)})
+		all = append(all,
+			scenario{name: fmt.Sprintf("16 runs, %d at a time", n), share: 14, contenders: append(b.parallel(n, plain), b.parallelMarks(n)...)},
+			scenario{name: fmt.Sprintf("16 runs in user namespaces, %d at a time", n), share: 20, contenders: b.parallel(n, userns)})
 	}
-	return append(all, scenario{name: "16 runs in user namespaces, 8 at a time", share: 20, contenders: b.parallel(8, "-userns")})
+	return all
 }
 
 // shell is a contender whose round is a script; $N is the round's number.
@@ -84,14 +110,14 @@ func (b *bed) ours(args ...string) []string {
 }
 
 // runs is the foreground, in ours and in runtimes that get the very same config.json.
-func (b *bed) runs(file, bundle string) []*contender {
+func (b *bed) runs(k kind) []*contender {
 	oci := func(runtime string) *contender {
 		return b.command(runtime, func(id string) []string {
-			return []string{runtime, "--systemd-cgroup", "run", "--bundle", b.here + "/" + bundle, id}
+			return []string{runtime, "--systemd-cgroup", "run", "--bundle", b.here + "/" + k.bundle, id}
 		})
 	}
 	return []*contender{
-		b.command("sdcontainer", func(id string) []string { return b.ours("run", "--rm", "--name="+id, b.here+"/"+file) }),
+		b.command("sdcontainer", func(id string) []string { return b.ours("run", "--rm", "--name="+id, b.here+"/"+k.file) }),
 		oci("crun"), oci("runc"),
 	}
 }
@@ -99,37 +125,34 @@ func (b *bed) runs(file, bundle string) []*contender {
 // marks on the scale: systemd-run --scope makes no container, bwrap no unit and no filter.
 func (b *bed) marks() []*contender {
 	return []*contender{
-		b.fixed("systemd-run --scope", b.scope()...),
-		b.fixed("systemd-run --wait", "systemd-run", "--wait", "--quiet", "--collect", "/bin/true"),
+		b.fixed("systemd-run --scope", systemdRun("--scope")...),
+		b.fixed("systemd-run --wait", systemdRun("--wait")...),
 		b.fixed("bwrap", bwrap...),
 	}
 }
 
 // nspawn takes several times as long: it is measured apart.
 func (b *bed) nspawn() *contender {
-	return b.fixed("systemd-nspawn", "systemd-nspawn", "--quiet", "--register=no", "--read-only", "--private-network",
-		"--directory=/var/lib/machines/busybox", "/bin/true")
+	args := append([]string{"systemd-nspawn", "--quiet", "--register=no", "--read-only", "--private-network"}, limited("--property=")...)
+	return b.fixed("systemd-nspawn", append(args, "--directory=/var/lib/machines/busybox", "/bin/true")...)
 }
 
-func (b *bed) scope() []string {
-	args := []string{"systemd-run", "--scope", "--quiet", "--collect"}
-	if b.limits {
-		args = append(args, "-pMemoryMax=128M", "-pTasksMax=64", "-pCPUWeight=200")
-	}
-	return append(args, "/bin/true")
+func systemdRun(how string) []string {
+	return append(append([]string{"systemd-run", how, "--quiet", "--collect"}, limited("-p")...), "/bin/true")
 }
 
 var bwrap = []string{"bwrap", "--unshare-all", "--ro-bind", "/var/lib/machines/busybox", "/",
 	"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--cap-drop", "ALL", "/bin/true"}
 
-func (b *bed) detached() []*contender {
+func (b *bed) detached(k kind, share int) scenario {
 	oci := func(runtime string) *contender {
-		return b.shell(runtime, runtime+` --systemd-cgroup run --detach --bundle $B/bundle-long d-$N </dev/null >/dev/null 2>&1; `+runtime+` --systemd-cgroup delete --force d-$N`)
+		return b.shell(runtime, runtime+` --systemd-cgroup run --detach --bundle $B/`+k.bundle+`-long d-$N </dev/null >/dev/null 2>&1; `+
+			runtime+` --systemd-cgroup delete --force d-$N`)
 	}
-	return []*contender{
-		b.shell("sdcontainer", `$B/sdcontainer run -d --name d-$N $B/bench.toml /bin/sleep 1000000; $B/sdcontainer rm -f d-$N`),
+	return scenario{name: "run -d" + k.said + ", then rm -f", share: share, contenders: []*contender{
+		b.shell("sdcontainer", `$B/sdcontainer run -d --name d-$N $B/`+k.file+` /bin/sleep 1000000; $B/sdcontainer rm -f d-$N`),
 		oci("crun"), oci("runc"),
-	}
+	}}
 }
 
 // script runs one of the shell, that is not measured.
@@ -144,10 +167,16 @@ func (b *bed) script(text string) func() error {
 }
 
 // among has one container of each runtime running meanwhile: e of ours, ec and er.
-func (b *bed) among(s scenario) scenario {
-	s.before = b.script(`$B/sdcontainer run -d --name e $B/bench.toml /bin/sleep 1000000
-		crun --systemd-cgroup run --detach --bundle $B/bundle-long ec </dev/null >/dev/null 2>&1
-		runc --systemd-cgroup run --detach --bundle $B/bundle-long er </dev/null >/dev/null 2>&1`)
+func (b *bed) among(k kind, s scenario) scenario {
+	start := b.script(`$B/sdcontainer run -d --name e $B/` + k.file + ` /bin/sleep 1000000
+		crun --systemd-cgroup run --detach --bundle $B/` + k.bundle + `-long ec </dev/null >/dev/null 2>&1
+		runc --systemd-cgroup run --detach --bundle $B/` + k.bundle + `-long er </dev/null >/dev/null 2>&1`)
+	s.before = func() error {
+		if err := start(); err != nil {
+			return err
+		}
+		return b.haveLimits("sdc-e.scope", "crun-ec.scope", "runc-er.scope")
+	}
 	s.after = b.script(`$B/sdcontainer rm -f e; crun --systemd-cgroup delete -f ec; runc --systemd-cgroup delete -f er`)
 	return s
 }
@@ -158,10 +187,10 @@ func (b *bed) fixed(name string, args ...string) *contender {
 }
 
 // execs enters a container that runs.
-func (b *bed) execs() scenario {
+func (b *bed) execs(k kind, share int) scenario {
 	runc := b.fixed("runc", "runc", "--systemd-cgroup", "exec", "er", "/bin/true")
 	runc.flaky = true // once in hundreds the clone of itself is busy
-	return b.among(scenario{name: "exec /bin/true", share: 1, contenders: []*contender{
+	return b.among(k, scenario{name: "exec /bin/true" + k.said, share: share, contenders: []*contender{
 		b.fixed("sdcontainer", b.ours("exec", "e", "/bin/true")...),
 		b.fixed("crun", "crun", "--systemd-cgroup", "exec", "ec", "/bin/true"),
 		runc,
@@ -170,7 +199,7 @@ func (b *bed) execs() scenario {
 
 // looks are the verbs of which most of the time is the program's own start.
 func (b *bed) looks() scenario {
-	return b.among(scenario{name: "look at a container", share: 1, contenders: []*contender{
+	return b.among(plain, scenario{name: "look at a container", share: 1, contenders: []*contender{
 		b.fixed("sdcontainer ps", b.ours("ps")...),
 		b.fixed("sdcontainer inspect", b.ours("inspect", "e")...),
 		b.fixed("sdcontainer kill", b.ours("kill", "-s", "CONT", "e")...),
@@ -180,59 +209,18 @@ func (b *bed) looks() scenario {
 	}})
 }
 
-//go:embed units
-var units embed.FS
-
-// services is systemctl start until the unit is active; stopping is not measured.
-func (b *bed) services() scenario {
-	start := func(name, unit string) *contender {
-		c := b.command(name, func(string) []string { return []string{"systemctl", "start", unit} })
-		c.after = func() error { return exec.CommandContext(b.ctx, "systemctl", "stop", unit).Run() }
-		return c
-	}
-	return scenario{
-		name: "systemctl start of a service", share: 1, before: b.installUnits,
-		contenders: []*contender{
-			start("sdcontainer", "bench-ours"), start("bare Type=exec", "bench-bare"),
-			start("systemd-nspawn", "bench-nspawn"), start("podman (Quadlet)", "bench-quadlet"),
-		},
-	}
-}
-
-func (b *bed) installUnits() error {
-	files := map[string]string{
-		"bench-bare.service": "/run/systemd/system", "bench-ours.service": "/run/systemd/system", "bench-nspawn.service": "/run/systemd/system",
-		"bench-quadlet.container": "/etc/containers/systemd", "storage.conf": "/etc/containers",
-	}
-	for name, dir := range files {
-		text, err := units.ReadFile("units/" + name)
-		if err != nil {
-			return err
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		text = bytes.ReplaceAll(text, []byte("@here@"), []byte(b.here))
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-			return err
-		}
-	}
-	return exec.CommandContext(b.ctx, "systemctl", "daemon-reload").Run()
-}
-
 // parallel is 16 runs, by so many processes at once.
-func (b *bed) parallel(managers int, userns string) []*contender {
-	file := map[string]string{"": "bench.toml", "-userns": "userns.toml"}[userns]
+func (b *bed) parallel(managers int, k kind) []*contender {
 	return []*contender{
-		b.shell("sdcontainer", sixteen(managers, `$B/sdcontainer run --rm --name ID $B/`+file+` 2>/dev/null`)),
-		b.shell("crun", sixteen(managers, `crun --systemd-cgroup run --bundle $B/bundle`+userns+` ID`)),
-		b.shell("runc", sixteen(managers, `runc --systemd-cgroup run --bundle $B/bundle`+userns+` ID`)),
+		b.shell("sdcontainer", sixteen(managers, `$B/sdcontainer run --rm --name ID $B/`+k.file+` 2>/dev/null`)),
+		b.shell("crun", sixteen(managers, `crun --systemd-cgroup run --bundle $B/`+k.bundle+` ID`)),
+		b.shell("runc", sixteen(managers, `runc --systemd-cgroup run --bundle $B/`+k.bundle+` ID`)),
 	}
 }
 
 func (b *bed) parallelMarks(managers int) []*contender {
 	return []*contender{
-		b.shell("systemd-run --scope", sixteen(managers, strings.Join(b.scope(), " "))),
+		b.shell("systemd-run --scope", sixteen(managers, strings.Join(systemdRun("--scope"), " "))),
 		b.shell("bwrap", sixteen(managers, strings.Join(bwrap, " "))),
 	}
 }

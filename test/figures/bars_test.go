@@ -69,6 +69,31 @@ func TestCostsAreOnThePage(t *testing.T) {
 	contains(t, page, "| crun | 1 | 2 | 3 | 994 | 6 |", "| crun | 605 KiB |")
 }
 
+// TestLimitsAreTold: what is enforced, what is only asked for, and nothing are not the same.
+func TestLimitsAreTold(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"limits":true,"limitsOnUnits":true}`:  "All but bwrap have limits",
+		`{"limits":false,"limitsOnUnits":true}`: "The units of all have limits of memory, tasks and processor; bwrap has no unit. On this machine cgroups have no controllers",
+		`{"limits":false}`:                      "Nobody has a limit",
+	} {
+		page := pageOf(t, text)
+		contains(t, page, want)
+		if n := strings.Count(page, "limit"); n > 2 {
+			t.Errorf("%s: %d sentences about limits:\n%s", text, n, page)
+		}
+	}
+}
+
+func TestSequencesOfBothKinds(t *testing.T) {
+	const plain = `"growth":{"runs":500,"firstTenthMs":20,"lastTenthMs":21}`
+	contains(t, pageOf(t, `{`+plain+`,"growthUserns":{"runs":500,"firstTenthMs":30,"lastTenthMs":31,"peers":[{"name":"crun","firstTenthMs":40,"lastTenthMs":41}]}}`),
+		"500 in sequence: the first tenth takes 20.0 ms each (median), the last 21.0 ms.",
+		"500 in sequence in a user namespace: the first tenth takes 30.0 ms each (median), the last 31.0 ms; those of crun in between 40.0 and 41.0 ms.")
+	if page := pageOf(t, `{`+plain+`}`); strings.Contains(page, "user namespace") {
+		t.Errorf("a part that was not measured:\n%s", page)
+	}
+}
+
 // TestPlotMarksEachBar: one row for each of ours and each base that there is a bar for.
 func TestPlotMarksEachBar(t *testing.T) {
 	var s, other scenario
@@ -82,7 +107,7 @@ func TestPlotMarksEachBar(t *testing.T) {
 	}
 	svg := plot(append(rows(s), rows(other)...))
 	contains(t, svg, "0.50 of crun, bar 0.65<", "0.90 of systemd-run --scope, bar 1.00<", ">0.50 of crun<",
-		`<line class="bar" x1="443"`) // 300 and 0.65 of 220
+		`<line class="bar" x1="473"`) // 330 and 0.65 of 220
 	if n := strings.Count(svg, `class="bar"`); n != 2 {
 		t.Errorf("%d bars are marked, want 2:\n%s", n, svg)
 	}

@@ -14,23 +14,16 @@ import (
 type bench struct {
 	sdtest.Verdict
 	Limits    *bool      `json:"limits"`
+	OnUnits   bool       `json:"limitsOnUnits"`
 	Scenarios []scenario `json:"scenarios"`
 	Phases    []struct {
 		Phase string  `json:"phase"`
 		Ms    float64 `json:"ms"`
 	} `json:"phases"`
-	Growth struct {
-		Runs  int     `json:"runs"`
-		First float64 `json:"firstTenthMs"`
-		Last  float64 `json:"lastTenthMs"`
-		Peers []struct {
-			Name  string  `json:"name"`
-			First float64 `json:"firstTenthMs"`
-			Last  float64 `json:"lastTenthMs"`
-		} `json:"peers"`
-	} `json:"growth"`
-	Memory []memory `json:"memory"`
-	Costs  []struct {
+	Growth       growth   `json:"growth"`
+	GrowthUserns *growth  `json:"growthUserns"`
+	Memory       []memory `json:"memory"`
+	Costs        []struct {
 		Name      string `json:"name"`
 		Processes int    `json:"processes"`
 		Execs     int    `json:"execs"`
@@ -42,6 +35,18 @@ type bench struct {
 		Name  string `json:"name"`
 		Bytes int64  `json:"bytes"`
 	} `json:"sizes"`
+}
+
+// A growth is what containers in sequence took, in ms, at the beginning and at the end.
+type growth struct {
+	Runs  int     `json:"runs"`
+	First float64 `json:"firstTenthMs"`
+	Last  float64 `json:"lastTenthMs"`
+	Peers []struct {
+		Name  string  `json:"name"`
+		First float64 `json:"firstTenthMs"`
+		Last  float64 `json:"lastTenthMs"`
+	} `json:"peers"`
 }
 
 type scenario struct {
@@ -86,8 +91,7 @@ func renderBench(b *strings.Builder, s sheet) error {
 		"`config.json` that our TOML compiles to, where they take one. Medians; the ratio is the median of each round's ratio. A bar is the target.\n\n" +
 		"![ratios](figures.svg)\n")
 	if r.Limits != nil {
-		b.WriteString(map[bool]string{true: "\nAll have limits of memory, tasks and processor.\n",
-			false: "\nNobody has a limit: on this machine cgroups have no controllers to give.\n"}[*r.Limits])
+		b.WriteString("\n" + limited(*r.Limits, r.OnUnits) + "\n")
 	}
 	var all []row
 	for _, sc := range r.Scenarios {
@@ -100,14 +104,33 @@ func renderBench(b *strings.Builder, s sheet) error {
 	for _, p := range r.Phases {
 		fmt.Fprintf(b, "| %s | %.2f ms |\n", p.Phase, p.Ms)
 	}
-	fmt.Fprintf(b, "\n%d in sequence: the first tenth takes %.1f ms each (median), the last %.1f ms", r.Growth.Runs, r.Growth.First, r.Growth.Last)
-	for _, p := range r.Growth.Peers {
-		fmt.Fprintf(b, "; those of %s in between %.1f and %.1f ms", p.Name, p.First, p.Last)
+	renderGrowth(b, "", r.Growth)
+	if r.GrowthUserns != nil {
+		renderGrowth(b, " in a user namespace", *r.GrowthUserns)
 	}
-	b.WriteString(".\n")
 	renderCosts(b, r)
 	renderMemory(b, r.Memory)
 	return os.WriteFile("docs/figures.svg", []byte(plot(all)), 0o644)
+}
+
+// limited says who is held to which limits.
+func limited(enforced, onUnits bool) string {
+	switch {
+	case enforced:
+		return "All but bwrap have limits of memory, tasks and processor."
+	case onUnits:
+		return "The units of all have limits of memory, tasks and processor; bwrap has no unit. On this machine cgroups have no controllers to give: systemd keeps\n" +
+			"the limits, and nobody writes them to the kernel."
+	}
+	return "Nobody has a limit: on this machine cgroups have no controllers to give."
+}
+
+func renderGrowth(b *strings.Builder, kind string, g growth) {
+	fmt.Fprintf(b, "\n%d in sequence%s: the first tenth takes %.1f ms each (median), the last %.1f ms", g.Runs, kind, g.First, g.Last)
+	for _, p := range g.Peers {
+		fmt.Fprintf(b, "; those of %s in between %.1f and %.1f ms", p.Name, p.First, p.Last)
+	}
+	b.WriteString(".\n")
 }
 
 func renderScenario(b *strings.Builder, s scenario) {

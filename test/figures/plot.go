@@ -41,11 +41,11 @@ func rows(s scenario) (all []row) {
 
 // plot draws the rows; a dashed line marks 1, and a short one each row's bar.
 func plot(rows []row) string {
-	const left, unit, high, most = 300, 220.0, 26, 1.9
+	const left, unit, high, most = 330, 220.0, 26, 1.9
 	height := high*len(rows) + 40
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="%d" font-family="sans-serif" font-size="13">`+"\n", height)
-	fmt.Fprintf(&b, `<rect width="1000" height="%d" fill="#fff"/>`+"\n", height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="1030" height="%d" font-family="sans-serif" font-size="13">`+"\n", height)
+	fmt.Fprintf(&b, `<rect width="1030" height="%d" fill="#fff"/>`+"\n", height)
 	fmt.Fprintf(&b, `<line x1="%.0f" y1="6" x2="%.0f" y2="%d" stroke="#888" stroke-dasharray="4 3"/>`+"\n", left+unit, left+unit, height-26)
 	for i, x := range rows {
 		y := 10 + high*i

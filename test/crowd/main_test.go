@@ -28,7 +28,9 @@ type result struct {
 	SystemdMs []float64 `json:"systemdMs,omitempty"`
 	StopMs    []float64 `json:"stopMs,omitempty"`
 	StopCPUMs []float64 `json:"stopCPUMs,omitempty"`
-	Note      string    `json:"note,omitempty"`
+	// LimitFiles is how many files of a cgroup's limits were compared.
+	LimitFiles int    `json:"limitFiles,omitempty"`
+	Note       string `json:"note,omitempty"`
 }
 
 // all are the lines of this run.

@@ -157,7 +157,7 @@ func TestReloadStorm(t *testing.T) {
 	}
 	m.same("calm-limited", calm[limited])
 	m.same("calm-plain", calm[plain])
-	m.asked("calm-limited")
+	line.LimitFiles = m.asked("calm-limited")
 	m.must("rm", "-f", "calm-limited")
 	m.must("rm", "-f", "calm-plain")
 	tell(t, line)
@@ -257,8 +257,8 @@ func (m *machine) same(name string, calm map[string]string) {
 	}
 }
 
-// asked: what was asked for is there at all, and not the same nothing before and after.
-func (m *machine) asked(name string) {
+// asked: what was asked for is there at all, and not the same nothing before and after. It counts the files of limits.
+func (m *machine) asked(name string) (files int) {
 	m.t.Helper()
 	now := m.unit(name)
 	for key, want := range limitProperties {
@@ -267,8 +267,13 @@ func (m *machine) asked(name string) {
 		}
 	}
 	for file, want := range limitFiles {
-		if have, ok := now[file]; (ok || !native()) && have != want {
+		have, ok := now[file]
+		if (ok || !native()) && have != want {
 			m.t.Errorf("%s: %s is %q, want %q", name, file, have, want)
 		}
+		if ok {
+			files++
+		}
 	}
+	return files
 }

@@ -49,44 +49,6 @@ func renderSoak(b *strings.Builder, s sheet) error {
 	return nil
 }
 
-func renderCrowd(b *strings.Builder, s sheet) error {
-	var lines []struct {
-		Test       string    `json:"test"`
-		Starts     int       `json:"starts"`
-		Failed     int       `json:"failed"`
-		StartMs    []float64 `json:"startMs"`
-		StartCPUMs []float64 `json:"startCPUMs"`
-		SystemdMs  []float64 `json:"systemdMs"`
-		StopMs     []float64 `json:"stopMs"`
-		StopCPUMs  []float64 `json:"stopCPUMs"`
-		Note       string    `json:"note"`
-	}
-	if err := json.Unmarshal(s.Results, &lines); err != nil {
-		return err
-	}
-	heading(b, "A crowd, and a manager that is disturbed", s, sdtest.Verdict{})
-	b.WriteString("`make soak`: containers that run together, and starts while systemd reloads and re-executes itself or journald is restarted. Medians of each tenth, in\n" +
-		"ms. In the reload storm every second container stays: a start waits for a reload, which reads the units of all of them anew. See\n" +
-		"[testing](testing.md). *Ours* and *PID 1's* are processor time.\n\n| test | starts | failed | start | ours | PID 1's | stop | ours |\n|---|---|---|---|---|---|---|---|\n")
-	for _, l := range lines {
-		name := l.Test
-		if l.Note != "" {
-			name += " (" + l.Note + ")"
-		}
-		fmt.Fprintf(b, "| %s | %d | %d | %s | %s | %s | %s | %s |\n", name, l.Starts, l.Failed, curve(l.StartMs), curve(l.StartCPUMs), curve(l.SystemdMs),
-			curve(l.StopMs), curve(l.StopCPUMs))
-	}
-	return nil
-}
-
-func curve(ms []float64) string {
-	var list []string
-	for _, v := range ms {
-		list = append(list, fmt.Sprintf("%.0f", v))
-	}
-	return strings.Join(list, " ")
-}
-
 func renderFuzz(b *strings.Builder, s sheet) error {
 	var r struct {
 		sdtest.Verdict

@@ -133,13 +133,10 @@ func processArgs(pid int) []string {
 	return strings.Split(string(b), "\x00")
 }
 
-// readProcess reads what the kernel knows by itself: none of it waits for the process.
+// readProcess reads what the kernel knows by itself: none of it waits for the process. /proc/PID/status would have most of it, but
+// is written anew for each reader, with every group the process is in: a payload with 65536 of them made of that 24 ms a process.
 func readProcess(pid int, args []string, uptime time.Duration) (ProcessInfo, error) {
 	stat, err := procFile(pid, "stat")
-	if err != nil {
-		return ProcessInfo{}, err
-	}
-	status, err := procFile(pid, "status")
 	if err != nil {
 		return ProcessInfo{}, err
 	}
@@ -147,14 +144,49 @@ func readProcess(pid int, args []string, uptime time.Duration) (ProcessInfo, err
 	if err != nil {
 		return ProcessInfo{}, err
 	}
-	p := ProcessInfo{Pid: pid, Inside: pid}
+	p := ProcessInfo{Pid: pid}
+	if p.Inside, err = pidInside(pid); err != nil {
+		return ProcessInfo{}, err
+	}
+	var owner unix.Stat_t // of the directory: the effective user, even where the files in it are root's
+	if err := unix.Stat(procPath(pid, ""), &owner); err != nil {
+		return ProcessInfo{}, &os.PathError{Op: "stat", Path: procPath(pid, ""), Err: err}
+	}
+	p.UID = owner.Uid
 	p.parseStat(string(stat), uptime)
-	p.parseStatus(string(status))
 	if len(args) > 0 {
 		p.Command = args
 	}
 	p.User = userInside(p.UID, string(ids))
 	return p, nil
+}
+
+// pidInside is a process's number in its own PID namespace. Errors: ESRCH.
+func pidInside(pid int) (int, error) {
+	f, err := kernel.Pidfd(pid)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	b, err := kernel.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(int(f.Fd())))
+	if err != nil {
+		return 0, err
+	}
+	return innermost(string(b), pid)
+}
+
+// innermost is the last number in the fdinfo of the pidfd of pid: there is one for each PID namespace the process is in.
+func innermost(fdinfo string, pid int) (int, error) {
+	for line := range strings.Lines(fdinfo) {
+		if list, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			f := strings.Fields(list)
+			pid = int(atoi(f[len(f)-1]))
+		}
+	}
+	if pid <= 0 { // it has been reaped
+		return 0, unix.ESRCH
+	}
+	return pid, nil
 }
 
 // ticks is USER_HZ, 100 on every architecture Linux has kept.
@@ -168,11 +200,12 @@ func (p *ProcessInfo) parseStat(stat string, uptime time.Duration) {
 	}
 	p.Command = []string{"[" + stat[open+1:end] + "]"}
 	f := strings.Fields(stat[end+1:]) // f[0] is field 3
-	const state, utime, stime, starttime = 0, 11, 12, 19
-	if len(f) <= starttime {
+	const state, utime, stime, starttime, rss = 0, 11, 12, 19, 21
+	if len(f) <= rss {
 		return
 	}
 	p.State = f[state]
+	p.Memory = uint64(max(atoi(f[rss]), 0)) * uint64(os.Getpagesize())
 	p.Time = (atoi(f[utime]) + atoi(f[stime])) * ticks
 	if life := uptime - atoi(f[starttime])*ticks; life > 0 {
 		p.CPU = 100 * float64(p.Time) / float64(life)
@@ -183,24 +216,6 @@ func (p *ProcessInfo) parseStat(stat string, uptime time.Duration) {
 func atoi(s string) time.Duration {
 	n, _ := strconv.ParseInt(s, 10, 64)
 	return time.Duration(n)
-}
-
-func (p *ProcessInfo) parseStatus(status string) {
-	for line := range strings.Lines(status) {
-		name, value, _ := strings.Cut(line, ":")
-		f := strings.Fields(value)
-		if len(f) == 0 {
-			continue
-		}
-		switch name {
-		case "Uid":
-			p.UID = uint32(atoi(f[1])) // effective
-		case "NSpid":
-			p.Inside = int(atoi(f[len(f)-1]))
-		case "VmRSS":
-			p.Memory = uint64(atoi(f[0])) << 10
-		}
-	}
 }
 
 // userInside is a host's user id as the user namespace with this map has it.

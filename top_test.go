@@ -3,15 +3,21 @@
 package sdcontainer
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // A process has a command line as long as it likes: top shows its beginning.
@@ -90,17 +96,108 @@ func TestTopLosesFewThreads(t *testing.T) {
 	}
 }
 
+// However many groups a payload has for its processes, to look at them costs no more.
+func TestTopCostsNoMoreWithGroups(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	groups := make([]uint32, 65536)
+	for i := range groups {
+		groups[i] = uint32(i)
+	}
+	var pids []int
+	for range 10 {
+		cmd := exec.Command("sleep", "1d")
+		pids = append(pids, startAs(t, cmd, &syscall.Credential{Uid: 1000, Gid: 1000, Groups: groups}))
+	}
+	cost := func(what func() error) time.Duration {
+		t.Helper()
+		var before, after unix.Rusage
+		err := unix.Getrusage(unix.RUSAGE_SELF, &before)
+		if err = errors.Join(err, what(), unix.Getrusage(unix.RUSAGE_SELF, &after)); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(after.Stime.Nano() + after.Utime.Nano() - before.Stime.Nano() - before.Utime.Nano())
+	}
+	one := cost(func() error { _, err := procFile(pids[0], "status"); return err })
+	all := cost(func() error { _, err := processes(pids, nil); return err })
+	t.Logf("%d processes: %v; /proc/PID/status of one: %v", len(pids), all, one)
+	if all > one*time.Duration(len(pids))/4 {
+		t.Errorf("%d processes cost %v, /proc/PID/status of one %v", len(pids), all, one)
+	}
+}
+
+// The files of a process that nobody may dump are root's. What top says of it is as of others.
+func TestTopOfUndumpable(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	cat, err := exec.LookPath("cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(cat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "cat")
+	if err := os.WriteFile(path, program, 0o711); err != nil { // a program its user may not read
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.Command("/proc/self/fd/3", "/none", "-") // whatever the directories above let pass
+	cmd.Args[0], cmd.ExtraFiles = "cat", []*os.File{f}
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	complaint, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := startAs(t, cmd, &syscall.Credential{Uid: 1000, Gid: 1000})
+	if _, err := complaint.Read(make([]byte, 1)); err != nil { // until then it may not be what it is to be
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(procPath(pid, "status"), &st); err != nil || st.Uid != 0 {
+		t.Fatalf("it can be dumped: its files are of user %d, %v", st.Uid, err)
+	}
+	procs, err := processes([]int{pid}, nil)
+	if err != nil || len(procs) != 1 || procs[0].UID != 1000 || procs[0].Inside != pid || procs[0].Memory == 0 {
+		t.Errorf("%+v, %v: want user 1000, %d inside and memory", procs, err, pid)
+	}
+}
+
+// startAs starts cmd as somebody, until the test's end.
+func startAs(t *testing.T, cmd *exec.Cmd, who *syscall.Credential) int {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+	if err := cmd.Start(); err != nil { // it returns when the program is executed
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd.Process.Pid
+}
+
 func TestParseProcess(t *testing.T) {
 	var p ProcessInfo
-	p.parseStat("42 (evil) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1000 0 0", 20*time.Second)
-	p.parseStatus("Name:\tx\nUid:\t1\t524288\t3\t4\nNSpid:\t42\t7\nVmRSS:\t    100 kB\n")
-	want := ProcessInfo{UID: 524288, Inside: 7, State: "S", CPU: 30, Time: 3 * time.Second, Memory: 102400, Command: []string{"[evil) name]"}}
+	p.parseStat("42 (evil) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1000 1638400 25 0", 20*time.Second)
+	want := ProcessInfo{State: "S", CPU: 30, Time: 3 * time.Second, Memory: uint64(25 * os.Getpagesize()), Command: []string{"[evil) name]"}}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Error(diff)
 	}
 	var torn ProcessInfo
 	torn.parseStat("42 (x", time.Second)
 	torn.parseStat("42 (x) S 1", time.Second)
+}
+
+func TestInnermost(t *testing.T) {
+	for list, want := range map[string]int{"": 42, "NSpid:\t42\n": 42, "NSpid:\t42\t7\n": 7, "NSpid:\t-1\n": 0} {
+		got, err := innermost("pos:\t0\nPid:\t42\n"+list+"Uid:\t3\n", 42)
+		if got != want || (want == 0) != errors.Is(err, unix.ESRCH) {
+			t.Errorf("%q: %d, %v", list, got, err)
+		}
+	}
 }
 
 func TestUserInside(t *testing.T) {

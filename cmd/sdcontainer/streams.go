@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 	"sync/atomic"
@@ -13,7 +14,7 @@ import (
 )
 
 // The wait for the last output of a payload that has ended is bounded: a process it left behind may keep a pipe open for
-// ever. A slow terminal that takes some in each drainTime has drainMost.
+// ever. A slow terminal that takes some in each drainTime has drainMost, unless a signal says that nobody wants the rest.
 const (
 	drainTime = 2 * time.Second
 	drainMost = time.Minute
@@ -27,9 +28,10 @@ const (
 type streams struct {
 	in, out, err *os.File // what the payload gets; nil is what the library does for nil
 	theirs       []*os.File
-	copies       []chan struct{} // closed when an output has been copied to its end
-	copied       atomic.Int64    // bytes so far
-	tty          *os.File        // the caller's terminal, in raw mode
+	copies       []chan struct{}                    // closed when an output has been copied to its end
+	copied       atomic.Int64                       // bytes so far
+	enough       atomic.Pointer[context.CancelFunc] // ends that wait; nil while the payload runs
+	tty          *os.File                           // the caller's terminal, in raw mode
 	state        *term.State
 	master       *os.File
 }
@@ -182,6 +184,21 @@ func (s *streams) rawAgain() {
 	if s.state != nil {
 		_, _ = term.MakeRaw(int(s.tty.Fd())) // it worked before
 	}
+	if s.enough.Load() != nil {
+		s.keysAreSignals()
+	}
+}
+
+// keysAreSignals has the caller's terminal, raw as it is, make signals of ^C and ^\ again: there is no payload to type them to.
+func (s *streams) keysAreSignals() {
+	if s.state == nil {
+		return
+	}
+	fd := int(s.tty.Fd())
+	if mode, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil { // a terminal that is gone has no keys
+		mode.Lflag |= unix.ISIG
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, mode)
+	}
 }
 
 // restore gives the caller's terminal its mode back. It may be called again.
@@ -208,12 +225,22 @@ func (s *streams) handle(sig unix.Signal) bool {
 		s.rawAgain()
 		s.resize()
 		return true
+	case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
+		if enough := s.enough.Load(); enough != nil {
+			(*enough)()
+			return true
+		}
 	}
 	return false
 }
 
-// finish waits until the output of a payload that has ended is written.
+// finish waits until the output of a payload that has ended is written. What the payload left behind may write on and on:
+// from here to the end, a signal that would end a program ends the wait, and so do the keys for it.
 func (s *streams) finish() {
+	ctx, enough := context.WithCancel(context.Background())
+	defer enough()
+	s.enough.Store(&enough)
+	s.keysAreSignals()
 	look := time.NewTicker(drainTime)
 	defer look.Stop()
 	end, before := time.Now().Add(drainMost), s.copied.Load()
@@ -222,6 +249,8 @@ func (s *streams) finish() {
 			select {
 			case <-done:
 				open = false
+			case <-ctx.Done():
+				return
 			case now := <-look.C:
 				n := s.copied.Load()
 				if n == before || now.After(end) {

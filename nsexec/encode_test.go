@@ -118,6 +118,25 @@ func TestStepErrorText(t *testing.T) {
 	}
 }
 
+func TestHint(t *testing.T) {
+	for _, c := range []struct {
+		call, name string
+		errno      unix.Errno
+		want       string
+	}{
+		{"seccomp", "seccomp filter", 524, "net.core.bpf_jit_limit"}, // ENOTSUPP
+		{"seccomp", "seccomp filter", unix.EINVAL, "refuses the filter"},
+		{"fsconfig", "mount proc on /proc", unix.EPERM, "new proc"},
+		{"fsconfig", "mount tmpfs on /tmp", unix.EPERM, ""},
+		{"setsid", "new session", 524, ""},
+	} {
+		got := hint(&StepError{Call: c.call, Name: c.name, Errno: c.errno})
+		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s %v of %q: %q, want %q", c.call, c.errno, c.name, got, c.want)
+		}
+	}
+}
+
 func TestExitRecord(t *testing.T) {
 	at := time.Unix(1700000000, 5)
 	for _, r := range []ExitRecord{

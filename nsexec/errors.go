@@ -85,6 +85,10 @@ func (c *Conn) stepError(r *report) error {
 	return e
 }
 
+// enotsupp is ENOTSUPP, which has no name outside the kernel and should not leave it: a filter is not compiled, and
+// nothing interprets it instead.
+const enotsupp = unix.Errno(524)
+
 // hints are for the failures people meet most. The first that fits is taken: an
 // empty name fits all steps.
 var hints = []struct {
@@ -130,6 +134,7 @@ var hints = []struct {
 	{"setgroups", "", unix.EINVAL, "a group is not in the container's id map"},
 	{"seccomp", "", unix.EACCES, "a filter needs no_new_privs or CAP_SYS_ADMIN"},
 	{"seccomp", "", unix.EINVAL, "the kernel refuses the filter"},
+	{"seccomp", "", enotsupp, "the machine's memory for compiled filters is used up: raise net.core.bpf_jit_limit"},
 	{"spawn", "", unix.ETIMEDOUT, "the hook's timeout is over"},
 	{"umount2", "", unix.EBUSY, "in use"},
 }

@@ -132,7 +132,8 @@ func given(list []param, key string) bool {
 }
 
 // maxTerminals bounds the terminals of one devpts: all those that are not the host's share what the kernel has for them
-// (kernel.pty.max without kernel.pty.reserve: 3072), and one container could leave the others none.
+// (kernel.pty.max without kernel.pty.reserve: 3072), and one container could leave the others none. Who may mount, as with
+// profile "system", still can, by a devpts of its own.
 const maxTerminals = "256"
 
 // ttyGID is the group that owns terminals everywhere.

@@ -242,7 +242,7 @@ func TestHiddenMounts(t *testing.T) {
 				s.build = func(s *specs.Spec) { s.Mounts = s.Mounts[:len(s.Mounts)-1] }
 			}
 			l := w.launch(&Container{rt: w.Runtime, id: id}, spec, w.options(CreateOptions{}))
-			err := l.sabotaged(t, s)
+			err := l.sabotaged(t, s, l.steps())
 			if want := "mount " + c.mounts[len(c.mounts)-1].Destination + " is"; !lie && err != nil ||
 				lie && c.name != "on the same place" && (err == nil || !strings.Contains(err.Error(), want)) {
 				t.Errorf("%s, the last left out %v: %v", c.name, lie, err)

@@ -50,6 +50,19 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions) (
 	if err := c.joinable(); err != nil {
 		return nil, err
 	}
+	x, err := c.another(p, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.join(ctx); err != nil {
+		return nil, errors.Join(c.unlessEnded(err), x.takeBack(context.WithoutCancel(ctx)))
+	}
+	x.close()
+	return &Process{Pid: x.pid, Terminal: x.terminal, pidfd: x.pidfd}, nil
+}
+
+// another is the start of another process in the container.
+func (c *Container) another(p *specs.Process, o ExecOptions) (*launch, error) {
 	spec, err := c.readSpec()
 	if err != nil {
 		return nil, err
@@ -65,11 +78,8 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions) (
 	p.Terminal = o.Terminal
 	x := &launch{c: c, spec: &specs.Spec{Version: spec.Version, Root: spec.Root, Mounts: spec.Mounts, Linux: spec.Linux, Process: p}, settings: settings, ahead: c.rt.prepared(false)}
 	x.plan = &plan{spec: x.spec, settings: settings}
-	if err := x.join(ctx, o); err != nil {
-		return nil, errors.Join(c.unlessEnded(err), x.takeBack(context.WithoutCancel(ctx)))
-	}
-	x.close()
-	return &Process{Pid: x.pid, Terminal: x.terminal, pidfd: x.pidfd}, nil
+	x.o.Stdin, x.o.Stdout, x.o.Stderr = o.Stdin, o.Stdout, o.Stderr
+	return x, nil
 }
 
 // joinable says whether a process can be added. Errors: ErrNotRunning, ErrPaused.
@@ -142,116 +152,124 @@ func inherit(p, from *specs.Process) *specs.Process {
 }
 
 // join starts the interpreter, has it enter the container and become the process.
-func (l *launch) join(ctx context.Context, o ExecOptions) error {
-	if err := noDirectories(o.Stdin, o.Stdout, o.Stderr); err != nil {
+func (l *launch) join(ctx context.Context) error {
+	if err := l.do(ctx, l.joinSteps()); err != nil {
 		return err
-	}
-	target, err := l.c.st.Init.open()
-	if errors.Is(err, unix.ESRCH) {
-		return ErrNotRunning
-	}
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	cgroup := l.c.leaf()
-	group, err := os.Open(filepath.Join(scope.Mount(), cgroup))
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	j, err := compileJoin(l.c.st.Init.Pid)
-	if err != nil {
-		return err
-	}
-	fds := []*os.File{target, group}
-	if j.cgroupns {
-		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/cgroup", l.c.st.Init.Pid))
-		if err != nil {
-			return err
-		}
-		defer ns.Close()
-		fds = append(fds, ns)
-	}
-	if err := l.sendJoin(j, o, fds); err != nil {
-		return err
-	}
-	enter, err := l.findEnter(ctx, j) // while the process is made
-	if err != nil {
-		return err
-	}
-	if err := l.fork(ctx); err != nil {
-		return err
-	}
-	if s := l.spec.Process.OOMScoreAdj; s != nil {
-		if err := writeOOMScore(l.pid, *s); err != nil {
-			return l.unlessGone(err)
-		}
 	}
 	// It is in the container already, where others can stop it.
 	limited, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	err = l.turnInto(limited, enter, cgroup)
+	err := l.do(limited, l.becomeSteps())
 	if limited.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("process %d does not get as far as its command: %w (stopped by a process of the container?)", l.pid, err)
 	}
 	return err
 }
 
+// joinSteps are what Exec does until there is a process in the container.
+func (l *launch) joinSteps() []launchStep {
+	return []launchStep{
+		{name: "plan", do: l.planJoin},
+		{name: "join", do: l.sendJoin},
+		{name: "find", do: l.findJoined}, // while the process is made
+		{name: "fork", do: l.fork},
+		{name: "score", do: l.scoreJoined},
+	}
+}
+
+// becomeSteps are what it does then.
+func (l *launch) becomeSteps() []launchStep {
+	return []launchStep{
+		{name: "enter", do: l.enter},
+		{name: "limit", do: func(context.Context) error { return l.setRlimits() }},
+		{name: "attest", do: l.attestJoined},
+		{name: "execute", do: l.execute},
+	}
+}
+
+func (l *launch) planJoin(context.Context) (err error) {
+	if err := noDirectories(l.o.Stdin, l.o.Stdout, l.o.Stderr); err != nil {
+		return err
+	}
+	l.joined, err = compileJoin(l.c.st.Init.Pid)
+	return err
+}
+
 // sendJoin has the interpreter make a process in the container.
-func (l *launch) sendJoin(j *joining, o ExecOptions, fds []*os.File) error {
-	stdio := &stdio{in: o.Stdin, out: o.Stdout, err: o.Stderr}
+func (l *launch) sendJoin(context.Context) error {
+	stdio := &stdio{in: l.o.Stdin, out: l.o.Stdout, err: l.o.Stderr}
 	defer stdio.close()
-	err := stdio.fill()
-	if err != nil {
+	if err := stdio.fill(); err != nil {
 		return err
 	}
 	l.null = stdio.null()
+	fds, err := l.openJoined()
+	defer closeAll(fds)
+	if err != nil {
+		return err
+	}
 	if l.helper, err = l.ahead.takeHelper(); err != nil {
 		return err
 	}
 	l.onFailure(func(context.Context) error { return l.helper.Kill() })
-	return l.makeInit(j.spawn, append(stdio.files(), fds...)...)
+	return l.makeInit(l.joined.spawn, append(stdio.files(), fds...)...)
 }
 
-// findEnter looks in the container's files for who the process is, and compiles the
-// program that makes it that.
-func (l *launch) findEnter(ctx context.Context, j *joining) (*nsexec.Program, error) {
-	if err := l.plan.compileFilter(); err != nil {
+// openJoined opens what the program of that receives besides the standard streams.
+func (l *launch) openJoined() (fds []*os.File, err error) {
+	// Order: after it was looked at by its number: it is the same process still.
+	target, err := l.c.st.Init.open()
+	if errors.Is(err, unix.ESRCH) {
+		return nil, ErrNotRunning
+	}
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	fds = append(fds, target)
+	l.joined.leaf = l.c.leaf()
+	paths := []string{filepath.Join(scope.Mount(), l.joined.leaf)}
+	if l.joined.cgroupns {
+		paths = append(paths, fmt.Sprintf("/proc/%d/ns/cgroup", l.c.st.Init.Pid))
+	}
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, f)
+	}
+	return fds, nil
+}
+
+// findJoined looks in the container's files for who the process is, and compiles the
+// program that makes it that.
+func (l *launch) findJoined(ctx context.Context) (err error) {
+	if err := l.plan.compileFilter(); err != nil {
+		return err
+	}
 	if l.who, err = findIn(ctx, l.c.st.Init.Pid, l.spec.Process, nil); err != nil {
-		return nil, err
+		return err
 	}
 	l.who.DeathSignal = unix.SIGKILL // nobody would learn how it ended
-	return l.compileEnter(j)
+	l.become, err = l.compileEnter(l.joined)
+	return err
 }
 
-// turnInto has the process that was born in the container become what was asked for.
-func (l *launch) turnInto(ctx context.Context, enter *nsexec.Program, cgroup string) error {
-	if err := l.helper.Send(enter); err != nil {
-		return err
+func (l *launch) scoreJoined(context.Context) error {
+	s := l.spec.Process.OOMScoreAdj
+	if s == nil {
+		return nil
 	}
-	if err := l.until(ctx, nsexec.Synced, syncReady); err != nil {
-		return err
+	if err := writeOOMScore(l.pid, *s); err != nil {
+		return l.unlessGone(err)
 	}
-	if err := l.setRlimits(); err != nil {
-		return err
-	}
-	if err := l.attestJoined(cgroup); err != nil {
-		return err
-	}
-	if err := l.helper.Answer(l.last, nil); err != nil {
-		return err
-	}
-	return execError(l.until(ctx, nsexec.Executed, 0))
+	return nil
 }
 
 // attestJoined compares the process with what was compiled, and its namespaces
 // with those of the container's init.
-func (l *launch) attestJoined(cgroup string) error {
-	e, err := l.expectProcess(cgroup)
+func (l *launch) attestJoined(context.Context) error {
+	e, err := l.expectProcess(l.joined.leaf)
 	if err != nil {
 		return err
 	}
@@ -273,6 +291,7 @@ type joining struct {
 	spawn                    *nsexec.Program
 	flags                    uint64 // the namespaces joined
 	cgroupns                 bool   // there is one to join yet
+	leaf                     string // the cgroup it is born in
 	target, cgroup, itsGroup nsexec.Reg
 }
 

@@ -44,6 +44,7 @@ type launch struct {
 	oom      oomFiles
 	who      *caps.Payload
 	become   *nsexec.Program // the one that makes the init that
+	joined   *joining        // of a process that joins a container
 	terminal *os.File        // master side of the payload's
 	cleanup  []string
 
@@ -72,8 +73,10 @@ func (r *Runtime) launch(c *Container, spec *specs.Spec, o CreateOptions) *launc
 }
 
 // create is the start in order.
-func (l *launch) create(ctx context.Context) error {
-	for _, s := range l.steps() {
+func (l *launch) create(ctx context.Context) error { return l.do(ctx, l.steps()) }
+
+func (l *launch) do(ctx context.Context, steps []launchStep) error {
+	for _, s := range steps {
 		if err := s.do(ctx); err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ import (
 // be found, by name, before the payload runs.
 type sabotage struct {
 	name  string
+	both  bool                                       // a process that joins has that property, too
 	spec  func(s *specs.Spec)                        // what is asked for, on top of the usual
 	build func(s *specs.Spec)                        // what is compiled instead
 	steps func(build, enter []nsexec.Step)           // what is done instead
@@ -69,19 +70,19 @@ func filterless(s *specs.Spec) {
 
 func sabotages() []sabotage {
 	return []sabotage{
-		{name: "bounding set", steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_CAPBSET_DROP)), want: "CapBnd"},
-		{name: "permitted and effective", steps: skipEnter(unix.SYS_CAPSET, nil), want: "CapEff"},
-		{name: "no_new_privs", spec: filterless, steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_SET_NO_NEW_PRIVS)), want: "NoNewPrivs"},
-		{name: "seccomp", steps: skipEnter(unix.SYS_SECCOMP, nil), want: "Seccomp"},
+		{name: "bounding set", both: true, steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_CAPBSET_DROP)), want: "CapBnd"},
+		{name: "permitted and effective", both: true, steps: skipEnter(unix.SYS_CAPSET, nil), want: "CapEff"},
+		{name: "no_new_privs", both: true, spec: filterless, steps: skipEnter(unix.SYS_PRCTL, prctl(unix.PR_SET_NO_NEW_PRIVS)), want: "NoNewPrivs"},
+		{name: "seccomp", both: true, steps: skipEnter(unix.SYS_SECCOMP, nil), want: "Seccomp"},
 		{name: "no filter was compiled", find: func(l *launch) { l.plan.filter = nil }, want: "Seccomp"},
-		{name: "one filter too many", steps: twice, want: "Seccomp_filters"},
-		{name: "uid", spec: asUser, steps: change(unix.SYS_SETRESUID, nil, 1, 0), want: "Uid"},
-		{name: "gid", spec: asUser, steps: change(unix.SYS_SETRESGID, nil, 2, 0), want: "Gid"},
-		{name: "groups", spec: asUser, steps: change(unix.SYS_SETGROUPS, nil, 0, 1), want: "Groups"},
-		{name: "umask", steps: change(unix.SYS_UMASK, nil, 0, 0), want: "Umask"},
-		{name: "session", steps: skipEnter(unix.SYS_SETSID, nil), want: "session"},
-		{name: "descriptors", steps: skipEnter(unix.SYS_CLOSE_RANGE, nil), want: "descriptor"},
-		{name: "dumpable", steps: func(build, enter []nsexec.Step) {
+		{name: "one filter too many", both: true, steps: twice, want: "Seccomp_filters"},
+		{name: "uid", both: true, spec: asUser, steps: change(unix.SYS_SETRESUID, nil, 1, 0), want: "Uid"},
+		{name: "gid", both: true, spec: asUser, steps: change(unix.SYS_SETRESGID, nil, 2, 0), want: "Gid"},
+		{name: "groups", both: true, spec: asUser, steps: change(unix.SYS_SETGROUPS, nil, 0, 1), want: "Groups"},
+		{name: "umask", both: true, steps: change(unix.SYS_UMASK, nil, 0, 0), want: "Umask"},
+		{name: "session", both: true, steps: skipEnter(unix.SYS_SETSID, nil), want: "session"},
+		{name: "descriptors", both: true, steps: skipEnter(unix.SYS_CLOSE_RANGE, nil), want: "descriptor"},
+		{name: "dumpable", both: true, steps: func(build, enter []nsexec.Step) {
 			change(unix.SYS_PRCTL, prctl(unix.PR_SET_DUMPABLE), 1, 1)(nil, build)
 			change(unix.SYS_PRCTL, prctl(unix.PR_SET_DUMPABLE), 1, 1)(nil, enter)
 		}, want: "dumpable"},
@@ -90,9 +91,9 @@ func sabotages() []sabotage {
 		{name: "working directory", steps: outside, want: "cwd directory"},
 		{name: "uid map", maps: func(l *specs.Linux) *[]specs.LinuxIDMapping { return &l.UIDMappings }, want: "uid_map"},
 		{name: "gid map", maps: func(l *specs.Linux) *[]specs.LinuxIDMapping { return &l.GIDMappings }, want: "gid_map"},
-		{name: "one capability too many", find: oneMore, want: "CapPrm"},
-		{name: "inheritable", find: oneMore, want: "CapInh"},
-		{name: "ambient", find: oneMore, want: "CapAmb"},
+		{name: "one capability too many", both: true, find: oneMore, want: "CapPrm"},
+		{name: "inheritable", both: true, find: oneMore, want: "CapInh"},
+		{name: "ambient", both: true, find: oneMore, want: "CapAmb"},
 		{name: "mask", build: func(s *specs.Spec) {
 			s.Linux.MaskedPaths = slices.DeleteFunc(s.Linux.MaskedPaths, func(p string) bool { return p == "/proc/keys" })
 		}, want: "masked path /proc/keys"},
@@ -118,13 +119,13 @@ func sabotages() []sabotage {
 			build: func(s *specs.Spec) {
 				s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UTSNamespace})
 			}, want: "uts namespace"},
-		{name: "cgroup", last: elsewhere, want: "cgroup"},
-		{name: "rlimit", last: func(t *testing.T, l *launch) {
+		{name: "cgroup", both: true, last: elsewhere, want: "cgroup"},
+		{name: "rlimit", both: true, last: func(t *testing.T, l *launch) {
 			if err := kernel.Prlimit(l.pid, unix.RLIMIT_NOFILE, 7, 7); err != nil {
 				t.Fatal(err)
 			}
 		}, want: "rlimit " + strconv.Itoa(unix.RLIMIT_NOFILE)},
-		{name: "oom_score_adj", spec: func(s *specs.Spec) { n := 100; s.Process.OOMScoreAdj = &n }, last: func(t *testing.T, l *launch) {
+		{name: "oom_score_adj", both: true, spec: func(s *specs.Spec) { n := 100; s.Process.OOMScoreAdj = &n }, last: func(t *testing.T, l *launch) {
 			if err := writeOOMScore(l.pid, 200); err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +140,7 @@ func sabotages() []sabotage {
 		{name: "tmpfs with devices", spec: func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/vol", Type: "tmpfs", Options: []string{"dev", "nodev", "nosuid"}})
 		}, build: func(s *specs.Spec) { s.Mounts[len(s.Mounts)-1].Options = []string{"nosuid"} }, want: "mount /vol"},
-		{name: "tracer", last: tracedBy, want: "TracerPid"},
+		{name: "tracer", both: true, last: tracedBy, want: "TracerPid"},
 		{name: "proc is not proc", last: renamed("proc"), want: "filesystem on /proc"},
 		{name: "sysfs is not sysfs", last: renamed("sys"), want: "filesystem on /sys"},
 	}
@@ -245,16 +246,8 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 				s.spec(spec)
 			}
 			l := w.launch(&Container{rt: w.Runtime, id: id}, spec, w.options(CreateOptions{}))
-			err := l.sabotaged(t, s)
-			switch {
-			case s.want == "" && err != nil:
-				t.Errorf("the truth: %v", err)
-			case s.want == "":
-			case !errors.Is(err, ErrAttest) || !strings.Contains(err.Error(), s.want+" "):
-				t.Errorf("%v; want ErrAttest about %s", err, s.want)
-			default:
-				t.Log(strings.ReplaceAll(err.Error(), "\n", "; "))
-			}
+			err := l.sabotaged(t, s, l.steps())
+			s.found(t, err)
 			if err := l.takeBack(context.WithoutCancel(t.Context())); err != nil {
 				t.Error(err)
 			}
@@ -263,15 +256,30 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 	}
 }
 
-// sabotaged is create with the sabotage in it.
-func (l *launch) sabotaged(t *testing.T, s sabotage) error {
+// found checks what the attestation said.
+func (s sabotage) found(t *testing.T, err error) {
 	t.Helper()
+	switch {
+	case s.want == "" && err != nil:
+		t.Errorf("the truth: %v", err)
+	case s.want == "":
+	case !errors.Is(err, ErrAttest) || !strings.Contains(err.Error(), s.want+" "):
+		t.Errorf("%v; want ErrAttest about %s", err, s.want)
+	default:
+		t.Log(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+}
+
+// sabotaged does the steps until the attestation, with the sabotage in them.
+func (l *launch) sabotaged(t *testing.T, s sabotage, steps []launchStep) error {
+	t.Helper()
+	ctx := soon(t)
 	asked, maps := l.spec, []specs.LinuxIDMapping(nil)
 	if s.build != nil {
 		l.spec = clone(t, asked)
 		s.build(l.spec)
 	}
-	for _, step := range l.steps() {
+	for _, step := range steps {
 		switch {
 		case step.name == "attach" && s.maps != nil:
 			these := s.maps(l.spec.Linux)
@@ -284,10 +292,14 @@ func (l *launch) sabotaged(t *testing.T, s sabotage) error {
 			s.steps(l.plan.world.Program.Steps(), nil)
 		case step.name == "enter" && s.steps != nil:
 			s.steps(nil, l.become.Steps())
+		case step.name == "join" && s.steps != nil:
+			s.steps(l.joined.spawn.Steps(), nil)
+		case step.name == "attest" && s.last != nil && l.joined != nil:
+			s.last(t, l)
 		case step.name == "attest" && s.last != nil:
 			return l.attestAfter(t, s.last)
 		}
-		if err := step.do(t.Context()); err != nil {
+		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 		switch {

@@ -48,11 +48,8 @@ func (l *launch) release(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.helper.Answer(l.last, nil); err != nil {
+	if err := l.execute(ctx); err != nil {
 		return err
-	}
-	if err := l.until(ctx, nsexec.Executed, 0); err != nil {
-		return execError(err)
 	}
 	l.timing("exec")
 	if l.o.Detach {
@@ -72,6 +69,14 @@ func (l *launch) release(ctx context.Context) error {
 		closeAll([]*os.File{l.pidfd})
 	}
 	return nil
+}
+
+// execute has the process go on to what it was made for.
+func (l *launch) execute(ctx context.Context) error {
+	if err := l.helper.Answer(l.last, nil); err != nil {
+		return err
+	}
+	return execError(l.until(ctx, nsexec.Executed, 0))
 }
 
 // execError tells the sentinel for a failed execve.

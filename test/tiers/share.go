@@ -114,7 +114,7 @@ var heavy = map[string]int{
 	"TestClockJumps": 28, "TestCrowd": 25, "TestServiceMainPIDIsThePayload": 23, "TestParallelStarts": 22, "TestA5LeakyManager": 21,
 	"TestServiceWithLimitsSystemdLacks": 20, "TestJournal": 20, "TestPausedServiceStops": 18, "TestHostileRootfs": 17,
 	"TestServiceThatHearsNoSignalStopsAtOnce": 17, "TestFewTasks": 14, "TestExitCodes": 14, "TestManagerFaults": 14,
-	"TestExitIsUnknownAfterTheKeeperWasKilled": 13, "TestDamagedState": 13, "TestB2ConsoleIsLink": 12, "TestHistories": 15, "TestAttestNamesEverySabotage": 15,
+	"TestExitIsUnknownAfterTheKeeperWasKilled": 13, "TestDamagedState": 13, "TestB2ConsoleIsLink": 12, "TestHistories": 15, "TestAttestNamesEverySabotage": 15, "TestAttestNamesEverySabotageOfExec": 15,
 	"TestServiceRestartsByItself": 12, "TestServiceOutOfMemorySaysSo": 12, "TestServiceKilledByOthersHasFailed": 12,
 	"TestServiceWithInitStops": 11, "TestServiceWithoutTheControllerSaysWhich": 10, "TestA6ExchangedWorkingDirectory": 10,
 }

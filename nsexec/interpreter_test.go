@@ -71,6 +71,55 @@ func TestA2UnsealedInterpreterRefuses(t *testing.T) {
 	}
 }
 
+// A2: each seal counts by itself. One that has all of them runs, and hears that there is nobody to work for.
+func TestA2MemoryFileLacksOneSeal(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	b, err := interpreter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lacks, c := range map[string]struct {
+		seal int
+		want unix.Errno
+	}{
+		"none":           {0, unix.EPROTO},
+		"F_SEAL_SEAL":    {unix.F_SEAL_SEAL, unix.EPERM},
+		"F_SEAL_SHRINK":  {unix.F_SEAL_SHRINK, unix.EPERM},
+		"F_SEAL_GROW":    {unix.F_SEAL_GROW, unix.EPERM},
+		"F_SEAL_WRITE":   {unix.F_SEAL_WRITE, unix.EPERM},
+		"all but itself": {allSeals &^ unix.F_SEAL_SEAL, unix.EPERM},
+	} {
+		t.Run(lacks, func(t *testing.T) {
+			exe := sealedWith(t, b, allSeals&^c.seal)
+			if err := runsNot(t, exe); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// sealedWith is the path of an executable memory file that has these seals alone.
+func sealedWith(t *testing.T, b []byte, seals int) string {
+	t.Helper()
+	// Not the seal of the mode's x, which brings all others along.
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("nsexec", flags|unix.MFD_EXEC)
+	if err == unix.EINVAL { // before Linux 6.3
+		fd, err = unix.MemfdCreate("nsexec", flags)
+	}
+	if err == nil {
+		fd, err = fill(fd, b, seals)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) }) // read only
+	if have, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil || have != seals {
+		t.Fatalf("seals %#x, %v, want %#x", have, err, seals)
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", fd)
+}
+
 // CVE-2019-5736: what /proc/PID/exe leads to is no file of the host, and nobody can
 // change it.
 func TestA3ExecutableIsSealedAndNobodysFile(t *testing.T) {
@@ -129,7 +178,7 @@ func TestA4MemoryFilesMustNotBeExecuted(t *testing.T) {
 	}
 }
 
-// runsNot executes an interpreter that must refuse, and returns what it says.
+// runsNot executes an interpreter to which nobody can say anything, and returns what it says.
 func runsNot(t *testing.T, exe string) error {
 	t.Helper()
 	near, far, err := socketpair("nsexec")
@@ -139,6 +188,9 @@ func runsNot(t *testing.T, exe string) error {
 	defer near.Close()
 	farFile := os.NewFile(uintptr(far), "far")
 	defer farFile.Close()
+	if err := unix.Shutdown(far, unix.SHUT_RD); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(exe)
 	cmd.ExtraFiles = []*os.File{farFile}
 	err = cmd.Run()

@@ -345,7 +345,7 @@ func TestB7MountsOverProc(t *testing.T) {
 	close(end)
 	<-ended
 	t.Logf("%d were made", made)
-	mustHaveSome(t, made, attempts)
+	sdtest.MustHaveSome(t, "was made", made, attempts)
 	for _, file := range []string{forged, filepath.Join(root, "proc/sys/net/ipv4/ip_forward")} {
 		if b, err := os.ReadFile(file); err != nil || len(b) != 0 {
 			t.Errorf("the forged file was written: %q, %v", b, err)

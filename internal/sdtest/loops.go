@@ -66,3 +66,12 @@ func Amount(t testing.TB, quick, soak int, unit string) int {
 	t.Logf("amount: %d %s", n, unit) // test/soak reads it
 	return n
 }
+
+// MustHaveSome fails a test of a race that saw nothing: where every attempt is refused, nobody was attacked, and where
+// none meets the attacker, too. Of the few in an emulated guest all may be.
+func MustHaveSome(t testing.TB, what string, n, attempts int) {
+	t.Helper()
+	if n == 0 && attempts >= 30 {
+		t.Errorf("none of %d attempts %s: the test shows nothing", attempts, what)
+	}
+}

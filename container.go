@@ -47,7 +47,8 @@ type CreateOptions struct {
 	Service bool
 	// Cleanup is the command the keeper becomes when the container has ended; it
 	// gets the container's ID as last argument and must call [Runtime.Cleanup]. The first element is
-	// an executable's path. Without any it is the installed sdcontainer.
+	// an executable's path. Without any it is the sdcontainer installed in one of root's
+	// directories, /usr/bin or /usr/local/bin say: PATH is not searched.
 	Cleanup []string
 	// Timing, if set, is told when each phase of the start ends.
 	Timing func(phase string, at time.Time)

@@ -5,9 +5,9 @@ package sdcontainer
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"slices"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -53,7 +53,7 @@ func (l *launch) prepareKeeper(ctx context.Context) error {
 func (l *launch) cleanupCommand() ([]string, error) {
 	l.cleanup = l.o.Cleanup
 	if len(l.cleanup) == 0 {
-		exe, err := exec.LookPath("sdcontainer")
+		exe, err := kernel.Program("sdcontainer")
 		if err != nil {
 			return nil, fmt.Errorf("a detached container needs a cleanup command: %w (install sdcontainer, or set CreateOptions.Cleanup)", err)
 		}

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +90,17 @@ func TestStoppedKeeper(t *testing.T) {
 		t.Errorf("the keeper lives: %v", err)
 	}
 	w.nothingLeft("still")
+}
+
+// C10: what a keeper becomes is root's.
+func TestC10CleanupIsNotThatOfPath(t *testing.T) {
+	sdtest.PlantInPath(t, "sdcontainer")
+	l := &launch{c: &Container{rt: &Runtime{}, id: "x"}}
+	planted, err := exec.LookPath("sdcontainer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.cleanupCommand(); err == nil && got[0] == planted || err != nil && !strings.Contains(err.Error(), "set CreateOptions.Cleanup") {
+		t.Errorf("%q, %v; want another than %s", got, err, planted)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,12 +14,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // fakeJournal is a journalctl that has three lines of every unit but that of none, a fourth for who
 // follows, and a fifth for who asks after that. It writes down how it was called.
 const fakeJournal = `#!/bin/sh
-echo "$*" >>"${0%/*}/calls"
+echo "$*" >>"$FAKE_JOURNAL/calls"
 entry() {
 	printf '{"__REALTIME_TIMESTAMP":"170000000000000%s","__CURSOR":"c%s","MESSAGE":"line %s","PRIORITY":"%s"}\n' $1 $1 $1 $2
 }
@@ -30,21 +34,40 @@ case "$*" in
 esac
 `
 
+// fakeJournalctl runs the test once more, where that is mounted over the machine's: PATH would not lead to it. Only
+// there it returns what was called since.
 func fakeJournalctl(t *testing.T) (calls func() string) {
+	t.Helper()
+	sdtest.Require(t, sdtest.Root, sdtest.Tool("journalctl"))
+	const env = "FAKE_JOURNAL"
+	if dir := os.Getenv(env); dir != "" {
+		return func() string {
+			b, _ := os.ReadFile(filepath.Join(dir, "calls"))
+			_ = os.Remove(filepath.Join(dir, "calls"))
+			return string(b)
+		}
+	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "journalctl"), []byte(fakeJournal), 0o755); err != nil {
+	fake := filepath.Join(dir, "journalctl")
+	machines, err1 := kernel.Program("journalctl")
+	self, err2 := os.Executable()
+	if err := errors.Join(err1, err2, os.WriteFile(fake, []byte(fakeJournal), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	return func() string {
-		b, _ := os.ReadFile(filepath.Join(dir, "calls"))
-		_ = os.Remove(filepath.Join(dir, "calls"))
-		return string(b)
+	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-ec", `mount --bind "$0" "$1"; shift; exec "$@"`, fake, machines,
+		self, "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), env+"="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v: %s", err, out)
 	}
+	return nil
 }
 
 func TestLogs(t *testing.T) {
 	calls := fakeJournalctl(t)
+	if calls == nil {
+		return
+	}
 	r := &Runtime{Dir: t.TempDir()}
 	created := time.Unix(1600000000, 0)
 	for _, st := range []record{{ID: "web", Created: created}, {ID: "svc", Created: created, Service: true}, {ID: "bad"}} {
@@ -103,7 +126,9 @@ func TestLogs(t *testing.T) {
 
 // A follower gets what comes, and when the container has ended what the journal has of it by then.
 func TestLogsFollow(t *testing.T) {
-	fakeJournalctl(t)
+	if fakeJournalctl(t) == nil {
+		return
+	}
 	for name, last := range map[string]int{"all": 0, "two": 2, "none": -1} {
 		t.Run(name, func(t *testing.T) {
 			r := &Runtime{Dir: t.TempDir()}

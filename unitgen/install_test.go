@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // template makes the template installed, or not, for one test.
@@ -144,6 +146,18 @@ func TestRemove(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("the drop-in's directory stays: %v", entries)
+	}
+}
+
+// C10: root's services are not in the hands of who sets PATH.
+func TestC10SystemctlIsNotThatOfPath(t *testing.T) {
+	sdtest.Require(t, sdtest.Tool("systemctl"))
+	ran := sdtest.PlantInPath(t, "systemctl")
+	if err := systemctl(t.Context(), "--version"); err != nil {
+		t.Error(err)
+	}
+	if ran := ran(); len(ran) != 0 {
+		t.Errorf("%q ran", ran)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
 // An Entry is one record of the journal.
@@ -76,7 +78,7 @@ func Read(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, "journalctl", q.args()...)
+		cmd := kernel.Command(ctx, "journalctl", q.args()...)
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		out, err := cmd.StdoutPipe()
@@ -102,7 +104,7 @@ func Read(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 // BadTime says whether systemd cannot read a time as a Query has it; not where it cannot be asked. It is for after a
 // Read that failed: journalctl has one exit status for everything.
 func BadTime(ctx context.Context, text string) bool {
-	err := exec.CommandContext(ctx, "systemd-analyze", "timestamp", "--", text).Run()
+	err := kernel.Command(ctx, "systemd-analyze", "timestamp", "--", text).Run()
 	return ctx.Err() == nil && exited(err)
 }
 
@@ -113,7 +115,7 @@ const syncTimeout = 5 * time.Second
 func Sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "journalctl", "--sync").CombinedOutput()
+	out, err := kernel.Command(ctx, "journalctl", "--sync").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("journalctl --sync: %w: %s", err, strings.TrimSpace(string(out)))
 	}

@@ -140,6 +140,28 @@ func TestRealJournal(t *testing.T) {
 	}
 }
 
+// C10: the journal is read and written by root, whatever PATH has.
+func TestC10JournalctlIsNotThatOfPath(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	ran := sdtest.PlantInPath(t, "journalctl", "systemd-analyze")
+	if err := Sync(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, err := range Read(t.Context(), Query{Lines: 1}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if BadTime(t.Context(), "now") || !BadTime(t.Context(), "no such time") {
+		t.Error("systemd-analyze was not asked")
+	}
+	if ran := ran(); len(ran) != 0 {
+		t.Errorf("%q ran", ran)
+	}
+}
+
 func TestReadFails(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

@@ -2,7 +2,8 @@
 
 // Package kernel has the system calls golang.org/x/sys/unix lacks, wrapped so
 // that every error names its call and object, EINTR is retried and every
-// descriptor is close-on-exec. It holds no policy. Everyone may call it.
+// descriptor is close-on-exec, and starts programs of this machine, which nobody
+// else does. It holds no policy. Everyone may call it.
 package kernel
 
 import (

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// programDirs are where programs are installed: all of them are root's. Where /usr is not merged, /bin and /usr/bin differ.
-var programDirs = []string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin"}
+// programDirs are where programs are installed: all of them are root's. Where /usr is not merged, /bin and /usr/bin differ; the last
+// is NixOS's.
+var programDirs = []string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin", "/run/current-system/sw/bin"}
 
 // Program is the path of a program of this machine. The caller's PATH says nothing about it: it may lead root to
 // anybody's files (CVE-2026-41567). Errors: [exec.ErrNotFound].

@@ -258,6 +258,9 @@ func emptied(properties []Property) []Property {
 		}
 		all = append(all, p)
 	}
+	// Order: by name, as the files are read that systemd keeps of them. It notes them in the order of the call, and where
+	// that is another takes the unit for changed on disk: every systemctl verb then asks for a daemon-reload. Seen with 252.
+	slices.SortStableFunc(all, func(a, b Property) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -36,8 +36,11 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                            `4:1: mount: type "ext9": want bind or one of`,
 		"systemd.scope.MemoryMaxx = 5":                                                                       `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
 		"systemd.scope.MemoryMax = 'lots'":                                                                   `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
-		"systemd.scope.Slice = 'x.slice'":                                                                    `4:15: systemd.scope.Slice: property Slice: not to be set`,
-		"[resources.unified]\n'memory.max' = 'lots'":                                                         `5:1: resources.unified.memory.max: "lots": want bytes or max`,
+		"systemd.scope.KillMode = \"'none'\"":                                                                `4:15: systemd.scope.KillMode: property KillMode: value "none": want control-group or mixed: another would leave processes behind`,
+		"systemd.scope = { CPUWeight = 20000, After = \"['foo']\", SendSIGKILL = false }": "4:19: systemd.scope.CPUWeight: property CPUWeight: value 20000: want 1 to 10000, or 0 for idle\n" +
+			"4:38: systemd.scope.After: property After: value \"foo\": want a unit name such as\n4:57: systemd.scope.SendSIGKILL: property SendSIGKILL: value false: want true",
+		"systemd.scope.Slice = 'x.slice'":            `4:15: systemd.scope.Slice: property Slice: not to be set`,
+		"[resources.unified]\n'memory.max' = 'lots'": `5:1: resources.unified.memory.max: "lots": want bytes or max`,
 		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +
 			"6:1: resources.unified.pids.max: \"x\": want a number or max\n8:1: resources.unified.memory.oom.group: \"2\": want 0 or 1\n" +
 			"9:1: resources.unified.io.max: \"x=1\": want rbps\n10:1: resources.unified.foo.bar: want one of a cgroup v2\n11:1: resources.unified.cpu.max.burst: \"9\": want",

@@ -42,7 +42,7 @@ func (c *compiler) buildUnit() {
 	for _, l := range lists {
 		v := c.list(l.key)
 		for i, name := range v {
-			if at := index(l.key, i); !unitName(name) && !c.wrong(at) {
+			if at := index(l.key, i); !IsUnitName(name) && !c.wrong(at) {
 				c.problem(at, `%q: want a unit name such as "network.target"`, name)
 			}
 		}
@@ -97,9 +97,9 @@ func (c *compiler) directives(section string) map[string][]string {
 // unitTypes are what unit names end in.
 var unitTypes = []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope"}
 
-// unitName says whether systemd takes name for a unit's (systemd.unit(5)). In the lists of a unit
+// IsUnitName says whether systemd takes name for a unit's (systemd.unit(5)). In the lists of a unit
 // file it ignores any other, with no more than a line in the journal.
-func unitName(name string) bool {
+func IsUnitName(name string) bool {
 	dot := strings.LastIndexByte(name, '.')
 	return dot > 0 && len(name) <= 255 && name[0] != '@' && strings.Trim(name, nameLetters+`:\@`) == "" &&
 		slices.Contains(unitTypes, name[dot+1:])

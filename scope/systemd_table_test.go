@@ -21,6 +21,7 @@ var samples = map[string]string{
 	"DisableControllers":            "['io']",
 	"Documentation":                 "['https://example.org']",
 	"FailureAction":                 "'none'",
+	"FinalKillSignal":               "9",
 	"Group":                         "'root'",
 	"IODeviceLatencyTargetUSec":     "[('/', 1000)]",
 	"IODeviceWeight":                "[('/', 100)]",

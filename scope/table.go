@@ -198,8 +198,6 @@ func words(name string) []string {
 	case "FailureAction", "SuccessAction":
 		return []string{"none", "reboot", "reboot-force", "reboot-immediate", "poweroff", "poweroff-force", "poweroff-immediate",
 			"exit", "exit-force", "soft-reboot", "soft-reboot-force", "kexec", "kexec-force", "halt", "halt-force", "halt-immediate"}
-	case "KillMode":
-		return []string{"control-group", "mixed", "process", "none"}
 	case "ManagedOOMMemoryPressure", "ManagedOOMSwap":
 		return []string{"auto", "kill"}
 	case "ManagedOOMPreference":

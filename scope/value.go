@@ -89,6 +89,9 @@ func Parse(name, text string) (Property, error) {
 	if all := words(info.Name); all != nil && !slices.Contains(all, v.(string)) {
 		return Property{}, fmt.Errorf("property %s: value %q: want one of %s", name, v, strings.Join(all, ", "))
 	}
+	if err := info.check(v); err != nil {
+		return Property{}, fmt.Errorf("property %s: %w", name, err)
+	}
 	return Property{Name: info.Name, Value: v, Since: info.Since}, nil
 }
 
@@ -96,8 +99,9 @@ func Parse(name, text string) (Property, error) {
 func examples() map[string]string {
 	return map[string]string{
 		"BPFProgram": "[('device', '/sys/fs/bpf/program')]", "CollectMode": "'inactive'", "Description": "'a web server'",
-		"DevicePolicy": "'closed'", "DisableControllers": "['cpu']", "Documentation": "['https://example.org/']",
-		"FailureAction": "'none'", "IPEgressFilterPath": "['/sys/fs/bpf/egress']", "IPIngressFilterPath": "['/sys/fs/bpf/ingress']",
+		"DelegateControllers": "['cpu']", "DevicePolicy": "'closed'", "DisableControllers": "['cpu']", "Documentation": "['https://example.org/']",
+		"FailureAction": "'none'", "FinalKillSignal": "9", "IODeviceWeight": "[('/dev/sda', uint64 200)]",
+		"IPEgressFilterPath": "['/sys/fs/bpf/egress']", "IPIngressFilterPath": "['/sys/fs/bpf/ingress']",
 		"KillMode": "'mixed'", "ManagedOOMPreference": "'avoid'", "OOMPolicy": "'kill'", "RequiresMountsFor": "['/srv']",
 		"SuccessAction": "'none'", "WantsMountsFor": "['/srv']",
 	}

@@ -30,7 +30,6 @@ func TestParse(t *testing.T) {
 		{"TasksMax", "5", "", uint64(5)},
 		{"TasksMax", "@t 0x10", "", uint64(16)},
 		{"TasksMax", "18446744073709551615", "", uint64(Infinity)},
-		{"KillSignal", "-1", "", int32(-1)},
 		{"KillSignal", "int32 15", "", int32(15)},
 		{"MemoryMaxScale", "uint32 4294967295", "", uint32(4294967295)},
 		{"TimeoutStopUSec", "5", "", uint64(5)},
@@ -91,7 +90,8 @@ func TestParseErrors(t *testing.T) {
 		{"MemoryMaxx", "5", "did you mean MemoryMax?"},
 		{"memorymax", "5", "did you mean MemoryMax?"},
 		{"OOMScoreAdjust", "5", `"OOMScoreAdjust" is no property of a scope (org.freedesktop.systemd1(5) lists those)`},
-		{"KillMode", "'bogus'", `value "bogus": want one of control-group, mixed, process, none`},
+		{"KillMode", "'none'", `value "none": want control-group or mixed: another would leave processes behind`},
+		{"KillMode", "'bogus'", `value "bogus": want control-group or mixed`},
 		{"OOMPolicy", "'bogus'", "want one of continue, stop, kill"},
 		{"MemoryPressureWatch", "'maybe'", "want one of auto, on, off, skip"},
 		{"ManagedOOMSwap", "''", "want one of auto, kill"},
@@ -172,7 +172,7 @@ func TestE2UnitPropertiesRefused(t *testing.T) {
 		"Controller":          {"':1.5'", "not to be set"},
 		"Nonsense":            {"1", "no property of a scope"},
 		"Description":         {`'a\nb'`, "without control characters"},
-		"After":               {`['a\u000ab']`, "without control characters"},
+		"IPEgressFilterPath":  {`['/a\u000ab']`, "without control characters"},
 	} {
 		_, err := Plan(&specs.Spec{}, configs.Settings{Name: "web", UnitProperties: map[string]string{name: c.text}})
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -101,8 +101,20 @@ func permitted(section int, name string, values []string) error {
 		return fmt.Errorf("cannot be empty: %s", kept[name])
 	case section == sectionService && slices.Contains(harmful, name):
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
-	case name == "KillMode" && len(values) > 0 && values[0] != "mixed" && values[0] != "control-group":
-		return fmt.Errorf("value %q would leave processes behind (want mixed or control-group)", values[0])
+	}
+	return leaves(name, values)
+}
+
+// ends are what a directive may say of the end, so that no process outlives it.
+var ends = map[string][]string{
+	"KillMode": {"mixed", "control-group"}, "SendSIGKILL": {"yes", "true", "1", "on", "y", "t"}, "FinalKillSignal": {"SIGKILL", "KILL", "9"},
+}
+
+func leaves(name string, values []string) error {
+	for _, v := range values {
+		if want := ends[name]; want != nil && !empty(v) && !slices.ContainsFunc(want, func(w string) bool { return strings.EqualFold(w, strings.TrimSpace(v)) }) {
+			return fmt.Errorf("value %q would leave processes behind (want %s)", v, strings.Join(want[:min(2, len(want))], " or "))
+		}
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ var full = map[string]string{
 	"CollectMode": "'inactive-or-failed'", "DefaultDependencies": "true", "Description": "'all'",
 	"Documentation": "['https://github.com/sdcontainer/sdcontainer']", "FailureAction": "'none'", "FinalKillSignal": "9", "IgnoreOnIsolate": "true",
 	"KillMode": "'mixed'", "KillSignal": "15", "OOMPolicy": "'kill'", "RestartKillSignal": "15", "RuntimeMaxUSec": "uint64 60000000",
-	"RuntimeRandomizedExtraUSec": "uint64 1500000", "SendSIGHUP": "true", "SendSIGKILL": "false", "SuccessAction": "'none'",
+	"RuntimeRandomizedExtraUSec": "uint64 1500000", "SendSIGHUP": "true", "SendSIGKILL": "true", "SuccessAction": "'none'",
 	"TimeoutStopUSec": "uint64 5000000", "WatchdogSignal": "6",
 	"After": "['a.service','b.service']", "Before": "['c.service']", "BindsTo": "['basic.target']", "Conflicts": "['d.service']",
 	"JoinsNamespaceOf": "['e.service']", "OnFailure": "['f.service']", "OnSuccess": "['f.service']", "PartOf": "['basic.target']",

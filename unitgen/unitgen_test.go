@@ -70,6 +70,9 @@ func TestRefused(t *testing.T) {
 		"restricted namespace": set("Service", "RestrictNamespaces", "yes"),
 		"w^x":                  set("Service", "MemoryDenyWriteExecute", "yes"),
 		"kill nothing":         set("Service", "KillMode", "none"),
+		"kill the main one":    set("Service", "KillMode", "process"),
+		"no kill":              set("Service", "SendSIGKILL", "no"),
+		"a kill that is none":  set("Service", "FinalKillSignal", "SIGQUIT"),
 		"a section as name":    set("Unit", "X]\n[Service", "y"),
 		"a newline":            set("Install", "WantedBy", "a\n[Service]"),
 		"a name with =":        set("Unit", "After=x", "y"),
@@ -126,7 +129,7 @@ func TestNewer(t *testing.T) {
 func TestOverrides(t *testing.T) {
 	got, err := service(t, func(_ *specs.Spec, s *configs.Settings) {
 		s.StopSignal, s.StopTimeout, s.Notify, s.Slice = "SIGRTMIN+3", 90*time.Second, "container", "a-b.slice"
-		s.Service = map[string][]string{"Restart": {"on-failure"}, "OOMPolicy": {"stop"}, "SuccessExitStatus": {"3"}}
+		s.Service = map[string][]string{"SendSIGKILL": {"True"}, "FinalKillSignal": {""}, "Restart": {"on-failure"}, "OOMPolicy": {"stop"}, "SuccessExitStatus": {"3"}}
 		s.UnitProperties = map[string]string{"TimeoutStopSec": "5", "KillMode": "'control-group'"}
 		s.Install = map[string][]string{"WantedBy": {"a.target", "b.target"}}
 	})

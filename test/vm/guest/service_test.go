@@ -114,6 +114,16 @@ func TestTemplateRunsWhatLiesInEtc(t *testing.T) {
 	if out := sd(t, "inspect", "--format", "{{.Unit}}", "etc"); out.stdout != "sdcontainer@etc.service\n" {
 		t.Error(out)
 	}
+	for _, verb := range []string{"start", "restart", "update"} {
+		if verb == "restart" {
+			must(t, "systemctl", verb, "sdcontainer@etc.service")
+		} else if verb == "update" {
+			must(t, "sdcontainer", verb, "--tasks", "77", "etc")
+		}
+		if need := must(t, "systemctl", "show", "-P", "NeedDaemonReload", "sdcontainer@etc.service"); need != "no" {
+			t.Errorf("after %s: NeedDaemonReload is %s", verb, need)
+		}
+	}
 }
 
 func TestServiceExitCodeIsTheUnits(t *testing.T) {

@@ -24,7 +24,8 @@ var anyName = []string{"resources.unified", "systemd.scope", "systemd.unit", "sy
 
 // notInMaps is what keys set that their Maps has in the words of others.
 var notInMaps = map[string]string{
-	"log.identifier": "SyslogIdentifier", "resources.cpu.burst": "cpu.max.burst", "security.device_policy": "DevicePolicy",
+	"log.identifier": "SyslogIdentifier", "process.io_class": "IOSchedulingClass", "process.nice": "Nice", "process.scheduler": "CPUSchedulingPolicy",
+	"resources.cpu.burst": "cpu.max.burst", "security.device_policy": "DevicePolicy",
 }
 
 // sets is what a key sets: the directives that Maps has, and what it has in other words.

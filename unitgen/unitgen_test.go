@@ -71,6 +71,8 @@ func TestRefused(t *testing.T) {
 		"w^x":                  set("Service", "MemoryDenyWriteExecute", "yes"),
 		"kill nothing":         set("Service", "KillMode", "none"),
 		"kill the main one":    set("Service", "KillMode", "process"),
+		"another umask":        set("Service", "UMask", "0077"),
+		"another OOM score":    set("Service", "OOMScoreAdjust", "300"),
 		"no kill":              set("Service", "SendSIGKILL", "no"),
 		"a kill that is none":  set("Service", "FinalKillSignal", "SIGQUIT"),
 		"a section as name":    set("Unit", "X]\n[Service", "y"),

@@ -39,6 +39,8 @@ func TestCheck(t *testing.T) {
 		"systemd.scope.KillMode = \"'none'\"":                                                                `4:15: systemd.scope.KillMode: property KillMode: value "none": want control-group or mixed: another would leave processes behind`,
 		"systemd.scope = { CPUWeight = 20000, After = \"['foo']\", SendSIGKILL = false }": "4:19: systemd.scope.CPUWeight: property CPUWeight: value 20000: want 1 to 10000, or 0 for idle\n" +
 			"4:38: systemd.scope.After: property After: value \"foo\": want a unit name such as\n4:57: systemd.scope.SendSIGKILL: property SendSIGKILL: value false: want true",
+		"[systemd.service]\nMemoryMax = 'foo'\nRestart = 'foo'\nTasksMax = '50%'\nWatchdogSec = ['5s', 'abc']\n": "5:1: systemd.service.MemoryMax: value \"foo\": want a size like\n" +
+			"6:1: systemd.service.Restart: value \"foo\": want one of no, always\n8:1: systemd.service.WatchdogSec: value \"abc\": want a time like",
 		"systemd.scope.Slice = 'x.slice'":            `4:15: systemd.scope.Slice: property Slice: not to be set`,
 		"[resources.unified]\n'memory.max' = 'lots'": `5:1: resources.unified.memory.max: "lots": want bytes or max`,
 		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +

@@ -99,6 +99,9 @@ func ruleOf(i Info) *requirement {
 	case "RequiresMountsFor", "WantsMountsFor": // systemd makes these clean itself
 		return ruled(wantPath, func(p string) bool { return path.IsAbs(p) && !slices.Contains(strings.Split(p, "/"), "..") })
 	}
+	if all := words(i.Name); all != nil {
+		return ruled("one of "+strings.Join(all, ", "), func(s string) bool { return slices.Contains(all, s) })
+	}
 	return ruleOfKind(i)
 }
 

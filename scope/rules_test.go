@@ -103,7 +103,7 @@ func TestRealRules(t *testing.T) {
 		_ = c.Stop(t.Context(), u.Name) // it has gone where it names what does not exist
 		return nil
 	}
-	for _, r := range sdtest.Some(ruleCases, 4) {
+	for _, r := range sdtest.Some(ruleCases, 16) {
 		info, _ := Lookup(r.name)
 		if info.Since > version {
 			continue

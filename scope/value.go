@@ -5,7 +5,6 @@ package scope
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -85,9 +84,6 @@ func Parse(name, text string) (Property, error) {
 	}
 	if p.err != nil {
 		return Property{}, fmt.Errorf("property %s: value %s: want GVariant text like %s: %w", name, strconv.Quote(text), example(info), p.err)
-	}
-	if all := words(info.Name); all != nil && !slices.Contains(all, v.(string)) {
-		return Property{}, fmt.Errorf("property %s: value %q: want one of %s", name, v, strings.Join(all, ", "))
 	}
 	if err := info.check(v); err != nil {
 		return Property{}, fmt.Errorf("property %s: %w", name, err)

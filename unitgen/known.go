@@ -3,6 +3,7 @@
 package unitgen
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -104,7 +105,7 @@ func permitted(section int, name string, values []string) error {
 	case section == sectionService && slices.Contains(harmful, name):
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
 	}
-	return leaves(name, values)
+	return cmp.Or(leaves(name, values), wrong(name, values))
 }
 
 // ends are what a directive may say of the end, so that no process outlives it.

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unitgen
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// valueCases are values of directives, those that systemd takes and those that it ignores.
+var valueCases = []struct {
+	name           string
+	refused, taken []string
+}{
+	{"MemoryMax", []string{"foo", "512m", "200%", "-1", "1.5.5G"}, []string{"512M", "1.5G", "1G 500M", "50%", "infinity", "100%", "1073741824", "5B"}},
+	{"MemoryLow", []string{"lots"}, []string{"0", "12.25%"}},
+	{"TasksMax", []string{"200%", "0", "many"}, []string{"5", "20%", "infinity"}},
+	{"CPUQuota", []string{"abc", "50", "0%", "infinity"}, []string{"50%", "1250%", "0.5%"}},
+	{"CPUQuotaPeriodSec", []string{"x"}, []string{"10ms"}},
+	{"CPUWeight", []string{"20000", "0", "much"}, []string{"idle", "1", "10000"}},
+	{"StartupIOWeight", []string{"idle", "10001"}, []string{"100"}},
+	{"CPUAccounting", []string{"maybe", "2"}, []string{"yes", "ON", "0", "f"}},
+	{"OOMPolicy", []string{"foo"}, []string{"kill"}},
+	{"DevicePolicy", []string{"open"}, []string{"closed"}},
+	{"KillSignal", []string{"SIGFOO", "70"}, []string{"SIGTERM", "TERM", "RTMIN+3", "15"}},
+	{"Restart", []string{"foo", "yes"}, []string{"no", "always", "on-abnormal"}},
+	{"ExitType", []string{"x"}, []string{"cgroup"}},
+	{"IOSchedulingClass", []string{"low", "9"}, []string{"idle", "2"}},
+	{"CPUSchedulingPolicy", []string{"x"}, []string{"batch"}},
+	{"TimeoutStopFailureMode", []string{"x"}, []string{"abort"}},
+	{"WatchdogSec", []string{"abc", "5 parsecs", "-1"}, []string{"10s", "1min 30s", "1.5h", "infinity", "5", "2months 3 d", "0"}},
+	{"RestartSec", []string{"soon"}, []string{"100ms"}},
+	{"TimeoutStartSec", []string{"soon"}, []string{"5"}},
+	{"Nice", []string{"20", "-21", "low"}, []string{"19", "-20", "+5"}},
+	{"FileDescriptorStoreMax", []string{"-1", "x"}, []string{"5"}},
+	{"IgnoreSIGPIPE", []string{"x"}, []string{"no"}},
+	{"Unit.StartLimitBurst", []string{"x"}, []string{"5"}},
+	{"Unit.StartLimitIntervalSec", []string{"x"}, []string{"10s"}},
+	{"Unit.StartLimitAction", []string{"x"}, []string{"none"}},
+	{"Unit.FailureAction", []string{"x"}, []string{"reboot"}},
+	{"Unit.CollectMode", []string{"x"}, []string{"inactive"}},
+	{"Unit.JobTimeoutSec", []string{"x"}, []string{"10s"}},
+	{"Unit.RefuseManualStop", []string{"x"}, []string{"yes"}},
+	{"Unit.After", []string{"foo", "basic.target foo"}, []string{"basic.target sysinit.target", "%i.service", "\"basic.target\""}},
+	{"Unit.RequiresMountsFor", []string{"srv"}, []string{"/srv /var"}},
+	{"Unit.Documentation", []string{"foo"}, []string{"man:true(1)"}},
+}
+
+// sectionOf is where a directive of the cases stands.
+func sectionOf(name string) (section, directive string) {
+	if directive, ok := strings.CutPrefix(name, "Unit."); ok {
+		return "Unit", directive
+	}
+	return "Service", name
+}
+
+func TestValues(t *testing.T) {
+	for _, c := range valueCases {
+		section, name := sectionOf(c.name)
+		number := slices.Index(sectionNames[:], section)
+		for _, v := range c.refused {
+			if err := permitted(number, name, []string{"", v}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("value %q", strings.TrimPrefix(v, "basic.target "))) || !strings.Contains(err.Error(), ": want ") {
+				t.Errorf("%s=%s: %v, want the value and what is accepted", name, v, err)
+			}
+		}
+		if err := permitted(number, name, append(c.taken, "", " ")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// What is not known here is systemd's to read.
+	for _, name := range []string{"DeviceAllow", "ExecStartPre", "Environment", "MemoryPressureWatch", "X-Y", "AllowedCPUs"} {
+		if err := permitted(sectionService, name, []string{"off"}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The systemd at hand ignores exactly the values that are refused.
+func TestRealValues(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	dir := t.TempDir()
+	var all []string
+	lines := map[string]string{}
+	add := func(key string, refused bool, n int, value string) {
+		section, name := sectionOf(key)
+		unit := fmt.Sprintf("sdc-value-%s-%t-%d.service", name, refused, n)
+		text := fmt.Sprintf("[Unit]\nX-A=b\n[Service]\nExecStart=%s\n[%s]\n%s=%s\n", program, section, name, value)
+		if err := os.WriteFile(filepath.Join(dir, unit), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		all, lines[unit] = append(all, unit), name+"="+value
+	}
+	for _, c := range valueCases {
+		if c.name == "Unit.After" { // of those it says less than a warning
+			continue
+		}
+		if _, name := sectionOf(c.name); !configs.KnownDirective("service", name) && !configs.KnownDirective("unit", name) {
+			t.Errorf("%s is no directive", name)
+		}
+		for n, v := range c.refused {
+			add(c.name, true, n, v)
+		}
+		for n, v := range c.taken {
+			add(c.name, false, n, v)
+		}
+	}
+	out := verify(t, dir, all...)
+	complaint := regexp.MustCompile(`sdc-value-[A-Za-z]+-(true|false)-[0-9]+\.service`)
+	told := complaint.FindAllString(out, -1)
+	for _, unit := range all {
+		if refused := strings.Contains(unit, "-true-"); refused != slices.Contains(told, unit) {
+			t.Errorf("%s: refused %t, want what systemd does", lines[unit], refused)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,6 +41,37 @@ func alias(flags *pflag.FlagSet, names map[string]string) {
 		}
 		return pflag.NormalizedName(name)
 	})
+}
+
+// exclusive is where cobra notes the flags that exclude each other, by which it also completes them.
+const exclusive = "cobra_annotation_mutually_exclusive"
+
+// excluded refuses flags that exclude each other, before cobra does, whose error is none of usage and names groups.
+func excluded(cmd *cobra.Command) (err error) {
+	given := map[string]string{}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		for _, group := range f.Annotations[exclusive] {
+			if first := given[group]; first != "" && err == nil {
+				err = usage("--%s excludes --%s", first, f.Name)
+			}
+			given[group] = f.Name
+		}
+	})
+	return err
+}
+
+// inWords is the error of a flag without the names of the functions that read it.
+func inWords(err error) error {
+	var invalid *pflag.InvalidValueError
+	var number *strconv.NumError
+	if !errors.As(err, &invalid) || !errors.As(err, &number) {
+		return err
+	}
+	want := "a whole number"
+	if invalid.GetFlag().Value.Type() == "bool" {
+		want = "true or false"
+	}
+	return fmt.Errorf("--%s %q: want %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }
 
 // addStdioFlags adds what connects our input and terminal with the one who runs.

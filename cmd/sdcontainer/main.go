@@ -151,7 +151,8 @@ func (a *app) root(args []string) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.rt.Dir, "run-dir", a.rt.Dir, "`directory` of the containers' records")
 	root.CompletionOptions.SetDefaultShellCompDirective(noFiles) // most flags take no path
 	must(root.MarkPersistentFlagDirname("run-dir"))
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{inWords(err)} })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return excluded(cmd) }
 	if v, ok := called(args); ok {
 		root.CompletionOptions.DisableDefaultCmd = true
 		root.AddCommand(v.command(a))

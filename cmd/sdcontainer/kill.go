@@ -3,6 +3,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -37,11 +39,16 @@ process of its unit. Prints the names of those that got it.`,
 	return cmd
 }
 
-func completeSignals(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// completeSignals has names without SIG, and with it for who has begun to write it.
+func completeSignals(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	var all []string
 	for n := unix.Signal(1); n < firstReserved; n++ {
-		if name := unix.SignalName(n); name != "" {
-			all = append(all, name[len("SIG"):])
+		name := unix.SignalName(n)
+		if short, ok := strings.CutPrefix(name, "SIG"); ok && strings.HasPrefix(short, begun) {
+			all = append(all, short)
+		}
+		if begun != "" && strings.HasPrefix(name, begun) {
+			all = append(all, name)
 		}
 	}
 	return all, noFiles

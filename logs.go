@@ -89,7 +89,7 @@ func (l *logReader) all(ctx context.Context, id string) error {
 	if l.o.Follow && running {
 		return l.follow(ctx, c, q)
 	}
-	if c == nil && !l.any && l.o.Last >= 0 && ctx.Err() == nil {
+	if c == nil && !l.any && ctx.Err() == nil {
 		return wrap("logs", id, fmt.Errorf("%w, and the journal has no line of one", ErrNotExist))
 	}
 	return nil
@@ -106,6 +106,7 @@ func (l *logReader) last(ctx context.Context, q journal.Query) error {
 		if err != nil {
 			return err
 		}
+		l.any = true
 		tail = append(tail, e)
 		if over := len(tail) - max(0, l.o.Last); over > 0 {
 			tail = tail[over:]

@@ -95,7 +95,8 @@ func TestLogs(t *testing.T) {
 		{"removed", LogOptions{}, all, nil, "-- _SYSTEMD_UNIT=sdc-removed.scope _SYSTEMD_UNIT=sdcontainer@removed.service\n"},
 		{"none", LogOptions{}, nil, ErrNotExist, ""},
 		{"none", LogOptions{Last: 3, Follow: true}, nil, ErrNotExist, ""},
-		{"none", LogOptions{Last: -1}, nil, nil, ""},
+		{"none", LogOptions{Last: -1}, nil, ErrNotExist, ""},
+		{"removed", LogOptions{Last: -1}, nil, nil, ""},
 		{"bad", LogOptions{}, nil, ErrDamaged, ""},
 	} {
 		var got []string

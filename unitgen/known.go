@@ -83,8 +83,11 @@ var harmful = []string{
 	"RestrictRealtime", "RestrictSUIDSGID", "RestrictFileSystems", "LockPersonality",
 	"SystemCallFilter", "SystemCallArchitectures", "CapabilityBoundingSet",
 	"AmbientCapabilities", "SecureBits", "RootDirectory", "RootImage", "RootEphemeral",
-	"MountAPIVFS", "BindPaths", "BindReadOnlyPaths", "TemporaryFileSystem",
-	"ReadOnlyPaths", "InaccessiblePaths", "NoExecPaths", "ExecPaths",
+	"RootHash", "RootHashSignature", "RootVerity", "RootImageOptions", "RootImagePolicy",
+	"MountImages", "MountImagePolicy", "ExtensionImages", "ExtensionImagePolicy", "ExtensionDirectories",
+	"MountAPIVFS", "MountFlags", "BindPaths", "BindReadOnlyPaths", "BindLogSockets", "TemporaryFileSystem",
+	"ReadOnlyPaths", "ReadWritePaths", "InaccessiblePaths", "NoExecPaths", "ExecPaths",
+	"ReadOnlyDirectories", "ReadWriteDirectories", "InaccessibleDirectories",
 	"NetworkNamespacePath", "IPCNamespacePath", "AppArmorProfile", "SELinuxContext",
 }
 

@@ -69,6 +69,11 @@ func TestRefused(t *testing.T) {
 		"protected cgroups":    set("Service", "ProtectControlGroups", "yes"),
 		"restricted namespace": set("Service", "RestrictNamespaces", "yes"),
 		"w^x":                  set("Service", "MemoryDenyWriteExecute", "yes"),
+		"the hash of a root":   set("Service", "RootHash", "/x.roothash"),
+		"options of a root":    set("Service", "RootImageOptions", "ro"),
+		"images":               set("Service", "MountImages", "/x.raw:/x"),
+		"extensions":           set("Service", "ExtensionImages", "/x.raw"),
+		"extended directories": set("Service", "ExtensionDirectories", "/x"),
 		"kill nothing":         set("Service", "KillMode", "none"),
 		"kill the main one":    set("Service", "KillMode", "process"),
 		"another umask":        set("Service", "UMask", "0077"),
@@ -89,6 +94,15 @@ func TestRefused(t *testing.T) {
 	} {
 		if got, err := service(t, change); err == nil {
 			t.Errorf("%s: accepted: %v", name, got)
+		}
+	}
+}
+
+// What is refused by its name is a directive, of some systemd.
+func TestHarmfulIsKnown(t *testing.T) {
+	for _, name := range harmful {
+		if !configs.KnownDirective("service", name) {
+			t.Errorf("%s is no directive", name)
 		}
 	}
 }

@@ -56,14 +56,27 @@ func weightLimits(l Limit, v any) []Limit {
 }
 
 // Optional says whether the cgroup may do without the file: a weight needs a scheduler that weighs beside the
-// controller, and what is to happen at an OOM kill is set by default.
+// controller, what is to happen at an OOM kill is set by default, and none is what a cgroup has that cannot be limited.
 func (l Limit) Optional(cgroup string) bool {
 	switch path.Base(l.File) {
 	case "io.weight", bfqWeightFile:
 		have, err := Controllers(cgroup)
 		return err == nil && slices.Contains(have, "io")
 	}
-	return l.Property == "OOMPolicy"
+	return l.Property == "OOMPolicy" || l.none()
+}
+
+// none says whether the limit is that there is none.
+func (l Limit) none() bool {
+	switch file := path.Base(l.File); file {
+	case "memory.low", "memory.min":
+		return l.Value == "0"
+	case "memory.high":
+		return l.Value == "max"
+	default:
+		value, _, _ := strings.Cut(l.Value, " ") // a period may follow
+		return strings.HasSuffix(file, ".max") && value == "max"
+	}
 }
 
 // Find puts the number of the device that systemd takes in the place of its path; ok is false where only systemd can

@@ -11,6 +11,29 @@ import (
 	"testing"
 )
 
+// That there is no limit is so where there is no file for one.
+func TestLimitOptional(t *testing.T) {
+	dir := t.TempDir()
+	for limit, want := range map[Limit]bool{
+		{Property: "TasksMax", File: "pids.max", Value: "max"}:                 true,
+		{Property: "TasksMax", File: "../pids.max", Value: "5"}:                false,
+		{Property: "CPUQuotaPerSecUSec", File: "cpu.max", Value: "max 100000"}: true,
+		{Property: "CPUQuotaPerSecUSec", File: "cpu.max", Value: "5000 10000"}: false,
+		{Property: "MemoryMax", File: "memory.max", Value: "max"}:              true,
+		{Property: "MemoryHigh", File: "memory.high", Value: "max"}:            true,
+		{Property: "MemoryLow", File: "memory.low", Value: "max"}:              false,
+		{Property: "MemoryMin", File: "memory.min", Value: "0"}:                true,
+		{Property: "MemorySwapMax", File: "memory.swap.max", Value: "0"}:       false,
+		{Property: "payload", File: "hugetlb.2MB.max", Value: "max"}:           true,
+		{Property: "CPUWeight", File: "cpu.weight", Value: "100"}:              false,
+		{Property: "OOMPolicy", File: "memory.oom.group", Value: "1"}:          true,
+	} {
+		if got := limit.Optional(dir); got != want {
+			t.Errorf("%+v: %t, want %t", limit, got, want)
+		}
+	}
+}
+
 // What the kernel's files say of a limit: the forms are those of Linux 6.1 and 6.12.
 func TestLimitIn(t *testing.T) {
 	const rates = "254:16 rbps=7 wbps=7 riops=7 wiops=7\n254:0 rbps=1000 wbps=max riops=max wiops=400\n"

@@ -105,7 +105,7 @@ func TestRealRules(t *testing.T) {
 	}
 	for _, r := range sdtest.Some(ruleCases, 16) {
 		info, _ := Lookup(r.name)
-		if info.Since > version {
+		if info.Since > version || info.Kind == KindNFT { // for the latter systemd loads nf_tables, which stays
 			continue
 		}
 		if err := start(r.name, r.taken); err != nil {

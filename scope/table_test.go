@@ -172,7 +172,8 @@ Set always: ` + strings.Join(permanent(t), ", ") + `.
 
 An annotation ` + "`org.systemd.property.NAME`" + ` sets any property by its name. Its value is GVariant text, such as the
 examples here, and wins over everything above; in a TOML file,
-where ` + "`systemd.scope`" + ` has them, that is an error. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds.
+where ` + "`systemd.scope`" + ` has them, that is an error. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds. What
+systemd would refuse, ` + "`check`" + ` and ` + "`update --set`" + ` tell; an end that would leave processes behind (` + "`KillMode`, `SendSIGKILL`, `FinalKillSignal`" + `) is refused.
 
 *systemd* is the first version that has the property on scopes. *live* properties can be changed while the container
 runs; those that say *once* only where the unit has none yet: what is taken out of such a list is back after systemd's next daemon-reload.

@@ -132,6 +132,19 @@ func TestA14Environment(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	for bad, cause := range map[string]string{
+		"FOO": "want NAME=VALUE", "*": "want NAME=VALUE", "A\nB=x": "want NAME=VALUE", "EMPTY=twice": `"EMPTY" is given twice`,
+		"LONG=" + strings.Repeat("x", 200<<10): "argument list too long", "LONGER=" + strings.Repeat("x", 1<<20): "bytes of data",
+	} {
+		spec.Process.Env = []string{"EMPTY=", bad}
+		c, err := w.startSpec("bad", spec, CreateOptions{})
+		if err == nil || !strings.Contains(err.Error(), cause) {
+			t.Errorf("%.20q: %v, want %s", bad, err, cause)
+		}
+		if c != nil {
+			_ = c.Destroy(t.Context(), true) // the next one has its name
+		}
+	}
 }
 
 // impatient lets the container's filesystem take but a moment to answer.
@@ -308,13 +321,16 @@ func TestA13MissingStandardDescriptors(t *testing.T) {
 // E13: the notify socket is passed to nobody systemd would believe everything.
 func TestE13NotifyNeedsUserNamespace(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "/run/notify")
-	spec := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
+	spec := &specs.Spec{Process: &specs.Process{Env: []string{"NOTIFY_SOCKET=/of/the/image"}}, Linux: &specs.Linux{}}
 	if err := passNotifySocket(spec); err == nil || len(spec.Mounts) != 0 {
 		t.Errorf("%v, %v", err, spec.Mounts)
 	}
 	spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}}
 	if err := passNotifySocket(spec); err != nil || len(spec.Mounts) != 1 {
 		t.Errorf("%v, %v", err, spec.Mounts)
+	}
+	if !slices.Equal(spec.Process.Env, []string{"NOTIFY_SOCKET=" + notifyPlace}) {
+		t.Errorf("environment: %q", spec.Process.Env)
 	}
 	t.Setenv("NOTIFY_SOCKET", "@abstract")
 	if err := passNotifySocket(spec); err == nil {

@@ -135,7 +135,8 @@ func passNotifySocket(spec *specs.Spec) error {
 	spec.Mounts = append(spec.Mounts, specs.Mount{
 		Type: "bind", Source: socket, Destination: notifyPlace, Options: []string{"bind", "rprivate", "nosuid", "nodev", "noexec"},
 	})
-	spec.Process.Env = append(spec.Process.Env, "NOTIFY_SOCKET="+notifyPlace)
+	others := slices.DeleteFunc(slices.Clone(spec.Process.Env), func(kv string) bool { return strings.HasPrefix(kv, "NOTIFY_SOCKET=") })
+	spec.Process.Env = append(others, "NOTIFY_SOCKET="+notifyPlace)
 	return nil
 }
 

@@ -76,6 +76,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
+// B19: what could be taken for another line, or another variable, is refused; a value of several lines is one.
 func TestB19Environment(t *testing.T) {
 	for name, c := range map[string]struct {
 		p    specs.Process
@@ -85,10 +86,20 @@ func TestB19Environment(t *testing.T) {
 		"terminal": {specs.Process{Terminal: true}, []string{"PATH=" + DefaultPath, "HOME=/h", "TERM=xterm", "container=sdcontainer"}},
 		"given": {specs.Process{Terminal: true, Env: []string{"container=podman", "TERM=vt100", "HOME=", "PATH=/bin", "A=b=c"}},
 			[]string{"container=podman", "TERM=vt100", "HOME=", "PATH=/bin", "A=b=c"}},
+		"lines in a value": {specs.Process{Env: []string{"A=b\nPATH=/evil", "node.name-1=x"}},
+			[]string{"A=b\nPATH=/evil", "node.name-1=x", "PATH=" + DefaultPath, "HOME=/h", "container=sdcontainer"}},
 	} {
 		got, err := environment(&c.p, Identity{Home: "/h"})
 		if d := cmp.Diff(c.want, got); d != "" || err != nil {
 			t.Errorf("%s: %s%v", name, d, err)
+		}
+	}
+	for _, env := range [][]string{
+		{"FOO"}, {"*"}, {"PATH*"}, {""}, {"=x"}, {"A\nB=x"}, {"\nPATH=/evil"}, {"A\r=x"}, {"A =x"}, {"export A=x"}, {"A\x1b[2J=x"}, {"A=x\x00B=y"},
+		{"A=1", "A=2"}, {"PATH=/bin", "B=1", "PATH=/evil"},
+	} {
+		if got, err := environment(&specs.Process{Env: env}, Identity{Home: "/h"}); err == nil {
+			t.Errorf("%q: accepted as %q", env, got)
 		}
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -103,18 +105,12 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // environment is what the Spec says, and what every process has.
 func environment(p *specs.Process, id Identity) ([]string, error) {
-	env := make([]string, 0, len(p.Env)+4)
-	seen := map[string]bool{}
-	for _, kv := range p.Env {
-		key, _, ok := strings.Cut(kv, "=")
-		if !ok || key == "" || strings.ContainsRune(kv, 0) {
-			return nil, fmt.Errorf("env %q: want NAME=VALUE", kv)
-		}
-		seen[key] = true
-		env = append(env, kv)
+	if err := configs.CheckEnv(p.Env); err != nil {
+		return nil, err
 	}
+	env := slices.Grow(slices.Clone(p.Env), 4)
 	add := func(key, value string) {
-		if !seen[key] {
+		if !slices.ContainsFunc(p.Env, func(kv string) bool { return strings.HasPrefix(kv, key+"=") }) {
 			env = append(env, key+"="+value)
 		}
 	}

@@ -50,7 +50,7 @@ func TestEnvironmentGlobs(t *testing.T) {
 		}
 	}
 	dir := write(t, "x.toml", minimal+"process.env_pass = ['*']\n")
-	spec, err := Load(filepath.Join(dir, "x.toml"), LoadOptions{EnvNames: func() []string { return []string{"B", "A", "GONE"} },
+	spec, err := Load(filepath.Join(dir, "x.toml"), LoadOptions{EnvNames: func() []string { return []string{"B", "A", "GONE", "NO NAME", "NO\nLINE", ""} },
 		Env: func(k string) (string, bool) { return "fake", k != "GONE" }})
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func processKeys() []Key {
 		{"process.user", kindString, `"0"`, "process.user", "NAME, UID, NAME:GROUP or UID:GID; names are looked up in the container's files."},
 		{"process.groups", kindIDs, "", "process.user.additionalGids", "Further group ids."},
 		{"process.umask", umask, `"0022"`, "process.user.umask", "File mode creation mask."},
-		{"process.env", kindTexts, "", "process.env", "Environment."},
+		{"process.env", kindTexts, "", "process.env", "Environment. Names have no spaces and control characters; values may have line breaks."},
 		{"process.env_files", kindStrings, "", "process.env", "Files of NAME=VALUE lines; a leading - makes one optional."},
 		{"process.env_pass", kindStrings, "", "process.env", "Variables taken over from the caller: names, or globs such as `LC_*` of `*`, `?` and `[...]`, which may match none."},
 		{"process.terminal", kindBool, "false", "process.terminal", "Gives the payload a terminal of its own."},

@@ -102,8 +102,8 @@ func (c *compiler) environment() []string {
 	}
 	for _, k := range sortedKeys(c.table("process.env")) {
 		at := join("process.env", k)
-		if k == "" || strings.ContainsAny(k, "=\x00") {
-			c.problem(at, "%q: want a name without '='", k)
+		if !isVariable(k) {
+			c.problem(at, "%q: want a name without '=', spaces and control characters", k)
 			continue
 		}
 		env[k] = c.expanded(at, c.table("process.env")[k].(string))
@@ -117,7 +117,7 @@ func (c *compiler) environment() []string {
 
 // pass takes over the variables of the caller that a name or a glob names.
 func (c *compiler) pass(at, glob string, env map[string]string) {
-	if glob == "" || strings.ContainsRune(glob, '=') {
+	if !isVariable(glob) {
 		c.problem(at, "%q: want the name of a variable or a glob of names (process.env sets one)", glob)
 		return
 	}
@@ -129,7 +129,7 @@ func (c *compiler) pass(at, glob string, env map[string]string) {
 		}
 		names = slices.DeleteFunc(c.o.EnvNames(), func(name string) bool {
 			matches, _ := path.Match(glob, name) // the pattern is right
-			return !matches
+			return !matches || !isVariable(name)
 		})
 	}
 	for _, name := range names {
@@ -168,8 +168,8 @@ func (c *compiler) envFile(at, name string, env map[string]string) {
 			continue
 		}
 		k, v, ok := strings.Cut(line, "=")
-		if !ok || k == "" || strings.ContainsRune(line, 0) {
-			c.problem(at, "%s:%d: want NAME=VALUE", name, n)
+		if !ok || !isVariable(k) || strings.ContainsRune(line, 0) {
+			c.problem(at, "%s:%d: want NAME=VALUE, the name without spaces", name, n)
 			continue
 		}
 		if len(v) > 1 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {

@@ -62,10 +62,13 @@ func (k *checker) basics() {
 	if len(p.Args) == 0 || p.Args[0] == "" {
 		k.bad("process.args: want a command")
 	}
-	for _, s := range slices.Concat(p.Args, p.Env) {
+	for i, s := range p.Args {
 		if strings.ContainsRune(s, 0) {
-			k.bad("process: NUL character in %q", s)
+			k.bad("process.args[%d] %q: want no NUL character", i, s)
 		}
+	}
+	if err := CheckEnv(p.Env); err != nil {
+		k.errs = append(k.errs, fmt.Errorf("process: %w", err))
 	}
 	for i, m := range k.spec.Mounts {
 		k.absolute(fmt.Sprintf("mounts[%d].destination", i), m.Destination)

@@ -35,6 +35,8 @@ func TestValidate(t *testing.T) {
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "x" }},
 		{"want a command", func(s *specs.Spec) { s.Process.Args = nil }},
 		{"NUL", func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} }},
+		{`process: env[1] "FOO": want NAME=VALUE`, func(s *specs.Spec) { s.Process.Env = []string{"A=b\nc", "FOO"} }},
+		{`process: env[1]: "A" is given twice, first in env[0]`, func(s *specs.Spec) { s.Process.Env = []string{"A=1", "A=1"} }},
 		{"mounts[0].destination", func(s *specs.Spec) { s.Mounts = []specs.Mount{{}} }},
 		{"linux.maskedPaths", func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} }},
 		{"linux.readonlyPaths", func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{""} }},

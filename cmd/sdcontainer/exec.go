@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 type execOptions struct {
@@ -83,23 +85,29 @@ func (o execOptions) process(args []string) *specs.Process {
 		User: specs.User{Username: o.user}}
 }
 
-// checkVariable refuses an --env without a name.
+// checkVariable refuses an --env without a name, or one that cannot be one.
 func checkVariable(text string) error {
-	if text == "" || text[0] == '=' {
-		return errors.New("want NAME=VALUE or NAME")
+	name, _, _ := strings.Cut(text, "=")
+	if configs.CheckEnv([]string{name + "="}) != nil {
+		return errors.New("want NAME=VALUE or NAME, the name without spaces and control characters")
 	}
 	return nil
 }
 
-// environment is what --env flags say: NAME=VALUE, or NAME for the value it has here.
+// environment is what --env flags say: NAME=VALUE, or NAME for the value it has here. Of one name the last counts.
 func environment(flags []string) []string {
 	var env []string
 	for _, e := range flags {
-		if name, _, ok := strings.Cut(e, "="); ok {
-			env = append(env, e)
-		} else if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
+		name, _, ok := strings.Cut(e, "=")
+		if !ok {
+			v, have := os.LookupEnv(name)
+			if !have {
+				continue
+			}
+			e = name + "=" + v
 		}
+		env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+		env = append(env, e)
 	}
 	return env
 }

@@ -347,7 +347,7 @@ func TestG3JSONHasNoControls(t *testing.T) {
 
 func TestExecProcess(t *testing.T) {
 	t.Setenv("MINE", "caller")
-	p := execOptions{user: "www-data:5", cwd: "/x", env: []string{"A=b=c", "MINE", "NOT_SET_ANYWHERE"}, terminal: true}.process([]string{"id"})
+	p := execOptions{user: "www-data:5", cwd: "/x", env: []string{"A=first", "A=b=c", "MINE", "NOT_SET_ANYWHERE"}, terminal: true}.process([]string{"id"})
 	if diff := cmp.Diff([]string{"A=b=c", "MINE=caller"}, p.Env); diff != "" {
 		t.Error(diff)
 	}

@@ -77,6 +77,10 @@ var maskedPaths = []string{
 // /proc/pressure, and so keep the host's kernel at work for triggers of its own.
 var readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/pressure", "/proc/sys", "/proc/sysrq-trigger"}
 
+// readonlyForRoot is besides where the payload's root may be the host's: that needs no capability to tell the kernel
+// there what to log. Elsewhere nobody may open it, and a start need not look for it.
+const readonlyForRoot = "/proc/dynamic_debug"
+
 // Limits every payload gets, whatever the manager's own are.
 var defaultRlimits = []specs.POSIXRlimit{
 	{Type: "RLIMIT_CORE", Soft: 0, Hard: Infinity},

@@ -97,6 +97,10 @@ func TestDefaultPaths(t *testing.T) {
 	if diff := cmp.Diff(strings.Fields("/proc/bus /proc/fs /proc/irq /proc/pressure /proc/sys /proc/sysrq-trigger"), l.ReadonlyPaths); diff != "" {
 		t.Error(diff)
 	}
+	l = compiled(t, "userns.mode = 'none'").Linux
+	if !slices.Contains(l.ReadonlyPaths, "/proc/dynamic_debug") {
+		t.Errorf("%v lacks what only the host's root may open", l.ReadonlyPaths)
+	}
 	l = compiled(t, `security = { unmask = ["/proc/keys", "/proc/sys"], mask = ["/a"], read_only_paths = ["/b"] }`).Linux
 	if slices.Contains(l.MaskedPaths, "/proc/keys") || slices.Contains(l.ReadonlyPaths, "/proc/sys") ||
 		!slices.Contains(l.MaskedPaths, "/a") || !slices.Contains(l.ReadonlyPaths, "/b") {

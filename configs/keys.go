@@ -179,7 +179,7 @@ func securityKeys() []Key {
 		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default (refuses ptrace without a user namespace or CAP_SYS_PTRACE), unconfined, or a file with an OCI profile."},
 		{"security.mask", kindStrings, "", "linux.maskedPaths", "More paths to hide."},
 		{"security.unmask", kindStrings, "", "linux.maskedPaths", "Paths of the default lists not to hide or protect."},
-		{"security.read_only_paths", kindStrings, "", "linux.readonlyPaths", "More paths to protect."},
+		{"security.read_only_paths", kindStrings, "", "linux.readonlyPaths", "More paths to protect. Except with an automatic user namespace, `/proc/dynamic_debug` is one."},
 		{"security.sysctl", kindTexts, "", "linux.sysctl", "Kernel settings of the container's own namespaces."},
 		{"security.device_policy", words("closed", "strict", "auto"), `"closed"`, "linux.resources.devices", "closed: the standard devices and [[device]]; strict: [[device]] only; auto: all."},
 		{"security.personality", words("LINUX", "LINUX32"), "", "linux.personality", "Execution domain: LINUX32 is a 32-bit uname."},

@@ -111,6 +111,9 @@ func lookAt(d *specs.LinuxDevice) error {
 func (c *compiler) buildSecurity() {
 	l := c.spec.Linux
 	d := Defaults(c.set.Profile)
+	if get(c, "userns.mode", "auto") != "auto" {
+		d.ReadOnly = append(slices.Clone(d.ReadOnly), readonlyForRoot)
+	}
 	shown := c.containerPaths("security.unmask")
 	for i, p := range shown {
 		if !slices.Contains(d.Masked, p) && !slices.Contains(d.ReadOnly, p) && !c.wrong(index("security.unmask", i)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command inside writes docs/inside.md: what a payload sees and can do under our two
-// profiles and under the defaults of others. It compares test/vm/guest/testdata/inside-*-13.txt,
+// profiles, in the host's user namespace and under the defaults of others. It compares test/vm/guest/testdata/inside-*-13.txt,
 // which TestB23SeenFromInside keeps true for ours and make inside measured for theirs.
 package main
 
@@ -18,7 +18,7 @@ import (
 var prose string
 
 // columns are the files compared, in the order of the page.
-var columns = []string{"app", "system", "podman", "docker", "nspawn"}
+var columns = []string{"app", "system", "hostids", "podman", "docker", "nspawn"}
 
 func main() {
 	log.SetFlags(0)

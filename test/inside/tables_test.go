@@ -44,7 +44,7 @@ func TestCells(t *testing.T) {
 // What only one column has is a row; what all have is not.
 func TestRows(t *testing.T) {
 	var all []sheet
-	for _, calls := range []string{"a EPERM\nb ok\n", "a EPERM\nb EPERM\n", "a EPERM\n", "a EPERM\n", "a EPERM\n"} {
+	for _, calls := range []string{"a EPERM\nb ok\n", "a EPERM\nb EPERM\n", "a EPERM\n", "a EPERM\n", "a EPERM\n", "a EPERM\n"} {
 		s, err := parse(sample(calls))
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestRows(t *testing.T) {
 	}
 	var b strings.Builder
 	topic{title: "Calls", cells: calls, absent: "–"}.write(&b, all)
-	want := "### Calls\n\n|  | app | system | podman | docker | nspawn |\n|---|---|---|---|---|---|\n| b | **ok** | EPERM | – | – | – |\n\n" +
+	want := "### Calls\n\n|  | app | system | hostids | podman | docker | nspawn |\n|---|---|---|---|---|---|---|\n| b | **ok** | EPERM | – | – | – | – |\n\n" +
 		"The same everywhere: a EPERM.\n\n"
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)

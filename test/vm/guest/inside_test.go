@@ -48,11 +48,11 @@ func TestB23SeenFromInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, profile := range []string{"app", "system"} {
-		t.Run(profile, func(t *testing.T) {
-			name := "inside-" + profile
-			file := container(t, name, fmt.Sprintf("[security]\nprofile = %q\n[rootfs]\npath = %q\n[process]\nargs = %s\n[[mount]]\ntype = \"bind\"\n"+
-				"source = %q\ntarget = \"/inside\"\noptions = [\"ro\", \"exec\"]\n", profile, busybox, list, self))
+	for _, p := range []struct{ name, profile, userns string }{{"app", "app", "auto"}, {"system", "system", "auto"}, {"hostids", "app", "none"}} {
+		t.Run(p.name, func(t *testing.T) {
+			name := "inside-" + p.name
+			file := container(t, name, fmt.Sprintf("[security]\nprofile = %q\n[userns]\nmode = %q\n[rootfs]\npath = %q\n[process]\nargs = %s\n[[mount]]\ntype = \"bind\"\n"+
+				"source = %q\ntarget = \"/inside\"\noptions = [\"ro\", \"exec\"]\n", p.profile, p.userns, busybox, list, self))
 			o := sd(t, "run", "--rm", file)
 			if o.code != 0 || o.stderr != "" {
 				t.Fatal(o)

@@ -78,15 +78,19 @@ func TestB4SharedDev(t *testing.T) {
 		}
 	}
 	defer exchanging(vol, "null", "null2", "console", "console2", "pts", "evil")()
-	made := 0
-	attempts := sdtest.Loops(t, 60, 10000)
+	made, terminals := 0, 0
+	attempts := sdtest.Loops(t, 60, 11500)
 	for i := range attempts {
 		next := &world{t: t, root: w.root, spec: usual(w.root), facts: Facts{Sources: map[string]SourceKind{}}}
-		next.spec.Process.Terminal = i%2 == 0
+		next.spec.Process.Terminal = i%8 != 0 // in a soak 10062 times
 		next.without("/dev")
 		next.without("/dev/mqueue")
 		next.spec.Mounts = append([]specs.Mount{{Type: "bind", Source: vol, Destination: "/dev", Options: []string{"bind", "dev"}}}, next.spec.Mounts...)
-		v, err := next.run("write /proc/sys/kernel/core_pattern", "write /proc/sysrq-trigger", "write /proc/keys", "cat /proc/keys")
+		commands := []string{"write /proc/sys/kernel/core_pattern", "write /proc/sysrq-trigger", "write /proc/keys", "cat /proc/keys"}
+		if next.spec.Process.Terminal {
+			commands = append(commands, "tty")
+		}
+		v, err := next.run(commands...)
 		next.end()
 		if err != nil {
 			continue // refused
@@ -97,9 +101,15 @@ func TestB4SharedDev(t *testing.T) {
 				t.Errorf("%s: %q", command, result)
 			}
 		}
+		if next.spec.Process.Terminal {
+			// By its name /dev/console is what the other put there since; what the payload got is a descriptor.
+			if terminals++; !strings.HasPrefix(v.Ran["tty"], "136:0 ") {
+				t.Errorf("the terminal is %s", v.Ran["tty"])
+			}
+		}
 	}
-	t.Logf("%d were made", made)
-	sdtest.MustHaveSome(t, "was made", made, attempts)
+	t.Logf("%d were made, %d with a terminal", made, terminals)
+	sdtest.MustHaveSome(t, "was made with a terminal", terminals, attempts)
 }
 
 // B9: who shares the rootfs renames mount points, which are none in its own mount

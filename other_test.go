@@ -20,6 +20,7 @@ var others = map[string]func(args []string) error{
 	"history":    playHistory,
 	"foreground": runForeground,
 	"ping":       ping,
+	"notifier":   runNotifier,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

@@ -81,6 +81,10 @@ func spy(what string, args ...string) {
 	case "keys":
 		_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", "sdc-canary", 0)
 		fmt.Println(err)
+	case "notify":
+		if err := abuseNotify(); err != nil {
+			panic(err)
+		}
 	case "nodes":
 		makeNodes()
 	case "sleep":

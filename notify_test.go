@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// abuseNotify sends the manager what it should not believe, then that the service is ready, and stays.
+func abuseNotify() error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	manager := &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}
+	const most = 253 // descriptors that one message holds: SCM_MAX_FD of the kernel
+	stored := 0
+	for range 4 {
+		var files []int // each another, or the manager would take them for one
+		for range most {
+			event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+			if err != nil {
+				return err
+			}
+			files = append(files, event)
+		}
+		rights := unix.UnixRights(files...)
+		if err = unix.Sendmsg(fd, []byte("FDSTORE=1\nFDNAME=evil"), rights, manager, 0); err == nil {
+			stored += most
+		}
+	}
+	if stored == 0 {
+		return fmt.Errorf("no descriptor was sent: %w", err)
+	}
+	for _, text := range []string{"", "\x00", "=", "\n\n\n", "MAINPID=1", "MAINPID=2", "MAINPID=-1", "MAINPID=99999999999", "BARRIER=1",
+		"STATUS=" + strings.Repeat("x", 100<<10), "STATUS=" + strings.Repeat("x", 8<<20), "ERRNO=1", "EXTEND_TIMEOUT_USEC=-1",
+		"FDSTOREREMOVE=1\nFDNAME=none", "STOPPING=0", "WATCHDOG_USEC=x"} {
+		_ = unix.Sendto(fd, []byte(text), 0, manager) // the longest is more than a datagram holds
+	}
+	if err := unix.Sendto(fd, []byte("READY=1\nSTATUS=still here"), 0, manager); err != nil {
+		return err
+	}
+	time.Sleep(time.Hour) // killed long before
+	return nil
+}
+
+// runNotifier is the main process of a service that becomes a container which has the manager's socket.
+func runNotifier(args []string) error {
+	r := &Runtime{Dir: args[0]}
+	spec, err := testSpec("notifier", args[1], []string{"/spy", "spy", "notify"})
+	if err != nil {
+		return err
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		return err
+	}
+	s.Notify = "container"
+	s.Annotate(spec)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: self, Destination: "/spy", Options: []string{"bind", "ro", "exec"}})
+	c, err := r.Create(context.Background(), "notifier", spec, CreateOptions{Service: true, Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		return err
+	}
+	return c.Start(context.Background())
+}
+
+// E13: CVE-2018-15686, CVE-2016-7796. A payload that has the manager's socket keeps nothing there, names it no
+// process that is not the service's, and does not disturb it.
+func TestE13HostileMessages(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	w := newWorld(t)
+	said := filepath.Join(t.TempDir(), "said")
+	before := len(filesOfPID1(t))
+	out, err := exec.Command("systemd-run", "--unit=notifier", "-pType=notify", "-pNotifyAccess=all", "-pDelegate=yes", "-pTimeoutStartSec=60",
+		"-pStandardOutput=file:"+said, "-pStandardError=file:"+said, sdtest.Payload(t), "other", "notifier", w.Dir, w.root).CombinedOutput()
+	t.Cleanup(func() {
+		_ = exec.Command("systemctl", "kill", "--signal=KILL", "notifier.service").Run() // it may have ended
+		_ = exec.Command("systemctl", "stop", "notifier.service").Run()
+		_ = exec.Command("systemctl", "reset-failed", "notifier.service").Run() // killed
+		if c, err := w.Load("notifier"); err == nil {
+			_ = c.Destroy(context.Background(), true) // nothing waits for its end
+		}
+	})
+	if err != nil {
+		b, _ := os.ReadFile(said)
+		t.Fatalf("%v: %s: %s", err, out, b)
+	}
+	c, err := w.Load("notifier")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for property, want := range map[string]string{"ActiveState": "active", "MainPID": strconv.Itoa(s.Pid), "StatusText": "still here",
+		"NFileDescriptorStore": "0", "StatusErrno": "1"} {
+		got, err := exec.Command("systemctl", "show", "-P", property, "notifier.service").Output()
+		if err != nil || strings.TrimSpace(string(got)) != want {
+			t.Errorf("%s is %q, %v; want %s", property, got, err, want)
+		}
+	}
+	if after := len(filesOfPID1(t)); after > before+50 { // of the 1012 that were sent
+		t.Errorf("PID 1 had %d files open and has %d", before, after)
+	}
+}
+
+func filesOfPID1(t *testing.T) []os.DirEntry {
+	t.Helper()
+	list, err := os.ReadDir("/proc/1/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

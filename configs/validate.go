@@ -223,16 +223,7 @@ func (k *checker) hooks() {
 	}
 }
 
-// LoadBundle reads an OCI bundle's config.json. A relative root starts at the bundle.
-func LoadBundle(dir string) (*specs.Spec, error) {
-	file := filepath.Join(dir, "config.json")
-	b, err := readFile(file)
-	if err != nil {
-		return nil, err
-	}
-	return bundle(dir, file, b)
-}
-
+// bundle is the Spec of a bundle's config.json, b.
 func bundle(dir, file string, b []byte) (*specs.Spec, error) {
 	var spec specs.Spec
 	if err := json.Unmarshal(b, &spec); err != nil {

@@ -187,3 +187,46 @@ func FuzzBundle(f *testing.F) {
 		}
 	})
 }
+
+// E2: who writes a bundle's annotations sets no property that reaches beyond the container, and no directive of a
+// unit file; limits and what engines set are accepted.
+func TestE2AnnotationsOfBundles(t *testing.T) {
+	load := func(key, value string) error {
+		b, err := json.Marshal(map[string]string{key: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = LoadBundle(write(t, "config.json", `{"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "process": {"args": ["x"], "cwd": "/"},
+			"linux": {}, "annotations": `+string(b)+`}`))
+		return err
+	}
+	for name, value := range map[string]string{
+		"SuccessAction": "'poweroff-force'", "FailureAction": "'reboot'", "JobTimeoutAction": "'reboot'",
+		"OnFailure": "['a.service']", "OnSuccess": "['a.service']", "Conflicts": "['sshd.service']", "PropagatesStopTo": "['sshd.service']",
+		"Requires": "['a.service']", "Wants": "['poweroff.target']", "Slice": "'-.slice'", "User": "'root'", "Delegate": "false",
+		"BPFProgram": "[('device', '/sys/fs/bpf/x')]", "IPEgressFilterPath": "['/sys/fs/bpf/x']", "IPIngressFilterPath": "['/sys/fs/bpf/x']",
+		"DeviceAllow": "[('/dev/sda', 'rwm')]", "DevicePolicy": "'auto'", "RequiresMountsFor": "['/']", "KillMode": "'none'",
+		"SendSIGKILL": "false", "Nonsense": "1", "": "1", "Sec": "1", "successaction": "'reboot'",
+	} {
+		key := "org.systemd.property." + name
+		if err := load(key, value); err == nil || !strings.Contains(err.Error(), "annotation "+key+": not accepted from a bundle: want a limit") ||
+			!strings.Contains(err.Error(), "TimeoutStopUSec") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, section := range []string{"unit", "service", "install"} {
+		key := "io.sdcontainer.unit." + section
+		if err := load(key, `{"SuccessAction": ["poweroff-force"]}`); err == nil || !strings.Contains(err.Error(), "annotation "+key+": not accepted") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for key, value := range map[string]string{
+		"org.systemd.property.TimeoutStopSec": "5", "org.systemd.property.TimeoutStopUSec": "uint64 5", "org.systemd.property.CollectMode": "'inactive'",
+		"org.systemd.property.After": "['crio.service']", "org.systemd.property.DefaultDependencies": "true", "org.systemd.property.KillSignal": "15",
+		"org.systemd.property.MemoryMax": "uint64 67108864", "org.systemd.property.CPUQuotaPeriodSec": "1", "io.kubernetes.pod": "x",
+	} {
+		if err := load(key, value); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}

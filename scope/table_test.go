@@ -170,9 +170,10 @@ Set always: ` + strings.Join(permanent(t), ", ") + `.
 
 ## By systemd's own name
 
-An annotation ` + "`org.systemd.property.NAME`" + ` sets any property by its name. Its value is GVariant text, such as the
-examples here, and wins over everything above; in a TOML file,
-where ` + "`systemd.scope`" + ` has them, that is an error. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds. What
+A TOML file's ` + "`systemd.scope`" + ` sets any property by its name, and it is an error there to contradict what is above. In a Spec the
+annotation ` + "`org.systemd.property.NAME`" + ` does, and wins over everything above. Of the annotations of an OCI bundle, whose author
+may be trusted less, ` + "`configs.LoadBundle`" + ` accepts those of the limits below, and of those engines set: ` + "`After`, `CollectMode`, `DefaultDependencies`," + `
+` + "`KillSignal`, `OOMPolicy`, `RuntimeMaxUSec` and `TimeoutStopUSec`" + `. A value is GVariant text, such as the examples here. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds. What
 systemd would refuse, ` + "`check`" + ` and ` + "`update --set`" + ` tell; an end that would leave processes behind (` + "`KillMode`, `SendSIGKILL`, `FinalKillSignal`" + `) is refused.
 
 *systemd* is the first version that has the property on scopes. *live* properties can be changed while the container

@@ -3,7 +3,11 @@
 package scope
 
 import (
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -177,6 +181,23 @@ func TestE2UnitPropertiesRefused(t *testing.T) {
 		_, err := Plan(&specs.Spec{}, configs.Settings{Name: "web", UnitProperties: map[string]string{name: c.text}})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error is %v, want %q in it", name, err, c.want)
+		}
+	}
+}
+
+// E2: of a bundle no property is accepted that reaches beyond the container, and every limit is.
+func TestE2BundlesSetLimits(t *testing.T) {
+	engines := []string{"After", "CollectMode", "DefaultDependencies", "KillSignal", "OOMPolicy", "RuntimeMaxUSec", "TimeoutStopUSec"}
+	for _, p := range Properties() {
+		dir := t.TempDir()
+		text := fmt.Sprintf(`{"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "process": {"args": ["x"], "cwd": "/"}, "linux": {},
+			"annotations": {"org.systemd.property.%s": %q}}`, p.Name, example(p))
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := configs.LoadBundle(dir)
+		if want := p.Group == Resource || slices.Contains(engines, p.Name); (err == nil) != want {
+			t.Errorf("%s: accepted: %v, want %v (%v)", p.Name, err == nil, want, err)
 		}
 	}
 }

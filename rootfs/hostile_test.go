@@ -195,9 +195,15 @@ func TestB16DirectoryThroughLink(t *testing.T) {
 func TestB16PlantedTargets(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		c := newCanary(t)
-		w.plant(map[string]string{"etc/hosts": "-> CANARY/file", "etc/hostname": "-> /dev/null", "etc/machine-id": "mine"}, c)
-		if err := unix.Mkfifo(filepath.Join(w.root, "etc/resolv.conf"), 0o600); err != nil {
-			t.Fatal(err)
+		w.plant(map[string]string{"etc/hosts": "-> CANARY/file", "etc/hostname": "-> CANARY/new", "etc/machine-id": "mine"}, c)
+		etc := filepath.Join(w.root, "etc")
+		for _, err := range []error{
+			unix.Mkfifo(etc+"/resolv.conf", 0o600), unix.Mknod(etc+"/localtime", unix.S_IFBLK|0o666, int(unix.Mkdev(7, 0))),
+			unix.Mknod(etc+"/adjtime", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))), os.Link(etc+"/machine-id", etc+"/timezone"),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.without("/dev/mqueue")
 		file := filepath.Join(t.TempDir(), "brought")
@@ -205,13 +211,20 @@ func TestB16PlantedTargets(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]string{}
-		for _, name := range []string{"/etc/hosts", "/etc/machine-id", "/etc/resolv.conf"} {
+		for _, name := range []string{"/etc/hosts", "/etc/machine-id", "/etc/resolv.conf", "/etc/hostname", "/etc/localtime", "/etc/adjtime", "/etc/timezone"} {
 			w.bind(file, name, "ro")
 			want["cat "+name] = "brought"
 		}
 		w.see(want)
 		if b, err := os.ReadFile(filepath.Join(w.root, "etc/machine-id")); err != nil || string(b) != "mine" {
 			t.Errorf("the image's file: %q, %v", b, err)
+		}
+	})
+	both(t, func(t *testing.T, w *world) {
+		w.plant(map[string]string{"etc/hosts/x": "x"}, newCanary(t))
+		w.bind("/proc/version", "/etc/hosts", "ro")
+		if _, err := w.run("ls /"); err == nil || !strings.Contains(err.Error(), "mount bind on /etc/hosts: ") {
+			t.Errorf("a file over a directory: %v", err)
 		}
 	})
 }

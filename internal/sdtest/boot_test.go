@@ -125,7 +125,7 @@ func TestBootRootfs(t *testing.T) {
 	}
 }
 
-// TestLeftBehind: a package whose tests leave something fails, though they pass.
+// TestLeftBehind: a test that leaves something fails, and so does its package.
 func TestLeftBehind(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -141,7 +141,8 @@ func TestLeftBehind(t *testing.T) {
 		return
 	}
 	out, err := again(t, "SDTEST_LEAVE=1", "SDTEST_WATCHED=").CombinedOutput()
-	for _, want := range []string{"+ unit sdtest-left.service: loaded active exited", "+ file " + command + ": "} {
+	for _, want := range []string{"+ unit sdtest-left.service: loaded active exited", "+ file " + command + ": ",
+		"--- FAIL: TestLeftBehind ", "--- FAIL: left behind "} {
 		if err == nil || !strings.Contains(string(out), want) {
 			t.Errorf("no %q: %v: %s", want, err, out)
 		}

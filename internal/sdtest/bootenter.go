@@ -19,8 +19,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
 )
 
 // Command prepares a command inside the system, as root with a plain environment.
@@ -128,39 +126,6 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// settling is how long systemd may take to forget what the tests had.
-const settling = 10 * time.Second
-
-// watched runs tests and fails them for what they left behind.
-func watched(run func() int) int {
-	if !InSystemd() || os.Getenv(nestedEnv) != "" {
-		return run()
-	}
-	os.Setenv(nestedEnv, "1") // what the tests start of themselves is part of them
-	w := canary.Watch{Files: whatStays(), Dirs: []string{"/run/sdcontainer"}}
-	before, err := canary.Take(context.Background(), w)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "canary:", err)
-		return 1
-	}
-	code := run()
-	left, err := canary.Settle(context.Background(), before, w, settling)
-	if left != "" || err != nil {
-		fmt.Fprintf(os.Stderr, "--- FAIL: left behind (%v)\n%s", err, left)
-		return max(code, 1)
-	}
-	return code
-}
-
-// whatStays are files that no container has any business with, whatever is in its root: the command itself, and those
-// at which links of hostile roots point.
-func whatStays() []string {
-	return []string{"/usr/bin/sdcontainer", ShareInside + "/sdcontainer", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/hosts"}
-}
-
-// nestedEnv is set for the processes of a test that is watched already.
-const nestedEnv = "SDTEST_WATCHED"
-
 // Inside tells a test whether it runs where PID 1 is a systemd that may be disturbed.
 // Where it does not, the test, or benchmark, is run once more in the package's system;
 // its outcome and output become this one's, and the answer is false.
@@ -168,6 +133,7 @@ func Inside(t testing.TB) bool {
 	t.Helper()
 	if InSystemd() {
 		t.Attr("tier", string(Systemd))
+		watch(t)
 		return true
 	}
 	BootSystemd(t).Run(t, t.Name())

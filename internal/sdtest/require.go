@@ -68,6 +68,9 @@ func Require(t testing.TB, caps ...Cap) {
 			t.Skipf("needs %s: %v", c, err)
 		}
 	}
+	if slices.Contains(caps, Guest) {
+		watch(t)
+	}
 }
 
 // missing says why the machine has not what it need not have; it fails the test for what was promised.

@@ -173,9 +173,13 @@ func loadConfig(file string, set ...configs.Setting) (*specs.Spec, error) {
 	return spec, nil
 }
 
-// findConfig is the path of a configuration given by path or by name.
+// findConfig is the path of a configuration given by path or by name. A bare name is first looked for in /etc: what lies in the
+// working directory may be anybody's.
 func findConfig(file string) string {
-	if _, err := os.Stat(file); err == nil || strings.Contains(file, "/") {
+	if strings.Contains(file, "/") {
+		return file
+	}
+	if _, err := os.Stat(file); err == nil && filepath.Ext(file) == ".toml" {
 		return file
 	}
 	for _, name := range []string{file, file + ".toml"} {

@@ -57,6 +57,12 @@ func TestE9LimitsSurviveDaemonReload(t *testing.T) {
 	checkLimits(t, s, "after daemon-reload")
 	must(t, "systemctl", "daemon-reexec")
 	checkLimits(t, s, "after daemon-reexec")
+	sibling := detached(t, container(t, "sibling", shell("exec sleep 1000")))
+	must(t, "systemctl", "set-property", "--runtime", sibling.Unit, "CPUWeight=7", "MemoryMax=90M")
+	checkLimits(t, s, "after set-property of a sibling")
+	if got := must(t, "systemctl", "show", "-P", "NeedDaemonReload", s.Unit); got != "no" {
+		t.Errorf("NeedDaemonReload is %s", got)
+	}
 }
 
 func TestUpdateChangesTheUnit(t *testing.T) {

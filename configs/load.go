@@ -247,7 +247,11 @@ func decode(file string, text []byte) (map[string]any, map[string]position, *sal
 		s.partial = true
 		return nil, nil, s
 	}
-	return doc, positions(string(s.text)), s
+	keys := scan(string(s.text), "")
+	for _, r := range keys.again {
+		s.problems = append(s.problems, r.problem(file))
+	}
+	return doc, keys.found, s
 }
 
 // place notes where the keys at and below path stand, in the place of what was

@@ -217,7 +217,7 @@ func TestGuesses(t *testing.T) {
 		"[image]\nname = 'x'":                                 "image: not supported yet (use rootfs.path)",
 		"[process.capabilities]\nadd = ['x']":                 "process.capabilities: unknown key; did you mean [capabilities]?",
 		"process.capability = ['x']":                          "process.capability: unknown key; did you mean [capabilities]?",
-		"[process]\nstop_timeout = '5s'":                      "process.stop_timeout: unknown key; did you mean systemd.stop_timeout?",
+		"process.stop_timeout = '5s'":                         "process.stop_timeout: unknown key; did you mean systemd.stop_timeout?",
 		"[memory]\nmax = '64M'":                               "memory: unknown key; did you mean [resources.memory]?",
 		"[resource]\nmemory = '64M'":                          `resource: unknown key; did you mean "resources"?`,
 		"resources.memory = '64M'":                            "resources.memory: want a table: [resources.memory] of high, low, managed_oom_preference, managed_oom_pressure, managed_oom_pressure_limit, managed_oom_swap, max, min, oom_policy, swap_max, zswap_max",

@@ -17,17 +17,19 @@ func offset(doc string, at int) position {
 	return position{strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')}
 }
 
-// positions finds where each key of a TOML document stands. The TOML library
-// tells values but not their places, so this reads the text a second time, looking at
-// nothing but keys. The document is one the library accepted.
-//
-// Keys are joined by ".", elements of an array of tables are "[n]": "mount[0].type".
-func positions(doc string) map[string]position {
-	s := &scanner{text: doc, line: 1, start: 0, found: map[string]position{}, count: map[string]int{}}
+// positions finds where each key of a TOML document stands. Keys are joined by ".", elements of an array
+// of tables are "[n]": "mount[0].type".
+func positions(doc string) map[string]position { return scan(doc, "").found }
+
+// scan finds the keys of a TOML document, or of a part of it in that table. The TOML library tells
+// values but not their places, and lets pass some that are defined twice, so this reads the text a
+// second time, looking at nothing but keys. The document is one the library accepted.
+func scan(text, table string) *scanner {
+	s := newScanner(text, table)
 	for !s.end() {
 		s.statement()
 	}
-	return s.found
+	return s
 }
 
 type scanner struct {
@@ -37,6 +39,22 @@ type scanner struct {
 	table       string // the prefix of the current table
 	found       map[string]position
 	count       map[string]int // elements of arrays of tables so far
+	defined     map[string]definition
+	again       []redefinition
+}
+
+func newScanner(text, table string) *scanner {
+	return &scanner{text: text, line: 1, table: table, found: map[string]position{}, count: map[string]int{}, defined: map[string]definition{}}
+}
+
+// separator joins keys in a scanner, where a quoted one may have dots.
+const separator = "\x00"
+
+func under(prefix, key string) string {
+	if prefix == "" {
+		return key
+	}
+	return prefix + separator + key
 }
 
 func (s *scanner) end() bool { return s.at >= len(s.text) }
@@ -105,15 +123,23 @@ func (s *scanner) header() {
 	if array {
 		s.next()
 	}
-	keys, _ := s.keys()
+	keys, places := s.keys()
 	for !s.end() && s.peek() != '\n' {
 		s.next()
 	}
 	s.table = ""
 	for i, k := range keys {
-		s.table = join(s.table, k)
+		s.table = under(s.table, k)
 		s.mark(s.table, at)
 		last := i == len(keys)-1
+		how := implied
+		if last {
+			how = headed
+			if array {
+				how = arrayed
+			}
+		}
+		s.define(s.table, how, places[i])
 		switch {
 		case last && array:
 			n := s.count[s.table]
@@ -134,6 +160,7 @@ func join(prefix, key string) string {
 }
 
 func (s *scanner) mark(path string, p position) {
+	path = strings.ReplaceAll(path, separator, ".")
 	if _, ok := s.found[path]; !ok {
 		s.found[path] = p
 	}
@@ -178,8 +205,13 @@ func (s *scanner) pair(prefix string) {
 	parts, at := s.keys()
 	path := prefix
 	for i, k := range parts {
-		path = join(path, k)
+		path = under(path, k)
 		s.mark(path, at[i])
+		how := dotted
+		if i == len(parts)-1 {
+			how = valued
+		}
+		s.define(path, how, at[i])
 	}
 	if s.peek() == '=' {
 		s.next()

@@ -134,11 +134,7 @@ func (s *salvage) forget(text, table string) {
 	if strings.HasPrefix(text, "[[") {
 		return // the next element has its number
 	}
-	k := &scanner{text: text, line: 1, table: table, found: map[string]position{}, count: map[string]int{}}
-	for !k.end() {
-		k.statement()
-	}
-	for key := range k.found {
+	for key := range scan(text, table).found {
 		s.unread = append(s.unread, key)
 	}
 }
@@ -146,7 +142,7 @@ func (s *salvage) forget(text, table string) {
 // statementAt is where the statement begins that has the byte at, which all before it can be read, and its table.
 func statementAt(text string, at int) (from int, table string) {
 	// Not further: what is not closed would go on to the end.
-	k := &scanner{text: text[:min(at+1, len(text))], line: 1, found: map[string]position{}, count: map[string]int{}}
+	k := newScanner(text[:min(at+1, len(text))], "")
 	for {
 		k.space(true)
 		if k.end() {

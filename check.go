@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -28,7 +29,10 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 	warn := func(p configs.Problem) { warnings = append(warnings, p) }
 	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Warn: warn}
 	o.Spec = func(spec *specs.Spec, s configs.Settings) error {
-		return errors.Join(checkSpec(spec, s), checkVersion(spec, s, u))
+		if configs.CheckName(s.Name) != nil {
+			s.Name = "check" // which is told, and would hide the rest
+		}
+		return errors.Join(checkSpec(spec, s), checkUnit(spec, s, u))
 	}
 	// What the caller may not see, root may.
 	o.Find = func(name string, dir bool) error {
@@ -126,14 +130,13 @@ func flat(err error) (list []error) {
 	return list
 }
 
+// checkProperty asks what makes scopes and services alike.
 func checkProperty(name, value string) error {
-	_, err := scope.Plan(&specs.Spec{}, configs.Settings{Name: "check", UnitProperties: map[string]string{name: value}})
-	return err
+	return checkAlone(configs.Settings{UnitProperties: map[string]string{name: value}})
 }
 
-// checkDirective tells without the name of the directive: the place has it.
 func checkDirective(section, name string, values []string) error {
-	s := configs.Settings{Name: "check", Source: "/check.toml"}
+	var s configs.Settings
 	one := map[string][]string{name: values}
 	switch section {
 	case "unit":
@@ -143,13 +146,29 @@ func checkDirective(section, name string, values []string) error {
 	case "install":
 		s.Install = one
 	}
+	return checkAlone(s)
+}
+
+// checkAlone tells what is wrong with the only thing that a unit is to have.
+func checkAlone(s configs.Settings) error {
+	s.Name, s.Source = "check", "/check.toml"
 	_, err := unitgen.Service(&specs.Spec{Root: &specs.Root{Path: "/root"}}, s, unitgen.Options{})
+	all := flat(err)
+	if len(all) == 0 {
+		return nil
+	}
+	var d *unitgen.DirectiveError
+	if errors.As(all[0], &d) {
+		return inPlace(d.Err)
+	}
+	return all[0]
+}
+
+// inPlace tells of an invalid value as the other problems do.
+func inPlace(err error) error {
 	var invalid *unitgen.InvalidValueError
 	if errors.As(err, &invalid) {
 		return fmt.Errorf("%q: %s", invalid.Value, invalid.Reason)
-	}
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner
 	}
 	return err
 }
@@ -171,7 +190,8 @@ func checkMount(m specs.Mount) error {
 // checkSpec asks the planners.
 func checkSpec(spec *specs.Spec, s configs.Settings) error {
 	_, err := scope.Plan(spec, s)
-	errs := []error{err, rootfs.Check(spec, s)}
+	_, badSets := caps.ParseSets(spec.Process.Capabilities)
+	errs := []error{err, rootfs.Check(spec, s), badSets}
 	if spec.Linux.Seccomp != nil { // the default one is right
 		if err := (&plan{spec: spec}).compileFilter(); err != nil {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
@@ -180,14 +200,23 @@ func checkSpec(spec *specs.Spec, s configs.Settings) error {
 	return errors.Join(errs...)
 }
 
-// checkVersion finds what the systemd of u lacks. Whatever else is wrong is found elsewhere.
-func checkVersion(spec *specs.Spec, s configs.Settings, u unitgen.Options) error {
+// checkUnit finds what no unit file can say, and what the systemd of u lacks. Whatever else is wrong is found elsewhere.
+func checkUnit(spec *specs.Spec, s configs.Settings, u unitgen.Options) error {
 	u.Version = cmp.Or(u.Version, unitgen.Newest)
 	_, err := unitgen.Service(spec, s, u)
 	var errs []error
 	for _, e := range flat(err) {
-		var lacks *unitgen.UnsupportedError
-		if errors.As(e, &lacks) {
+		var (
+			lacks *unitgen.UnsupportedError
+			wrong *unitgen.DirectiveError
+			field *configs.FieldError
+		)
+		switch {
+		case errors.As(e, &field):
+			errs = append(errs, &configs.FieldError{Field: field.Field, Entry: field.Entry, Err: inPlace(field.Err)})
+		case errors.As(e, &wrong):
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: wrong.Directive, Err: inPlace(wrong.Err)})
+		case errors.As(e, &lacks):
 			err := fmt.Errorf("%s= needs systemd %d, %s (set systemd.strict = false to do without)", lacks.Directive, lacks.Needs, lacks.Target)
 			errs = append(errs, &configs.FieldError{Field: "unit", Entry: lacks.Directive, Err: err})
 		}

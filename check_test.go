@@ -58,6 +58,8 @@ func TestCheck(t *testing.T) {
 		"userns.mode = 'none'\n[[device]]\npath = '/dev/null'\ntarget = '/proc//x'":              `7:1: device.target: "/proc/x": a device in /proc or /sys cannot be made`,
 		"device = [{ path = '/dev/null' }, { path = '/dev/null' }]":                              `4:37: device.path: "/dev/null": is the place of another`,
 		"systemd.service.ExecStart = '/bin/x'":                                                   `4:17: systemd.service.ExecStart: cannot be set`,
+		"systemd.scope.KillSignal = 99":                                                          `4:15: systemd.scope.KillSignal: 99 is not a signal`,
+		"network.domainname = '" + strings.Repeat("d", 65) + "'":                                 "4:9: network.domainname: longer than the kernel's 64 bytes",
 		"resources.memory.zswap_max = '10M'":                                                     "",
 		"systemd.service.ExecStopPost = ''":                                                      `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
 		"systemd.service.ExecStopPost = '/bin/x'":                                                "",
@@ -94,6 +96,50 @@ func TestCheck(t *testing.T) {
 			if got := strings.ReplaceAll(strings.TrimPrefix(p.String(), file+":"), dir+"/", ""); !strings.HasPrefix(got, lines[i]) {
 				t.Error(cmp.Diff(lines[i], got))
 			}
+		}
+	}
+}
+
+// What only a planner or the unit file refuses is told at its key, beside what else is wrong and of nobody else's key.
+func TestCheckTellsStagesTogether(t *testing.T) {
+	const text = `version = 1
+name = ""
+description = " x"
+rootfs.path = "/srv"
+process = { args = ["/x"], terminal = true, stop_signal = "SIGNOT" }
+network.deny = ["10.0.0.0/8"]
+capabilities.inheritable = ["CAP_SYS_ADMIN"]
+log.fields = { GOOD = "x", FOO = "a\nb" }
+systemd.service.LogExtraFields = "A=b"
+[systemd.scope]
+FinalKillSignal = -1
+IPAddressDeny = "[(2, [byte 1], 32)]"
+NFTSet = "[(9, 1, 'a', 'b')]"
+SocketBindAllow = "[(3, 6, 1, 80)]"
+[[mount]]
+type = "tmpfs"
+target = "/dev/pts"
+[network]
+`
+	want := []string{
+		`2:1: name: "": want 1 to 63`, `3:1: description: " x": begins or ends with a space`,
+		"5:28: process.terminal: want a mount of type devpts", `5:45: process.stop_signal: "SIGNOT": `,
+		"7:14: capabilities.inheritable: CAP_SYS_ADMIN: is not in the bounding set",
+		`8:28: log.fields.FOO: "FOO=a\nb": has control characters`, "11:1: systemd.scope.FinalKillSignal: -1 is not a signal",
+		"12:1: systemd.scope.IPAddressDeny: address ", "13:1: systemd.scope.NFTSet: nft set ", "14:1: systemd.scope.SocketBindAllow: socket bind rule ",
+		"18:2: network: given twice",
+	}
+	file := filepath.Join(t.TempDir(), "x.toml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	problems, _ := sdcontainer.Check(file, unitgen.Options{})
+	if len(problems) != len(want) {
+		t.Fatalf("%d problems, want %d:\n%s", len(problems), len(want), texts(problems))
+	}
+	for i, p := range problems {
+		if got := strings.TrimPrefix(p.String(), file+":"); !strings.HasPrefix(got, want[i]) {
+			t.Errorf("%q, want %q", got, want[i])
 		}
 	}
 }

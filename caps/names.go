@@ -91,6 +91,9 @@ func nearest(name string) string {
 // Sets are the five capability sets of a process.
 type Sets struct{ Bounding, Effective, Inheritable, Permitted, Ambient Set }
 
+// setsField is the Spec's field that has the sets.
+const setsField = "process.capabilities"
+
 // ParseSets understands the Spec's capability sets. Without any the process has
 // none. Sets that the kernel would refuse, or silently cut, are errors.
 func ParseSets(c *specs.LinuxCapabilities) (Sets, error) {
@@ -111,7 +114,7 @@ func ParseSets(c *specs.LinuxCapabilities) (Sets, error) {
 	} {
 		var err error
 		if *x.set, err = ParseSet(x.list); err != nil {
-			return s, fmt.Errorf("capabilities.%s: %w", x.name, err)
+			return s, &configs.FieldError{Field: setsField, Entry: x.name, Err: err}
 		}
 	}
 	return s, s.check()
@@ -119,16 +122,16 @@ func ParseSets(c *specs.LinuxCapabilities) (Sets, error) {
 
 func (s Sets) check() error {
 	for _, x := range []struct {
-		extra Set
-		of    string
+		extra    Set
+		set, not string
 	}{
-		{s.Effective &^ s.Permitted, "effective, but not in permitted"},
-		{s.Inheritable &^ s.Bounding, "inheritable, but not in bounding"},
-		{s.Ambient &^ s.Permitted, "ambient, but not in permitted"},
-		{s.Ambient &^ s.Inheritable, "ambient, but not in inheritable"},
+		{s.Effective &^ s.Permitted, "effective", "permitted"},
+		{s.Inheritable &^ s.Bounding, "inheritable", "bounding"},
+		{s.Ambient &^ s.Permitted, "ambient", "permitted"},
+		{s.Ambient &^ s.Inheritable, "ambient", "inheritable"},
 	} {
 		if x.extra != 0 {
-			return fmt.Errorf("capabilities: %v: in %s", x.extra, x.of)
+			return &configs.FieldError{Field: setsField, Entry: x.set, Err: fmt.Errorf("%v: is not in the %s set", x.extra, x.not)}
 		}
 	}
 	return nil

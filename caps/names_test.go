@@ -58,11 +58,11 @@ func TestParseSets(t *testing.T) {
 	}{
 		"none":                  {nil, ""},
 		"all sets":              {&specs.LinuxCapabilities{Bounding: a, Effective: a, Inheritable: a, Permitted: a, Ambient: a}, ""},
-		"effective":             {&specs.LinuxCapabilities{Bounding: a, Effective: a}, "CAP_CHOWN: in effective, but not in permitted"},
-		"inheritable":           {&specs.LinuxCapabilities{Bounding: a, Inheritable: b}, "CAP_KILL: in inheritable, but not in bounding"},
-		"ambient":               {&specs.LinuxCapabilities{Bounding: a, Inheritable: a, Ambient: a}, "in ambient, but not in permitted"},
-		"ambient inheritable":   {&specs.LinuxCapabilities{Bounding: a, Permitted: a, Ambient: a}, "in ambient, but not in inheritable"},
-		"unknown":               {&specs.LinuxCapabilities{Ambient: []string{"CAP_X"}}, "capabilities.ambient: unknown"},
+		"effective":             {&specs.LinuxCapabilities{Bounding: a, Effective: a}, `"effective": CAP_CHOWN: is not in the permitted set`},
+		"inheritable":           {&specs.LinuxCapabilities{Bounding: a, Inheritable: b}, `"inheritable": CAP_KILL: is not in the bounding set`},
+		"ambient":               {&specs.LinuxCapabilities{Bounding: a, Inheritable: a, Ambient: a}, `"ambient": CAP_CHOWN: is not in the permitted set`},
+		"ambient inheritable":   {&specs.LinuxCapabilities{Bounding: a, Permitted: a, Ambient: a}, `"ambient": CAP_CHOWN: is not in the inheritable set`},
+		"unknown":               {&specs.LinuxCapabilities{Ambient: []string{"CAP_X"}}, `capabilities "ambient": unknown`},
 		"permitted not bounded": {&specs.LinuxCapabilities{Permitted: a, Effective: a}, ""},
 	} {
 		_, err := ParseSets(c.in)

@@ -35,11 +35,15 @@ func (c *compiler) planned() {
 	for _, e := range fieldErrors(c.o.Spec(c.spec, c.set)) {
 		switch e.Field {
 		case "unit":
-			for _, s := range c.setters() {
-				if slices.Contains(s.names, e.Entry) {
-					c.planner(s.at, e.Err)
-				}
-			}
+			c.directive(e)
+		case "log.fields":
+			c.planner(join("log.fields", e.Entry), e.Err)
+		case "process.terminal":
+			c.planner("process.terminal", e.Err)
+		case "process.capabilities":
+			c.planner(join("capabilities", e.Entry), e.Err)
+		case "hostname", "domainname":
+			c.planner("network."+e.Field, e.Err)
 		case "linux.resources.unified":
 			c.planner(join("resources.unified", e.Entry), e.Err)
 		case "linux.namespaces":
@@ -57,6 +61,17 @@ func (c *compiler) planned() {
 		case "linux.devices":
 			c.tables("device", c.devices, e, "target", "path")
 		}
+	}
+}
+
+// directive reports all that sets a directive, unless the cause is known: one of them has a problem.
+func (c *compiler) directive(e *FieldError) {
+	setters := slices.DeleteFunc(c.setters(), func(s setter) bool { return !slices.Contains(s.names, e.Entry) })
+	if slices.ContainsFunc(setters, func(s setter) bool { return c.wrong(s.at) }) {
+		return
+	}
+	for _, s := range setters {
+		c.planner(s.at, e.Err)
 	}
 }
 

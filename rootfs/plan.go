@@ -164,6 +164,8 @@ func joined(errs []error) error {
 	return errors.Join(errs...)
 }
 
+var errLongName = errors.New("longer than the kernel's 64 bytes")
+
 func (b *builder) checkRoot() error {
 	switch {
 	case !b.ns.has(mountNS):
@@ -177,8 +179,10 @@ func (b *builder) checkRoot() error {
 		return fmt.Errorf("hostname %q: the container has no UTS namespace", b.spec.Hostname)
 	case b.spec.Domainname != "" && !b.ns.has(utsNS):
 		return fmt.Errorf("domainname %q: the container has no UTS namespace", b.spec.Domainname)
-	case len(b.spec.Hostname) > 64 || len(b.spec.Domainname) > 64:
-		return errors.New("hostname or domainname: longer than the kernel's 64 bytes")
+	case len(b.spec.Hostname) > 64:
+		return &configs.FieldError{Field: "hostname", Err: errLongName}
+	case len(b.spec.Domainname) > 64:
+		return &configs.FieldError{Field: "domainname", Err: errLongName}
 	}
 	p := strings.TrimPrefix(b.linux.RootfsPropagation, "r")
 	if p != "" && !has(propagations, p) {
@@ -209,7 +213,8 @@ func (b *builder) checkMounts() (errs []error) {
 	}
 	b.mounts = kept
 	if terminal(b.spec) && b.at("/dev/pts", "devpts") == nil {
-		errs = append(errs, errors.New("process.terminal: want a mount of type devpts on /dev/pts"))
+		err := errors.New("want a mount of type devpts on /dev/pts")
+		errs = append(errs, &configs.FieldError{Field: "process.terminal", Err: err})
 	}
 	return errs
 }

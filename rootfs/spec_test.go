@@ -63,7 +63,7 @@ func TestCheckTellsAll(t *testing.T) {
 		got = append(got, strings.TrimSpace(line))
 	}
 	want := []string{
-		"rootfs: hostname or domainname: longer than the kernel's 64 bytes",
+		"rootfs: hostname: longer than the kernel's 64 bytes",
 		`rootfs: mount 8 on "/x": unknown option "foo"`,
 		`rootfs: mounts "/y": there is a cgroup mount on /sys/fs/cgroup already`,
 		`rootfs: linux.devices "/sys/x": a device in /proc or /sys cannot be made`,

@@ -13,13 +13,9 @@ import (
 const maxLine = 1<<20 - 1
 
 // InvalidValueError is returned for a value that no unit file can carry.
-type InvalidValueError struct {
-	Directive, Value, Reason string
-}
+type InvalidValueError struct{ Value, Reason string }
 
-func (e *InvalidValueError) Error() string {
-	return fmt.Sprintf("unit file: %s: value %q %s", e.Directive, e.Value, e.Reason)
-}
+func (e *InvalidValueError) Error() string { return fmt.Sprintf("value %q %s", e.Value, e.Reason) }
 
 // check refuses what would end a line, or systemd would drop.
 func check(value string) string {

@@ -3,7 +3,6 @@
 package unitgen
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,22 +25,19 @@ var sectionNames = [sections]string{"Unit", "Service", "Install"}
 // directive is one line of a unit file.
 type directive struct{ name, value string }
 
-// file is a unit file in the making. The first error stays, and all that the target lacks.
+// file is a unit file in the making, with all that is wrong with it and all that the target lacks.
 type file struct {
 	head    []string // comment lines
 	lines   [sections][]directive
 	version int
 	target  string // what the version is, for messages
 	strict  bool
-	err     error
+	errs    []error
 	lacking []*UnsupportedError
 }
 
 // add writes one directive whose value w makes.
 func (f *file) add(section int, name string, w func(...string) (string, error), values ...string) {
-	if f.err != nil {
-		return
-	}
 	v, err := w(values...)
 	if err != nil {
 		f.fail(name, err)
@@ -100,16 +96,19 @@ func (f *file) lack(e UnsupportedError) {
 	}
 }
 
+// A DirectiveError is what is wrong with one directive of a unit file, such as an [InvalidValueError].
+type DirectiveError struct {
+	Directive string
+	Err       error
+}
+
+func (e *DirectiveError) Error() string { return fmt.Sprintf("unit file: %s: %v", e.Directive, e.Err) }
+
+// Unwrap gives the cause.
+func (e *DirectiveError) Unwrap() error { return e.Err }
+
 func (f *file) fail(name string, err error) {
-	var invalid *InvalidValueError
-	if errors.As(err, &invalid) {
-		invalid.Directive = name
-	} else {
-		err = fmt.Errorf("unit file: %s: %w", name, err)
-	}
-	if f.err == nil {
-		f.err = err
-	}
+	f.errs = append(f.errs, &DirectiveError{name, err})
 }
 
 // user adds directives in unit file syntax, names sorted.
@@ -117,7 +116,7 @@ func (f *file) user(section int, directives map[string][]string) {
 	for _, name := range slices.Sorted(maps.Keys(directives)) {
 		if err := permitted(section, name, directives[name]); err != nil {
 			f.fail(name, err)
-			return
+			continue
 		}
 		if !configs.KnownDirective(strings.ToLower(sectionNames[section]), name) {
 			f.note("# %s= is not a directive of [%s] that systemd up to %d knows.", name, sectionNames[section], configs.DirectivesOf)

@@ -82,7 +82,7 @@ func FuzzFile(f *testing.F) {
 		file.add(sectionUnit, "RequiresMountsFor", many(word), a, b)
 		file.add(sectionService, "ExecStart", command("-"), "/bin/"+a, b, c)
 		file.user(sectionService, map[string][]string{"Environment": {b, c}})
-		if file.err != nil {
+		if len(file.errs) > 0 {
 			return
 		}
 		lines, err := parse(file.String())
@@ -115,7 +115,7 @@ func FuzzProperty(f *testing.F) {
 		}
 		file := &file{version: 257}
 		file.property(p)
-		if file.err != nil {
+		if len(file.errs) > 0 {
 			return
 		}
 		lines, err := parse(file.String() + "End=1\n")

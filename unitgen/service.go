@@ -46,9 +46,10 @@ const (
 const ConfigDir = "/etc/sdcontainer"
 
 // Service is the text of a service for a container: one to be installed under a
-// name of its own. It returns an [InvalidValueError] for a value no unit file can
-// carry, an [UnsupportedError] for each directive that the systemd it is for does not know
-// and the configuration is strict about, and an error for one that would break the container.
+// name of its own. All problems are reported at once: a [DirectiveError] for each directive
+// that no unit file can carry ([InvalidValueError]) or that would break the container, and an
+// [UnsupportedError] for each that the systemd it is for does not know and the configuration is
+// strict about.
 func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f, err := newFile(spec, s, &o)
 	if err != nil {
@@ -65,9 +66,7 @@ func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f.commands(s, o)
 	f.line(sectionService, "KillMode", "mixed")
 	f.add(sectionService, "LogExtraFields", one(word), configs.NameField+"="+s.Name)
-	if err := f.common(spec, s); err != nil {
-		return "", err
-	}
+	f.common(spec, s)
 	if len(s.Install) == 0 {
 		f.line(sectionInstall, "WantedBy", "multi-user.target")
 	}
@@ -101,28 +100,21 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 		f.line(sectionService, "ExecStopPost", "")
 		f.commands(s, o)
 	}
-	if err := f.common(spec, s); err != nil {
-		return "", err
-	}
+	f.common(spec, s)
 	return f.text()
 }
 
 // common is what a service and a drop-in share.
-func (f *file) common(spec *specs.Spec, s configs.Settings) error {
+func (f *file) common(spec *specs.Spec, s configs.Settings) {
 	f.add(sectionService, "Slice", one(text), orDefault(s.Slice, scope.DefaultSlice))
 	f.add(sectionService, "SyslogIdentifier", one(text), orDefault(s.Log.Identifier, s.Name))
 	f.line(sectionService, "SyslogLevelPrefix", yesNo(s.Log.LevelPrefix))
-	if err := f.stop(s); err != nil {
-		return err
-	}
+	f.stop(s)
 	f.fields(s.Log.Fields)
-	if err := f.limits(spec, s); err != nil {
-		return err
-	}
+	f.limits(spec, s)
 	f.user(sectionUnit, s.Unit)
 	f.user(sectionService, s.Service)
 	f.user(sectionInstall, s.Install)
-	return nil
 }
 
 const defaultBinary = "/usr/bin/sdcontainer"
@@ -155,10 +147,7 @@ func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 }
 
 func (f *file) text() (string, error) {
-	if len(f.lacking) == 0 && f.err != nil {
-		return "", f.err
-	}
-	errs := []error{f.err}
+	errs := f.errs
 	for _, e := range f.lacking {
 		errs = append(errs, e)
 	}
@@ -232,14 +221,16 @@ func (f *file) mounts(spec *specs.Spec, s configs.Settings) {
 }
 
 // stop is how the payload is told to end, and which ends are no failures.
-func (f *file) stop(s configs.Settings) error {
+func (f *file) stop(s configs.Settings) {
 	sig, err := configs.ParseSignal(orDefault(s.StopSignal, "SIGTERM"))
 	if err != nil {
-		return err
+		f.fail("KillSignal", err)
+		return
 	}
 	name, err := signalName(int32(sig))
 	if err != nil {
-		return err
+		f.fail("KillSignal", err)
+		return
 	}
 	f.line(sectionService, "KillSignal", name)
 	if s.StopTimeout > 0 {
@@ -247,7 +238,7 @@ func (f *file) stop(s configs.Settings) error {
 	}
 	switch sig {
 	case unix.SIGKILL, unix.SIGABRT, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGSYS, unix.SIGTRAP:
-		return nil // what these end has failed, whoever sent them
+		return // what these end has failed, whoever sent them
 	}
 	// A shell or reaper reports its child's death by the stop signal as 128+n.
 	status := strconv.Itoa(128 + int(sig))
@@ -255,17 +246,21 @@ func (f *file) stop(s configs.Settings) error {
 		status += " " + name
 	}
 	f.line(sectionService, "SuccessExitStatus", status)
-	return nil
 }
 
 // fields adds the configuration's journal fields to every line of the log.
 func (f *file) fields(fields map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if err := configs.CheckJournalField(name); err != nil {
-			f.fail("LogExtraFields", fmt.Errorf("field %w", err))
-			return
+		err := configs.CheckJournalField(name)
+		value := ""
+		if err == nil {
+			value, err = word(name + "=" + fields[name])
 		}
-		f.add(sectionService, "LogExtraFields", one(word), name+"="+fields[name])
+		if err != nil {
+			f.fail("LogExtraFields", &configs.FieldError{Field: "log.fields", Entry: name, Err: err})
+			continue
+		}
+		f.line(sectionService, "LogExtraFields", value)
 	}
 }
 
@@ -277,10 +272,10 @@ var own = []string{
 }
 
 // limits writes the unit properties of the container as directives.
-func (f *file) limits(spec *specs.Spec, s configs.Settings) error {
+func (f *file) limits(spec *specs.Spec, s configs.Settings) {
 	unit, err := scope.Plan(spec, s)
 	if err != nil {
-		return err
+		f.errs = append(f.errs, err)
 	}
 	f.line(sectionService, "OOMPolicy", "continue")
 	for _, p := range unit.Properties {
@@ -289,7 +284,6 @@ func (f *file) limits(spec *specs.Spec, s configs.Settings) error {
 		}
 		f.property(p)
 	}
-	return nil
 }
 
 // asked says whether a property was set by its name, which may say Sec for USec.

@@ -96,7 +96,9 @@ func (c *compiler) tables(array string, n int, e *FieldError, keys ...string) {
 		at := index(array, i) + "."
 		k := keys[max(0, slices.IndexFunc(keys, func(k string) bool { return c.has(at + k) }))]
 		if path.Clean(c.text(at+k)) == e.Entry {
-			c.planner(at+k, fmt.Errorf("%q: %w", e.Entry, e.Err))
+			if !c.badBelow(index(array, i)) {
+				c.planner(at+k, fmt.Errorf("%q: %w", e.Entry, e.Err))
+			}
 			return
 		}
 	}

@@ -4,6 +4,7 @@ package configs
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -43,17 +44,9 @@ func (c *compiler) checkMount(i int, m specs.Mount) {
 	if c.o.Mount == nil {
 		return
 	}
-	bad := func(below string) bool {
-		for key := range c.bad {
-			if strings.HasPrefix(key, at+below) {
-				return true
-			}
-		}
-		return false
-	}
 	switch {
-	case bad(".options"):
-	case bad("."): // with something right in the place of that its options can be told
+	case c.badBelow(at + ".options"):
+	case c.badBelow(at + "."): // with something right in the place of that its options can be told
 		m.Destination = "/x"
 		if m.Type == "" {
 			m.Source = "/x"
@@ -61,9 +54,33 @@ func (c *compiler) checkMount(i int, m specs.Mount) {
 		c.checkOptions(at+".options", m)
 	default:
 		if err := c.o.Mount(m); err != nil && !c.checkOptions(at+".options", m) {
-			c.problem(at, "%v", err)
+			c.mountProblem(at, m, err)
 		}
 	}
+}
+
+// mountProblem reports what is wrong with a mount at the key for it, if it is a field's.
+func (c *compiler) mountProblem(at string, m specs.Mount, err error) {
+	var field *FieldError
+	known := errors.As(err, &field)
+	switch {
+	case known && field.Field == "destination":
+		c.problem(at+".target", "%q: %v", m.Destination, field.Err)
+	case known && field.Field == "type" && c.has(at+".fstype"):
+		c.problem(at+".fstype", "%q: %v", m.Type, field.Err)
+	default:
+		c.problem(at, "%v", err)
+	}
+}
+
+// badBelow says whether a key that begins so has a problem.
+func (c *compiler) badBelow(prefix string) bool {
+	for key := range c.bad {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkOptions reports those of the written options of a mount, which are its last, that
@@ -122,6 +139,9 @@ func (c *compiler) mount(at string) (specs.Mount, bool) {
 		c.only(at, typ, "source", "fstype", "read_only")
 		if m.Type = get(c, at+"fstype", ""); m.Type == "" {
 			c.missing(at+"fstype", "the name of the filesystem")
+		}
+		if m.Type == "bind" {
+			c.problem(at+"fstype", `"bind": want type = "bind" instead`)
 		}
 		if m.Source = c.text(at + "source"); m.Source == "" {
 			m.Source = m.Type

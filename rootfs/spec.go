@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -38,11 +39,11 @@ func (m *mount) typeName() string {
 func parseMounts(spec *specs.Spec) (list []*mount, errs []error) {
 	list = make([]*mount, 0, len(spec.Mounts))
 	var group string // where the cgroup mount lies
-	for i, s := range spec.Mounts {
+	for _, s := range spec.Mounts {
 		m, err := parseMount(s)
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("mount %d on %q: %w", i+1, s.Destination, err))
+			errs = append(errs, &configs.FieldError{Field: "mounts", Entry: s.Destination, Err: err})
 			continue
 		case m.kind == cgroups && group != "":
 			err = fmt.Errorf("there is a cgroup mount on %s already", group)
@@ -60,6 +61,7 @@ func parseMounts(spec *specs.Spec) (list []*mount, errs []error) {
 	return list, errs
 }
 
+// parseMount returns a [configs.FieldError] of what is wrong with one field, "type" or "destination".
 func parseMount(s specs.Mount) (*mount, error) {
 	m := &mount{Mount: s}
 	t, known := fstypes()[s.Type]
@@ -67,7 +69,8 @@ func parseMount(s specs.Mount) (*mount, error) {
 	if bind {
 		t = fstype{}
 	} else if !known {
-		return nil, fmt.Errorf("type %q: want bind or one of %s", s.Type, strings.Join(slices.Sorted(maps.Keys(fstypes())), ", "))
+		err := fmt.Errorf("want bind or one of %s", strings.Join(slices.Sorted(maps.Keys(fstypes())), ", "))
+		return nil, &configs.FieldError{Field: "type", Entry: s.Type, Err: err}
 	}
 	var err error
 	if m.options, err = parseOptions(s.Options, t.keys); err != nil {
@@ -85,7 +88,9 @@ func parseMount(s specs.Mount) (*mount, error) {
 	}
 	if err == nil {
 		m.attr.set |= t.safe &^ m.attr.clear
-		m.dest, err = destination(m)
+		if m.dest, err = destination(m); err != nil {
+			err = &configs.FieldError{Field: "destination", Err: err}
+		}
 	}
 	return m, err
 }
@@ -135,11 +140,11 @@ func destination(m *mount) (string, error) {
 	}
 	switch {
 	case d == "/proc" && m.Type != "proc" && !(m.bind && path.Clean(m.Source) == "/proc"):
-		return "", fmt.Errorf("destination /proc is for type proc")
+		return "", errors.New("is for type proc")
 	case d != "/proc" && below(d, "/proc") && !slices.Contains(overProc, d):
-		return "", fmt.Errorf("destination %s would hide a part of proc", d)
+		return "", errors.New("would hide a part of proc")
 	case d == "/sys" && m.Type != "sysfs" && m.Type != "tmpfs" && !(m.bind && path.Clean(m.Source) == "/sys"):
-		return "", fmt.Errorf("destination /sys is for type sysfs")
+		return "", errors.New("is for type sysfs")
 	}
 	return d, nil
 }

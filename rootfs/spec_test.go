@@ -64,7 +64,7 @@ func TestCheckTellsAll(t *testing.T) {
 	}
 	want := []string{
 		"rootfs: hostname: longer than the kernel's 64 bytes",
-		`rootfs: mount 8 on "/x": unknown option "foo"`,
+		`rootfs: mounts "/x": unknown option "foo"`,
 		`rootfs: mounts "/y": there is a cgroup mount on /sys/fs/cgroup already`,
 		`rootfs: linux.devices "/sys/x": a device in /proc or /sys cannot be made`,
 		`rootfs: linux.devices "/dev/x": is listed twice`,
@@ -95,7 +95,7 @@ func TestPlanRefuses(t *testing.T) {
 		"rootfsPropagation":             func(s *specs.Spec) { s.Linux.RootfsPropagation = "rprivat" },
 		`type "ext4"`:                   mount("ext4", "/dev/sda1", "/x"),
 		`unknown option "foo"`:          mount("tmpfs", "", "/x", "foo"),
-		`mount 8 on "/x"`:               mount("tmpfs", "", "/x", "foo"),
+		`mounts "/x"`:                   mount("tmpfs", "", "/x", "foo"),
 		"want an absolute path":         mount("bind", "src", "/x"),
 		"has no effect on a bind":       mount("bind", "/src", "/x", "sync"),
 		"contradict":                    mount("bind", "/src", "/x", "x-sdc.optional", "x-sdc.create=dir"),

@@ -34,7 +34,7 @@ be as a service: with the running systemd, or without one with the newest.`,
 			}
 			x, err := sdcontainer.Explain("", spec, o)
 			if err != nil {
-				return err
+				return placeHint(err, spec)
 			}
 			if asJSON {
 				return a.writeJSON(x)

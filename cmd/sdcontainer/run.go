@@ -202,6 +202,16 @@ func configHint(file, path string) string {
 	return cmp.Or(pathHint(file, path), "sdcontainer check "+quote(file)+" repeats this without running anything")
 }
 
+// placeHint says who tells the places of what the planners find wrong with a configuration.
+func placeHint(err error, spec *specs.Spec) error {
+	s, unknown := configs.SettingsOf(spec)
+	planned := errors.As(err, new(*configs.FieldError)) || errors.As(err, new(*unitgen.DirectiveError))
+	if !planned || unknown != nil || s.Source == "" {
+		return err
+	}
+	return hinted{err, "sdcontainer check " + quote(s.Source) + " tells the key, its place and what else is wrong"}
+}
+
 // pathHint is for a configuration that is no file at all.
 func pathHint(file, path string) string {
 	st, err := os.Stat(path)
@@ -260,7 +270,7 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 	}, o.name)
 	timing.print(a.stderr)
 	if err != nil {
-		return commandHint(err, spec.Process.Args)
+		return placeHint(commandHint(err, spec.Process.Args), spec)
 	}
 	if !foreground {
 		return a.greet(c, o)

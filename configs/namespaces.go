@@ -3,6 +3,8 @@
 package configs
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,14 +80,28 @@ func (c *compiler) buildUserns() {
 // container's files.
 func (c *compiler) mapped() {
 	l, u := c.spec.Linux, c.spec.Process.User
-	if u.Username == "" && (!c.isMapped(u.UID, l.UIDMappings) || !c.isMapped(u.GID, l.GIDMappings)) {
-		c.problem("process.user", "%d:%d: is not among the ids of the user namespace", u.UID, u.GID)
-	}
+	user, group, _ := strings.Cut(cmp.Or(u.Username, fmt.Sprintf("%d:%d", u.UID, u.GID)), ":")
+	c.mappedID("process.user", user, l.UIDMappings)
+	c.mappedID("process.user", group, l.GIDMappings)
 	for i, gid := range u.AdditionalGids {
-		if !c.isMapped(gid, l.GIDMappings) {
-			c.problem(index("process.groups", i), "%d: is not among the ids of the user namespace", gid)
-		}
+		c.mappedID(index("process.groups", i), strconv.FormatUint(uint64(gid), 10), l.GIDMappings)
 	}
+}
+
+// mappedID reports a number that is no id of the user namespace.
+func (c *compiler) mappedID(at, text string, maps []specs.LinuxIDMapping) {
+	id, number, _ := ParseID(text) // a name that cannot be one has been told
+	if !number || c.isMapped(id, maps) || c.wrong(at) {
+		return
+	}
+	if n := c.set.AutoUserns; n > 0 {
+		maps = []specs.LinuxIDMapping{{Size: n}}
+	}
+	var have []string
+	for _, m := range maps {
+		have = append(have, fmt.Sprintf("%d-%d", m.ContainerID, m.ContainerID+m.Size-1))
+	}
+	c.problem(at, "%s: is not among the ids of the user namespace, %s", text, strings.Join(have, " and "))
 }
 
 func (c *compiler) isMapped(id uint32, maps []specs.LinuxIDMapping) bool {

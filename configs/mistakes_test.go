@@ -70,11 +70,22 @@ func TestJ4SyntaxErrors(t *testing.T) {
 
 // What the kernel or systemd would refuse late is told early, at its place.
 func TestRefusedEarly(t *testing.T) {
+	const overlay = "[[mount]]\ntype = 'overlay'\ntarget = '/o'\n"
 	for more, want := range map[string]string{
-		"[[mount]]\nsource = '/'\ntarget = '/a'\nread_only = true\noptions = ['noexec', 'rw']": `8:22: mount.options: "rw": contradicts read_only = true`,
-		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\nsize = '1M'\noptions = ['size=2M']":         `8:12: mount.options: "size=2M": contradicts size`,
-		"security = { unmask = ['/proc/kcore'], mask = ['/srv', '/proc/kcore'] }":              `4:56: security.mask: "/proc/kcore": is in security.unmask too`,
-		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\noptions = ['size=2%']":                      `7:12: mount.options: "size=2%": ends in %`,
+		"[[mount]]\nsource = '/'\ntarget = '/a'\nread_only = true\noptions = ['noexec', 'rw']":    `8:22: mount.options: "rw": contradicts read_only = true`,
+		"[[mount]]\nsource = '/'\ntarget = '/a'\npropagation = 'slave'\noptions = ['rshared']":    `8:12: mount.options: "rshared": contradicts propagation`,
+		"[[mount]]\nsource = '/'\ntarget = '/a'\nrecursive = false\noptions = ['rbind']":          `8:12: mount.options: "rbind": contradicts recursive = false`,
+		"[[mount]]\nsource = '/'\ntarget = '/a'\nidmap = false\noptions = ['ridmap']":             `8:12: mount.options: "ridmap": contradicts idmap = false`,
+		"[[mount]]\nsource = '/'\ntarget = '/a'\ncreate = 'dir'\noptions = ['x-sdc.create=file']": `8:12: mount.options: "x-sdc.create=file": contradicts create`,
+		overlay + "lower = ['/a', '/b']\noptions = ['lowerdir=/c']":                               `8:12: mount.options: "lowerdir=/c": want the key lower instead`,
+		overlay + "lower = ['/a', '/b']\noptions = ['metacopy=off', 'upperdir=/c']":               `8:28: mount.options: "upperdir=/c": want the key upper instead`,
+		overlay + "lower = ['/a', '/b', '/a/']":                                                   `7:22: mount.lower: "/a": is a directory of lower already`,
+		overlay + "lower = ['/a']\nupper = '/b'\nwork = '/b/'":                                    `9:1: mount.work: "/b/": want a directory beside that of upper`,
+		overlay + "lower = ['/a']\nupper = '/b/c'\nwork = '/b'":                                   `9:1: mount.work: "/b": want a directory beside that of upper`,
+		overlay + "lower = ['/a', '/b']\nupper = '/b'\nwork = '/bb'":                              `7:16: mount.lower: "/b": is a directory of upper already`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\nsize = '1M'\noptions = ['size=2M']":            `8:12: mount.options: "size=2M": contradicts size`,
+		"security = { unmask = ['/proc/kcore'], mask = ['/srv', '/proc/kcore'] }":                 `4:56: security.mask: "/proc/kcore": is in security.unmask too`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\noptions = ['size=2%']":                         `7:12: mount.options: "size=2%": ends in %`,
 		`description = "%z %d %z%"`:                                       `4:1: description: "%z %d %z%": unknown specifier %z: known are`,
 		`description = "%d %d%"`:                                          `4:1: description: "%d %d%": %d: credentials come in a later version; ends in %: write %% for a percent sign`,
 		`description = "two\nlines"`:                                      "4:1: description: ",
@@ -138,7 +149,7 @@ func TestRefusedEarly(t *testing.T) {
 	}
 	for _, more := range []string{
 		`security.sysctl."kernel.sem" = "1 2 3 4"`, `security.sysctl."kernel/shm_rmid_forced" = 1`, `security.sysctl."fs.mqueue.msg_max" = 9`,
-		`systemd.slice = "-.slice"`, `systemd.slice = "a-b_c.slice"`, `network.hostname = "a_b.c-d"`, `process.groups = [65535]`,
+		overlay + "lower = ['/a', '/a/b']\nupper = '/u'\nwork = '/uu'", `systemd.slice = "-.slice"`, `systemd.slice = "a-b_c.slice"`, `network.hostname = "a_b.c-d"`, `process.groups = [65535]`,
 		`systemd.after = ["a@b.service", "a@.service", "srv-a\\x2db.mount", "dbus-:1.2-a.b.swap", "%i.socket", "-.slice"]`,
 		`systemd.wanted_by = ["` + strings.Repeat("a", 248) + `.timer"]`,
 		`security.sysctl."net.ipv4.ping_group_range" = "0 65535"`, `systemd.stop_timeout = "infinity"`,

@@ -188,6 +188,10 @@ func (c *compiler) options(at string) []string {
 		if key := c.contradicted(at, o); key != "" && !c.wrong(index(at+"options", i)) {
 			c.problem(index(at+"options", i), "%q: contradicts %s (leave one out)", o, key)
 		}
+		name, _, _ := strings.Cut(o, "=")
+		if key := layerKeys[name]; key != "" && get(c, at+"type", "") == "overlay" && !c.wrong(index(at+"options", i)) {
+			c.problem(index(at+"options", i), "%q: want the key %s instead", o, key)
+		}
 	}
 	return list
 }
@@ -200,9 +204,26 @@ func (c *compiler) contradicted(at, option string) string {
 		return "read_only = true"
 	case value && (name == "size" || name == "mode") && c.has(at+name):
 		return name
+	case c.has(at+"propagation") && propagates(name):
+		return "propagation"
+	case name == "rbind" && !get(c, at+"recursive", true):
+		return "recursive = false"
+	case (name == "idmap" || name == "ridmap") && !get(c, at+"idmap", true):
+		return "idmap = false"
+	case name == "x-sdc.create" && c.has(at+"create"):
+		return "create"
 	}
 	return ""
 }
+
+// propagates says whether an option is one that the key propagation takes.
+func propagates(option string) bool {
+	_, err := find("mount[].propagation").Kind.parse(option)
+	return err == nil
+}
+
+// layerKeys are the keys for options of an overlay: only of these are the directories looked for and made apart.
+var layerKeys = map[string]string{"lowerdir": "lower", "lowerdir+": "lower", "upperdir": "upper", "workdir": "work"}
 
 func (c *compiler) bind(at string, m *specs.Mount) {
 	m.Type, m.Source = "bind", path.Clean(c.path(at+"source"))
@@ -279,6 +300,8 @@ const wantOverlay = "want a directory of the host: an overlay makes none"
 var lowerEscapes = strings.NewReplacer(`\`, `\\`, `:`, `\:`)
 
 func (c *compiler) overlay(at string) []string {
+	upper, work := c.path(at+"upper"), c.path(at+"work")
+	c.layersApart(at, upper, work)
 	lower := c.list(at + "lower")
 	for i, dir := range lower {
 		if dir == "" {
@@ -287,7 +310,6 @@ func (c *compiler) overlay(at string) []string {
 		c.find(index(at+"lower", i), c.absolute(dir), true, wantOverlay)
 		lower[i] = lowerEscapes.Replace(c.absolute(dir))
 	}
-	upper, work := c.path(at+"upper"), c.path(at+"work")
 	switch {
 	case (upper == "") != (work == ""):
 		c.problem(at+"upper", "upper and work go together")
@@ -303,4 +325,24 @@ func (c *compiler) overlay(at string) []string {
 		opts = append(opts, "upperdir="+upper, "workdir="+work)
 	}
 	return opts
+}
+
+// layersApart reports what the kernel would tell as EINVAL or ELOOP: a directory of an overlay that is another of its
+// own, and upper and work that are not beside each other.
+func (c *compiler) layersApart(at, upper, work string) {
+	below := func(p, dir string) bool {
+		return strings.HasPrefix(path.Clean(p)+"/", strings.TrimSuffix(path.Clean(dir), "/")+"/")
+	}
+	if upper != "" && work != "" && (below(upper, work) || below(work, upper)) && !c.wrong(at+"work") {
+		c.problem(at+"work", "%q: want a directory beside that of upper: neither may lie in the other", work)
+	}
+	seen := map[string]string{path.Clean(upper): "upper", path.Clean(work): "work"}
+	delete(seen, ".")
+	for i, dir := range c.list(at + "lower") {
+		dir = path.Clean(c.absolute(dir))
+		if by := seen[dir]; by != "" && !c.wrong(index(at+"lower", i)) {
+			c.problem(index(at+"lower", i), "%q: is a directory of %s already", dir, by)
+		}
+		seen[dir] = "lower"
+	}
 }

@@ -35,10 +35,16 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                                        `6:1: mount.target: "/proc/x": would hide a part of proc`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                            `6:1: mount.fstype: "ext9": want bind or one of`,
 		"[[mount]]\nsource = '.'\ntarget = '/proc'\n[[mount]]\nsource = '.'\ntarget = '/sys'":                "6:1: mount.target: \"/proc\": is for type proc\n9:1: mount.target: \"/sys\": is for type sysfs",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=baz', 'mpol=baz:0', 'noswap=1', 'uid=70000', 'gid=7']": "7:12: mount.options: option \"huge=baz\": want huge= with one of never,\n" +
+			"7:24: mount.options: option \"mpol=baz:0\": want a policy of default, prefer\n7:38: mount.options: option \"noswap=1\": want noswap without a value\n" +
+			"7:50: mount.options: 70000: is not among the ids of the user namespace, 0-65535",
+		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['redirect_dir=foo', 'xino=auto', 'index']": "8:12: mount.options: option \"redirect_dir=foo\": want redirect_dir= with\n" +
+			"8:45: mount.options: option \"index\": want index= with one of on, off",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=never', 'mpol=bind=static:0', 'noswap']": "",
 		"[[mount]]\ntype = 'raw'\nfstype = 'bind'\nsource = '/'\ntarget = '/x'":                              `6:1: mount.fstype: "bind": want type = "bind" instead`,
-		"systemd.scope.MemoryMaxx = 5":                                                                       `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
-		"systemd.scope.MemoryMax = 'lots'":                                                                   `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
-		"systemd.scope.KillMode = \"'none'\"":                                                                `4:15: systemd.scope.KillMode: property KillMode: value "none": want control-group or mixed: another would leave processes behind`,
+		"systemd.scope.MemoryMaxx = 5":        `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
+		"systemd.scope.MemoryMax = 'lots'":    `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
+		"systemd.scope.KillMode = \"'none'\"": `4:15: systemd.scope.KillMode: property KillMode: value "none": want control-group or mixed: another would leave processes behind`,
 		"systemd.scope = { CPUWeight = 20000, After = \"['foo']\", SendSIGKILL = false }": "4:19: systemd.scope.CPUWeight: property CPUWeight: value 20000: want 1 to 10000, or 0 for idle\n" +
 			"4:38: systemd.scope.After: property After: value \"foo\": want a unit name such as\n4:57: systemd.scope.SendSIGKILL: property SendSIGKILL: value false: want true",
 		"[systemd.service]\nMemoryMax = 'foo'\nRestart = 'foo'\nTasksMax = '50%'\nWatchdogSec = ['5s', 'abc']\n": "5:1: systemd.service.MemoryMax: value \"foo\": want a size like\n" +

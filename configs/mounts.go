@@ -45,7 +45,6 @@ func (c *compiler) checkMount(i int, m specs.Mount) {
 		return
 	}
 	switch {
-	case c.badBelow(at + ".options"):
 	case c.badBelow(at + "."): // with something right in the place of that its options can be told
 		m.Destination = "/x"
 		if m.Type == "" {
@@ -93,7 +92,7 @@ func (c *compiler) checkOptions(at string, m specs.Mount) (found bool) {
 	}
 	for i, o := range more {
 		m.Options = append(slices.Clone(own), o)
-		if err := c.o.Mount(m); err != nil {
+		if err := c.o.Mount(m); err != nil && !c.wrong(index(at, i)) {
 			c.problem(index(at, i), "%v", err)
 			found = true
 		}
@@ -188,7 +187,13 @@ func (c *compiler) options(at string) []string {
 		if key := c.contradicted(at, o); key != "" && !c.wrong(index(at+"options", i)) {
 			c.problem(index(at+"options", i), "%q: contradicts %s (leave one out)", o, key)
 		}
-		name, _, _ := strings.Cut(o, "=")
+		name, value, _ := strings.Cut(o, "=")
+		switch {
+		case name == "uid":
+			c.mappedID(index(at+"options", i), value, c.spec.Linux.UIDMappings)
+		case name == "gid" && get(c, at+"fstype", "") != "devpts": // which goes without one
+			c.mappedID(index(at+"options", i), value, c.spec.Linux.GIDMappings)
+		}
 		if key := layerKeys[name]; key != "" && get(c, at+"type", "") == "overlay" && !c.wrong(index(at+"options", i)) {
 			c.problem(index(at+"options", i), "%q: want the key %s instead", o, key)
 		}
@@ -340,7 +345,7 @@ func (c *compiler) layersApart(at, upper, work string) {
 	delete(seen, ".")
 	for i, dir := range c.list(at + "lower") {
 		dir = path.Clean(c.absolute(dir))
-		if by := seen[dir]; by != "" && !c.wrong(index(at+"lower", i)) {
+		if by := seen[dir]; by != "" && dir != "." && !c.wrong(index(at+"lower", i)) {
 			c.problem(index(at+"lower", i), "%q: is a directory of %s already", dir, by)
 		}
 		seen[dir] = "lower"

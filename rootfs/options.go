@@ -179,9 +179,42 @@ func wanted(key, value string) string {
 		if n, err := strconv.ParseUint(value, 0, 32); err != nil || n == noID {
 			return "a number: names of the container are not known yet"
 		}
+	case "mpol":
+		if mode, _, _ := strings.Cut(value, ":"); !slices.Contains(policies, strings.TrimSuffix(strings.TrimSuffix(mode, "=static"), "=relative")) {
+			return "a policy of " + strings.Join(policies, ", ") + ", with nodes, like mpol=bind:0-1"
+		}
+	case "noswap", "inode32", "inode64", "volatile", "userxattr", "default_permissions", "newinstance":
+		if value != "" {
+			return key + " without a value"
+		}
+	default:
+		if words := choices()[key]; words != nil && !slices.Contains(words, value) {
+			return key + "= with one of " + strings.Join(words, ", ")
+		}
 	}
 	return ""
 }
+
+// policies are those of memory that a tmpfs may have (tmpfs(5)).
+var policies = []string{"default", "prefer", "bind", "interleave", "local"}
+
+// choices are the words that an option of a filesystem takes: fs/overlayfs/params.c, mm/shmem.c and fs/proc/root.c of the
+// kernel, whatever its version.
+var choices = sync.OnceValue(func() map[string][]string {
+	onOff := []string{"on", "off"}
+	return map[string][]string{
+		"huge":         {"never", "always", "within_size", "advise"},
+		"redirect_dir": {"on", "off", "follow", "nofollow"},
+		"index":        onOff,
+		"nfs_export":   onOff,
+		"metacopy":     onOff,
+		"xino":         {"on", "off", "auto"},
+		"uuid":         {"on", "off", "null", "auto"},
+		"verity":       {"on", "off", "require"},
+		"hidepid":      {"0", "1", "2", "4", "off", "noaccess", "invisible", "ptraceable"},
+		"subset":       {"pid"},
+	}
+})
 
 // maxValue is what fsconfig takes as a string.
 const maxValue = 255

@@ -32,15 +32,14 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 		if configs.CheckName(s.Name) != nil {
 			s.Name = "check" // which is told, and would hide the rest
 		}
-		return errors.Join(checkSpec(spec, s), checkUnit(spec, s, u))
+		return errors.Join(checkSpec(spec, s), checkUnit(spec, s, u), checkJoins(spec, s))
 	}
 	// What the caller may not see, root may.
 	o.Find = func(name string, dir bool) error {
 		info, err := os.Stat(name)
 		switch {
 		case errors.Is(err, unix.EACCES):
-			warn(configs.Problem{File: path, Msg: err.Error()})
-			return nil
+			return &configs.FieldError{Field: "path", Entry: name, Err: unix.EACCES, Warning: true}
 		case err == nil && dir && !info.IsDir():
 			return unix.ENOTDIR
 		}
@@ -55,7 +54,7 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 		x, err = Explain("", spec, u)
 	}
 	if err == nil {
-		for _, m := range slices.Concat(missingNamespaces(spec), missingDevices(x.limits), x.missing) {
+		for _, m := range x.missing {
 			warn(configs.Problem{File: path, Msg: m})
 		}
 		return nil, warnings
@@ -67,32 +66,40 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 	return problems, nil
 }
 
-// missingNamespaces are those to join that cannot be found. Another unit may make them before a start.
-func missingNamespaces(spec *specs.Spec) (warnings []string) {
-	for _, n := range spec.Linux.Namespaces {
-		if n.Path == "" {
-			continue
+// checkJoins opens the namespaces to join. One that cannot be opened is no mistake: another unit may make it before a
+// start, and who starts may be root.
+func checkJoins(spec *specs.Spec, s configs.Settings) error {
+	p, err := newPlan(spec, s, compileOptions{})
+	if err != nil {
+		return nil // which is told elsewhere
+	}
+	var errs []error
+	for _, j := range p.joins {
+		f, err := j.open()
+		if err == nil {
+			err = f.Close()
 		}
-		if _, err := os.Stat(n.Path); err != nil {
-			warnings = append(warnings, fmt.Sprintf("%s namespace to join: %v", n.Type, err))
+		if err != nil {
+			errs = append(errs, &configs.FieldError{Field: "linux.namespaces", Entry: string(j.typ), Err: err, Warning: !errors.As(err, new(unjoinable))})
 		}
 	}
-	return warnings
+	return errors.Join(errs...)
 }
 
 // missingDevices are those whose I/O is limited, and the sizes of huge pages, that this machine does not have now.
-func missingDevices(limits []scope.Limit) (warnings []string) {
+func missingDevices(u scope.Unit) (errs []error) {
 	have := hugePages()
-	for _, l := range limits {
+	for _, l := range slices.Concat(scope.Limits(u), scope.PayloadLimits(u)) {
 		if _, err := l.Find(); err != nil {
-			warnings = append(warnings, l.Property+": "+err.Error())
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: l.Property, Err: err, Warning: true})
 		}
 		size, huge := strings.CutPrefix(l.File, "hugetlb.")
 		if size, _, _ = strings.Cut(size, "."); huge && !slices.Contains(have, size) {
-			warnings = append(warnings, fmt.Sprintf("%s: this machine has no huge pages of %s (it has: %s)", l.File, size, strings.Join(have, ", ")))
+			err := fmt.Errorf("this machine has no huge pages of %s (it has: %s)", size, strings.Join(have, ", "))
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: l.File, Err: err, Warning: true})
 		}
 	}
-	return slices.Compact(warnings) // a weight is in two files
+	return errs
 }
 
 // hugePages are the sizes of this machine's huge pages, as the files of cgroups name them.
@@ -189,7 +196,7 @@ func checkMount(m specs.Mount) error {
 
 // checkSpec asks the planners.
 func checkSpec(spec *specs.Spec, s configs.Settings) error {
-	_, err := scope.Plan(spec, s)
+	unit, err := scope.Plan(spec, s)
 	_, badSets := caps.ParseSets(spec.Process.Capabilities)
 	errs := []error{err, rootfs.Check(spec, s), badSets}
 	if spec.Linux.Seccomp != nil { // the default one is right
@@ -197,7 +204,7 @@ func checkSpec(spec *specs.Spec, s configs.Settings) error {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, missingDevices(unit)...)...)
 }
 
 // checkUnit finds what no unit file can say, and what the systemd of u lacks. Whatever else is wrong is found elsewhere.

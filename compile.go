@@ -42,6 +42,7 @@ type plan struct {
 
 // A join is a namespace that exists already.
 type join struct {
+	typ  specs.LinuxNamespaceType
 	kind string // as in /proc/PID/ns
 	path string
 	flag uint64
@@ -161,7 +162,7 @@ func (p *plan) bindNamespaces(s *nsexec.Program) (made uint64, fds []nsexec.Reg)
 		switch {
 		case i < 0: // the host's
 		case p.spec.Linux.Namespaces[i].Path != "":
-			p.joins = append(p.joins, join{k.kind, p.spec.Linux.Namespaces[i].Path, k.flag})
+			p.joins = append(p.joins, join{k.typ, k.kind, p.spec.Linux.Namespaces[i].Path, k.flag})
 			fds = append(fds, s.Receive(k.kind+" namespace "+p.spec.Linux.Namespaces[i].Path))
 		default:
 			made |= k.flag
@@ -275,20 +276,33 @@ func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
 func (p *plan) openJoins() ([]*os.File, error) {
 	var files []*os.File
 	for _, j := range p.joins {
-		f, err := os.Open(j.path)
+		f, err := j.open()
 		if err != nil {
-			return files, fmt.Errorf("%s namespace: %w", j.kind, err)
+			return files, err
 		}
 		files = append(files, f)
-		typ, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
-		if err != nil || uint64(typ) != j.flag {
-			return files, fmt.Errorf("%s namespace: %s is not one (want a file like /proc/PID/ns/%s)", j.kind, j.path, j.kind)
-		}
-		if j.kind == "mnt" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)) {
-			return files, fmt.Errorf("mount namespace: %s is the host's: the container's root would take the place of its root (leave the path out)", j.path)
-		}
 	}
 	return files, nil
+}
+
+// unjoinable is what is wrong with a file that is no namespace to join, and will be none.
+type unjoinable struct{ error }
+
+func (j join) open() (*os.File, error) {
+	f, err := os.OpenFile(j.path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe named by mistake would wait
+	if err != nil {
+		return nil, fmt.Errorf("%s namespace: %w", j.kind, err)
+	}
+	typ, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
+	switch {
+	case err != nil || uint64(typ) != j.flag:
+		err = unjoinable{fmt.Errorf("%s namespace: %s is not one (want a file like /proc/PID/ns/%s)", j.kind, j.path, j.kind)}
+	case j.kind == "mnt" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)):
+		err = unjoinable{fmt.Errorf("mount namespace: %s is the host's: the container's root would take the place of its root (leave the path out)", j.path)}
+	default:
+		return f, nil
+	}
+	return nil, errors.Join(err, f.Close())
 }
 
 // isOf says whether a namespace is the one that a process, "self" is ours, is in.

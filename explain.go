@@ -35,7 +35,6 @@ type Explanation struct {
 	Service    string                       `json:"service"`
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
-	limits     []scope.Limit
 	sources    []rootfs.Source
 	missing    []string // of the notes, what the rootfs does not have, and where others get to a source
 }
@@ -104,7 +103,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err := p.complete(facts); err != nil {
 		return nil, err
 	}
-	x.limits, x.sources = slices.Concat(scope.Limits(p.unit), scope.PayloadLimits(p.unit)), p.world.Sources
+	x.sources = p.world.Sources
 	y, err := x.payload(spec, find)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -129,7 +130,12 @@ func (c *compiler) find(at, path string, dir bool, hint string) {
 	if c.o.Find == nil || path == "" || c.wrong(at) {
 		return
 	}
-	if err := c.o.Find(path, dir); err != nil {
+	err := c.o.Find(path, dir)
+	var field *FieldError
+	switch {
+	case errors.As(err, &field) && field.Warning:
+		c.warning(at, fmt.Errorf("%q: %w", path, field.Err))
+	case err != nil:
 		c.problem(at, "%q: %s (%s)", path, reason(err), hint)
 	}
 }

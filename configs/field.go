@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path"
 	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // A FieldError is what a planner finds wrong with one entry of a Spec's field: it has a
@@ -15,6 +17,9 @@ type FieldError struct {
 	Field string // "linux.sysctl"; "unit" for a directive of the unit file
 	Entry string // the name in a table, the path of a mount, device or list; "" for the whole field
 	Err   error
+	// Warning says that it is no mistake of the TOML, which is told to LoadOptions.Warn: another machine, time or
+	// caller may have what is missing.
+	Warning bool
 }
 
 func (e *FieldError) Error() string {
@@ -37,21 +42,21 @@ func (c *compiler) planned() {
 		case "unit":
 			c.directive(e)
 		case "log.fields":
-			c.planner(join("log.fields", e.Entry), e.Err)
+			c.planner(join("log.fields", e.Entry), e, e.Err)
 		case "process.terminal":
-			c.planner("process.terminal", e.Err)
+			c.planner("process.terminal", e, e.Err)
 		case "process.capabilities":
-			c.planner(join("capabilities", e.Entry), e.Err)
+			c.planner(join("capabilities", e.Entry), e, e.Err)
 		case "hostname", "domainname":
-			c.planner("network."+e.Field, e.Err)
+			c.planner("network."+e.Field, e, e.Err)
 		case "linux.resources.unified":
-			c.planner(join("resources.unified", e.Entry), e.Err)
+			c.planner(join("resources.unified", e.Entry), e, e.Err)
 		case "linux.namespaces":
-			c.planner(join("namespaces", e.Entry), e.Err)
+			c.planner(namespaceKey(specs.LinuxNamespaceType(e.Entry)), e, e.Err)
 		case "linux.sysctl":
-			c.planner(join("security.sysctl", e.Entry), e.Err)
+			c.planner(join("security.sysctl", e.Entry), e, e.Err)
 		case "linux.seccomp":
-			c.planner("security.seccomp", fmt.Errorf("%q: %w", c.path("security.seccomp"), e.Err))
+			c.planner("security.seccomp", e, fmt.Errorf("%q: %w", c.path("security.seccomp"), e.Err))
 		case "linux.maskedPaths":
 			c.element("security.mask", e)
 		case "linux.readonlyPaths":
@@ -66,27 +71,55 @@ func (c *compiler) planned() {
 
 // directive reports all that sets a directive, unless the cause is known: one of them has a problem.
 func (c *compiler) directive(e *FieldError) {
-	setters := slices.DeleteFunc(c.setters(), func(s setter) bool { return !slices.Contains(s.names, e.Entry) })
+	sets := func(s setter) bool {
+		return slices.ContainsFunc(directivesOf(e.Entry), func(name string) bool { return slices.Contains(s.names, name) })
+	}
+	setters := slices.DeleteFunc(c.setters(), func(s setter) bool { return !sets(s) })
 	if slices.ContainsFunc(setters, func(s setter) bool { return c.wrong(s.at) }) {
 		return
 	}
 	for _, s := range setters {
-		c.planner(s.at, e.Err)
+		c.planner(s.at, e, e.Err)
 	}
 }
 
-// planner reports what a planner finds wrong with a key, if that is in the file and
+// planner reports what a planner finds wrong with a key, as err, if that is in the file and
 // has no problem yet.
-func (c *compiler) planner(at string, err error) {
-	if _, ok := c.places[at]; ok && !c.wrong(at) {
+func (c *compiler) planner(at string, e *FieldError, err error) {
+	_, ok := c.places[at]
+	switch {
+	case !ok || c.wrong(at):
+	case e.Warning:
+		c.warning(at, err)
+	default:
 		c.problem(at, "%v", err)
 	}
+}
+
+// warning tells of what is no problem, once.
+func (c *compiler) warning(at string, err error) {
+	p := c.placed(at, err.Error())
+	if c.o.Warn != nil && !slices.Contains(c.warned, p) {
+		c.warned = append(c.warned, p)
+		c.o.Warn(p)
+	}
+}
+
+// namespaceKey is the key of a kind of namespace.
+func namespaceKey(typ specs.LinuxNamespaceType) string {
+	switch typ {
+	case specs.NetworkNamespace:
+		return "network.mode"
+	case specs.UserNamespace:
+		return "userns.mode"
+	}
+	return join("namespaces", string(typ))
 }
 
 // element reports an element of a list of paths.
 func (c *compiler) element(list string, e *FieldError) {
 	if i := slices.Index(c.list(list), e.Entry); i >= 0 {
-		c.planner(index(list, i), fmt.Errorf("%q: %w", e.Entry, e.Err))
+		c.planner(index(list, i), e, fmt.Errorf("%q: %w", e.Entry, e.Err))
 	}
 }
 
@@ -97,7 +130,7 @@ func (c *compiler) tables(array string, n int, e *FieldError, keys ...string) {
 		k := keys[max(0, slices.IndexFunc(keys, func(k string) bool { return c.has(at + k) }))]
 		if path.Clean(c.text(at+k)) == e.Entry {
 			if !c.badBelow(index(array, i)) {
-				c.planner(at+k, fmt.Errorf("%q: %w", e.Entry, e.Err))
+				c.planner(at+k, e, fmt.Errorf("%q: %w", e.Entry, e.Err))
 			}
 			return
 		}

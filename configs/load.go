@@ -33,13 +33,14 @@ type LoadOptions struct {
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
 	// Find says what is wrong with a path of the host that a start needs: that of the root, of a
-	// directory of an overlay or of a bind mount; nil accepts every one.
+	// directory of an overlay or of a bind mount, as a [FieldError] if that may be no mistake; nil accepts every one.
 	Find func(path string, dir bool) error
 	// Spec says what is wrong with the Spec that a configuration comes to, which may have
 	// problems of other keys: what is a [FieldError] is told with its place, all else is
 	// not told. nil accepts every one.
 	Spec func(*specs.Spec, Settings) error
-	// Warn is told of what systemd.strict = false makes no problem; nil tells nobody.
+	// Warn is told of what is no problem: what systemd.strict = false makes none, and each [FieldError] that says so
+	// of itself; nil tells nobody.
 	Warn func(Problem)
 	// Set is laid over the files, in order.
 	Set []Setting
@@ -117,6 +118,7 @@ type compiler struct {
 	mounts   int // elements of [[mount]]
 	devices  int
 	problems []Problem
+	warned   []Problem
 	partial  bool            // a file could not be read as a whole
 	unread   []string        // keys that stand in what could not
 	bad      map[string]bool // keys that have a problem; true if they could not be read at all

@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 		"userns.mode = 'none'\n[[device]]\npath = '/dev/null'\ntarget = '/proc//x'":              `7:1: device.target: "/proc/x": a device in /proc or /sys cannot be made`,
 		"device = [{ path = '/dev/null' }, { path = '/dev/null' }]":                              `4:37: device.path: "/dev/null": is the place of another`,
 		"systemd.service.ExecStart = '/bin/x'":                                                   `4:17: systemd.service.ExecStart: cannot be set`,
-		"systemd.scope.KillSignal = 99":                                                          `4:15: systemd.scope.KillSignal: 99 is not a signal`,
+		"systemd.scope.KillSignal = 99":                                                          `4:15: systemd.scope.KillSignal: property KillSignal: value 99: want`,
 		"network.domainname = '" + strings.Repeat("d", 65) + "'":                                 "4:9: network.domainname: longer than the kernel's 64 bytes",
 		"resources.memory.zswap_max = '10M'":                                                     "",
 		"systemd.service.ExecStopPost = ''":                                                      `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
@@ -133,8 +133,8 @@ target = "/dev/pts"
 		`2:1: name: "": want 1 to 63`, `3:1: description: " x": begins or ends with a space`,
 		"5:28: process.terminal: want a mount of type devpts", `5:45: process.stop_signal: "SIGNOT": `,
 		"7:14: capabilities.inheritable: CAP_SYS_ADMIN: is not in the bounding set",
-		`8:28: log.fields.FOO: "FOO=a\nb": has control characters`, "11:1: systemd.scope.FinalKillSignal: -1 is not a signal",
-		"12:1: systemd.scope.IPAddressDeny: address ", "13:1: systemd.scope.NFTSet: nft set ", "14:1: systemd.scope.SocketBindAllow: socket bind rule ",
+		`8:28: log.fields.FOO: "FOO=a\nb": has control characters`, "11:1: systemd.scope.FinalKillSignal: property FinalKillSignal: value -1: want",
+		"12:1: systemd.scope.IPAddressDeny: property IPAddressDeny: value ", "13:1: systemd.scope.NFTSet: property NFTSet: value ", "14:1: systemd.scope.SocketBindAllow: property SocketBindAllow: value ",
 		"18:2: network: given twice",
 	}
 	file := filepath.Join(t.TempDir(), "x.toml")

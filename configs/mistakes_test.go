@@ -112,6 +112,7 @@ func TestRefusedEarly(t *testing.T) {
 		`process.env_pass = ["A\nB"]`:                                     `4:21: process.env_pass: "A\nB": want the name of a variable`,
 		`process.env = { "A\nB" = "x" }`:                                  `4:17: process.env.`,
 		`process.env = { "A B" = "x" }`:                                   `4:17: process.env.A B: "A B": want a name without '=', spaces and control characters`,
+		`process.rlimits = { nofile = "9:infinity" }`:                     "4:21: process.rlimits.nofile: infinity: the kernel takes",
 		`process.rlimits = { nofile = 5, RLIMIT_NOFILE = 6 }`:             "4:21: process.rlimits.nofile: RLIMIT_NOFILE is given already",
 		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace`,
 		"userns.mode = 'manual'\nuserns.uid_map = ['0:4294967290:6']\nuserns.gid_map = ['0:9:1']": `5:19: userns.uid_map: "0:4294967290:6": want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to 4294967294`,

@@ -197,6 +197,9 @@ func (c *compiler) rlimits() []specs.POSIXRlimit {
 		}
 		given[typ] = true
 		r := c.table("process.rlimits")[name].([2]uint64)
+		if typ == "RLIMIT_NOFILE" && r[1] == Infinity {
+			c.problem(join("process.rlimits", name), "infinity: the kernel takes no more than fs.nr_open says (1048576 unless that was changed)")
+		}
 		list[typ] = specs.POSIXRlimit{Type: typ, Soft: r[0], Hard: r[1]}
 	}
 	return slices.SortedFunc(maps.Values(list), func(a, b specs.POSIXRlimit) int { return strings.Compare(a.Type, b.Type) })

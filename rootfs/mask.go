@@ -20,6 +20,9 @@ func (b *builder) parsePaths(field string, list []string) (out []string, errs []
 		if err == nil && slices.ContainsFunc(b.mounts, func(m *mount) bool { return m.kind == cgroups && below(clean, m.dest) }) {
 			err = errors.New("lies in the cgroup mount, which is made last and has its own ro option")
 		}
+		if err == nil && field == "linux.maskedPaths" && (clean == "/proc" || clean == "/sys") {
+			err = errors.New("is looked at before the payload starts (want a path below it)")
+		}
 		if err != nil {
 			errs = append(errs, &configs.FieldError{Field: field, Entry: p, Err: err})
 			continue

@@ -265,12 +265,13 @@ func TestCheckTellsWhereOthersGet(t *testing.T) {
 	}
 }
 
-// A file that is no namespace, or one of another kind, is told at its key, beside what else is wrong.
+// A file that is no namespace, or one of another kind, is told at its key, beside what else is wrong. On a regular file
+// somebody may mount one yet.
 func TestCheckOpensNamespaces(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x.toml")
 	const text = "version = 1\nnam = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\n[namespaces]\nuts = 'path:%d/pipe'\n" +
-		"ipc = 'path:/proc/self/ns/net'\n[network]\nmode = 'path:/proc/self/ns/uts'\n[userns]\nmode = 'path:/etc/passwd'\n"
+		"ipc = 'path:/proc/self/ns/net'\n[network]\nmode = 'path:/proc/self/ns/uts'\n[userns]\nmode = 'path:/dev/null'\n"
 	if err := errors.Join(unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600), os.WriteFile(file, []byte(strings.Replace(text, "%d", dir, 1)), 0o644)); err != nil {
 		t.Fatal(err)
 	}
@@ -283,10 +284,17 @@ func TestCheckOpensNamespaces(t *testing.T) {
 	want := []string{
 		`:2:1: nam: unknown key; did you mean "name"?`, ":6:1: namespaces.uts: uts namespace: /pipe is not one",
 		":7:1: namespaces.ipc: ipc namespace: /proc/self/ns/net is not one", ":9:1: network.mode: net namespace: /proc/self/ns/uts is not one",
-		":11:1: userns.mode: user namespace: /etc/passwd is not one",
+		":11:1: userns.mode: user namespace: /dev/null is not one",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\nnamespaces.uts = 'path:/etc/passwd'\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+	if len(problems) > 0 || !strings.Contains(texts(warnings), ":4:12: namespaces.uts: uts namespace: /etc/passwd is not one") {
+		t.Errorf("%v, %q: want it to be told as what may change", problems, warnings)
 	}
 }
 

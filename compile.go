@@ -5,7 +5,6 @@ package sdcontainer
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -38,14 +37,6 @@ type plan struct {
 	world  *rootfs.World
 	filter []byte
 	flags  uint64 // seccomp's
-}
-
-// A join is a namespace that exists already.
-type join struct {
-	typ  specs.LinuxNamespaceType
-	kind string // as in /proc/PID/ns
-	path string
-	flag uint64
 }
 
 // compileOptions is what the Spec does not say about how the container lives.
@@ -270,44 +261,4 @@ func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
 	}
 	e.At("execute "+y.Path, "the payload; every descriptor of ours closes")
 	e.Exec(y.Path, argv, y.Env)
-}
-
-// openJoins opens the namespaces to join, and checks their type.
-func (p *plan) openJoins() ([]*os.File, error) {
-	var files []*os.File
-	for _, j := range p.joins {
-		f, err := j.open()
-		if err != nil {
-			return files, err
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
-// unjoinable is what is wrong with a file that is no namespace to join, and will be none.
-type unjoinable struct{ error }
-
-func (j join) open() (*os.File, error) {
-	f, err := os.OpenFile(j.path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe named by mistake would wait
-	if err != nil {
-		return nil, fmt.Errorf("%s namespace: %w", j.kind, err)
-	}
-	typ, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
-	switch {
-	case err != nil || uint64(typ) != j.flag:
-		err = unjoinable{fmt.Errorf("%s namespace: %s is not one (want a file like /proc/PID/ns/%s)", j.kind, j.path, j.kind)}
-	case j.kind == "mnt" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)):
-		err = unjoinable{fmt.Errorf("mount namespace: %s is the host's: the container's root would take the place of its root (leave the path out)", j.path)}
-	default:
-		return f, nil
-	}
-	return nil, errors.Join(err, f.Close())
-}
-
-// isOf says whether a namespace is the one that a process, "self" is ours, is in.
-func isOf(ns *os.File, pid, kind string) bool {
-	its, err1 := os.Stat("/proc/" + pid + "/ns/" + kind)
-	it, err2 := ns.Stat()
-	return err1 == nil && err2 == nil && os.SameFile(its, it)
 }

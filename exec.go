@@ -133,14 +133,7 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.Capabilities == nil {
 		q.Capabilities = from.Capabilities
 	}
-	q.Env = nil
-	for _, kv := range from.Env { // of two values of one name, programs take the first
-		name, _, _ := strings.Cut(kv, "=")
-		if !slices.ContainsFunc(p.Env, func(own string) bool { return strings.HasPrefix(own, name+"=") }) {
-			q.Env = append(q.Env, kv)
-		}
-	}
-	q.Env = append(q.Env, p.Env...)
+	q.Env = slices.Concat(from.Env, p.Env) // of one name the last counts
 	q.NoNewPrivileges = q.NoNewPrivileges || from.NoNewPrivileges
 	if q.Rlimits == nil {
 		q.Rlimits = from.Rlimits
@@ -217,7 +210,7 @@ func (l *launch) sendJoin(context.Context) error {
 
 // openJoined opens what the program of that receives besides the standard streams.
 func (l *launch) openJoined() (fds []*os.File, err error) {
-	// Order: after it was looked at by its number: it is the same process still.
+	// Order: after the files of /proc/PID were read: that the pidfd can be had then shows that they were this process's.
 	target, err := l.c.st.Init.open()
 	if errors.Is(err, unix.ESRCH) {
 		return nil, ErrNotRunning

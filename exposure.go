@@ -106,6 +106,9 @@ func holdings(s rootfs.Source, table []mountLine) (list []holding) {
 			list = append(list, holding{m.point, s.ReadOnlyBelow || m.ro(), m.dev, m.root})
 		}
 	}
+	if !slices.ContainsFunc(table, func(m mountLine) bool { return m.id == own.Mnt_id }) { // outside of a chroot, or mounted just now
+		list = append(list, holding{point: s.Path, ro: s.ReadOnly})
+	}
 	return list
 }
 
@@ -127,12 +130,12 @@ func (h holding) names(table []mountLine) []string {
 
 // exposed is the error about h of a source, where others get to it by name.
 func (h holding) exposed(source, name string) error {
-	place := name
+	place := h.point
 	if name != h.point {
-		place += ", which " + h.point + " is or has mounted,"
+		place += ", found in whole or in part at " + name + " too,"
 	}
 	if h.ro {
-		place += ", which who has CAP_SYS_ADMIN makes writable,"
+		place = strings.TrimSuffix(place, ",") + ", which who has CAP_SYS_ADMIN makes writable,"
 	}
 	return fmt.Errorf("%s: %s lies where other users of this machine get to, and what the container makes set-user-ID there is its owner's on the host"+
 		" (%s; or set idmap = false for it, or systemd.strict = false)", source, place, seclude(name))

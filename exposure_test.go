@@ -41,13 +41,13 @@ func TestC7OthersReachNoIdmappedSource(t *testing.T) {
 		}, "%[1]s lies "},
 		{"mounted below", func(t *testing.T, root string) error {
 			return bind(t, openDirectory(t), filepath.Join(root, "proc"))
-		}, "%[2]s, which %[1]s/proc is or has mounted, lies "},
+		}, "%[1]s/proc, found in whole or in part at %[2]s too, lies "},
 		{"mounted elsewhere", func(t *testing.T, root string) error {
 			return bind(t, root, openDirectory(t))
-		}, "%[2]s, which %[1]s is or has mounted, lies "},
+		}, "%[1]s, found in whole or in part at %[2]s too, lies "},
 		{"a part mounted elsewhere", func(t *testing.T, root string) error {
 			return bind(t, filepath.Join(root, "bin"), openDirectory(t))
-		}, "%[2]s, which %[1]s is or has mounted, lies "},
+		}, "%[1]s, found in whole or in part at %[2]s too, lies "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -198,10 +198,15 @@ func TestHoldings(t *testing.T) {
 		{"with mounts below", rootfs.Source{ReadOnly: true, Recursive: true, IDMap: all}, append([]holding{self(true)}, below(false)...)},
 		{"those are read-only too", rootfs.Source{ReadOnly: true, ReadOnlyBelow: true, Recursive: true, IDMap: all}, append([]holding{self(true)}, below(true)...)},
 		{"those are not idmapped", rootfs.Source{Recursive: true, IDMap: &rootfs.IDMap{}}, []holding{self(false)}},
+		{"not in the table", rootfs.Source{ReadOnly: true, IDMap: all}, []holding{{point: "/usr", ro: true}}},
 		{"those are not taken along", rootfs.Source{IDMap: all}, []holding{self(false)}},
 	} {
 		tt.s.Path = "/usr"
-		if got := holdings(tt.s, table); !slices.Equal(got, tt.want) {
+		lines := table
+		if tt.name == "not in the table" {
+			lines = table[1:2]
+		}
+		if got := holdings(tt.s, lines); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

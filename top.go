@@ -179,8 +179,9 @@ func pidInside(pid int) (int, error) {
 func innermost(fdinfo string, pid int) (int, error) {
 	for line := range strings.Lines(fdinfo) {
 		if list, ok := strings.CutPrefix(line, "NSpid:"); ok {
-			f := strings.Fields(list)
-			pid = int(atoi(f[len(f)-1]))
+			if f := strings.Fields(list); len(f) > 0 {
+				pid = int(atoi(f[len(f)-1]))
+			}
 		}
 	}
 	if pid <= 0 { // it has been reaped

@@ -192,7 +192,7 @@ func TestParseProcess(t *testing.T) {
 }
 
 func TestInnermost(t *testing.T) {
-	for list, want := range map[string]int{"": 42, "NSpid:\t42\n": 42, "NSpid:\t42\t7\n": 7, "NSpid:\t-1\n": 0} {
+	for list, want := range map[string]int{"": 42, "NSpid:\n": 42, "NSpid:\t42\n": 42, "NSpid:\t42\t7\n": 7, "NSpid:\t-1\n": 0} {
 		got, err := innermost("pos:\t0\nPid:\t42\n"+list+"Uid:\t3\n", 42)
 		if got != want || (want == 0) != errors.Is(err, unix.ESRCH) {
 			t.Errorf("%q: %d, %v", list, got, err)

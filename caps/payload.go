@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -103,15 +102,25 @@ func (y *Payload) understand(p *specs.Process, l *specs.Linux) (err error) {
 // DefaultPath is where programs are looked for when the environment has no PATH.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment is what the Spec says, and what every process has.
+// environment is what the Spec says, of one name the last, and what every process has.
 func environment(p *specs.Process, id Identity) ([]string, error) {
 	if err := configs.CheckEnv(p.Env); err != nil {
 		return nil, err
 	}
-	env := slices.Grow(slices.Clone(p.Env), 4)
-	add := func(key, value string) {
-		if !slices.ContainsFunc(p.Env, func(kv string) bool { return strings.HasPrefix(kv, key+"=") }) {
-			env = append(env, key+"="+value)
+	env := make([]string, 0, len(p.Env)+4)
+	at := make(map[string]int, len(p.Env)+4)
+	for _, kv := range p.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, twice := at[name]; twice { // programs would take the first and shells the last
+			env[i] = kv
+			continue
+		}
+		at[name] = len(env)
+		env = append(env, kv)
+	}
+	add := func(name, value string) {
+		if _, given := at[name]; !given {
+			env = append(env, name+"="+value)
 		}
 	}
 	add("PATH", DefaultPath)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -62,6 +63,9 @@ func checkForeign(annotations map[string]string) error {
 		if name, ok := strings.CutPrefix(k, propertyPrefix); ok && !foreignProperty(name) {
 			errs = append(errs, fmt.Errorf("annotation %s: not accepted from a bundle: want a limit, such as MemoryMax, or one of %s",
 				k, strings.Join(strings.Fields(foreignLife), ", ")))
+		}
+		if on, err := strconv.ParseBool(annotations[k]); k == prefix+"strict" && err == nil && !on {
+			errs = append(errs, fmt.Errorf("annotation %s: false is not accepted from a bundle: it turns refusals into warnings", k))
 		}
 		if strings.HasPrefix(k, prefix+"unit.") {
 			errs = append(errs, fmt.Errorf("annotation %s: not accepted from a bundle: only a configuration in TOML has directives of unit files", k))

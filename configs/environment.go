@@ -5,7 +5,6 @@ package configs
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -16,23 +15,17 @@ func isVariable(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r == '=' || unicode.IsSpace(r) || unicode.IsControl(r) })
 }
 
-// CheckEnv tells all that is wrong with an environment: entries that are no NAME=VALUE, names with spaces or control
-// characters, and names given twice, of which programs take the first and shells the last. Values may have line breaks.
+// CheckEnv tells all that is wrong with an environment: entries that are no NAME=VALUE, and names with spaces or control
+// characters. Values may have line breaks.
 func CheckEnv(env []string) error {
 	var errs []error
-	seen := map[string]bool{}
 	for i, kv := range env {
-		name, _, ok := strings.Cut(kv, "=")
-		switch {
+		switch name, _, ok := strings.Cut(kv, "="); {
 		case !ok || !isVariable(name):
 			errs = append(errs, fmt.Errorf("env[%d] %.80q: want NAME=VALUE, the name without spaces and control characters", i, kv))
 		case strings.ContainsRune(kv, 0):
 			errs = append(errs, fmt.Errorf("env[%d] %.80q: want no NUL character", i, kv))
-		case seen[name]:
-			errs = append(errs, fmt.Errorf("env[%d]: %q is given twice, first in env[%d]", i, name,
-				slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })))
 		}
-		seen[name] = true
 	}
 	return errors.Join(errs...)
 }

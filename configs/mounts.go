@@ -203,19 +203,19 @@ func (c *compiler) options(at string) []string {
 
 // contradicted is the key of a mount that an option takes back, "" if none.
 func (c *compiler) contradicted(at, option string) string {
-	name, _, value := strings.Cut(option, "=")
+	name, word, value := strings.Cut(option, "=")
 	switch {
 	case (option == "rw" || option == "rrw") && get(c, at+"read_only", false):
 		return "read_only = true"
 	case value && (name == "size" || name == "mode") && c.has(at+name):
 		return name
-	case c.has(at+"propagation") && propagates(name):
+	case c.has(at+"propagation") && propagates(name) && name != get(c, at+"propagation", ""):
 		return "propagation"
 	case name == "rbind" && !get(c, at+"recursive", true):
 		return "recursive = false"
 	case (name == "idmap" || name == "ridmap") && !get(c, at+"idmap", true):
 		return "idmap = false"
-	case name == "x-sdc.create" && c.has(at+"create"):
+	case name == "x-sdc.create" && c.has(at+"create") && word != get(c, at+"create", ""):
 		return "create"
 	}
 	return ""

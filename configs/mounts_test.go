@@ -28,6 +28,14 @@ func targets(spec *specs.Spec) (list []string) {
 	return list
 }
 
+// What an option and a key both say is no contradiction.
+func TestOptionSaysWhatItsKeySays(t *testing.T) {
+	spec := compiled(t, "[[mount]]\ntarget = '/d'\nsource = '/mine'\npropagation = 'rslave'\ncreate = 'dir'\noptions = ['rslave', 'x-sdc.create=dir', 'rbind']\n")
+	if m := spec.Mounts[len(spec.Mounts)-1]; m.Destination != "/d" || !slices.Contains(m.Options, "rslave") {
+		t.Errorf("%+v", m)
+	}
+}
+
 // A mount in the place of a default one must not cover the defaults below it.
 func TestMountReplacesDefaultInItsPlace(t *testing.T) {
 	want := targets(compiled(t, ""))

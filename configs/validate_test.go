@@ -36,7 +36,6 @@ func TestValidate(t *testing.T) {
 		{"want a command", func(s *specs.Spec) { s.Process.Args = nil }},
 		{"NUL", func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} }},
 		{`process: env[1] "FOO": want NAME=VALUE`, func(s *specs.Spec) { s.Process.Env = []string{"A=b\nc", "FOO"} }},
-		{`process: env[1]: "A" is given twice, first in env[0]`, func(s *specs.Spec) { s.Process.Env = []string{"A=1", "A=1"} }},
 		{"mounts[0].destination", func(s *specs.Spec) { s.Mounts = []specs.Mount{{}} }},
 		{"linux.maskedPaths", func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} }},
 		{"linux.readonlyPaths", func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{""} }},
@@ -220,8 +219,11 @@ func TestE2AnnotationsOfBundles(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
+	if err := load("io.sdcontainer.strict", "false"); err == nil || !strings.Contains(err.Error(), "annotation io.sdcontainer.strict: false is not accepted") {
+		t.Errorf("strict: %v", err)
+	}
 	for key, value := range map[string]string{
-		"org.systemd.property.TimeoutStopSec": "5", "org.systemd.property.TimeoutStopUSec": "uint64 5", "org.systemd.property.CollectMode": "'inactive'",
+		"io.sdcontainer.strict": "true", "org.systemd.property.TimeoutStopSec": "5", "org.systemd.property.TimeoutStopUSec": "uint64 5", "org.systemd.property.CollectMode": "'inactive'",
 		"org.systemd.property.After": "['crio.service']", "org.systemd.property.DefaultDependencies": "true", "org.systemd.property.KillSignal": "15",
 		"org.systemd.property.MemoryMax": "uint64 67108864", "org.systemd.property.CPUQuotaPeriodSec": "1", "io.kubernetes.pod": "x",
 	} {

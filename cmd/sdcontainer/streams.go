@@ -197,6 +197,7 @@ func (s *streams) keysAreSignals() {
 	fd := int(s.tty.Fd())
 	if mode, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil { // a terminal that is gone has no keys
 		mode.Lflag |= unix.ISIG
+		mode.Cc[unix.VSUSP] = 0 // ^Z would stop us with the terminal raw
 		_ = unix.IoctlSetTermios(fd, unix.TCSETS, mode)
 	}
 }

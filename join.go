@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+)
+
+// A join is a namespace that exists already.
+type join struct {
+	typ  specs.LinuxNamespaceType
+	kind string // as in /proc/PID/ns
+	path string
+	flag uint64
+}
+
+// openJoins opens the namespaces to join, and checks their type.
+func (p *plan) openJoins() ([]*os.File, error) {
+	var files []*os.File
+	for _, j := range p.joins {
+		f, err := j.open()
+		if err != nil {
+			return files, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// unjoinable is what is wrong with a file that is no namespace to join, and will be none.
+type unjoinable struct{ error }
+
+func (j join) open() (*os.File, error) {
+	other := fmt.Errorf("%s namespace: %s is not one (want a file like /proc/PID/ns/%s)", j.kind, j.path, j.kind)
+	f, regular, err := openNamespace(j.path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s namespace: %w", j.kind, err)
+	case f == nil && regular:
+		return nil, other // yet
+	case f == nil:
+		return nil, unjoinable{other}
+	}
+	typ, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
+	switch {
+	case err != nil || uint64(typ) != j.flag:
+		err = unjoinable{other}
+	case j.kind == "mnt" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)):
+		err = unjoinable{fmt.Errorf("mount namespace: %s is the host's: the container's root would take the place of its root (leave the path out)", j.path)}
+	default:
+		return f, nil
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// openNamespace opens nothing but a namespace, else ns is nil: to open a device does something, and a pipe waits. On a
+// regular file one may be mounted later.
+func openNamespace(path string) (ns *os.File, regular bool, err error) {
+	f, err := kernel.OpenPath(path)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	var fs unix.Statfs_t
+	info, err := f.Stat()
+	if err := errors.Join(err, unix.Fstatfs(int(f.Fd()), &fs)); err != nil {
+		return nil, false, err
+	}
+	if fs.Type == unix.NSFS_MAGIC {
+		ns, err = kernel.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), unix.O_RDONLY)
+	}
+	return ns, info.Mode().IsRegular(), err
+}
+
+// isOf says whether a namespace is the one that a process, "self" is ours, is in.
+func isOf(ns *os.File, pid, kind string) bool {
+	its, err1 := os.Stat("/proc/" + pid + "/ns/" + kind)
+	it, err2 := ns.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(its, it)
+}

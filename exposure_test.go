@@ -157,12 +157,19 @@ func TestSeclude(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
+	link := filepath.Join(machines, "link")
+	t.Cleanup(func() { // several packages may share this system
+		for _, path := range []string{machines + "/a", link, "/srv/x", "/srv/sticky", "/srv/users"} {
+			if err := os.RemoveAll(path); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	for _, dir := range []string{machines + "/a", "/srv/x/root", "/srv/sticky/root", "/srv/users/root"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	link := filepath.Join(machines, "link")
 	if err := errors.Join(os.Chmod("/srv/sticky", 0o755|os.ModeSticky), os.Chown("/srv/users", 1000, 0), os.Symlink("/usr", link)); err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func sealedWith(t *testing.T, b []byte, seals int) string {
 	if have, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil || have != seals {
 		t.Fatalf("seals %#x, %v, want %#x", have, err, seals)
 	}
-	return fmt.Sprintf("/proc/self/fd/%d", fd)
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd) // ours: the child has others by these numbers
 }
 
 // CVE-2019-5736: what /proc/PID/exe leads to is no file of the host, and nobody can

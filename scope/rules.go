@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -73,7 +74,7 @@ func ruleOf(i Info) *requirement {
 	case "SendSIGKILL":
 		return ruled("true: "+leaves, func(on bool) bool { return on })
 	case "FinalKillSignal":
-		return ruled("9: "+leaves, func(n int32) bool { return n == int32(unix.SIGKILL) })
+		return ruled("9, SIGKILL: "+leaves, func(n int32) bool { return n == int32(unix.SIGKILL) })
 	case "CPUWeight", "StartupCPUWeight":
 		return ruled("1 to 10000, or 0 for idle", func(n uint64) bool { return n == 0 || isWeight(n) || n == Infinity })
 	case "IOWeight", "StartupIOWeight":
@@ -90,8 +91,6 @@ func ruleOf(i Info) *requirement {
 		return ruled("a path below /dev, char-NAME or block-NAME, and any of the letters r, w and m", func(e PathWord) bool { return isDevice(e.Path) && strings.Trim(e.Word, "rwm") == "" })
 	case "BPFProgram":
 		return ruled("one of "+strings.Join(attachTypes, ", ")+", and an absolute path", func(e PathWord) bool { return slices.Contains(attachTypes, e.Path) && clean(e.Word) })
-	case "DelegateControllers", "DisableControllers":
-		return ruled("one of "+strings.Join(controllerNames, ", "), func(s string) bool { return slices.Contains(controllerNames, s) })
 	case "Documentation":
 		return ruled("a URI that begins with http://, https://, file:/, info: or man:", isDocumentation)
 	case "IPIngressFilterPath", "IPEgressFilterPath":
@@ -99,7 +98,7 @@ func ruleOf(i Info) *requirement {
 	case "RequiresMountsFor", "WantsMountsFor": // systemd makes these clean itself
 		return ruled(wantPath, func(p string) bool { return path.IsAbs(p) && !slices.Contains(strings.Split(p, "/"), "..") })
 	}
-	if all := words(i.Name); all != nil {
+	if all := Words(i.Name); all != nil {
 		return ruled("one of "+strings.Join(all, ", "), func(s string) bool { return slices.Contains(all, s) })
 	}
 	return ruleOfKind(i)
@@ -127,12 +126,8 @@ func ruleOfKind(i Info) *requirement {
 	return nil
 }
 
-var (
-	attachTypes = []string{"ingress", "egress", "sock_create", "sock_ops", "device", "bind4", "bind6", "connect4", "connect6", "post_bind4", "post_bind6",
-		"sendmsg4", "sendmsg6", "sysctl", "recvmsg4", "recvmsg6", "getsockopt", "setsockopt"}
-	controllerNames = []string{"cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids",
-		"bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces"}
-)
+var attachTypes = []string{"ingress", "egress", "sock_create", "sock_ops", "device", "bind4", "bind6", "connect4", "connect6", "post_bind4", "post_bind6",
+	"sendmsg4", "sendmsg6", "sysctl", "recvmsg4", "recvmsg6", "getsockopt", "setsockopt"}
 
 func isWeight(n uint64) bool { return n >= 1 && n <= 10000 }
 
@@ -175,9 +170,9 @@ func isInterface(name string) bool {
 		strings.Trim(name, "0123456789") != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(":/%", r) })
 }
 
+var identifierPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9/\\_.]*$`) })
+
 func isNFT(n NFT) bool {
-	identifier := func(s string) bool {
-		return len(s) < 32 && regexp.MustCompile(`^[A-Za-z][A-Za-z0-9/\\_.]*$`).MatchString(s)
-	}
+	identifier := func(s string) bool { return len(s) < 32 && identifierPattern().MatchString(s) }
 	return n.Source >= 3 && n.Source <= 5 && slices.Contains([]int32{1, 2, 3, 5, 7, 10}, n.Protocol) && identifier(n.Table) && identifier(n.Set)
 }

@@ -188,11 +188,14 @@ var properties = [...]Info{
 	{"SocketBindDeny", "a(iiqq)", 249, true, KindBind, Resource, ""},
 }
 
-// words are what a property of one word takes, nil for one of any text.
-func words(name string) []string {
+// Words are those that a property takes, or each entry of its list; nil if it takes others too.
+func Words(name string) []string {
 	switch name {
 	case "CollectMode":
 		return []string{"inactive", "inactive-or-failed"}
+	case "DelegateControllers", "DisableControllers":
+		return []string{"cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids",
+			"bpf-firewall", "bpf-devices", "bpf-foreign", "bpf-socket-bind", "bpf-restrict-network-interfaces"}
 	case "DevicePolicy":
 		return []string{"auto", "closed", "strict"}
 	case "FailureAction", "SuccessAction":

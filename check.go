@@ -159,13 +159,20 @@ func checkDirective(section, name string, values []string) error {
 // checkAlone tells what is wrong with the only thing that a unit is to have.
 func checkAlone(s configs.Settings) error {
 	s.Name, s.Source = "check", "/check.toml"
-	_, err := unitgen.Service(&specs.Spec{Root: &specs.Root{Path: "/root"}}, s, unitgen.Options{})
+	s.Strict = true // about values: the newest systemd lacks nothing
+	_, err := unitgen.Service(&specs.Spec{Root: &specs.Root{Path: "/root"}}, s, unitgen.Options{Version: unitgen.Newest})
 	all := flat(err)
 	if len(all) == 0 {
 		return nil
 	}
-	var d *unitgen.DirectiveError
-	if errors.As(all[0], &d) {
+	var (
+		strange *unitgen.StrangeValueError
+		d       *unitgen.DirectiveError
+	)
+	switch {
+	case errors.As(all[0], &strange):
+		return &configs.FieldError{Err: strange, Warning: true}
+	case errors.As(all[0], &d):
 		return inPlace(d.Err)
 	}
 	return all[0]

@@ -72,7 +72,7 @@ func TestCheck(t *testing.T) {
 		"systemd.service.ExecStopPost = ''":                                                      `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
 		"systemd.service.ExecStopPost = '/bin/x'":                                                "",
 		"systemd.unit.afterwards = ['a', 'b']":                                                   "4:14: systemd.unit.afterwards: \"afterwards\" is not the name of a directive",
-		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n": "5:1: systemd.service.KillMode: value \"none\" would leave\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",
+		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n": "5:1: systemd.service.KillMode: value \"none\": want control-group or mixed: another would leave processes behind\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",
 		"systemd.install.Alias = ['y.service', 'z.service']":                                     "",
 		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']":                   "4:1: nothing: unknown key\n8:12: mount.options: unknown option",
 	} {
@@ -161,11 +161,12 @@ func texts(problems []configs.Problem) string {
 	return b.String()
 }
 
-// A directive that no systemd knows, which would ignore it, is an error; without strict a warning, and a comment in the unit.
+// A directive that no systemd knows, which would ignore it, or a word that it does not, is an error; without strict a warning, and a comment in the unit.
 func TestCheckUnknownDirective(t *testing.T) {
 	const text = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\nsystemd.strict = false\n" +
-		"[systemd.service]\nMemoryMaxx = '5G'\nX-Ours = 1\n"
-	const told = ":6:1: systemd.service.MemoryMaxx: not a directive of [Service] that systemd up to 257 knows; did you mean MemoryMax?"
+		"[systemd.service]\nMemoryMaxx = '5G'\nX-Ours = 1\nRestartMode = 'future'\n"
+	const name = ":6:1: systemd.service.MemoryMaxx: not a directive of [Service] that systemd up to 257 knows; did you mean MemoryMax?"
+	const value = `:8:1: systemd.service.RestartMode: value "future": want one of normal, direct, debug`
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "root"), 0o755); err != nil {
 		t.Fatal(err)
@@ -177,12 +178,12 @@ func TestCheckUnknownDirective(t *testing.T) {
 		}
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 		if strict {
-			if got := texts(problems); got != file+told+" (systemd.strict = false accepts it)\n" {
+			if got, end := texts(problems), " (systemd.strict = false accepts it)\n"; got != file+name+end+file+value+end {
 				t.Error(got)
 			}
 			continue
 		}
-		if got := texts(warnings); len(problems) > 0 || !strings.HasPrefix(got, file+told+"\n") || strings.Contains(got, "X-Ours") {
+		if got := texts(warnings); len(problems) > 0 || !strings.HasPrefix(got, file+name+"\n"+file+value+"\n") || strings.Contains(got, "X-Ours") {
 			t.Error(problems, got)
 		}
 		spec, err := configs.Load(file, configs.LoadOptions{})
@@ -193,7 +194,7 @@ func TestCheckUnknownDirective(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const comment = "\n# MemoryMaxx= is not a directive of [Service] that systemd up to 257 knows.\n"
+		const comment = "\n# MemoryMaxx= is not a directive of [Service] that systemd up to 257 knows.\n# RestartMode=future is not a value that systemd up to 257 takes.\n"
 		if strings.Count(x.Service, comment) != 1 || !strings.Contains(x.Service, "\nMemoryMaxx=5G\n") || !strings.Contains(x.Service, "\nX-Ours=1\n") ||
 			strings.Contains(x.Service, "# X-Ours") {
 			t.Error(x.Service)

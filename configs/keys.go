@@ -207,7 +207,7 @@ func unitKeys() []Key {
 		{"systemd.part_of", kindStrings, "", "PartOf=", "For services."},
 		{"systemd.conflicts", kindStrings, "", "Conflicts=", "For services."},
 		{"systemd.unit", kindDirectives, "", "[Unit]", "Directives, for services, as in systemd.service."},
-		{"systemd.service", kindDirectives, "", "[Service]", "Directives, for services: those that systemd up to 257 knows there, and X-NAME. Another one that looks like one of them, or is one of another section, is an error, as systemd would ignore it; `systemd.strict = false` makes that a warning of check and a comment in the unit, as it always is of other names, which a newer systemd may have."},
+		{"systemd.service", kindDirectives, "", "[Service]", "Directives, for services: those that systemd up to 257 knows there, and X-NAME. Another one that looks like one of them, or is one of another section, is an error, as systemd would ignore it; `systemd.strict = false` makes that a warning of check and a comment in the unit, as it always is of other names, which a newer systemd may have. A value that systemd would ignore is an error too, and with `systemd.strict = false` one of a fixed set of words may be another, as a newer systemd may take it."},
 		{"systemd.install", kindDirectives, "", "[Install]", "Directives, for services, as in systemd.service."},
 		{"systemd.scope", kindProperties, "", "any property", "Any property of the unit by its D-Bus name, in GVariant text where TOML is not enough."},
 

@@ -28,7 +28,7 @@ type LoadOptions struct {
 	// GVariant text; nil accepts every one.
 	Property func(name, value string) error
 	// Directive says what is wrong with a directive for a section of the unit file, "unit",
-	// "service" or "install"; nil accepts every one.
+	// "service" or "install", as a [FieldError] what systemd.strict = false makes a warning; nil accepts every one.
 	Directive func(section, name string, values []string) error
 	// Mount says what is wrong with a [[mount]]; nil accepts every one.
 	Mount func(specs.Mount) error
@@ -317,8 +317,13 @@ func (c *compiler) strangeDirective(at, section, name string) {
 	if meant != "" {
 		msg += "; did you mean " + meant + "?"
 	}
+	c.strange(at, msg, c.set.Strict && meant != "")
+}
+
+// strange tells of what a newer systemd may know.
+func (c *compiler) strange(at, msg string, problem bool) {
 	switch {
-	case c.set.Strict && meant != "":
+	case problem:
 		c.problem(at, "%s (systemd.strict = false accepts it)", msg)
 	case c.o.Warn != nil && !c.wrong(at):
 		c.o.Warn(c.placed(at, msg))

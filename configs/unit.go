@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -87,7 +88,11 @@ func (c *compiler) directives(section string) map[string][]string {
 		if c.o.Directive == nil || c.wrong(at) {
 			continue
 		}
-		if err := c.o.Directive(section, name, all[name]); err != nil {
+		var field *FieldError
+		switch err := c.o.Directive(section, name, all[name]); {
+		case errors.As(err, &field) && field.Warning:
+			c.strange(at, field.Err.Error(), c.set.Strict)
+		case err != nil:
 			c.problem(at, "%v", err)
 		}
 	}

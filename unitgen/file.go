@@ -3,6 +3,7 @@
 package unitgen
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -96,6 +97,12 @@ func (f *file) lack(e UnsupportedError) {
 	}
 }
 
+// A StrangeValueError is a word that is none of those that systemd up to [configs.DirectivesOf] takes for a directive. With no
+// more than a line in the journal it ignores that; a newer one may know the word.
+type StrangeValueError struct{ Value, Want string }
+
+func (e *StrangeValueError) Error() string { return fmt.Sprintf("value %q: want %s", e.Value, e.Want) }
+
 // A DirectiveError is what is wrong with one directive of a unit file, such as an [InvalidValueError].
 type DirectiveError struct {
 	Directive string
@@ -114,7 +121,15 @@ func (f *file) fail(name string, err error) {
 // user adds directives in unit file syntax, names sorted.
 func (f *file) user(section int, directives map[string][]string) {
 	for _, name := range slices.Sorted(maps.Keys(directives)) {
-		if err := permitted(section, name, directives[name]); err != nil {
+		err := permitted(section, name, directives[name])
+		var strange *StrangeValueError
+		switch {
+		case errors.As(err, &strange) && f.strict:
+			f.fail(name, fmt.Errorf("%w (systemd.strict = false accepts it)", err))
+			continue
+		case strange != nil:
+			f.note("# %s=%s is not a value that systemd up to %d takes.", name, strange.Value, configs.DirectivesOf)
+		case err != nil:
 			f.fail(name, err)
 			continue
 		}

@@ -3,7 +3,6 @@
 package unitgen
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -108,21 +107,7 @@ func permitted(section int, name string, values []string) error {
 	case section == sectionService && slices.Contains(harmful, name):
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
 	}
-	return cmp.Or(leaves(name, values), wrong(name, values))
-}
-
-// ends are what a directive may say of the end, so that no process outlives it.
-var ends = map[string][]string{
-	"KillMode": {"mixed", "control-group"}, "SendSIGKILL": {"yes", "true", "1", "on", "y", "t"}, "FinalKillSignal": {"SIGKILL", "KILL", "9"},
-}
-
-func leaves(name string, values []string) error {
-	for _, v := range values {
-		if want := ends[name]; want != nil && !empty(v) && !slices.ContainsFunc(want, func(w string) bool { return strings.EqualFold(w, strings.TrimSpace(v)) }) {
-			return fmt.Errorf("value %q would leave processes behind (want %s)", v, strings.Join(want[:min(2, len(want))], " or "))
-		}
-	}
-	return nil
+	return wrong(name, values)
 }
 
 // empty says whether systemd takes a value for none.

@@ -5,6 +5,7 @@ package unitgen
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,46 +19,98 @@ import (
 // A form is what the value of a directive looks like. systemd ignores a line whose value is none, with no more than a
 // line in the journal: the unit would run without the limit.
 type form struct {
-	want string
-	ok   func(string) bool
-}
-
-func matching(want, pattern string) form {
-	return form{want, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(` + pattern + `)$`) })().MatchString}
+	want  string
+	ok    func(string) bool
+	words bool // want is a list of words, to which a newer systemd may add
 }
 
 func oneOf(list ...string) form {
-	return form{"one of " + strings.Join(list, ", "), func(v string) bool { return slices.Contains(list, v) }}
+	return form{"one of " + strings.Join(list, ", "), func(v string) bool { return slices.Contains(list, v) }, true}
+}
+
+// orNumber is a form of words that have numbers.
+func (f form) orNumber(high int64) form {
+	return form{f.want + ", or its number", func(v string) bool { return f.ok(v) || inRange(0, high).ok(v) }, f.words}
 }
 
 func inRange(low, high int64) form {
 	return form{fmt.Sprintf("a whole number from %d to %d", low, high), func(v string) bool {
-		n, err := strconv.ParseInt(v, 0, 64)
-		return err == nil && n >= low && n <= high
-	}}
+		n, ok := integer(v)
+		return ok && n >= low && n <= high
+	}, false}
 }
 
-const (
-	patternNumber = `[0-9]+(\.[0-9]+)?`
-	patternUnit   = `(usec|us|µs|μs|msec|ms|seconds?|sec|s|minutes?|min|months?|M|m|hours?|hr|h|days?|d|weeks?|w|years?|y)`
-)
+// integer reads what systemd's safe_atoi and those like it read: decimal, 0x1f, 017, 0o17 and 0b1.
+func integer(v string) (int64, bool) {
+	n, err := strconv.ParseInt(v, 0, 64)
+	return n, err == nil && !strings.Contains(v, "_")
+}
 
-var (
-	boolean = form{"yes or no", func(v string) bool {
-		return slices.Contains([]string{"1", "yes", "y", "true", "t", "on", "0", "no", "n", "false", "f", "off"}, strings.ToLower(v))
-	}}
-	signal = form{`a signal like "SIGTERM"`, func(v string) bool {
+// share reads a share in ten-thousandths: 1‱, 1‰ or 1%, with as many decimals as there is place for.
+func share(v string) (int64, bool) {
+	for i, unit := range []string{"‱", "‰", "%"} {
+		text, ok := strings.CutSuffix(v, unit)
+		if !ok {
+			continue
+		}
+		whole, decimals, dot := strings.Cut(text, ".")
+		n, ok := integer(whole)
+		if !ok || n < 0 || n > math.MaxInt32 || len(decimals) > i || dot && decimals == "" || strings.Trim(decimals, "0123456789") != "" {
+			return 0, false
+		}
+		part, _ := strconv.Atoi("0" + (decimals + "00")[:i])
+		return n*[]int64{1, 10, 100}[i] + int64(part), true
+	}
+	return 0, false
+}
+
+// isShare says whether a value is a share of a machine's whole.
+func isShare(v string) bool {
+	n, ok := share(v)
+	return ok && n <= 10000
+}
+
+var spanPattern = sync.OnceValue(func() *regexp.Regexp {
+	const number, unit = `(\+?[0-9]+(\.[0-9]+)?|\.[0-9]+)`,
+		`(usec|us|µs|μs|msec|ms|seconds?|sec|s|minutes?|min|months?|M|m|hours?|hr|h|days?|d|weeks?|w|years?|y)`
+	return regexp.MustCompile(`^(infinity|(` + number + `(\s*` + unit + `\s*|\s+|$))+)$`)
+})
+
+// sizePattern has each unit once, the largest first.
+var sizePattern = sync.OnceValue(func() *regexp.Regexp {
+	var all strings.Builder
+	for _, unit := range []string{"E", "P", "T", "G", "M", "K", "B", ""} {
+		all.WriteString(`(\+?[0-9]+(\.[0-9]*)?\s*` + unit + `\s*)?`)
+	}
+	return regexp.MustCompile("^" + all.String() + "$")
+})
+
+// truths are what systemd takes for yes and for no, in any case.
+func truths() (yes, no []string) {
+	return []string{"1", "yes", "y", "true", "t", "on"}, []string{"0", "no", "n", "false", "f", "off"}
+}
+
+func isTrue(v string) bool {
+	yes, _ := truths()
+	return slices.Contains(yes, strings.ToLower(v))
+}
+
+func boolean() form {
+	return form{"yes or no", func(v string) bool {
+		_, no := truths()
+		return isTrue(v) || slices.Contains(no, strings.ToLower(v))
+	}, false}
+}
+
+func signal() form {
+	return form{`a signal like "SIGTERM"`, func(v string) bool {
 		_, err := configs.ParseSignal(v)
 		return err == nil
-	}}
-	count  = inRange(0, 1<<32-1)
-	action = oneOf(strings.Fields("none reboot reboot-force reboot-immediate poweroff poweroff-force poweroff-immediate exit exit-force " +
-		"soft-reboot soft-reboot-force kexec kexec-force halt halt-force halt-immediate")...)
-	giveUp = oneOf("terminate", "abort", "kill")
-)
+	}, false}
+}
 
 func span() form {
-	return matching(`a time like "10s" or "1min 30s", a number of seconds, or "infinity"`, `infinity|(`+patternNumber+`\s*`+patternUnit+`?\s*)+`)
+	return form{`a time like "10s" or "1min 30s", a number of seconds, or "infinity"`, func(v string) bool { return spanPattern().MatchString(v) }, false}
 }
 
 // wrong says what a directive takes instead of one of the values, nil if that is not known or not wrong.
@@ -66,29 +119,48 @@ func wrong(name string, values []string) error {
 		if v = strings.TrimSpace(v); v == "" {
 			continue
 		}
-		if f, ok := formOf(name); ok && !f.ok(v) {
+		f, known := formOf(name)
+		switch {
+		case !known || f.ok(v):
+			if err := unruly(name, v); err != nil {
+				return err
+			}
+		case f.words && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }):
+			return &StrangeValueError{v, f.want}
+		default:
 			return fmt.Errorf("value %q: want %s", v, f.want)
-		}
-		if err := wrongWords(name, v); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// wrongWords is of a directive that is a property of words, or of names of units and the like. Specifiers and quotes are
-// systemd's to read.
-func wrongWords(name, value string) error {
+// unruly says which rule a directive's value breaks that has the form of one: those of the unit's property. Specifiers and
+// quotes in lists are systemd's to read.
+func unruly(name, value string) error {
 	info, ok := scope.Lookup(name)
-	if !ok || strings.ContainsAny(value, `%"'\`) {
+	if !ok {
 		return nil
 	}
 	var text string
 	switch info.Kind {
+	case scope.KindBool:
+		text = strconv.FormatBool(isTrue(value))
+	case scope.KindSignal:
+		n, _ := configs.ParseSignal(value)
+		text = strconv.Itoa(int(n))
 	case scope.KindString:
-		text = "'" + value + "'"
+		text = strconv.Quote(value)
 	case scope.KindStrings: // a template is of the unit's own instance
-		text = "['" + strings.Join(strings.Fields(strings.ReplaceAll(value, "@.", "@x.")), "', '") + "']"
+		if strings.ContainsAny(value, `%"'\`) {
+			return nil
+		}
+		list := strings.Fields(strings.ReplaceAll(value, "@.", "@x."))
+		for _, w := range list {
+			if all := scope.Words(name); all != nil && !slices.Contains(all, w) {
+				return &StrangeValueError{w, oneOf(all...).want}
+			}
+		}
+		text = "['" + strings.Join(list, "', '") + "']"
 	default:
 		return nil
 	}
@@ -106,25 +178,25 @@ func formOf(name string) (form, bool) {
 	case "ExitType":
 		return oneOf("main", "cgroup"), true
 	case "IOSchedulingClass":
-		return oneOf("none", "realtime", "best-effort", "idle", "0", "1", "2", "3"), true
+		return oneOf("none", "realtime", "best-effort", "idle").orNumber(8), true
 	case "CPUSchedulingPolicy":
-		return oneOf("other", "batch", "idle", "fifo", "rr", "ext"), true
+		return oneOf("other", "batch", "idle", "fifo", "rr", "ext").orNumber(math.MaxInt32), true
 	case "TimeoutStartFailureMode", "TimeoutStopFailureMode":
-		return giveUp, true
+		return oneOf("terminate", "abort", "kill"), true
 	case "StartLimitAction", "JobTimeoutAction":
-		return action, true
+		return oneOf(scope.Words("FailureAction")...), true
 	case "Nice":
 		return inRange(-20, 19), true
 	case "StartLimitBurst", "LogRateLimitBurst", "FileDescriptorStoreMax", "RestartSteps":
-		return count, true
+		return inRange(0, math.MaxUint32), true
 	case "ReloadSignal":
-		return signal, true
+		return signal(), true
 	case "RestartSec", "RestartMaxDelaySec", "TimeoutStartSec", "TimeoutSec", "TimeoutAbortSec", "WatchdogSec", "StartLimitIntervalSec",
 		"StartLimitInterval", "JobTimeoutSec", "JobRunningTimeoutSec", "LogRateLimitIntervalSec":
 		return span(), true
 	case "IgnoreSIGPIPE", "CPUSchedulingResetOnFork", "SyslogLevelPrefix", "StopWhenUnneeded", "RefuseManualStart", "RefuseManualStop", "AllowIsolate",
 		"NonBlocking", "RootDirectoryStartOnly":
-		return boolean, true
+		return boolean(), true
 	}
 	for _, p := range scope.Properties() {
 		if fileName(p.Name) == name && p.Kind != scope.KindScale {
@@ -138,16 +210,23 @@ func formOf(name string) (form, bool) {
 func formOfProperty(p scope.Info) (form, bool) {
 	switch p.Kind {
 	case scope.KindBool:
-		return boolean, true
+		return boolean(), true
 	case scope.KindSignal:
-		return signal, true
+		return signal(), true
 	case scope.KindUSec:
 		return span(), true
+	case scope.KindString:
+		if all := scope.Words(p.Name); all != nil {
+			return oneOf(all...), true
+		}
 	case scope.KindPercent:
-		return matching(`a share of CPU time like "150%"`, `0*[1-9][0-9]*(\.[0-9]{1,2})?%|0*\.[0-9]{1,2}%|0+\.[0-9]{1,2}%`), true
+		return form{`a share of CPU time like "150%"`, func(v string) bool {
+			n, ok := share(v)
+			return ok && n > 0
+		}, false}, true
 	case scope.KindBytes:
-		return matching(`a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`,
-			`infinity|0*(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%|(`+patternNumber+`\s*[EPTGMKB]?\s*)+`), true
+		return form{`a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`,
+			func(v string) bool { return v == "infinity" || isShare(v) || sizePattern().MatchString(v) }, false}, true
 	case scope.KindCount:
 		return formOfCount(p.Name), true
 	}
@@ -155,12 +234,13 @@ func formOfProperty(p scope.Info) (form, bool) {
 }
 
 func formOfCount(name string) form {
-	const weight = `0*([1-9][0-9]{0,3}|10000)`
+	weight := inRange(1, 10000)
 	switch name {
 	case "TasksMax":
-		return matching(`a number like 512, "10%" or "infinity"`, `infinity|0*[1-9][0-9]*|0*(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)%`)
+		return form{`a number like 512, "10%" or "infinity"`,
+			func(v string) bool { return v == "infinity" || isShare(v) || inRange(1, math.MaxInt64).ok(v) }, false}
 	case "CPUWeight", "StartupCPUWeight":
-		return matching(`a number from 1 to 10000, or "idle"`, `idle|`+weight)
+		return form{`a number from 1 to 10000, or "idle"`, func(v string) bool { return v == "idle" || weight.ok(v) }, false}
 	}
-	return matching("a number from 1 to 10000", weight)
+	return weight
 }

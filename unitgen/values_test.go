@@ -3,6 +3,7 @@
 package unitgen
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,26 +21,27 @@ var valueCases = []struct {
 	name           string
 	refused, taken []string
 }{
-	{"MemoryMax", []string{"foo", "512m", "200%", "-1", "1.5.5G"}, []string{"512M", "1.5G", "1G 500M", "50%", "infinity", "100%", "1073741824", "5B"}},
+	{"MemoryMax", []string{"foo", "512m", "200%", "-1", "1.5.5G", "1M 1G", "1001‰", "10001‱", ".5G", "0x10", "1_000"}, []string{"512M", "1.5G", "1G 500M", "50%", "infinity", "100%", "1073741824", "5B", "500‰", "12.5‰", "5000‱", "1K 5", "5.", "+5G", "0x10%"}},
 	{"MemoryLow", []string{"lots"}, []string{"0", "12.25%"}},
-	{"TasksMax", []string{"200%", "0", "many"}, []string{"5", "20%", "infinity"}},
-	{"CPUQuota", []string{"abc", "50", "0%", "infinity"}, []string{"50%", "1250%", "0.5%"}},
+	{"TasksMax", []string{"200%", "0", "many", "1001‰", "08", "1_0", "0.555%", "5.%"}, []string{"5", "20%", "infinity", "0x10", "500‰", "0b11", "0o17", "+5"}},
+	{"CPUQuota", []string{"abc", "50", "0%", "infinity", ".5%", "0‰", "1.55‰", "1.5‱", "5 %"}, []string{"50%", "1250%", "0.5%", "1500‰", "1.5‰", "5‱"}},
 	{"CPUQuotaPeriodSec", []string{"x"}, []string{"10ms"}},
-	{"CPUWeight", []string{"20000", "0", "much"}, []string{"idle", "1", "10000"}},
-	{"StartupIOWeight", []string{"idle", "10001"}, []string{"100"}},
+	{"CPUWeight", []string{"20000", "0", "much", "IDLE", "0x2711"}, []string{"idle", "1", "10000", "0x64"}},
+	{"StartupIOWeight", []string{"idle", "10001", "0x"}, []string{"100", "0144"}},
 	{"CPUAccounting", []string{"maybe", "2"}, []string{"yes", "ON", "0", "f"}},
 	{"OOMPolicy", []string{"foo"}, []string{"kill"}},
 	{"DevicePolicy", []string{"open"}, []string{"closed"}},
 	{"KillSignal", []string{"SIGFOO", "70"}, []string{"SIGTERM", "TERM", "RTMIN+3", "15"}},
 	{"Restart", []string{"foo", "yes"}, []string{"no", "always", "on-abnormal"}},
+	{"IOWeight", []string{"0", "infinity"}, []string{"0x64"}},
 	{"ExitType", []string{"x"}, []string{"cgroup"}},
-	{"IOSchedulingClass", []string{"low", "9"}, []string{"idle", "2"}},
-	{"CPUSchedulingPolicy", []string{"x"}, []string{"batch"}},
+	{"IOSchedulingClass", []string{"low", "9", "-1"}, []string{"idle", "2", "4", "8"}},
+	{"CPUSchedulingPolicy", []string{"x", "-1", "2147483648"}, []string{"batch", "1", "7"}},
 	{"TimeoutStopFailureMode", []string{"x"}, []string{"abort"}},
 	{"WatchdogSec", []string{"abc", "5 parsecs", "-1"}, []string{"10s", "1min 30s", "1.5h", "infinity", "5", "2months 3 d", "0"}},
-	{"RestartSec", []string{"soon"}, []string{"100ms"}},
+	{"RestartSec", []string{"soon", "5.s", ".s", "12.34.56", "0x5"}, []string{"100ms", ".5s", "1 .5s", "1s.5s", "+5s", "5 5"}},
 	{"TimeoutStartSec", []string{"soon"}, []string{"5"}},
-	{"Nice", []string{"20", "-21", "low"}, []string{"19", "-20", "+5"}},
+	{"Nice", []string{"20", "-21", "low", "08", "1_0"}, []string{"19", "-20", "+5", "-0x10"}},
 	{"FileDescriptorStoreMax", []string{"-1", "x"}, []string{"5"}},
 	{"IgnoreSIGPIPE", []string{"x"}, []string{"no"}},
 	{"Unit.StartLimitBurst", []string{"x"}, []string{"5"}},
@@ -49,6 +51,7 @@ var valueCases = []struct {
 	{"Unit.CollectMode", []string{"x"}, []string{"inactive"}},
 	{"Unit.JobTimeoutSec", []string{"x"}, []string{"10s"}},
 	{"Unit.RefuseManualStop", []string{"x"}, []string{"yes"}},
+	{"DisableControllers", []string{"newcontroller"}, []string{"cpu", "io memory"}},
 	{"Unit.After", []string{"foo", "basic.target foo"}, []string{"basic.target sysinit.target", "%i.service", "\"basic.target\""}},
 	{"Unit.RequiresMountsFor", []string{"srv"}, []string{"/srv /var"}},
 	{"Unit.Documentation", []string{"foo"}, []string{"man:true(1)"}},
@@ -79,6 +82,51 @@ func TestValues(t *testing.T) {
 	for _, name := range []string{"DeviceAllow", "ExecStartPre", "Environment", "MemoryPressureWatch", "X-Y", "AllowedCPUs"} {
 		if err := permitted(sectionService, name, []string{"off"}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Words that a newer systemd may take are written on demand, all else is not.
+func TestStrangeValues(t *testing.T) {
+	spec, s := small()
+	for line, want := range map[string]string{
+		"RestartMode=future": "want one of normal, direct, debug", "CPUSchedulingPolicy=deadline": "or its number", "TimeoutStopFailureMode=x": "want one of terminate",
+		"DisableControllers=cpu newcontroller": `"newcontroller": want one of cpu,`, "OOMPolicy=some": "want one of continue",
+		"MemoryMax=lots": "", "KillMode=none": "", "Restart=no\nKillMode=none": "", "FinalKillSignal=SIGTERM": "", "SendSIGKILL=off": "", "Nice=20": "",
+	} {
+		name, value, _ := strings.Cut(line, "=")
+		s.Service, s.Strict = map[string][]string{name: {value}}, true
+		var strange *StrangeValueError
+		_, err := Service(spec, s, Options{Version: Newest})
+		if errors.As(err, &strange) != (want != "") || strings.Contains(fmt.Sprint(err), "systemd.strict = false accepts it") != (want != "") || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+		s.Strict = false
+		text, err := Service(spec, s, Options{Version: Newest})
+		if want == "" || strange == nil {
+			if err == nil {
+				t.Errorf("%s: accepted", line)
+			}
+			continue
+		}
+		if note := "# " + name + "=" + strange.Value + " is not a value that systemd up to 257 takes.\n"; err != nil || !strings.Contains(text, note) || !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("%s: %v, want it and %q:\n%s", line, err, note, text)
+		}
+	}
+}
+
+// Whatever leaves no process behind may be said of the end.
+func TestEnds(t *testing.T) {
+	for name, values := range map[string][]string{"KillMode": {"mixed", "control-group"}, "SendSIGKILL": {"yes", "True", "1", "on"}, "FinalKillSignal": {"SIGKILL", "KILL", "9"}} {
+		if err := permitted(sectionService, name, append(values, "")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, values := range map[string][]string{"KillMode": {"process", "none", "'mixed'", "m%i"}, "SendSIGKILL": {"no", "0", "OFF"}, "FinalKillSignal": {"SIGTERM", "15"}} {
+		for _, v := range values {
+			if err := permitted(sectionService, name, []string{v}); err == nil || !strings.Contains(err.Error(), "another would leave processes behind") {
+				t.Errorf("%s=%s: %v", name, v, err)
+			}
 		}
 	}
 }

@@ -83,16 +83,12 @@ type holding struct {
 
 // holdings are the idmapped mounts of a source: itself, and those below it that come along. One that cannot be seen has none.
 func holdings(s rootfs.Source, table []mountLine) (list []holding) {
-	f, err := kernel.OpenPath(s.Path)
+	f, path, err := openResolved(s.Path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
 	own, err := mountOf(int(f.Fd()), "")
-	if err != nil {
-		return nil
-	}
-	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))) // where no link leads on
 	if err != nil {
 		return nil
 	}
@@ -110,6 +106,17 @@ func holdings(s rootfs.Source, table []mountLine) (list []holding) {
 		list = append(list, holding{point: s.Path, ro: s.ReadOnly})
 	}
 	return list
+}
+
+// openResolved opens path as a handle only, and says where it lies: a path through which no link leads.
+func openResolved(path string) (f *os.File, real string, err error) {
+	if f, err = kernel.OpenPath(path); err != nil {
+		return nil, "", err
+	}
+	if real, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))); err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	return f, real, nil
 }
 
 // names are the paths at which this machine has what h holds or a part of it: wherever the file system is mounted.
@@ -177,12 +184,11 @@ func mayMount(p *specs.Process) bool {
 // reachable says whether the directories that lead to path let others than root pass. Its own mode does
 // not count: the container can change that. What cannot be seen is not reachable by others either.
 func reachable(path string) bool {
-	f, err := kernel.OpenPath(path)
+	f, path, err := openResolved(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))) // where no link leads on
 	for err == nil && path != "/" {
 		path = filepath.Dir(path)
 		var info fs.FileInfo

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -145,7 +146,7 @@ func (c *Container) Stats() (Stats, error) {
 			s.CPU.Periods, s.CPU.Throttled = own.CPU.Periods, own.CPU.Throttled
 		}
 	}
-	return s, wrap("stats", c.id, err)
+	return s, wrap("stats", c.id, c.unlessEnded(err))
 }
 
 // Processes lists the PIDs, on the host, of the container's processes; [Container.Top] says more of them. Errors: ErrNotRunning.
@@ -162,7 +163,8 @@ func (c *Container) pids() ([]int, error) {
 		return nil, ErrNotRunning
 	}
 	pids, err := scope.Procs(c.st.Cgroup)
-	if errors.Is(err, fs.ErrNotExist) && !c.runs() {
+	// Order: after reading: processes leave their cgroup, and systemd removes it, before the first of them has ended.
+	if err != nil && (!c.runs() || kernel.Ending(c.st.Init.Pid)) {
 		err = ErrNotRunning
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("its cgroup is gone: somebody has moved process %d to another (rm -f ends it): %w", c.st.Init.Pid, err)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -142,6 +143,43 @@ func TestPropertiesAfterUpdate(t *testing.T) {
 	}
 	if p, err := c.Properties(t.Context(), "TasksMax"); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("of one that has ended: %v, %v; want ErrNotRunning", p, err)
+	}
+}
+
+// A PID namespace's first process leaves its cgroup, which systemd then removes, before it waits for the others, and is
+// no zombie until then.
+func TestNothingIsReadOfOneThatIsEnding(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("ending", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	other, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sleep", "60"}}, ExecOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.st.Init.signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := soon(t); err == nil; _, err = scope.ReadStats(c.st.Cgroup) {
+		if ctx.Err() != nil {
+			t.Fatal("the cgroup stays")
+		}
+	}
+	if !c.st.Init.alive() || !kernel.Ending(c.st.Init.Pid) {
+		t.Fatal("the first process does not wait for the other")
+	}
+	if _, err := c.Stats(); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("stats: %v, want ErrNotRunning", err)
+	}
+	if _, err := c.Processes(); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("processes: %v, want ErrNotRunning", err)
+	}
+	if _, err := other.Wait(soon(t)); err != nil {
+		t.Error(err)
+	}
+	if err := c.Destroy(soon(t), true); err != nil {
+		t.Error(err)
 	}
 }
 

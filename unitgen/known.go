@@ -3,6 +3,7 @@
 package unitgen
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -102,6 +103,8 @@ func permitted(section int, name string, values []string) error {
 		return nil
 	case ours()[name] != "":
 		return fmt.Errorf("cannot be set: %s", ours()[name])
+	case section == sectionService && strings.HasPrefix(name, "Limit"):
+		return errors.New("cannot be set: set process.rlimits instead: the payload has its own")
 	case section == sectionService && kept[name] != "" && slices.ContainsFunc(values, empty):
 		return fmt.Errorf("cannot be empty: %s", kept[name])
 	case section == sectionService && slices.Contains(harmful, name):

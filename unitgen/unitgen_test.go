@@ -78,6 +78,7 @@ func TestRefused(t *testing.T) {
 		"kill the main one":    set("Service", "KillMode", "process"),
 		"another umask":        set("Service", "UMask", "0077"),
 		"another OOM score":    set("Service", "OOMScoreAdjust", "300"),
+		"another rlimit":       set("Service", "LimitNOFILE", "4096"),
 		"no kill":              set("Service", "SendSIGKILL", "no"),
 		"a kill that is none":  set("Service", "FinalKillSignal", "SIGQUIT"),
 		"a section as name":    set("Unit", "X]\n[Service", "y"),

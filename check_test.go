@@ -34,6 +34,7 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\ntype = 'nothing'\ntarget = '/x'\noptions = ['rww']":                                      "5:1: mount.type: \"nothing\": want",
 		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                                        `6:1: mount.target: "/proc/x": would hide a part of proc`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                            `6:1: mount.fstype: "ext9": want bind or one of`,
+		"[[mount]]\ntype = 'raw'\nfstype = 'debugfs'\ntarget = '/x'":                                         `7:1: mount.target: "/x": the kernel mounts debugfs in no user namespace: bind the host's (type = "bind")`,
 		"[[mount]]\nsource = '.'\ntarget = '/proc'\n[[mount]]\nsource = '.'\ntarget = '/sys'":                "6:1: mount.target: \"/proc\": is for type proc\n9:1: mount.target: \"/sys\": is for type sysfs",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=baz', 'mpol=baz:0', 'noswap=1', 'uid=70000', 'gid=7']": "7:12: mount.options: option \"huge=baz\": want huge= with one of never,\n" +
 			"7:24: mount.options: option \"mpol=baz:0\": want a policy of default, prefer\n7:38: mount.options: option \"noswap=1\": want noswap without a value\n" +

@@ -191,50 +191,6 @@ func (b *builder) checkRoot() error {
 	return nil
 }
 
-// checkMounts looks at what one mount alone does not show.
-func (b *builder) checkMounts() (errs []error) {
-	kept := b.mounts[:0]
-	for _, m := range b.mounts {
-		if m.kind == bound && b.in.Sources[m.Source] == IsMissing && m.create == nil {
-			if m.optional {
-				continue
-			}
-			errs = append(errs, fmt.Errorf("%v: source %s does not exist (%s)", m, m.Source, b.orElse()))
-		}
-		if m.idmap && len(m.UIDMappings) == 0 && !b.ns.has(userNS) {
-			errs = append(errs, fmt.Errorf("%v: option idmap: the container has no user namespace and the mount no mapping", m))
-		}
-		if t, shows := shows[m.Type]; m.kind == fresh && shows && m.Type != "sysfs" && b.ns.joined(t) && !b.ns.owned(t) {
-			err := fmt.Errorf("%v shows it, and can be made in its own user namespace only: %s", m, b.orJoin())
-			errs = append(errs, &configs.FieldError{Field: "linux.namespaces", Entry: string(t), Err: err})
-		}
-		b.replace(m)
-		kept = append(kept, m)
-	}
-	b.mounts = kept
-	if terminal(b.spec) && b.at("/dev/pts", "devpts") == nil {
-		err := errors.New("want a mount of type devpts on /dev/pts")
-		errs = append(errs, &configs.FieldError{Field: "process.terminal", Err: err})
-	}
-	return errs
-}
-
-// orElse says what a mount without its source can be, in the words of who wrote it.
-func (b *builder) orElse() string {
-	if b.set.Source != "" {
-		return `optional = true leaves the mount out, create = "dir" makes a directory`
-	}
-	return "option x-sdc.optional skips the mount, x-sdc.create=dir makes the source"
-}
-
-// orJoin says what gives a container power over a namespace that it joins.
-func (b *builder) orJoin() string {
-	if b.set.Source != "" {
-		return `join that too (userns.mode = "path:/FILE"), or have none (userns.mode = "none")`
-	}
-	return "join that too, have none, or leave this out"
-}
-
 // replace turns a mount that only the owner of a namespace may make into a copy
 // of the host's.
 func (b *builder) replace(m *mount) {

@@ -4,6 +4,9 @@ package rootfs
 
 import (
 	"errors"
+	"maps"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // B24: every spelling of a place is the place.
@@ -47,6 +51,34 @@ func TestMissingSource(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "source /missing does not exist "+want) {
 			t.Errorf("%q: %v, want %s", source, err, want)
 		}
+	}
+}
+
+// What is refused in a user namespace the kernel would refuse, and each such filesystem is refused there alone.
+func TestHostFilesystems(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	var refused []string
+	for _, typ := range slices.Sorted(maps.Keys(fstypes())) {
+		spec := usual("/rootfs")
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: typ, Source: typ, Destination: "/x"})
+		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: userNS})
+		const want = `rootfs: mounts "/x": the kernel mounts `
+		if err := Check(spec, configs.Settings{}); err == nil || !strings.HasPrefix(err.Error(), want+typ) {
+			continue
+		}
+		refused = append(refused, typ)
+		out, err := exec.CommandContext(t.Context(), "unshare", "-Urmn", "mount", "-t", typ, typ, t.TempDir()).CombinedOutput()
+		if err == nil {
+			t.Errorf("%s: refused, and the kernel does mount it in a user namespace: %s", typ, out)
+		}
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == userNS })
+		if err := Check(spec, configs.Settings{}); err != nil {
+			t.Errorf("%s without a user namespace: %v", typ, err)
+		}
+	}
+	want := []string{"bpf", "configfs", "debugfs", "efivarfs", "fusectl", "hugetlbfs", "securityfs", "tracefs"}
+	if !slices.Equal(refused, want) {
+		t.Errorf("refused: %q, want %q", refused, want)
 	}
 }
 

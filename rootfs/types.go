@@ -22,6 +22,7 @@ const (
 type fstype struct {
 	keys []string // its own options
 	safe uint64   // attributes it always has unless the options clear them
+	host bool     // the kernel makes it outside of user namespaces only
 }
 
 const noFiles = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
@@ -40,15 +41,15 @@ var fstypes = sync.OnceValue(func() map[string]fstype {
 		"ramfs": {keys: []string{"mode"}},
 		"overlay": {keys: []string{"lowerdir", "upperdir", "workdir", "redirect_dir", "index", "uuid", "nfs_export",
 			"xino", "metacopy", "verity", "volatile", "userxattr", "default_permissions", "context"}},
-		"hugetlbfs":   {keys: []string{"uid", "gid", "mode", "size", "min_size", "nr_inodes", "pagesize"}},
-		"bpf":         {keys: []string{"mode", "uid", "gid", "delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs"}, safe: noFiles},
+		"hugetlbfs":   {keys: []string{"uid", "gid", "mode", "size", "min_size", "nr_inodes", "pagesize"}, host: true},
+		"bpf":         {keys: []string{"mode", "uid", "gid", "delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs"}, host: true, safe: noFiles},
 		"binfmt_misc": {safe: noFiles},
-		"securityfs":  {safe: noFiles},
-		"debugfs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
-		"tracefs":     {keys: []string{"mode", "uid", "gid"}, safe: noFiles},
-		"configfs":    {safe: noFiles},
-		"fusectl":     {safe: noFiles},
-		"efivarfs":    {safe: noFiles},
+		"securityfs":  {safe: noFiles, host: true},
+		"debugfs":     {keys: []string{"mode", "uid", "gid"}, host: true, safe: noFiles},
+		"tracefs":     {keys: []string{"mode", "uid", "gid"}, host: true, safe: noFiles},
+		"configfs":    {safe: noFiles, host: true},
+		"fusectl":     {safe: noFiles, host: true},
+		"efivarfs":    {safe: noFiles, host: true},
 		"cgroup":      {keys: cgroupKeys, safe: noFiles},
 		"cgroup2":     {keys: cgroupKeys, safe: noFiles},
 	}

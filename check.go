@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -48,6 +46,7 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
+	slices.SortStableFunc(warnings, configs.Problem.Compare)
 	var x *Explanation
 	spec, err := configs.Load(path, configs.LoadOptions{})
 	if err == nil {
@@ -84,42 +83,6 @@ func checkJoins(spec *specs.Spec, s configs.Settings) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// missingDevices are those whose I/O is limited, and the sizes of huge pages, that this machine does not have now.
-func missingDevices(u scope.Unit) (errs []error) {
-	have := hugePages()
-	for _, l := range slices.Concat(scope.Limits(u), scope.PayloadLimits(u)) {
-		if _, err := l.Find(); err != nil {
-			errs = append(errs, &configs.FieldError{Field: "unit", Entry: l.Property, Err: err, Warning: true})
-		}
-		size, huge := strings.CutPrefix(l.File, "hugetlb.")
-		if size, _, _ = strings.Cut(size, "."); huge && !slices.Contains(have, size) {
-			err := fmt.Errorf("this machine has no huge pages of %s (it has: %s)", size, strings.Join(have, ", "))
-			errs = append(errs, &configs.FieldError{Field: "unit", Entry: l.File, Err: err, Warning: true})
-		}
-	}
-	return errs
-}
-
-// hugePages are the sizes of this machine's huge pages, as the files of cgroups name them.
-func hugePages() (names []string) {
-	dirs, _ := filepath.Glob("/sys/kernel/mm/hugepages/hugepages-*kB")
-	for _, dir := range dirs {
-		var kib int
-		if _, err := fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kib); err != nil {
-			continue
-		}
-		switch {
-		case kib >= 1<<20:
-			names = append(names, fmt.Sprintf("%dGB", kib>>20))
-		case kib >= 1<<10:
-			names = append(names, fmt.Sprintf("%dMB", kib>>10))
-		default:
-			names = append(names, fmt.Sprintf("%dKB", kib))
-		}
-	}
-	return names
 }
 
 // flat is every error of a joined one.
@@ -211,7 +174,7 @@ func checkSpec(spec *specs.Spec, s configs.Settings) error {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
 		}
 	}
-	return errors.Join(append(errs, missingDevices(unit)...)...)
+	return errors.Join(slices.Concat(errs, missingDevices(unit), missingSysctls(spec), separated(spec), misfits(spec))...)
 }
 
 // checkUnit finds what no unit file can say, and what the systemd of u lacks. Whatever else is wrong is found elsewhere.

@@ -43,8 +43,8 @@ func (c *compiler) planned() {
 			c.directive(e)
 		case "log.fields":
 			c.planner(join("log.fields", e.Entry), e, e.Err)
-		case "process.terminal":
-			c.planner("process.terminal", e, e.Err)
+		case "process.terminal", "process.cwd":
+			c.planner(e.Field, e, e.Err)
 		case "process.capabilities":
 			c.planner(join("capabilities", e.Entry), e, e.Err)
 		case "hostname", "domainname":

@@ -197,7 +197,7 @@ func unitKeys() []Key {
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},
 		{"systemd.restart_delay", kindSpan, "100ms", "RestartSec=", "For services."},
 		{"systemd.start_limit", shaped("^0*[1-9][0-9]*/(" + reSpan + "|infinity)$"), "", "StartLimitBurst=, StartLimitIntervalSec=", `Starts in a time, for services: "5/10s".`},
-		{"systemd.start_timeout", kindSpan, "", "TimeoutStartSec=", "For services."},
+		{"systemd.start_timeout", kindSpan, "", "TimeoutStartSec=", "For services; 0 and infinity are none."},
 		{"systemd.wanted_by", kindStrings, `["multi-user.target"]`, "WantedBy=", "For services."},
 		{"systemd.after", kindStrings, "", "After=", "For services."},
 		{"systemd.wants", kindStrings, "", "Wants=", "For services."},

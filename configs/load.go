@@ -70,6 +70,11 @@ func (p Problem) String() string {
 	return s + ": " + p.Msg
 }
 
+// Compare orders problems by their place.
+func (p Problem) Compare(q Problem) int {
+	return cmp.Or(strings.Compare(p.File, q.File), p.Line-q.Line, p.Column-q.Column)
+}
+
 // Error makes a problem an error.
 func (p Problem) Error() string { return p.String() }
 
@@ -177,9 +182,7 @@ func load(path string, o LoadOptions) (*compiler, error) {
 		c.lay(doc, o.Set)
 		c.compile(doc)
 	}
-	slices.SortStableFunc(c.problems, func(a, b Problem) int {
-		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
-	})
+	slices.SortStableFunc(c.problems, Problem.Compare)
 	return c, nil
 }
 

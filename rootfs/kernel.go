@@ -38,7 +38,7 @@ type sysctl struct{ file, value string }
 func parseSysctls(list map[string]string, ns namespaces) (out []sysctl, errs []error) {
 	out = make([]sysctl, 0, len(list))
 	for _, key := range slices.Sorted(maps.Keys(list)) {
-		file, err := sysctlFile(key)
+		file, err := SysctlFile(key)
 		if err == nil {
 			err = checkValue(list[key])
 		}
@@ -54,9 +54,9 @@ func parseSysctls(list map[string]string, ns namespaces) (out []sysctl, errs []e
 	return out, errs
 }
 
-// sysctlFile turns a key into a path as sysctl(8) does: the first separator
+// SysctlFile turns a key into a path below /proc/sys as sysctl(8) does: the first separator
 // says which of '.' and '/' separates; the other one belongs to the names.
-func sysctlFile(key string) (string, error) {
+func SysctlFile(key string) (string, error) {
 	if i := strings.IndexAny(key, "./"); i > 0 && key[i] == '.' {
 		key = strings.NewReplacer(".", "/", "/", ".").Replace(key)
 	}

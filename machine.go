@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/scope"
+)
+
+// missingDevices are those whose I/O is limited, and the sizes of huge pages, that this machine does not have now.
+func missingDevices(u scope.Unit) (errs []error) {
+	have := hugePages()
+	for _, l := range slices.Concat(scope.Limits(u), scope.PayloadLimits(u)) {
+		if _, err := l.Find(); err != nil {
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: l.Property, Err: err, Warning: true})
+		}
+		size, huge := strings.CutPrefix(l.File, "hugetlb.")
+		if size, _, _ = strings.Cut(size, "."); huge && !slices.Contains(have, size) {
+			err := fmt.Errorf("this machine has no huge pages of %s (it has: %s)", size, strings.Join(have, ", "))
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: l.File, Err: err, Warning: true})
+		}
+	}
+	return errs
+}
+
+// hugePages are the sizes of this machine's huge pages, as the files of cgroups name them.
+func hugePages() (names []string) {
+	dirs, _ := filepath.Glob("/sys/kernel/mm/hugepages/hugepages-*kB")
+	for _, dir := range dirs {
+		var kib int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kib); err != nil {
+			continue
+		}
+		switch {
+		case kib >= 1<<20:
+			names = append(names, fmt.Sprintf("%dGB", kib>>20))
+		case kib >= 1<<10:
+			names = append(names, fmt.Sprintf("%dMB", kib>>10))
+		default:
+			names = append(names, fmt.Sprintf("%dKB", kib))
+		}
+	}
+	return names
+}
+
+// missingSysctls are those that this machine's kernel does not have now.
+func missingSysctls(spec *specs.Spec) (errs []error) {
+	for _, key := range slices.Sorted(maps.Keys(spec.Linux.Sysctl)) {
+		file, err := rootfs.SysctlFile(key)
+		if err == nil && !hasSysctl(file) {
+			err = fmt.Errorf("this kernel does not have it now: there is no /proc/sys/%s", file)
+			errs = append(errs, &configs.FieldError{Field: "linux.sysctl", Entry: key, Err: err, Warning: true})
+		}
+	}
+	return errs
+}
+
+// separated are overlays whose upper and work lie in different mounts.
+func separated(spec *specs.Spec) (errs []error) {
+	for _, m := range spec.Mounts {
+		if upper, work, err := upperAndWork(m); err == nil && upper != work {
+			err = errors.New("the directories of upper and work lie in different mounts: the kernel wants them in one")
+			errs = append(errs, &configs.FieldError{Field: "mounts", Entry: m.Destination, Err: err, Warning: true})
+		}
+	}
+	return errs
+}
+
+// misfits are directories that meet files of the root as it is now, and files that meet directories.
+func misfits(spec *specs.Spec) (errs []error) {
+	root, err := kernel.OpenPath(spec.Root.Path)
+	if err != nil {
+		return nil // which is told elsewhere
+	}
+	defer root.Close()
+	tell := func(field, entry, format string, args ...any) {
+		errs = append(errs, &configs.FieldError{Field: field, Entry: entry, Err: fmt.Errorf(format, args...), Warning: true})
+	}
+	for i, m := range spec.Mounts {
+		if covered(spec.Mounts[:i], m.Destination) {
+			continue
+		}
+		have, err := kindIn(root, m.Destination)
+		if errors.Is(err, unix.ENOTDIR) {
+			tell("mounts", m.Destination, "a part of this path is a file in the root")
+		} else if want := mountKind(m); err == nil && want != "" && have != want {
+			tell("mounts", m.Destination, "is a %s in the root, and what is to be mounted there a %s", have, want)
+		}
+	}
+	if cwd := spec.Process.Cwd; cwd != "" && !covered(spec.Mounts, cwd) {
+		if have, err := kindIn(root, cwd); err == nil && have == aFile || errors.Is(err, unix.ENOTDIR) {
+			tell("process.cwd", "", "%q: this or a part of it is a file in the root", cwd)
+		}
+	}
+	return errs
+}
+
+// hasSysctl says whether the kernel has a setting. Those of an interface are not looked for: the container's are others.
+func hasSysctl(file string) bool {
+	if f := strings.Split(file, "/"); len(f) > 3 && (f[2] == "conf" || f[2] == "neigh") {
+		f[3] = "default"
+		file = strings.Join(f, "/")
+	}
+	_, err := os.Stat(filepath.Join("/proc/sys", file))
+	return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR)
+}
+
+// upperAndWork are the mounts in which those of an overlay lie.
+func upperAndWork(m specs.Mount) (upper, work uint64, err error) {
+	if m.Type != "overlay" {
+		return 0, 0, nil
+	}
+	in := func(key string) (id uint64) {
+		for _, o := range m.Options {
+			if dir, ok := strings.CutPrefix(o, key+"="); ok && err == nil {
+				var st unix.Statx_t
+				st, err = mountOf(unix.AT_FDCWD, dir)
+				id = st.Mnt_id
+			}
+		}
+		return id
+	}
+	return in("upperdir"), in("workdir"), err
+}
+
+// covered says whether a path lies on one of the mounts.
+func covered(mounts []specs.Mount, path string) bool {
+	return slices.ContainsFunc(mounts, func(m specs.Mount) bool { return isBelow(path, m.Destination) })
+}
+
+// A fileKind is what a mount can lie on: a directory or a file, of whatever type.
+type fileKind string
+
+const (
+	aDirectory fileKind = "directory"
+	aFile      fileKind = "file"
+)
+
+func kindOf(info os.FileInfo) fileKind {
+	if info.IsDir() {
+		return aDirectory
+	}
+	return aFile
+}
+
+// kindIn is the kind of what lies at a path in the root.
+func kindIn(root *os.File, path string) (fileKind, error) {
+	f, err := kernel.OpenIn(root, path, unix.O_PATH)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	return kindOf(info), nil
+}
+
+// mountKind is what a mount has to lie on, "" if that is not known.
+func mountKind(m specs.Mount) fileKind {
+	if m.Type != "bind" {
+		return aDirectory
+	}
+	info, err := os.Stat(m.Source)
+	if err != nil {
+		return ""
+	}
+	return kindOf(info)
+}

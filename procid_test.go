@@ -5,10 +5,16 @@ package sdcontainer
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // Without descriptors nobody can look at a process: it is not taken for one that has ended.
@@ -73,4 +79,70 @@ func TestReleaseSaysWhatItCannot(t *testing.T) {
 	if err := r.release("5", "id"); !errors.Is(err, unix.ENOTDIR) {
 		t.Errorf("no directory of claims: %v, want ENOTDIR", err)
 	}
+}
+
+// R26: the PIDs of a container whose keeper was killed are really given away again, to processes of somebody else.
+func TestR26RecycledPIDs(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, end := range []string{"rm -f", "stop, rm"} {
+		c := w.mustStart("web", CreateOptions{Detach: true}, "/bin/sleep", "1000")
+		var theirs []*exec.Cmd
+		for _, p := range []procID{c.st.Keeper, c.st.Init} {
+			if err := p.signal(unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range []procID{c.st.Keeper, c.st.Init} {
+			theirs = append(theirs, withPID(t, p.Pid))
+		}
+		if s, err := c.State(); err != nil || s.Status != Stopped || s.Pid != 0 || s.KeeperPid != 0 || !s.ExitUnknown {
+			t.Errorf("%+v, %v; want stopped", s, err)
+		}
+		if err := c.Signal(soon(t), unix.SIGKILL, true); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("kill --all: %v, want ErrNotRunning", err)
+		}
+		if end == "stop, rm" {
+			if err := c.Stop(soon(t), time.Second); err != nil {
+				t.Errorf("stop: %v", err)
+			}
+		}
+		if err := w.Remove(soon(t), "web", end == "rm -f"); err != nil {
+			t.Errorf("%s: %v", end, err)
+		}
+		for _, cmd := range theirs {
+			if kernel.Ending(cmd.Process.Pid) {
+				t.Errorf("%s: process %d of somebody else was ended", end, cmd.Process.Pid)
+			}
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()         // killed
+		}
+		w.nothingLeft("web")
+	}
+}
+
+// withPID starts a process with the PID of one that is ending.
+func withPID(t *testing.T, pid int) *exec.Cmd {
+	t.Helper()
+	for ctx := soon(t); ctx.Err() == nil; {
+		if _, err := kernel.StatFields(pid); err == nil {
+			continue // nobody has waited for it yet
+		}
+		if err := kernel.WriteFile("/proc/sys/kernel/ns_last_pid", strconv.AppendInt(nil, int64(pid-1), 10)); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/bin/sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if cmd.Process.Pid == pid {
+			return cmd
+		}
+		_ = cmd.Process.Kill() // another process was faster
+		_ = cmd.Wait()         // killed
+	}
+	t.Fatalf("PID %d is not given away again", pid)
+	return nil
 }

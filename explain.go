@@ -82,7 +82,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err != nil {
 		return nil, err
 	}
-	settings.Name = cmp.Or(id, settings.Name)
+	settings.Rename(cmp.Or(id, settings.Name))
 	if err := checkID(settings.Name); err != nil {
 		return nil, err
 	}

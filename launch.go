@@ -53,6 +53,8 @@ type launch struct {
 
 // Create builds a container from spec and leaves it one step before its
 // payload: everything is made, limited and attested. Call Start next, or Destroy.
+// An id other than the name that spec was compiled with leaves what was made of that (%n, the host name) as it is:
+// a [configs.Setting] of the key "name" reaches all.
 // spec is completed with what depends on the machine (automatic ranges of ids, the notification
 // socket): it is for one Create. Errors: ErrExist, ErrNotFound,
 // ErrNotExecutable, ErrAttest, ErrUnsupported, *nsexec.StepError.
@@ -170,7 +172,7 @@ func (l *launch) check(context.Context) (err error) {
 	if l.settings, err = configs.SettingsOf(l.spec); err != nil {
 		return err
 	}
-	l.settings.Name = l.c.id
+	l.settings.Rename(l.c.id)
 	if l.spec.Linux.Resources == nil { // a bundle may have none; what is recorded has
 		l.spec.Linux.Resources = &specs.LinuxResources{}
 	}

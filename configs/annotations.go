@@ -177,6 +177,14 @@ func SettingsOf(spec *specs.Spec) (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
+// Rename gives the container another name, and its lines in the journal where they have the name of the container.
+func (s *Settings) Rename(name string) {
+	if s.Log.Identifier == s.Name {
+		s.Log.Identifier = name
+	}
+	s.Name = name
+}
+
 // fill puts in the defaults that are not the zero value of their type.
 func (s *Settings) fill() {
 	for _, d := range []struct {

@@ -122,6 +122,9 @@ func (o *runOptions) spec(args []string) (*specs.Spec, error) {
 	case len(args) == 0:
 		return nil, usage("want a configuration, or --rootfs DIR -- COMMAND")
 	default:
+		if o.name != "" {
+			o.settings = append(o.settings, configs.Setting{Flag: "--name", Key: "name", Value: o.name})
+		}
 		spec, err = loadConfig(args[0], o.settings...)
 	}
 	switch {
@@ -136,20 +139,13 @@ func (o *runOptions) spec(args []string) (*specs.Spec, error) {
 	return spec, o.apply(spec)
 }
 
-// apply lays the flags over a configuration.
+// apply lays the flags that are no keys over a configuration.
 func (o *runOptions) apply(spec *specs.Spec) error {
 	s, err := configs.SettingsOf(spec)
 	if err != nil {
 		return err
 	}
-	if o.name != "" && o.name != s.Name {
-		if spec.Hostname == s.Name {
-			spec.Hostname = o.name
-		}
-		s.Name = o.name
-	}
 	o.name = s.Name
-	s.Annotate(spec)
 	if o.terminal {
 		spec.Process.Terminal = true
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -358,6 +359,9 @@ func foreignNamespaces(pid int) (flags uint64, cgroup bool, err error) {
 			continue
 		}
 		theirs, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + k.kind)
+		if errors.Is(err, unix.ENOENT) && !kernel.Ending(pid) {
+			return 0, false, fmt.Errorf("%w: process %d runs on without its first thread, which had the namespaces to join", ErrUnsupported, pid)
+		}
 		if errors.Is(err, unix.ENOENT) {
 			return 0, false, ErrNotRunning
 		}

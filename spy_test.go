@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
@@ -32,6 +33,12 @@ func (w *world) hostile(id, what string) *specs.Spec {
 	return spec
 }
 
+func init() {
+	if len(os.Args) > 2 && os.Args[1] == "spy" && os.Args[2] == "headless" {
+		runtime.LockOSThread() // main stays on the first thread
+	}
+}
+
 const ptraceSeize = 0x4206 // PTRACE_SEIZE
 
 func spy(what string, args ...string) {
@@ -47,6 +54,16 @@ func spy(what string, args ...string) {
 		}
 		fmt.Println("traced")
 		time.Sleep(time.Hour)
+	case "headless":
+		go func() {
+			for f, err := kernel.StatFields(1); err == nil && f[0] != "Z"; f, err = kernel.StatFields(1) {
+				runtime.Gosched()
+			}
+			fmt.Println("up")
+			time.Sleep(time.Hour)
+		}()
+		_, _, errno := unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0) // of the first thread alone: see init
+		fmt.Println(errno)
 	case "helpers":
 		fmt.Println("up")
 		runtime.LockOSThread() // a tracer is a thread

@@ -216,7 +216,7 @@ func ZombieStatus(pid int) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	const exitCode = 52 - 3 // the fields begin with the third
-	if len(f) <= exitCode || f[0] != "Z" {
+	if len(f) <= exitCode || !dead(f) {
 		return 0, fmt.Errorf("/proc/%d/stat: not that of a zombie", pid)
 	}
 	n, err := strconv.ParseUint(f[exitCode], 10, 32)
@@ -234,8 +234,17 @@ func StatFields(pid int) ([]string, error) {
 	return strings.Fields(s[strings.LastIndexByte(s, ')')+1:]), nil
 }
 
+// dead says whether the fields are those of a process that has ended and was not reaped. A first thread that has ended
+// alone looks like it, but for the number of threads: the others run on.
+func dead(f []string) bool {
+	return (f[0] == "Z" || f[0] == "X") && alone(f)
+}
+
+// alone says whether the first thread is the only one there is.
+func alone(f []string) bool { return f[17] == "1" || f[17] == "0" } // num_threads, field 20
+
 // StartTime is field 22 of /proc/PID/stat: with the PID it names a process for
-// the time of one boot.
+// the time of one boot. Errors: ESRCH of one that has ended.
 func StartTime(pid int) (uint64, error) {
 	f, err := StatFields(pid)
 	if err != nil {
@@ -244,7 +253,7 @@ func StartTime(pid int) (uint64, error) {
 	if len(f) < 20 {
 		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
 	}
-	if f[0] == "Z" || f[0] == "X" {
+	if dead(f) {
 		return 0, os.NewSyscallError("process "+strconv.Itoa(pid), unix.ESRCH)
 	}
 	return strconv.ParseUint(f[19], 10, 64)
@@ -254,12 +263,12 @@ func StartTime(pid int) (uint64, error) {
 // memory may be so already, while it still has a name.
 func Ending(pid int) bool {
 	f, err := StatFields(pid)
-	if err != nil || len(f) < 7 {
+	if err != nil || len(f) < 20 {
 		return true
 	}
 	const exiting = 0x4 // PF_EXITING, in field 9
 	flags, err := strconv.ParseUint(f[6], 10, 64)
-	return err == nil && flags&exiting != 0
+	return err == nil && flags&exiting != 0 && alone(f)
 }
 
 var bootID atomic.Pointer[string]

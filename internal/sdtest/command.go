@@ -44,7 +44,8 @@ func Measured(limit time.Duration, args ...string) (out string, code int, took, 
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env, cmd.WaitDelay = Environment(), time.Second
+	// Of a hundred commands that end together some are read late: what they said is not to be lost.
+	cmd.Env, cmd.WaitDelay = Environment(), 10*time.Second
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
 	begin := time.Now()

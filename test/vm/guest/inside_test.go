@@ -48,11 +48,13 @@ func TestB23SeenFromInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []struct{ name, profile, userns string }{{"app", "app", "auto"}, {"system", "system", "auto"}, {"hostids", "app", "none"}} {
+	for _, p := range []struct{ name, profile, userns, user string }{
+		{"app", "app", "auto", "0"}, {"nonroot", "app", "auto", "1000:1000"}, {"system", "system", "auto", "0"}, {"hostids", "app", "none", "0"},
+	} {
 		t.Run(p.name, func(t *testing.T) {
 			name := "inside-" + p.name
-			file := container(t, name, fmt.Sprintf("[security]\nprofile = %q\n[userns]\nmode = %q\n[rootfs]\npath = %q\n[process]\nargs = %s\n[[mount]]\ntype = \"bind\"\n"+
-				"source = %q\ntarget = \"/inside\"\noptions = [\"ro\", \"exec\"]\n", p.profile, p.userns, busybox, list, self))
+			file := container(t, name, fmt.Sprintf("[security]\nprofile = %q\n[userns]\nmode = %q\n[rootfs]\npath = %q\n[process]\nuser = %q\nargs = %s\n[[mount]]\ntype = \"bind\"\n"+
+				"source = %q\ntarget = \"/inside\"\noptions = [\"ro\", \"exec\"]\n", p.profile, p.userns, busybox, p.user, list, self))
 			o := sd(t, "run", "--rm", file)
 			if o.code != 0 || o.stderr != "" {
 				t.Fatal(o)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -26,8 +27,9 @@ func inside(host []string) string {
 		lines []string
 	}{
 		{"status", status()}, {"namespaces", namespaces(host)}, {"id maps", idMaps()}, {"open files", openFiles()}, {"environment", environment()},
-		{"limits", limits()}, {"mounts", mounts()}, {"devices", devices()}, {"network", network()}, {"kernel files that can be read", leaks()},
+		{"limits", limits()}, {"mounts", mounts()}, {"devices", devices()}, {"network", network()}, {"sockets of the file system", socketFiles()}, {"kernel files that can be read", leaks()},
 		{"files of /proc and /sys that can be opened for writing", writable()}, {"system calls", calls()},
+		{"other ABIs", otherABIs()}, {"all system call numbers", table()},
 	} {
 		fmt.Fprintf(&b, "# %s\n", part.title)
 		for _, l := range part.lines {
@@ -64,7 +66,22 @@ func status() []string {
 	for i := range out {
 		out[i] = strings.Join(strings.Fields(out[i]), " ")
 	}
-	return append(out, "label "+strings.Join(lines("/proc/self/attr/current"), " "))
+	return append(out, "label "+strings.Join(lines("/proc/self/attr/current"), " "), "terminal "+terminal())
+}
+
+// terminal is the device of the controlling one: who has one of another container or
+// of the host could type into it.
+func terminal() string {
+	_, stat, _ := strings.Cut(lines("/proc/self/stat")[0], ") ") // after the name
+	f := strings.Fields(stat)
+	if len(f) < 5 {
+		return "unreadable"
+	}
+	nr, err := strconv.ParseUint(f[4], 10, 32)
+	if err != nil || nr == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d:%d", unix.Major(nr), unix.Minor(nr))
 }
 
 func namespaces(host []string) []string {
@@ -122,7 +139,7 @@ func limits() []string {
 			out = append(out, strings.Join(strings.Fields(l), " "))
 		}
 	}
-	for _, f := range []string{"pids.max", "memory.max", "cgroup.procs"} {
+	for _, f := range []string{"pids.max", "memory.max", "cpu.max", "cgroup.procs"} {
 		got := lines("/sys/fs/cgroup/" + f)
 		out = append(out, f+" "+got[0])
 	}
@@ -189,6 +206,26 @@ func network() []string {
 		out = append(out, e.Name())
 	}
 	return append(out, fmt.Sprintf("routes %d", len(lines("/proc/net/route"))-1), fmt.Sprintf("unix sockets %d", len(lines("/proc/net/unix"))-1))
+}
+
+func socketFiles() []string {
+	var out []string
+	err := filepath.WalkDir("/", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case path == "/proc" || path == "/sys": // have none
+			return fs.SkipDir
+		case err != nil && d != nil && d.IsDir():
+			out = append(out, path+" "+result(err))
+			return fs.SkipDir
+		case err == nil && d.Type()&fs.ModeSocket != 0:
+			out = append(out, path)
+		}
+		return nil
+	})
+	if err != nil {
+		out = append(out, result(err))
+	}
+	return out
 }
 
 func leaks() []string {
@@ -291,6 +328,8 @@ func calls() []string {
 	try("reboot", unix.SYS_REBOOT, 0, 0, 0)
 	try("settimeofday", unix.SYS_SETTIMEOFDAY, bad, 0)
 	try("clock_settime", unix.SYS_CLOCK_SETTIME, 0, bad)
+	try("adjtimex query", unix.SYS_ADJTIMEX, uintptr(unsafe.Pointer(&unix.Timex{})))
+	try("adjtimex no tick", unix.SYS_ADJTIMEX, uintptr(unsafe.Pointer(&unix.Timex{Modes: unix.ADJ_TICK})))
 	try("sethostname too long", unix.SYS_SETHOSTNAME, none, 1000)
 	try("process_vm_readv", unix.SYS_PROCESS_VM_READV, 1, 0, 0, 0, 0, 0)
 	try("ptrace bad request", unix.SYS_PTRACE, 0xffff, 1)

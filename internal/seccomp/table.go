@@ -78,6 +78,21 @@ func find(name string) (*entry, bool) {
 	return &syscalls[i], true
 }
 
+// Names are those of the native system calls of a GOARCH, by number.
+func Names(arch string) map[uint32]string {
+	out := map[uint32]string{}
+	m := machines(arch)
+	if len(m) == 0 {
+		return out
+	}
+	for i := range syscalls {
+		if nr, ok := m[0].number(&syscalls[i]); ok {
+			out[nr] = syscalls[i].name
+		}
+	}
+	return out
+}
+
 // number is the number of e on m, without the x32 bit.
 func (m isa) number(e *entry) (uint32, bool) {
 	if m.x32 {

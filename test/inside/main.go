@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command inside writes docs/inside.md: what a payload sees and can do under our two
-// profiles, in the host's user namespace and under the defaults of others. It compares test/vm/guest/testdata/inside-*-13.txt,
+// profiles, as another user than root, in the host's user namespace and under the defaults of others. It compares test/vm/guest/testdata/inside-*-13.txt,
 // which TestB23SeenFromInside keeps true for ours and make inside measured for theirs.
 package main
 
@@ -18,7 +18,7 @@ import (
 var prose string
 
 // columns are the files compared, in the order of the page.
-var columns = []string{"app", "system", "hostids", "podman", "docker", "nspawn"}
+var columns = []string{"app", "nonroot", "system", "hostids", "podman", "docker", "nspawn"}
 
 func main() {
 	log.SetFlags(0)
@@ -48,6 +48,7 @@ func page(all []sheet) string {
 	for _, t := range topics {
 		t.write(&b, all)
 	}
+	differing(&b, all)
 	return strings.NewReplacer("{{versions}}", versions(all), "{{figures}}", figures(all), "{{tables}}", strings.TrimSpace(b.String())).Replace(prose)
 }
 
@@ -74,6 +75,7 @@ func figures(all []sheet) string {
 		{"kernel files with something to read", func(s sheet) string { return number(count(leaks(s), "**")) }},
 		{"devices that open or can be made", func(s sheet) string { return number(count(devices(s), "**ok")) }},
 		{"system calls of those tried that reach the kernel's code", func(s sheet) string { return number(count(calls(s), "**")) }},
+		{"system calls of all numbers that do, with nothing but -1", reachedCount},
 	} {
 		row(&b, f.title, all, f.count)
 	}

@@ -30,7 +30,7 @@ func parse(text string) (sheet, error) {
 			s[title] = append(s[title], l)
 		}
 	}
-	for _, want := range []string{"status", "namespaces", "open files", "environment", "limits", "devices", writable, "system calls"} {
+	for _, want := range []string{"status", "namespaces", "open files", "environment", "limits", "devices", writable, "system calls", numbers} {
 		if _, ok := s[want]; !ok {
 			return nil, fmt.Errorf("no lines below %q", want)
 		}
@@ -53,10 +53,12 @@ var topics = []topic{
 	{"Kernel files that can be read", "Bold where there is something in it, which need not be secret.", leaks, "–"},
 	{"Devices", "What opening for reading and writing gives; `/dev/tty` has no terminal here.", devices, "–"},
 	{"System calls", "Called with arguments that do no harm. Bold: the kernel looked at them, so a filter or a missing capability did not end it.", calls, "–"},
+	{"Other ABIs", "A program of 64 bits that enters the kernel as others do. SIGSYS and ENOSYS: it may not.", abis, "–"},
 	{"Limits", "Soft and hard; Go raises the soft number of open files before it looks.", limits, "–"},
 	{"Open descriptors", "Without the one Go's runtime opens.", descriptors, "–"},
 	{"Environment", "", environment, "–"},
 	{"Network", "", network, "–"},
+	{"Sockets in the file system", "All of the container's root but `/proc` and `/sys`, and what could not be looked into.", socketFiles, ""},
 }
 
 // write makes the table of the rows that differ, and a line of those that do not.
@@ -273,8 +275,33 @@ func limits(s sheet) map[string]string {
 			out[m[1]] = m[2] + " / " + m[3]
 			continue
 		}
+		if v, ok := strings.CutPrefix(l, "cpu.max "); ok {
+			out["cpu.max"] = v
+			continue
+		}
 		i := strings.LastIndex(l, " ")
 		out[l[:i]] = l[i+1:]
+	}
+	return out
+}
+
+func abis(s sheet) map[string]string {
+	out := map[string]string{}
+	for _, l := range s["other ABIs"] {
+		i := strings.LastIndex(l, " ")
+		out[l[:i]] = bold(l[i+1:], "runs")
+	}
+	return out
+}
+
+func socketFiles(s sheet) map[string]string {
+	out := map[string]string{}
+	for _, l := range s["sockets of the file system"] {
+		path, err, _ := strings.Cut(l, " ")
+		if err == "" {
+			err = "**yes**"
+		}
+		out[code(path)] = err
 	}
 	return out
 }

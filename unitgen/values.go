@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -22,22 +20,25 @@ type form struct {
 	want  string
 	ok    func(string) bool
 	words bool // want is a list of words, to which a newer systemd may add
+	list  bool // the value has several, with spaces between
 }
 
 func oneOf(list ...string) form {
-	return form{"one of " + strings.Join(list, ", "), func(v string) bool { return slices.Contains(list, v) }, true}
+	return form{want: "one of " + strings.Join(list, ", "), ok: func(v string) bool { return slices.Contains(list, v) }, words: true}
 }
 
 // orNumber is a form of words that have numbers.
 func (f form) orNumber(high int64) form {
-	return form{f.want + ", or its number", func(v string) bool { return f.ok(v) || inRange(0, high).ok(v) }, f.words}
+	ok := f.ok
+	f.want, f.ok = f.want+", or its number", func(v string) bool { return ok(v) || inRange(0, high).ok(v) }
+	return f
 }
 
 func inRange(low, high int64) form {
-	return form{fmt.Sprintf("a whole number from %d to %d", low, high), func(v string) bool {
+	return form{want: fmt.Sprintf("a whole number from %d to %d", low, high), ok: func(v string) bool {
 		n, ok := integer(v)
 		return ok && n >= low && n <= high
-	}, false}
+	}}
 }
 
 // integer reads what systemd's safe_atoi and those like it read: decimal, 0x1f, 017, 0o17 and 0b1.
@@ -70,21 +71,6 @@ func isShare(v string) bool {
 	return ok && n <= 10000
 }
 
-var spanPattern = sync.OnceValue(func() *regexp.Regexp {
-	const number, unit = `(\+?[0-9]+(\.[0-9]+)?|\.[0-9]+)`,
-		`(usec|us|µs|μs|msec|ms|seconds?|sec|s|minutes?|min|months?|M|m|hours?|hr|h|days?|d|weeks?|w|years?|y)`
-	return regexp.MustCompile(`^(infinity|(` + number + `(\s*` + unit + `\s*|\s+|$))+)$`)
-})
-
-// sizePattern has each unit once, the largest first.
-var sizePattern = sync.OnceValue(func() *regexp.Regexp {
-	var all strings.Builder
-	for _, unit := range []string{"E", "P", "T", "G", "M", "K", "B", ""} {
-		all.WriteString(`(\+?[0-9]+(\.[0-9]*)?\s*` + unit + `\s*)?`)
-	}
-	return regexp.MustCompile("^" + all.String() + "$")
-})
-
 // truths are what systemd takes for yes and for no, in any case.
 func truths() (yes, no []string) {
 	return []string{"1", "yes", "y", "true", "t", "on"}, []string{"0", "no", "n", "false", "f", "off"}
@@ -96,21 +82,17 @@ func isTrue(v string) bool {
 }
 
 func boolean() form {
-	return form{"yes or no", func(v string) bool {
+	return form{want: "yes or no", ok: func(v string) bool {
 		_, no := truths()
 		return isTrue(v) || slices.Contains(no, strings.ToLower(v))
-	}, false}
+	}}
 }
 
 func signal() form {
-	return form{`a signal like "SIGTERM"`, func(v string) bool {
+	return form{want: `a signal like "SIGTERM"`, ok: func(v string) bool {
 		_, err := configs.ParseSignal(v)
 		return err == nil
-	}, false}
-}
-
-func span() form {
-	return form{`a time like "10s" or "1min 30s", a number of seconds, or "infinity"`, func(v string) bool { return spanPattern().MatchString(v) }, false}
+	}}
 }
 
 // wrong says what a directive takes instead of one of the values, nil if that is not known or not wrong.
@@ -120,18 +102,43 @@ func wrong(name string, values []string) error {
 			continue
 		}
 		f, known := formOf(name)
-		switch {
-		case !known || f.ok(v):
+		if !known {
 			if err := unruly(name, v); err != nil {
 				return err
 			}
-		case f.words && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }):
-			return &StrangeValueError{v, f.want}
-		default:
-			return fmt.Errorf("value %q: want %s", v, f.want)
+			continue
+		}
+		for _, w := range f.entries(v) {
+			if err := f.refuse(w); err != nil {
+				return err
+			}
+		}
+		if err := unruly(name, v); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// entries are those of a list, else the value.
+func (f form) entries(v string) []string {
+	if f.list {
+		return strings.Fields(v)
+	}
+	return []string{v}
+}
+
+// quoted says whether a value has what only systemd is to read.
+func quoted(v string) bool { return strings.ContainsAny(v, `"'\`) }
+
+func (f form) refuse(v string) error {
+	switch {
+	case f.ok(v):
+		return nil
+	case f.words && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return &StrangeValueError{v, f.want}
+	}
+	return fmt.Errorf("value %q: want %s", v, f.want)
 }
 
 // unruly says which rule a directive's value breaks that has the form of one: those of the unit's property. Specifiers and
@@ -187,6 +194,10 @@ func formOf(name string) (form, bool) {
 		return oneOf(scope.Words("FailureAction")...), true
 	case "Nice":
 		return inRange(-20, 19), true
+	case "CPUSchedulingPriority":
+		return inRange(0, 99), true
+	case "IOSchedulingPriority":
+		return inRange(0, 7), true
 	case "StartLimitBurst", "LogRateLimitBurst", "FileDescriptorStoreMax", "RestartSteps":
 		return inRange(0, math.MaxUint32), true
 	case "ReloadSignal":
@@ -197,6 +208,9 @@ func formOf(name string) (form, bool) {
 	case "IgnoreSIGPIPE", "CPUSchedulingResetOnFork", "SyslogLevelPrefix", "StopWhenUnneeded", "RefuseManualStart", "RefuseManualStop", "AllowIsolate",
 		"NonBlocking", "RootDirectoryStartOnly":
 		return boolean(), true
+	}
+	if f, ok := formOfLimit(name); ok {
+		return f, true
 	}
 	for _, p := range scope.Properties() {
 		if fileName(p.Name) == name && p.Kind != scope.KindScale {
@@ -220,13 +234,12 @@ func formOfProperty(p scope.Info) (form, bool) {
 			return oneOf(all...), true
 		}
 	case scope.KindPercent:
-		return form{`a share of CPU time like "150%"`, func(v string) bool {
+		return form{want: `a share of CPU time like "150%"`, ok: func(v string) bool {
 			n, ok := share(v)
-			return ok && n > 0
-		}, false}, true
+			return ok && n > 0 && n <= math.MaxInt32
+		}}, true
 	case scope.KindBytes:
-		return form{`a size like "512M" (K, M, G, T are powers of 1024), a number of bytes, "50%" or "infinity"`,
-			func(v string) bool { return v == "infinity" || isShare(v) || sizePattern().MatchString(v) }, false}, true
+		return ofMemory(strings.HasSuffix(p.Name, "Max") && !strings.Contains(p.Name, "Swap") || strings.HasSuffix(p.Name, "High")), true
 	case scope.KindCount:
 		return formOfCount(p.Name), true
 	}
@@ -237,10 +250,10 @@ func formOfCount(name string) form {
 	weight := inRange(1, 10000)
 	switch name {
 	case "TasksMax":
-		return form{`a number like 512, "10%" or "infinity"`,
-			func(v string) bool { return v == "infinity" || isShare(v) || inRange(1, math.MaxInt64).ok(v) }, false}
+		return form{want: `a number like 512, "10%" or "infinity"`,
+			ok: func(v string) bool { return v == "infinity" || isShare(v) || inRange(1, math.MaxInt64).ok(v) }}
 	case "CPUWeight", "StartupCPUWeight":
-		return form{`a number from 1 to 10000, or "idle"`, func(v string) bool { return v == "idle" || weight.ok(v) }, false}
+		return form{want: `a number from 1 to 10000, or "idle"`, ok: func(v string) bool { return v == "idle" || weight.ok(v) }}
 	}
 	return weight
 }

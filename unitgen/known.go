@@ -100,7 +100,7 @@ func permitted(section int, name string, values []string) error {
 	case !directiveName().MatchString(name):
 		return fmt.Errorf("%q is not the name of a directive", name)
 	case section == sectionInstall:
-		return nil
+		return wrongInstall(name, values)
 	case ours()[name] != "":
 		return fmt.Errorf("cannot be set: %s", ours()[name])
 	case section == sectionService && strings.HasPrefix(name, "Limit"):
@@ -111,6 +111,14 @@ func permitted(section int, name string, values []string) error {
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
 	}
 	return wrong(name, values)
+}
+
+// wrongInstall says which value is no list of units, for directives that have one. systemctl leaves out the whole list.
+func wrongInstall(name string, values []string) error {
+	if !slices.Contains([]string{"WantedBy", "RequiredBy", "UpheldBy", "Also", "Alias"}, name) {
+		return nil
+	}
+	return wrong("Wants", values)
 }
 
 // empty says whether systemd takes a value for none.

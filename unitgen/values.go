@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -29,9 +31,7 @@ func oneOf(list ...string) form {
 
 // orNumber is a form of words that have numbers.
 func (f form) orNumber(high int64) form {
-	ok := f.ok
-	f.want, f.ok = f.want+", or its number", func(v string) bool { return ok(v) || inRange(0, high).ok(v) }
-	return f
+	return f.or("its number", inRange(0, high).ok)
 }
 
 func inRange(low, high int64) form {
@@ -89,10 +89,14 @@ func boolean() form {
 }
 
 func signal() form {
-	return form{want: `a signal like "SIGTERM"`, ok: func(v string) bool {
-		_, err := configs.ParseSignal(v)
-		return err == nil
-	}}
+	return form{want: `a signal like "SIGTERM"`, ok: isSignal}
+}
+
+func isSignal(v string) bool {
+	_, err := configs.ParseSignal(v)
+	number, named := strings.CutPrefix(v, "SIG")
+	_, isNumber := integer(number)
+	return err == nil && !(named && isNumber)
 }
 
 // wrong says what a directive takes instead of one of the values, nil if that is not known or not wrong.
@@ -141,11 +145,11 @@ func (f form) refuse(v string) error {
 	return fmt.Errorf("value %q: want %s", v, f.want)
 }
 
-// unruly says which rule a directive's value breaks that has the form of one: those of the unit's property. Specifiers and
-// quotes in lists are systemd's to read.
+// unruly says which rule a directive's value breaks that has the form of one: those of the unit's property. Entries with
+// specifiers, and lists with quotes, are systemd's to read.
 func unruly(name, value string) error {
-	info, ok := scope.Lookup(name)
-	if !ok {
+	info, ok := scope.Lookup(sameAs(name))
+	if !ok || name == "MemoryPressureWatch" { // in files it may be any word for yes and no
 		return nil
 	}
 	var text string
@@ -158,10 +162,13 @@ func unruly(name, value string) error {
 	case scope.KindString:
 		text = strconv.Quote(value)
 	case scope.KindStrings: // a template is of the unit's own instance
-		if strings.ContainsAny(value, `%"'\`) {
+		if quoted(value) {
 			return nil
 		}
-		list := strings.Fields(strings.ReplaceAll(value, "@.", "@x."))
+		list := slices.DeleteFunc(strings.Fields(strings.ReplaceAll(value, "@.", "@x.")), specifier().MatchString)
+		if len(list) == 0 {
+			return nil
+		}
 		for _, w := range list {
 			if all := scope.Words(name); all != nil && !slices.Contains(all, w) {
 				return &StrangeValueError{w, oneOf(all...).want}
@@ -171,8 +178,23 @@ func unruly(name, value string) error {
 	default:
 		return nil
 	}
-	_, err := scope.Parse(name, text)
+	_, err := scope.Parse(info.Name, text)
 	return errors.Unwrap(err)
+}
+
+var specifier = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%[A-Za-z%]`) })
+
+// sameAs is the directive that an old name stands for.
+func sameAs(name string) string {
+	switch name {
+	case "BindTo":
+		return "BindsTo"
+	case "PropagateReloadTo":
+		return "PropagatesReloadTo"
+	case "PropagateReloadFrom":
+		return "ReloadPropagatedFrom"
+	}
+	return name
 }
 
 // formOf is what a directive takes, as far as it is known here.
@@ -209,8 +231,10 @@ func formOf(name string) (form, bool) {
 		"NonBlocking", "RootDirectoryStartOnly":
 		return boolean(), true
 	}
-	if f, ok := formOfLimit(name); ok {
-		return f, true
+	for _, of := range []func(string) (form, bool){formOfLimit, formOfWord, formOfPath} {
+		if f, ok := of(name); ok {
+			return f, true
+		}
 	}
 	for _, p := range scope.Properties() {
 		if fileName(p.Name) == name && p.Kind != scope.KindScale {

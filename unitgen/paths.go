@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package unitgen
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+)
+
+// aboutPaths are the conditions of systemd.unit(5) that systemd reads with the file; what another says it finds out at the
+// start, and tells.
+var aboutPaths = []string{"PathExists", "PathExistsGlob", "PathIsDirectory", "PathIsSymbolicLink", "PathIsMountPoint", "PathIsReadWrite", "PathIsEncrypted",
+	"DirectoryNotEmpty", "FileNotEmpty", "FileIsExecutable", "NeedsUpdate"}
+
+const wantPath = "an absolute path without .. in it"
+
+// formOfPath is what directives take that name files and directories, or what [formOfName] has.
+func formOfPath(name string) (form, bool) {
+	if about := strings.TrimPrefix(strings.TrimPrefix(name, "Condition"), "Assert"); about != name && slices.Contains(aboutPaths, about) {
+		return form{want: wantPath + ", after | or ! if need be", ok: func(v string) bool {
+			return isPath(strings.TrimPrefix(strings.TrimPrefix(v, "|"), "!"))
+		}}, true
+	}
+	switch name {
+	case "TTYPath", "USBFunctionDescriptors", "USBFunctionStrings":
+		return form{want: wantPath, ok: isPath}, true
+	case "EnvironmentFile":
+		return form{want: wantPath + ", after - if it may be missing", ok: func(v string) bool { return isPath(strings.TrimPrefix(v, "-")) }}, true
+	case "WorkingDirectory":
+		return form{want: wantPath + ", or ~, after - if it may be missing", ok: func(v string) bool {
+			v = strings.TrimPrefix(v, "-")
+			return v == "~" || isPath(v)
+		}}, true
+	case "ExecSearchPath":
+		return form{want: "absolute paths with : between", ok: func(v string) bool {
+			return !slices.ContainsFunc(strings.Split(v, ":"), func(p string) bool { return !isPath(p) })
+		}}, true
+	case "RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory":
+		return several(`relative paths without .. in them, other than "private"`, func(w string) bool {
+			dir, link, _ := strings.Cut(w, ":")
+			return isDirectory(dir) && !strings.HasPrefix(link, "/") && normal(link)
+		}), true
+	case "ConfigurationDirectory":
+		return several(`relative paths without .. or : in them, other than "private"`, func(w string) bool { return isDirectory(w) && !strings.Contains(w, ":") }), true
+	case "RuntimeDirectoryMode", "StateDirectoryMode", "CacheDirectoryMode", "LogsDirectoryMode", "ConfigurationDirectoryMode":
+		return form{want: `an octal mode like "0750"`, ok: func(v string) bool {
+			n, err := strconv.ParseUint(v, 8, 32)
+			return err == nil && n <= 0o7777
+		}}, true
+	}
+	return formOfName(name)
+}
+
+// formOfName is what directives take that have names of variables, fields, credentials and units.
+func formOfName(name string) (form, bool) {
+	switch name {
+	case "Environment":
+		return several("assignments like NAME=value", func(w string) bool {
+			name, _, ok := strings.Cut(w, "=")
+			return ok && isVariable(name)
+		}), true
+	case "PassEnvironment":
+		return several("names of variables", isVariable), true
+	case "UnsetEnvironment":
+		return several("names of variables or assignments like NAME=value", func(w string) bool {
+			name, _, _ := strings.Cut(w, "=")
+			return isVariable(name)
+		}), true
+	case "LogExtraFields":
+		return several("fields of the journal like NAME=value", func(w string) bool {
+			name, _, ok := strings.Cut(w, "=")
+			return ok && (strings.Contains(name, "%") || name == configs.NameField || configs.CheckJournalField(name) == nil)
+		}), true
+	case "SetCredential", "SetCredentialEncrypted":
+		return form{want: "a name and what it has, like NAME:text", ok: func(v string) bool {
+			name, text, _ := strings.Cut(v, ":")
+			return isCredential(name) && text != ""
+		}}, true
+	case "LoadCredential", "LoadCredentialEncrypted":
+		return form{want: "a name, and an absolute path or another name, like NAME:/PATH", ok: func(v string) bool {
+			name, source, _ := strings.Cut(v, ":")
+			return isCredential(name) && (!strings.Contains(source, "/") || isPath(source))
+		}}, true
+	case "Sockets":
+		return form{want: `names of units like "web.socket"`, list: true, ok: func(w string) bool {
+			return strings.HasSuffix(w, ".socket") && (strings.Contains(w, "%") || configs.IsUnitName(w))
+		}}, true
+	}
+	return form{}, false
+}
+
+// several is a list whose entries may have quotes around them: then it is systemd's to read.
+func several(want string, ok func(string) bool) form {
+	return form{want: want, ok: func(v string) bool {
+		return quoted(v) || !slices.ContainsFunc(strings.Fields(v), func(w string) bool { return !ok(w) })
+	}}
+}
+
+// isDirectory says whether p may be below a directory for all services. Specifiers may become anything.
+func isDirectory(p string) bool {
+	return !strings.HasPrefix(p, "/") && normal(p) && p != "private" && !strings.HasPrefix(p, "private/")
+}
+
+var variable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_]\w*$`) })
+
+func isVariable(name string) bool { return strings.Contains(name, "%") || variable().MatchString(name) }
+
+func isCredential(name string) bool {
+	return name != "" && (quoted(name) || name != "." && name != ".." && !strings.Contains(name, "/"))
+}

@@ -203,6 +203,32 @@ func TestCheckUnknownDirective(t *testing.T) {
 	}
 }
 
+// What is no name of a unit is told where it stands, and nowhere else.
+func TestCheckTellsUnitsOnce(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "root"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "x.toml")
+	for line, want := range map[string]string{
+		`after = ["nounit"]`:                     `5:10: systemd.after: "nounit": want a unit name such as "network.target"` + "\n",
+		`after = ["b.service", "a b.service"]`:   `5:23: systemd.after: "a b.service": want a unit name such as "network.target"` + "\n",
+		`wanted_by = ["a.traget"]`:               `5:14: systemd.wanted_by: "a.traget": want a unit name such as "network.target"` + "\n",
+		`unit.After = "nounit"`:                  `5:6: systemd.unit.After: value "nounit": want a unit name such as "network.target"` + "\n",
+		`install.WantedBy = "multi-user.traget"`: `5:9: systemd.install.WantedBy: value "multi-user.traget": want a unit name such as "network.target"` + "\n",
+		`service.IPAddressDeny = "any anyy"`:     `5:9: systemd.service.IPAddressDeny: value "anyy": want addresses like 10.0.0.0/8, any, localhost, link-local or multicast` + "\n",
+		`service.AllowedCPUs = "abc"`:            `5:9: systemd.service.AllowedCPUs: value "abc": want numbers like "0-3 8"` + "\n",
+	} {
+		if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[systemd]\n"+line+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		problems, _ := sdcontainer.Check(file, unitgen.Options{})
+		if got := strings.ReplaceAll(texts(problems), file+":", ""); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
 // Everything of the host that is not there is told at once, in the words of the TOML.
 func TestCheckFindsPaths(t *testing.T) {
 	dir := t.TempDir()

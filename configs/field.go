@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -76,7 +75,7 @@ func (c *compiler) directive(e *FieldError) {
 		return slices.ContainsFunc(directivesOf(e.Entry), func(name string) bool { return slices.Contains(s.names, name) })
 	}
 	setters := slices.DeleteFunc(c.setters(), func(s setter) bool { return !sets(s) })
-	if slices.ContainsFunc(setters, func(s setter) bool { return c.wrong(s.at) || c.wrongElement(s.at) }) {
+	if slices.ContainsFunc(setters, func(s setter) bool { return c.wrong(s.at) || c.badBelow(s.at+"[") }) {
 		return
 	}
 	for _, s := range setters {
@@ -115,16 +114,6 @@ func namespaceKey(typ specs.LinuxNamespaceType) string {
 		return "userns.mode"
 	}
 	return join("namespaces", string(typ))
-}
-
-// wrongElement says whether an element of a list has a problem.
-func (c *compiler) wrongElement(list string) bool {
-	for at := range c.bad {
-		if strings.HasPrefix(at, list+"[") {
-			return true
-		}
-	}
-	return false
 }
 
 // element reports an element of a list of paths.

@@ -66,6 +66,15 @@ func ours() map[string]string {
 	}
 }
 
+// old are directives that systemd had before others, and has dropped or will, with the one to use.
+func old() map[string]string {
+	return map[string]string{
+		"BlockIOAccounting": "IOAccounting", "BlockIODeviceWeight": "IODeviceWeight", "BlockIOReadBandwidth": "IOReadBandwidthMax",
+		"BlockIOWeight": "IOWeight", "BlockIOWriteBandwidth": "IOWriteBandwidthMax", "CPUShares": "CPUWeight", "MemoryLimit": "MemoryMax",
+		"RequiresOverridable": "Requires", "RequisiteOverridable": "Requisite", "StartupBlockIOWeight": "StartupIOWeight", "StartupCPUShares": "StartupCPUWeight",
+	}
+}
+
 // kept are lists a configuration may add to and not empty: they have something of ours.
 var kept = map[string]string{
 	"ExecStopPost":   "it would forget the clean-up after the container",
@@ -103,6 +112,8 @@ func permitted(section int, name string, values []string) error {
 		return wrongInstall(name, values)
 	case ours()[name] != "":
 		return fmt.Errorf("cannot be set: %s", ours()[name])
+	case old()[name] != "":
+		return fmt.Errorf("an old name that systemd drops (use %s)", old()[name])
 	case section == sectionService && strings.HasPrefix(name, "Limit"):
 		return errors.New("cannot be set: set process.rlimits instead: the payload has its own")
 	case section == sectionService && kept[name] != "" && slices.ContainsFunc(values, empty):

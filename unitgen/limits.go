@@ -5,9 +5,11 @@ package unitgen
 import (
 	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -42,6 +44,8 @@ func formOfLimit(name string) (form, bool) {
 		return form{want: `sockets like any, tcp, ipv6:udp or ipv4:tcp:8000-8080`, ok: isBind}, true
 	case "RestrictNetworkInterfaces":
 		return form{want: `names of interfaces, after a ~ those that are denied`, ok: areInterfaces}, true
+	case "NFTSet":
+		return several(`sets of nftables like "cgroup:inet:filter:web"`, isNFTSet), true
 	case "BPFProgram":
 		return form{want: `an attach type and an absolute path, like "egress:/sys/fs/bpf/x"`, ok: isProgram}, true
 	}
@@ -147,6 +151,12 @@ func areInterfaces(v string) bool {
 		return w != "" && err != nil
 	})
 }
+
+var nftSet = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(cgroup|user|group):(arp|bridge|inet|ip|ip6|netdev):[A-Za-z][\w/.]{0,30}:[A-Za-z][\w/.]{0,30}$`)
+})
+
+func isNFTSet(w string) bool { return strings.Contains(w, "%") || nftSet().MatchString(w) }
 
 func isProgram(v string) bool {
 	typ, path, _ := strings.Cut(v, ":")

@@ -31,4 +31,5 @@ var limitCases = []valueCase{
 	{"MemoryMin", nil, []string{"0"}},
 	{"MemoryLow", nil, []string{"0"}},
 	{"DefaultMemoryMin", nil, []string{"0"}},
+	{"NFTSet", []string{"cgroup:inet:filter", "x:inet:filter:web", "cgroup:ipx:filter:web", "cgroup:inet:1x:web", "cgroup:inet:filter:a-b", "web", "cgroup:inet:filter:web x"}, []string{"cgroup:inet:filter:web", "user:ip6:a:b_c group:netdev:x:y", `"cgroup:arp:a:b"`}},
 }

@@ -53,6 +53,8 @@ func directivesOf(name string) []string {
 		return []string{"CPUQuota"}
 	case "TimeoutSec":
 		return []string{"TimeoutStartSec", "TimeoutStopSec"}
+	case "BindTo":
+		return []string{"BindsTo"}
 	case "StartLimitInterval":
 		return []string{"StartLimitIntervalSec"}
 	}

@@ -36,6 +36,7 @@ func TestSetTwice(t *testing.T) {
 		"resources.unified = { 'memory.high' = 5 }\nsystemd.scope.MemoryHigh = 6":                                   "5:15: systemd.scope.MemoryHigh: contradicts resources.unified.memory.high, which sets MemoryHigh= too " + twice,
 		"systemd.scope = { MemoryHigh = 5, MemoryHighScale = 'uint32 6' }":                                          "4:35: systemd.scope.MemoryHighScale: contradicts systemd.scope.MemoryHigh, which sets MemoryHigh= too " + twice,
 		"systemd.scope = { RuntimeMaxSec = 5, RuntimeMaxUSec = 6 }":                                                 "4:38: systemd.scope.RuntimeMaxUSec: contradicts systemd.scope.RuntimeMaxSec, which sets RuntimeMaxSec= too " + twice,
+		"systemd.binds_to = ['a.mount']\nsystemd.unit.BindTo = 'b.mount'":                                           "5:14: systemd.unit.BindTo: contradicts systemd.binds_to, which sets BindsTo= too " + twice,
 		"systemd.scope.MemoryHigh = 5\nsystemd.service.MemoryHigh = 6":                                              "5:17: systemd.service.MemoryHigh: contradicts systemd.scope.MemoryHigh, which sets MemoryHigh= too " + twice,
 		"network.allow = ['10.0.0.0/8']\nsystemd.service.IPAddressAllow = ''":                                       "5:17: systemd.service.IPAddressAllow: contradicts network.allow, which sets IPAddressAllow= too " + twice,
 		"network.deny = ['any']\nsystemd.scope.IPAddressDeny = '@a(iayu) []'":                                       "5:15: systemd.scope.IPAddressDeny: contradicts network.deny, which sets IPAddressDeny= too " + twice,

@@ -40,7 +40,8 @@ func rules() string {
 endings (` + "`.bak`, `.dpkg-old`, `.rpmnew`" + ` and the like).
 
 **Twice.** ` + "`resources.unified`, `systemd.scope`, `systemd.unit`, `systemd.service` and `systemd.install`" + ` take directives, properties and files by their own names. One that sets what another key of
-the file or its drop-ins sets is an error, whatever the values; over a default it wins, and a flag wins over it.
+the file or its drop-ins sets is an error, whatever the values, but for networks, journal fields and limits of different devices, which add up; over a default it wins, and a flag
+wins over it.
 
 **Paths** of the host that are relative start at the directory of ` + "`NAME.toml`" + `.
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -45,6 +46,8 @@ type ExplainedProperty struct {
 	Signature string `json:"signature"`
 	Value     any    `json:"value"`
 	Source    string `json:"source"`
+	// Default says that it is what the profile has when a TOML says nothing.
+	Default bool `json:"default,omitempty"`
 }
 
 // Explain says what Create would do, without doing any of it; an empty id stands for the name
@@ -118,7 +121,9 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 		x.Programs[prog.Name()] = prog.Explain()
 	}
 	x.Parent = parent(p, y)
-	x.unit(p.unit, settings.Source != "")
+	if err := x.unit(p.unit, settings); err != nil {
+		return nil, err
+	}
 	if settings.Source == "" {
 		x.Notes = append(x.Notes, "a service needs a configuration file that it can name: this has none")
 		return x, nil
@@ -175,24 +180,49 @@ func userText(u specs.User) string {
 }
 
 // unit tells the unit; one from a TOML in its words, and not in those of the Spec that it became.
-func (x *Explanation) unit(u scope.Unit, toml bool) {
+func (x *Explanation) unit(u scope.Unit, s configs.Settings) error {
 	x.Unit, x.Needs, x.Payload = u.Name, u.Needs(), u.Payload
+	var defaults []scope.Property
+	if s.Source != "" {
+		var err error
+		if defaults, err = defaultProperties(s); err != nil {
+			return err
+		}
+	}
 	for _, p := range u.Properties {
 		info, _ := scope.Lookup(p.Name)
-		source := p.Source
-		if toml {
-			source = sourceKey(p)
+		e := ExplainedProperty{Name: p.Name, Signature: info.Sig, Value: p.Value, Source: p.Source}
+		if s.Source != "" && p.Source != scope.SourceAlways {
+			e.Source = sourceKey(p, s.PropertyKeys)
+			e.Default = slices.ContainsFunc(defaults, func(d scope.Property) bool {
+				return d.Name == p.Name && reflect.DeepEqual(d.Value, p.Value)
+			})
 		}
-		x.Properties = append(x.Properties, ExplainedProperty{p.Name, info.Sig, p.Value, source})
+		x.Properties = append(x.Properties, e)
 	}
+	return nil
 }
 
-// sourceKey is the key of the TOML that a property comes from. What has none, or was given by its systemd name, keeps its source.
-func sourceKey(p scope.Property) string {
-	if p.Source == scope.SourceAlways || strings.HasPrefix(p.Source, "property ") {
-		return p.Source
+// defaultProperties are those of a container of that name and profile whose configuration says nothing more.
+func defaultProperties(s configs.Settings) ([]scope.Property, error) {
+	spec, err := configs.FromRootfs(s.Name, "/rootfs", []string{"/init"}, configs.Setting{Key: "security.profile", Value: cmp.Or(s.Profile, configs.ProfileApp)})
+	if err != nil {
+		return nil, err
 	}
-	directive := strings.NewReplacer("PerSecUSec", "", "PeriodUSec", "", "USec", "Sec").Replace(p.Name) + "="
+	if s, err = configs.SettingsOf(spec); err != nil {
+		return nil, err
+	}
+	u, err := scope.Plan(spec, s)
+	return u.Properties, err
+}
+
+// sourceKey is the key of the TOML that a property comes from, those of given for what is in [systemd.scope]. What has none keeps its source.
+func sourceKey(p scope.Property, given map[string][]string) string {
+	name, _ := strings.CutPrefix(p.Source, "property ")
+	if keys := given[name]; len(keys) > 0 {
+		return strings.Join(keys, ", ")
+	}
+	directive := strings.NewReplacer("PerSecUSec", "", "PeriodUSec", "", "USec", "Sec").Replace(strings.TrimSuffix(p.Name, "Scale")) + "="
 	for _, k := range configs.Keys() {
 		if k.Maps == directive || k.Maps == p.Source {
 			return k.Path
@@ -206,7 +236,7 @@ func (x *Explanation) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "D-Bus: StartTransientUnit(%q, \"fail\"), systemd %d or later\n", x.Unit, max(x.Needs, unitgen.Floor))
 	for _, p := range x.Properties {
-		fmt.Fprintf(&b, "  %-24s %-9s %-28s # %s\n", p.Name, p.Signature, valueText(p), p.Source)
+		fmt.Fprintf(&b, "  %-24s %-9s %-28s # %s\n", p.Name, p.Signature, valueText(p), p.Source+map[bool]string{true: ", default"}[p.Default])
 	}
 	fmt.Fprintf(&b, "  %-24s %-9s %-28s # %s\n", "PIDs", "au", "[init]", "the container's first process")
 	if len(x.Payload) > 0 {

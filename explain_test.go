@@ -233,6 +233,51 @@ func TestExplainKeepsOCINames(t *testing.T) {
 	}
 }
 
+// Of a TOML each property has its key, also where the Spec has no field for it, and where [systemd.scope] gives it, that entry.
+func TestExplainKeys(t *testing.T) {
+	for _, tt := range []struct{ text, property, want string }{
+		{"", "OOMPolicy", "resources.memory.oom_policy, default"},
+		{"resources.memory.oom_policy = 'stop'", "OOMPolicy", "resources.memory.oom_policy"},
+		{"systemd.scope.OOMPolicy = 'stop'", "OOMPolicy", "systemd.scope.OOMPolicy"},
+		{"resources.memory.oom_policy = 'continue'\nsecurity.profile = 'system'", "OOMPolicy", "resources.memory.oom_policy, default"},
+		{"resources.memory.low = '5%'", "MemoryLowScale", "resources.memory.low"},
+		{"systemd.scope.MemoryLowScale = 'uint32 5'", "MemoryLowScale", "systemd.scope.MemoryLowScale"},
+		{"resources.tasks = '5%'", "TasksMaxScale", "resources.tasks"},
+		{"resources.memory.managed_oom_swap = 'kill'", "ManagedOOMSwap", "resources.memory.managed_oom_swap"},
+		{"resources.memory = { managed_oom_pressure = 'kill', managed_oom_pressure_limit = '5%' }", "ManagedOOMMemoryPressureLimit", "resources.memory.managed_oom_pressure_limit"},
+		{"resources.io.latency = { '/' = '25ms' }", "IODeviceLatencyTargetUSec", "resources.io.latency"},
+		{"resources.io.read_iops = { '/' = 5 }", "IOReadIOPSMax", "resources.io.read_iops"},
+		{"network.deny = ['any']", "IPAddressDeny", "network.deny"},
+		{"network.allow = ['localhost']\nsystemd.scope.IPAddressAllow = '[(2, [0x01, 0x02, 0x03, 0x04], 32)]'", "IPAddressAllow", "network.allow, systemd.scope.IPAddressAllow"},
+		{"systemd.runtime_max = '1h'", "RuntimeMaxUSec", "systemd.runtime_max"},
+		{"systemd.scope.RuntimeMaxSec = 3600", "RuntimeMaxUSec", "systemd.scope.RuntimeMaxSec"},
+		{"systemd.scope.MemoryZSwapWriteback = false", "MemoryZSwapWriteback", "systemd.scope.MemoryZSwapWriteback"},
+		{"resources.tasks = 5", "TasksMax", "resources.tasks"},
+		{"systemd.stop_timeout = '10s'", "TimeoutStopUSec", "systemd.stop_timeout, default"},
+	} {
+		file := filepath.Join(t.TempDir(), "web.toml")
+		text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['/bin/true']\n" + tt.text + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		spec, err := configs.Load(file, configs.LoadOptions{})
+		if err != nil {
+			t.Fatal(tt.text, err)
+		}
+		x, err := Explain("", spec, unitgen.Options{})
+		if err != nil {
+			t.Fatal(tt.text, err)
+		}
+		var b bytes.Buffer
+		if err := x.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(`(?m)^  ` + tt.property + ` .* # ` + regexp.QuoteMeta(tt.want) + `$`).Match(b.Bytes()) {
+			t.Errorf("%s: %s is not from %s:\n%s", tt.text, tt.property, tt.want, b.Bytes())
+		}
+	}
+}
+
 // Without a systemd to ask nothing is refused, and the unit file says what it needs; with one it
 // is refused as the start would be.
 func TestExplainNewer(t *testing.T) {

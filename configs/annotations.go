@@ -116,6 +116,7 @@ var annotations = sync.OnceValue(func() []annotation {
 		boolean("log.level-prefix", func(s *Settings) *bool { return &s.Log.LevelPrefix }, false),
 		table("log.fields", func(s *Settings) *map[string]string { return &s.Log.Fields }),
 		text("notify", func(s *Settings) *string { return &s.Notify }),
+		table("property-keys", func(s *Settings) *map[string][]string { return &s.PropertyKeys }),
 		table("unit.unit", func(s *Settings) *map[string][]string { return &s.Unit }),
 		table("unit.service", func(s *Settings) *map[string][]string { return &s.Service }),
 		table("unit.install", func(s *Settings) *map[string][]string { return &s.Install }),

@@ -42,7 +42,7 @@ func anySettings(r *rand.Rand) Settings {
 		UnitProperties: table(), Seccomp: text(), AutoUserns: r.Uint32(), IdmapRootfs: flip(), Init: flip(),
 		StopSignal: text(), StopTimeout: time.Duration(r.Int64()), ParentDeathSignal: text(),
 		Log:    LogSettings{Driver: text(), Identifier: text(), StdoutLevel: r.IntN(8), StderrLevel: r.IntN(8), LevelPrefix: flip(), Fields: table()},
-		Notify: text(), Unit: lists(), Service: lists(), Install: lists(),
+		Notify: text(), Unit: lists(), Service: lists(), Install: lists(), PropertyKeys: lists(),
 	}
 }
 

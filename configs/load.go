@@ -129,8 +129,9 @@ type compiler struct {
 	bad      map[string]bool // keys that have a problem; true if they could not be read at all
 	expand   func(string) (string, error)
 
-	spec *specs.Spec
-	set  Settings
+	spec       *specs.Spec
+	set        Settings
+	propertyAt map[string][]string // the keys of each of set.UnitProperties
 }
 
 func newCompiler(file string, o LoadOptions) *compiler {
@@ -141,7 +142,7 @@ func newCompiler(file string, o LoadOptions) *compiler {
 		o.EnvNames = callersNames
 	}
 	return &compiler{file: file, shown: file, source: file, dir: filepath.Dir(file), o: o,
-		vals: map[string]any{}, places: map[string]place{}, bad: map[string]bool{}}
+		vals: map[string]any{}, places: map[string]place{}, bad: map[string]bool{}, propertyAt: map[string][]string{}}
 }
 
 // result is the Spec, or all problems.

@@ -24,6 +24,9 @@ type Settings struct {
 	// UnitProperties are org.systemd.property.NAME annotations: systemd's own
 	// property names with values as GVariant text, e.g. "uint64 5" or "'kill'".
 	UnitProperties map[string]string
+	// PropertyKeys are the keys of those UnitProperties that [systemd.scope] has a part in; the others have
+	// the one key that becomes them.
+	PropertyKeys map[string][]string
 
 	// Seccomp is "default" (the built-in filter), "unconfined", or "" when the Spec
 	// itself says: then linux.seccomp is all there is.

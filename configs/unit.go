@@ -63,6 +63,10 @@ func (c *compiler) buildUnit() {
 	for _, name := range sortedKeys(c.table("systemd.scope")) {
 		at, value := join("systemd.scope", name), c.table("systemd.scope")[name].(string)
 		c.property(at, name, value)
+		if s.PropertyKeys == nil {
+			s.PropertyKeys = map[string][]string{}
+		}
+		s.PropertyKeys[name] = c.propertyAt[name]
 		if c.o.Property == nil || c.wrong(at) {
 			continue
 		}
@@ -168,8 +172,11 @@ func (c *compiler) property(at, name, value string) {
 	}
 	if have, ok := c.set.UnitProperties[name]; ok && slices.ContainsFunc(directivesOf(name), addsUp) {
 		value = "[" + itemsOf(have) + ", " + itemsOf(value) + "]"
+	} else {
+		delete(c.propertyAt, name)
 	}
 	c.set.UnitProperties[name] = value
+	c.propertyAt[name] = append(c.propertyAt[name], at)
 }
 
 func propertyName(s string) bool {

@@ -56,7 +56,8 @@ type logReader struct {
 	yield  func(LogEntry, error) bool
 	cursor string
 	any    bool
-	over   bool // the caller wants no more
+	over   bool      // the caller wants no more
+	from   time.Time // what is older is another one's
 }
 
 func (l *logReader) all(ctx context.Context, id string) error {
@@ -76,7 +77,11 @@ func (l *logReader) all(ctx context.Context, id string) error {
 		}
 		running = st.Status != Stopped
 		q.Match = []string{"_SYSTEMD_UNIT=" + st.Unit}
-		if q.Since == "" && !st.Service {
+		switch {
+		case q.Since != "" || st.Service:
+		case q.Until != "": // which may be earlier: journalctl takes that for a mistake
+			l.from = st.Created.Truncate(time.Second)
+		default:
 			q.Since = fmt.Sprintf("@%d", st.Created.Unix())
 		}
 	}
@@ -103,8 +108,11 @@ func (l *logReader) last(ctx context.Context, q journal.Query) error {
 	}
 	var tail []journal.Entry
 	for e, err := range journal.Read(ctx, q) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case e.Time.Before(l.from):
+			continue
 		}
 		l.any = true
 		tail = append(tail, e)
@@ -150,8 +158,11 @@ func (l *logReader) after(q journal.Query) journal.Query {
 
 func (l *logReader) read(ctx context.Context, q journal.Query) error {
 	for e, err := range journal.Read(ctx, q) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case e.Time.Before(l.from):
+			continue
 		}
 		if !l.entry(e) {
 			break

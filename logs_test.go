@@ -70,7 +70,8 @@ func TestLogs(t *testing.T) {
 	}
 	r := &Runtime{Dir: t.TempDir()}
 	created := time.Unix(1600000000, 0)
-	for _, st := range []record{{ID: "web", Created: created}, {ID: "svc", Created: created, Service: true}, {ID: "bad"}} {
+	young := time.Unix(1700000000, 2000) // as the second of the three lines
+	for _, st := range []record{{ID: "web", Created: created}, {ID: "young", Created: young.Add(time.Hour)}, {ID: "same", Created: young}, {ID: "svc", Created: created, Service: true}, {ID: "bad"}} {
 		st.BootID, st.Phase = "earlier", Running
 		r.put(t, st)
 	}
@@ -87,6 +88,10 @@ func TestLogs(t *testing.T) {
 	}{
 		{"web", LogOptions{}, all, nil, " --since=@1600000000 -- _SYSTEMD_UNIT=sdc-web.scope\n"},
 		{"web", LogOptions{Since: "-1h", Until: "now"}, all, nil, " --since=-1h --until=now -- _SYSTEMD_UNIT=sdc-web.scope\n"},
+		{"web", LogOptions{Until: "1 hour ago"}, all, nil, "--no-pager --until=1 hour ago -- _SYSTEMD_UNIT=sdc-web.scope\n"}, // journalctl would compare it with a --since
+		{"young", LogOptions{Until: "1 hour ago"}, nil, nil, "--no-pager --until=1 hour ago -- "},
+		{"young", LogOptions{Until: "1 hour ago", Last: 2}, nil, nil, "--no-pager --until=1 hour ago -- "},
+		{"same", LogOptions{Until: "1 hour ago"}, all, nil, ""}, // the journal's clock and ours need not agree below a second
 		{"web", LogOptions{Last: 2}, all[1:], nil, "--sync\n"},
 		{"web", LogOptions{Last: 9}, all, nil, ""},
 		{"web", LogOptions{Last: -1}, nil, nil, ""},

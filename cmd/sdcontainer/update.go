@@ -188,6 +188,8 @@ func shown(name string, v any) string {
 		return fmt.Sprint(v)
 	case n == configs.Infinity && strings.HasSuffix(name, "Weight"):
 		return "default"
+	case n == 0 && strings.HasSuffix(name, "CPUWeight"):
+		return "idle"
 	case n == configs.Infinity:
 		return "infinity"
 	case strings.HasPrefix(name, "Memory"):

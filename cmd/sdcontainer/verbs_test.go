@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -196,6 +197,30 @@ func TestProperties(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", tt.args, err, diff)
+		}
+	}
+}
+
+// What update prints of a limit is what its flags, and systemctl, have for it.
+func TestShown(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		value any
+		want  string
+	}{
+		{"CPUWeight", uint64(0), "idle"},
+		{"StartupCPUWeight", uint64(0), "idle"},
+		{"CPUWeight", uint64(200), "200"},
+		{"CPUWeight", uint64(configs.Infinity), "default"},
+		{"IOWeight", uint64(configs.Infinity), "default"},
+		{"TasksMax", uint64(configs.Infinity), "infinity"},
+		{"TasksMax", uint64(0), "0"},
+		{"MemoryMax", uint64(512 << 20), "512M"},
+		{"CPUQuotaPerSecUSec", uint64(1500000), "150%"},
+		{"OOMPolicy", "kill", "kill"},
+	} {
+		if got := shown(tt.name, tt.value); got != tt.want {
+			t.Errorf("%s %v: %q, want %q", tt.name, tt.value, got, tt.want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/scope"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // Wait waits, from any process, for the container's end and returns how its
@@ -151,23 +152,56 @@ func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, err
 
 // askService waits until the service has ended and returns what systemd knows of it.
 // Errors: ErrExitUnknown.
-func (c *Container) askService(ctx context.Context) (e Exit, err error) {
+func (c *Container) askService(ctx context.Context) (Exit, error) {
 	var end scope.ServiceEnd
-	err = c.withBus(ctx, func(conn *scope.Conn) (err error) {
+	err := c.withBus(ctx, func(conn *scope.Conn) (err error) {
 		end, err = conn.WaitService(ctx, c.st.Unit, c.st.Invocation)
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return Exit{}, err
-	case end.Code == scope.Exited:
-		e = exitOf(unix.WaitStatus(end.Status << 8))
-	case end.Code == scope.Killed, end.Code == scope.Dumped:
-		e = exitOf(unix.WaitStatus(end.Status))
-	default:
+	}
+	e, ok := exitOfService(end)
+	if !ok {
 		return Exit{}, fmt.Errorf("%w: %s left no record, and systemd has forgotten it", ErrExitUnknown, c.st.Unit)
 	}
+	return e, nil
+}
+
+// exitOfService is what systemd saw of an end, if it saw one.
+func exitOfService(end scope.ServiceEnd) (e Exit, ok bool) {
+	switch end.Code {
+	case scope.Exited:
+		e = exitOf(unix.WaitStatus(end.Status << 8))
+	case scope.Killed, scope.Dumped:
+		e = exitOf(unix.WaitStatus(end.Status))
+	default:
+		return Exit{}, false
+	}
 	e.OOMKilled, e.At = end.Result == "oom-kill", end.At
+	return e, true
+}
+
+// ServiceExit returns how the service of that container last ended, for who comes too late for Wait: a service leaves no
+// record. systemd remembers it of one that has failed until that starts again or is reset, of others while something
+// else needs the unit, as when it is enabled. Errors: ErrNotExist when systemd knows of no end.
+func (r *Runtime) ServiceExit(ctx context.Context, id string) (Exit, error) {
+	if err := checkID(id); err != nil {
+		return Exit{}, err
+	}
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return Exit{}, wrap("wait", id, err)
+	}
+	defer conn.Close()
+	_, end, err := conn.ServiceState(ctx, unitgen.Instance(id))
+	if err != nil {
+		return Exit{}, wrap("wait", id, err)
+	}
+	e, ok := exitOfService(end)
+	if !ok {
+		return Exit{}, wrap("wait", id, ErrNotExist)
+	}
 	return e, nil
 }
 

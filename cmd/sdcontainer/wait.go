@@ -25,7 +25,8 @@ func (a *app) wait() *cobra.Command {
 		Use:   "wait [flags] NAME...",
 		Short: "Wait for containers to end and print their exit codes",
 		Long: `Waits until each container has ended and prints its exit code, one a line in the
-order given; "unknown" when nobody was there to see it.
+order given; "unknown" when nobody was there to see it. Of a service that has ended
+already it is what systemd remembers: of one that failed, until it starts again.
 
 --format json prints, when all have ended, an array with an object for each: id, and exit
 with code, signal if one ended it, oomKilled if processes of it were killed for want of
@@ -47,17 +48,19 @@ sdcontainer failed, 124 when something did not answer it in time.`,
 				return err
 			}
 			endings := []ending{}
-			err := a.each(cmd.Context(), args, func(c *sdcontainer.Container) error {
-				e, err := a.waitFor(cmd.Context(), c)
+			var errs []error
+			for _, name := range args {
+				e, err := a.waitFor(cmd.Context(), name)
+				errs = append(errs, err)
 				if err != nil && !e.ExitUnknown {
-					return err
+					continue
 				}
 				endings = append(endings, e)
 				if format == "code" {
-					err = errors.Join(a.printCode(e), err)
+					errs = append(errs, a.printCode(e))
 				}
-				return err
-			})
+			}
+			err := errors.Join(errs...)
 			switch format {
 			case "code":
 				return err
@@ -73,15 +76,34 @@ sdcontainer failed, 124 when something did not answer it in time.`,
 
 // waitFor returns how a container ended, and takes over its code. Errors: ErrExitUnknown, with an ending
 // that says so too.
-func (a *app) waitFor(ctx context.Context, c *sdcontainer.Container) (ending, error) {
-	exit, err := c.Wait(ctx)
+func (a *app) waitFor(ctx context.Context, name string) (ending, error) {
+	e := ending{ID: name}
+	exit, err := a.exit(ctx, &e)
 	if err != nil {
-		return ending{ID: c.ID(), ExitUnknown: errors.Is(err, sdcontainer.ErrExitUnknown)}, err
+		e.ExitUnknown = errors.Is(err, sdcontainer.ErrExitUnknown)
+		return e, err
 	}
+	e.Exit = &exit
 	if a.code == 0 {
 		a.code = exit.Code
 	}
-	return ending{ID: c.ID(), Exit: &exit}, nil
+	return e, nil
+}
+
+// exit waits for the container that e names. What systemd knows of a service that has ended is asked here, and not in
+// load: for the other verbs that is no container. A service has its record in the default directory.
+func (a *app) exit(ctx context.Context, e *ending) (sdcontainer.Exit, error) {
+	c, err := a.load(ctx, e.ID)
+	if err == nil {
+		e.ID = c.ID()
+		return c.Wait(ctx)
+	}
+	if errors.Is(err, sdcontainer.ErrNotExist) && a.rt.Dir == sdcontainer.DefaultDir {
+		if exit, none := a.rt.ServiceExit(ctx, e.ID); none == nil {
+			return exit, nil
+		}
+	}
+	return sdcontainer.Exit{}, err
 }
 
 func (a *app) printCode(e ending) error {

@@ -39,22 +39,26 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := regexp.MustCompile(`(?m)^\| \[(\S+)\.toml\]\(\S+\) \| .+ \| (?:exit code (\d+)|runs)`)
+	row := regexp.MustCompile(`(?m)^\| \[(\S+)\.toml\]\(\S+\) \| .+ \| (?:exit code (\d+)|runs)(.* runs as a service)?`)
 	rows := row.FindAllStringSubmatch(string(list), -1)
 	if len(rows) < 10 {
 		t.Fatalf("%d examples in the list", len(rows))
 	}
 	for _, r := range rows {
-		name, code := r[1], r[2]
+		name, code, service := r[1], r[2], r[3] != ""
+		file := filepath.Join(gallery, name+".toml")
 		t.Run(name, func(t *testing.T) {
 			example(t, name)
 			if code == "" {
-				stays[name](t, filepath.Join(gallery, name+".toml"))
+				stays[name](t, file)
 				return
 			}
-			o := sd(t, "run", "--rm", filepath.Join(gallery, name+".toml"))
+			o := sd(t, "run", "--rm", file)
 			if want, _ := strconv.Atoi(code); o.code != want || !regexp.MustCompile(said[name]).MatchString(o.stdout+o.stderr) {
 				t.Errorf("want exit %d and %q: %v", want, said[name], o)
+			}
+			if service {
+				serves[name](t, file)
 			}
 		})
 	}
@@ -90,6 +94,29 @@ var stays = map[string]func(t *testing.T, file string){
 		})
 		// It powers off: the kernel ends the init of a pid namespace with SIGINT then (reboot(2)).
 		stopped(t, "system", 130)
+	},
+}
+
+// serves are the examples that are other ones as a service.
+var serves = map[string]func(t *testing.T, file string){
+	"notify": func(t *testing.T, file string) {
+		unit, show := installed(t, file, "notify")
+		must(t, "systemctl", "start", unit)
+		if state, text := show("SubState"), show("StatusText"); state != "running" || text != "at your service" {
+			t.Errorf("as soon as it has started it is %s and says %q", state, text)
+		}
+		eventually(t, "the main process is what the payload has become", func() bool { return comm(t, show("MainPID")) == "sleep" })
+		for property, want := range map[string]string{"Restart": "always", "RestartUSec": "2s", "StartLimitBurst": "5", "LogRateLimitBurst": "100"} {
+			if have := show(property); have != want {
+				t.Errorf("%s is %s, want %s", property, have, want)
+			}
+		}
+		must(t, "systemctl", "kill", "--kill-whom=main", "-s", "KILL", unit)
+		eventually(t, "it has been started again", func() bool { return show("NRestarts") == "1" && show("SubState") == "running" })
+		must(t, "systemctl", "stop", unit)
+		if have := show("Result"); have != "success" {
+			t.Errorf("the result of a stop is %s", have)
+		}
 	},
 }
 

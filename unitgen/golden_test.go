@@ -164,7 +164,7 @@ func TestTemplate(t *testing.T) {
 			values[i] = strings.ReplaceAll(v, "%i", s.Name)
 		}
 		if key == "Unit.AssertPathExists" {
-			generated[key] = []string{filepath.Join(ConfigDir, s.Name+".toml")}
+			generated[key] = []string{filepath.Join(configs.Dir, s.Name+".toml")}
 		}
 		if diff := cmp.Diff(generated[key], values); diff != "" {
 			t.Errorf("%s: (-generated +template)\n%s", key, diff)

@@ -45,7 +45,7 @@ func TemplateInstalled() bool {
 func Instance(name string) string { return "sdcontainer@" + name + ".service" }
 
 // Install writes the unit file of a configuration below dir and returns its path. What is in
-// [ConfigDir] under the container's name gets a drop-in of the template, if that is installed,
+// [configs.Dir] under the container's name gets a drop-in of the template, if that is installed,
 // anything else a whole service; the other of the two, from when the configuration was
 // elsewhere, is removed. In [Dir] systemd reads it then, and forgets what was set on the unit
 // at run time; another directory is not made known to systemd.
@@ -58,7 +58,7 @@ func Install(ctx context.Context, dir string, spec *specs.Spec, s configs.Settin
 	}
 	path, other := unitPaths(dir, s.Name)
 	write := Service
-	if s.Source == filepath.Join(ConfigDir, s.Name+".toml") && TemplateInstalled() {
+	if s.Source == filepath.Join(configs.Dir, s.Name+".toml") && TemplateInstalled() {
 		path, other, write = other, path, DropIn
 	}
 	text, err := write(spec, s, o)

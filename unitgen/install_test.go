@@ -65,13 +65,13 @@ func TestInstall(t *testing.T) {
 		err      error
 		after    []string
 	}{
-		"in ConfigDir":           {true, "/etc/sdcontainer/web.toml", nil, theDropIn, nil, []string{theDropIn}},
+		"in configs.Dir":         {true, "/etc/sdcontainer/web.toml", nil, theDropIn, nil, []string{theDropIn}},
 		"no template":            {false, "/etc/sdcontainer/web.toml", nil, wholeUnit, nil, []string{wholeUnit}},
 		"elsewhere":              {true, "/srv/web.toml", nil, wholeUnit, nil, []string{wholeUnit}},
 		"under another name":     {true, "/etc/sdcontainer/other.toml", nil, wholeUnit, nil, []string{wholeUnit}},
 		"again":                  {true, "/srv/web.toml", map[string]string{wholeUnit: madeHere}, wholeUnit, nil, []string{wholeUnit}},
-		"moved to ConfigDir":     {true, "/etc/sdcontainer/web.toml", map[string]string{wholeUnit: madeHere}, theDropIn, nil, []string{theDropIn}},
-		"moved from ConfigDir":   {true, "/srv/web.toml", map[string]string{theDropIn: madeHere}, wholeUnit, nil, []string{wholeUnit}},
+		"moved to configs.Dir":   {true, "/etc/sdcontainer/web.toml", map[string]string{wholeUnit: madeHere}, theDropIn, nil, []string{theDropIn}},
+		"moved from configs.Dir": {true, "/srv/web.toml", map[string]string{theDropIn: madeHere}, wholeUnit, nil, []string{wholeUnit}},
 		"theirs in the way":      {true, "/srv/web.toml", map[string]string{wholeUnit: theirs}, "", ErrNotOurs, []string{wholeUnit}},
 		"theirs beside a unit":   {true, "/srv/web.toml", map[string]string{theDropIn: theirs}, "", ErrNotOurs, []string{wholeUnit, theDropIn}},
 		"their drop-in has room": {true, "/srv/web.toml", map[string]string{wholeUnit + ".d/x.conf": theirs}, wholeUnit, nil, []string{wholeUnit, wholeUnit + ".d/x.conf"}},

@@ -42,9 +42,6 @@ const (
 	ControlDir = "/run/systemd/system.control"
 )
 
-// ConfigDir is where the template and the command look for configurations.
-const ConfigDir = "/etc/sdcontainer"
-
 // Service is the text of a service for a container: one to be installed under a
 // name of its own. All problems are reported at once: a [DirectiveError] for each directive
 // that no unit file can carry ([InvalidValueError]) or that would break the container, and, if the configuration is
@@ -90,7 +87,7 @@ func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	if len(s.Install) > 0 {
 		f.line(sectionInstall, "WantedBy", "")
 	}
-	elsewhere := s.Source != filepath.Join(ConfigDir, s.Name+".toml")
+	elsewhere := s.Source != filepath.Join(configs.Dir, s.Name+".toml")
 	if elsewhere {
 		f.line(sectionUnit, "AssertPathExists", "")
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/sdcontainer/sdcontainer/unitgen"
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // arguments checks the number of arguments; most < 0 is any number.
@@ -166,7 +166,7 @@ func configNames(word string) []string {
 	if strings.Contains(word, "/") {
 		return nil
 	}
-	files, _ := filepath.Glob(filepath.Join(unitgen.ConfigDir, "*.toml")) // the pattern is a good one
+	files, _ := filepath.Glob(filepath.Join(configs.Dir, "*.toml")) // the pattern is a good one
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(filepath.Base(f), ".toml")
 	}

@@ -38,7 +38,7 @@ problem and warning its file, line, column, key, message and severity, "error" o
 			}
 			all := []diagnostic{}
 			for _, file := range args {
-				path := findConfig(file)
+				path := configs.Find(file)
 				problems, warnings := sdcontainer.Check(path, o)
 				if hint := pathHint(file, path); hint != "" && len(problems) > 0 {
 					problems[0].Msg += " (" + hint + ")" // the file itself sorts before its drop-ins

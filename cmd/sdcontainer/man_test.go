@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
@@ -255,11 +256,11 @@ func rootPage(root *cobra.Command) string {
 	r.text(exitStatuses)
 	r.line(".SH FILES")
 	for _, f := range [][2]string{
-		{unitgen.ConfigDir + "/NAME.toml", "configurations that run and unit install find by name"},
-		{unitgen.ConfigDir + "/NAME.toml.d/*.toml", "drop-ins that are laid over it"},
+		{configs.Dir + "/NAME.toml", "configurations that run and unit install find by name"},
+		{configs.Dir + "/NAME.toml.d/*.toml", "drop-ins that are laid over it"},
 		{"/run/sdcontainer/NAME/", "the record of a container"},
 		{unitgen.Dir + "/sdcontainer@NAME.service", "what unit install writes"},
-		{unitgen.Dir + "/sdcontainer@NAME.service.d/" + unitgen.TemplateDropIn, "what it writes instead for a configuration in " + unitgen.ConfigDir + ", where " + unitgen.Template + " is installed"},
+		{unitgen.Dir + "/sdcontainer@NAME.service.d/" + unitgen.TemplateDropIn, "what it writes instead for a configuration in " + configs.Dir + ", where " + unitgen.Template + " is installed"},
 		{unitgen.ControlDir + "/sdcontainer@NAME.service.d/", "what update, and systemctl set-property --runtime, have set, until a reboot"},
 	} {
 		r.line(".TP\n\\fI%s\\fR\n%s", roffText(f[0]), roffText(f[1]))

@@ -38,7 +38,7 @@ func (a *app) run() *cobra.Command {
 		Long: `Starts a container and waits for it, or with -d returns once it runs.
 
 FILE is a TOML configuration; a name without a slash is looked up in
-` + unitgen.ConfigDir + ` too. COMMAND replaces the configuration's process.args.
+` + configs.Dir + ` too. COMMAND replaces the configuration's process.args.
 
 Flags that are keys of the TOML, as --memory is resources.memory.max, take what the
 key takes and are laid over the configuration, with nothing in them expanded; lists
@@ -158,7 +158,7 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 
 // loadConfig compiles a configuration given by path, or by name in /etc.
 func loadConfig(file string, set ...configs.Setting) (*specs.Spec, error) {
-	path := findConfig(file)
+	path := configs.Find(file)
 	spec, err := configs.Load(path, configs.LoadOptions{Set: set})
 	if flagsOnly(err) {
 		return nil, err
@@ -167,23 +167,6 @@ func loadConfig(file string, set ...configs.Setting) (*specs.Spec, error) {
 		return nil, hinted{err, configHint(file, path)}
 	}
 	return spec, nil
-}
-
-// findConfig is the path of a configuration given by path or by name. A bare name is first looked for in /etc: what lies in the
-// working directory may be anybody's.
-func findConfig(file string) string {
-	if strings.Contains(file, "/") {
-		return file
-	}
-	if _, err := os.Stat(file); err == nil && filepath.Ext(file) == ".toml" {
-		return file
-	}
-	for _, name := range []string{file, file + ".toml"} {
-		if path := filepath.Join(unitgen.ConfigDir, name); fileExists(path) {
-			return path
-		}
-	}
-	return file
 }
 
 func fileExists(path string) bool {
@@ -215,7 +198,7 @@ func pathHint(file, path string) string {
 	case err == nil && st.IsDir():
 		return "a directory: --rootfs " + quote(file) + " -- COMMAND runs a command in it"
 	case err != nil && !strings.Contains(file, "/"):
-		return "looked for " + quote(file) + " here and in " + unitgen.ConfigDir
+		return "looked for " + quote(file) + " here and in " + configs.Dir
 	}
 	return ""
 }

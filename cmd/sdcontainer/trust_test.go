@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
-	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // What lies in the working directory of the command configures nothing, by whatever name.
@@ -24,8 +24,8 @@ func TestI6HostileWorkingDirectory(t *testing.T) {
 	if err := sdtest.BusyboxRoot(root, applets...); err != nil {
 		t.Fatal(err)
 	}
-	own := filepath.Join(unitgen.ConfigDir, "i6.toml")
-	if err := os.MkdirAll(unitgen.ConfigDir, 0o755); err != nil {
+	own := filepath.Join(configs.Dir, "i6.toml")
+	if err := os.MkdirAll(configs.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(own, []byte("version = 1\nprocess.args = ['sh']\nrootfs.path = '"+root+"'\n"), 0o600); err != nil {

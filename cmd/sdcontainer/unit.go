@@ -31,7 +31,7 @@ would never hear it, is ended at once; systemd then reports SIGINT, and success.
 that is paused is best stopped with sdcontainer stop: systemd 257 refuses to stop
 what is frozen, 252 thaws it.
 
-For a configuration in ` + unitgen.ConfigDir + `, install writes only a drop-in of the shipped
+For a configuration in ` + configs.Dir + `, install writes only a drop-in of the shipped
 template; one elsewhere gets a unit file of its own, under the same name.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {

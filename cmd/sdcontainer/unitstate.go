@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
@@ -40,7 +41,7 @@ func runningSystemd(ctx context.Context) int {
 // serviceHint says how a service ended, of whose container there is no record any more. It is
 // empty for what is no service.
 func serviceHint(ctx context.Context, name string) string {
-	plain := fileExists(filepath.Join(unitgen.ConfigDir, name+".toml")) && unitgen.TemplateInstalled()
+	plain := fileExists(filepath.Join(configs.Dir, name+".toml")) && unitgen.TemplateInstalled()
 	if len(unitgen.Installed(unitgen.Dir, name)) == 0 && !plain {
 		return ""
 	}

@@ -4,7 +4,6 @@ package configs
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -260,25 +259,5 @@ func (c *compiler) checkGroups(at, value string) {
 			c.problem(at, "%q: want two groups of the user namespace, like \"0 65535\"", value)
 			return
 		}
-	}
-}
-
-func (c *compiler) buildSeccomp() {
-	c.set.Seccomp = get(c, "security.seccomp", "default")
-	if c.set.Seccomp == "default" || c.set.Seccomp == "unconfined" {
-		return
-	}
-	file := c.path("security.seccomp")
-	c.set.Seccomp = ""
-	b, err := readFile(file)
-	if err == nil {
-		c.spec.Linux.Seccomp = &specs.LinuxSeccomp{}
-		err = json.Unmarshal(b, c.spec.Linux.Seccomp)
-	}
-	if err == nil && c.spec.Linux.Seccomp.DefaultAction == "" {
-		err = errors.New("has no defaultAction")
-	}
-	if err != nil {
-		c.problem("security.seccomp", `%q: %s (want "default", "unconfined" or a file with an OCI seccomp profile)`, file, reason(err))
 	}
 }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package configs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A field of a seccomp profile that OCI does not have, or that is given twice, would be another filter than the one written.
+func TestSeccompProfileIsReadStrictly(t *testing.T) {
+	const right = `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
+		"args": [{"index": 0, "value": 1, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]}], "flags": null}`
+	const at = `x.toml:4:10: security.seccomp: "p.json": `
+	replaced := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(right) }
+	for _, tt := range []struct{ profile, want string }{
+		{right, ""},
+		{replaced("syscalls", "sycalls"), at + `line 1: sycalls: unknown field; did you mean "syscalls"?`},
+		{replaced(`"args"`, `"arg"`), at + `line 2: syscalls[0].arg: unknown field; did you mean "args"?`},
+		{replaced("errnoRet", "comment", `"op"`, `"operator"`), at + "line 1: syscalls[0].comment: unknown field; accepted here: names, action, errnoRet, args\n" +
+			at + "line 2: syscalls[0].args[0].operator: unknown field; accepted here: index, value, valueTwo, op"},
+		{replaced(`"flags": null`, `"Syscalls": []`), at + "line 2: Syscalls: given twice"},
+		{replaced(`"index": 0, `, `"index": 0, "index": 1,`), at + "line 2: syscalls[0].args[0].index: given twice"},
+		{replaced(`"errnoRet": 1`, `"includes": {"caps": ["CAP_SYS_ADMIN"]}, "comment": ""`), at + "line 1: syscalls[0].includes: this is the format of Docker and Podman, " +
+			"with conditions that no OCI profile has: want the OCI one, as linux.seccomp of a config.json"},
+		{replaced(`"flags": null`, `"archMap": [{"architecture": "x", "subArchitectures": []}]`), at + "line 2: archMap: this is the format of Docker"},
+		{replaced(`"flags": null`, `"listenerPath": "/x"`), at + "listenerPath, listenerMetadata: not supported"},
+		{replaced(`"value": 1`, `"value": "1"`, "flags", "flag"), at + "line 2: flag: unknown field; did you mean \"flags\"?\n" +
+			at + "line 2: syscalls.args.value: want a whole number of 0 or more, not a JSON string"},
+		{replaced(`["mkdir"]`, `"mkdir"`), at + "line 1: syscalls.names: want an array, not a JSON string"},
+		{`{}`, at + "has no defaultAction: want an OCI seccomp profile"},
+		{`[1]`, at + "is a JSON array: want the object of an OCI seccomp profile"},
+		{"{\n\"defaultAction\": }", at + "line 2: invalid character '}' looking for beginning of value"},
+		{right + "{}", at + "line 2: invalid character '{' after top-level value"},
+		{"", at + "line 1: unexpected end of JSON input"},
+	} {
+		t.Run(tt.profile, func(t *testing.T) {
+			got := problemsOf(t, "x.toml", minimal+"security.seccomp = 'p.json'\n", "p.json", tt.profile)
+			var lines []string
+			if tt.want != "" {
+				lines = strings.Split(tt.want, "\n")
+			}
+			if len(got) != len(lines) {
+				t.Fatal(cmp.Diff(lines, got))
+			}
+			for i, line := range got {
+				if !strings.HasPrefix(line, lines[i]) {
+					t.Error(cmp.Diff(lines[i], line))
+				}
+			}
+		})
+	}
+}

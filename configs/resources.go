@@ -107,9 +107,9 @@ func (c *compiler) buildMemory(r *specs.LinuxResources) {
 	if c.has(p + "zswap_max") {
 		unified(r, "memory.zswap.max", limitText(get(c, p+"zswap_max", uint64(0))))
 	}
-	c.ordered(p, "high", "max", "it would never take effect")
-	c.ordered(p, "low", "max", "it could never be used up")
-	c.ordered(p, "min", "max", "it could never be used up")
+	c.ordered("high", "max", "it would never take effect")
+	c.ordered("low", "max", "it could never be used up")
+	c.ordered("min", "max", "it could never be used up")
 	policy := get(c, p+"oom_policy", Defaults(c.set.Profile).OOMPolicy)
 	if _, other := c.table("resources.unified")["memory.oom.group"]; other && !c.has(p+"oom_policy") {
 		policy = "" // a default does not win over what says the same in another way
@@ -119,13 +119,28 @@ func (c *compiler) buildMemory(r *specs.LinuxResources) {
 	}
 }
 
-// ordered reports a limit above another one, when both are of the same kind.
-func (c *compiler) ordered(p, low, high, why string) {
-	a, b := get(c, p+low, Size{}), get(c, p+high, Size{})
+// ordered reports a limit of memory above another one, when both are known and of the same kind.
+func (c *compiler) ordered(low, high, why string) {
+	below, a, ok1 := c.memoryLimit(low)
+	above, b, ok2 := c.memoryLimit(high)
 	sameKind := (a.Percent > 0) == (b.Percent > 0)
-	if c.has(p+low) && c.has(p+high) && sameKind && (a.Percent > b.Percent || a.Bytes > b.Bytes && a.Bytes != Infinity) {
-		c.problem(p+low, "%s: is above %s, which is %s: %s", c.written(p+low), p+high, c.written(p+high), why)
+	if ok1 && ok2 && sameKind && (a.Percent > b.Percent || a.Bytes > b.Bytes && a.Bytes != Infinity) {
+		c.problem(below, "%s: is above %s, which is %s: %s", c.written(below), above, c.written(above), why)
 	}
+}
+
+// memoryLimit is a limit of memory by the last word of its key, and where it is: it may be given as its file, too.
+func (c *compiler) memoryLimit(name string) (at string, limit Size, ok bool) {
+	if at = "resources.memory." + name; c.has(at) {
+		return at, get(c, at, Size{}), !c.wrong(at)
+	}
+	at = "resources.unified.memory." + name
+	text, _ := c.table("resources.unified")["memory."+name].(string)
+	if text = strings.TrimSpace(text); text == "max" {
+		return at, Size{Bytes: Infinity}, true
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	return at, Size{Bytes: n}, err == nil && !c.wrong(at)
 }
 
 func (c *compiler) buildManagedOOM() {
@@ -178,6 +193,9 @@ func (c *compiler) quota(cpu *specs.LinuxCPU) {
 	if perSec == Infinity {
 		c.also(p+"period", p+"quota", "a resources.cpu.quota")
 		c.also(p+"burst", p+"quota", "a resources.cpu.quota")
+		return
+	}
+	if c.wrong(p + "period") { // what comes to how much in it is unknown
 		return
 	}
 	d := get(c, p+"period", defaultPeriod)

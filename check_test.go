@@ -52,6 +52,8 @@ func TestCheck(t *testing.T) {
 			"6:1: systemd.service.Restart: value \"foo\": want one of no, always\n8:1: systemd.service.WatchdogSec: value \"abc\": want a time like",
 		"systemd.scope.Slice = 'x.slice'":            `4:15: systemd.scope.Slice: property Slice: not to be set`,
 		"[resources.unified]\n'memory.max' = 'lots'": `5:1: resources.unified.memory.max: "lots": want bytes or max`,
+		"[resources.unified]\n'rdma.max' = 'abc'\n'misc.max' = 5\n'hugetlb.2MB.max' = 'max'\n'dmem.max' = 'zz'\n": "5:1: resources.unified.rdma.max: \"abc\": want a device with\n" +
+			"6:1: resources.unified.misc.max: \"5\": want NAME and a number or max\n8:1: resources.unified.dmem.max: \"zz\": want REGION and bytes or max",
 		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +
 			"6:1: resources.unified.pids.max: \"x\": want a number or max\n8:1: resources.unified.memory.oom.group: \"2\": want 0 or 1\n" +
 			"9:1: resources.unified.io.max: \"x=1\": want rbps\n10:1: resources.unified.foo.bar: want one of a cgroup v2\n11:1: resources.unified.cpu.max.burst: \"9\": want",

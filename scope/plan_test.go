@@ -177,8 +177,8 @@ func TestPlanUnified(t *testing.T) {
 		"io.weight":        {map[string]string{"io.weight": "default 50\n8:0 60"}, map[string]any{"IOWeight": uint64(50), "IODeviceWeight": []PathValue{{"/dev/block/8:0", 60}}}},
 		"io.max": {map[string]string{"io.max": "8:0 rbps=5 wiops=max\n8:16 rbps=6"}, map[string]any{
 			"IOReadBandwidthMax": []PathValue{{"/dev/block/8:0", 5}, {"/dev/block/8:16", 6}}, "IOWriteIOPSMax": []PathValue{{"/dev/block/8:0", math.MaxUint64}}}},
-		"others": {map[string]string{"hugetlb.1GB.max": "0", "misc.max": "sev 1", "dmem.max": "drm/0 4", "cpu.uclamp.min": "10"},
-			map[string]any{"file hugetlb.1GB.max": "0", "file misc.max": "sev 1", "file dmem.max": "drm/0 4", "file cpu.uclamp.min": "10"}},
+		"others": {map[string]string{"hugetlb.1GB.max": "0", "misc.max": "sev 1", "dmem.max": "drm/0 4M", "cpu.uclamp.min": "10"},
+			map[string]any{"file hugetlb.1GB.max": "0", "file misc.max": "sev 1", "file dmem.max": "drm/0 4M", "file cpu.uclamp.min": "10"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if d := cmp.Diff(c.want, added(t, &specs.LinuxResources{Unified: c.in})); d != "" {
@@ -212,6 +212,21 @@ func TestPlanErrors(t *testing.T) {
 		"cpu.max":            {r{Unified: map[string]string{"cpu.max": "1 2 3"}}, "want QUOTA PERIOD"},
 		"cpuset.cpus":        {r{Unified: map[string]string{"cpuset.cpus": "x"}}, `linux.resources.unified "cpuset.cpus": "x": want numbers and ranges`},
 		"burst":              {r{Unified: map[string]string{"cpu.max": "5000 10000", "cpu.max.burst": "6000"}}, `linux.resources.unified "cpu.max.burst": 6000: want at most the quota`},
+		"huge pages":         {r{Unified: map[string]string{"hugetlb.2MB.max": "abc"}}, `linux.resources.unified "hugetlb.2MB.max": "abc": want bytes or max`},
+		"huge, reserved":     {r{Unified: map[string]string{"hugetlb.2MB.rsvd.max": "2M"}}, `"2M": want bytes or max`},
+		"huge, nothing":      {r{Unified: map[string]string{"hugetlb.2MB.max": " "}}, `"": want a value`},
+		"swap high":          {r{Unified: map[string]string{"memory.swap.high": "-1"}}, `"-1": want bytes or max`},
+		"misc":               {r{Unified: map[string]string{"misc.max": "sev 1\nabc"}}, `"abc": want NAME and a number or max`},
+		"misc unit":          {r{Unified: map[string]string{"misc.max": "sev 1M"}}, `"sev 1M": want NAME and a number or max`},
+		"dmem":               {r{Unified: map[string]string{"dmem.max": "zz"}}, `"zz": want REGION and bytes or max`},
+		"dmem unit":          {r{Unified: map[string]string{"dmem.low": "drm/0 1Q"}}, `"drm/0 1Q": want REGION and bytes or max`},
+		"rdma max":           {r{Unified: map[string]string{"rdma.max": "abc"}}, `"abc": want a device with hca_handle=`},
+		"rdma key":           {r{Unified: map[string]string{"rdma.max": "mlx hca_handles=1"}}, `"mlx hca_handles=1": want a device with hca_handle=`},
+		"uclamp":             {r{Unified: map[string]string{"cpu.uclamp.min": "10%"}}, `"10%": want a percentage from 0 to 100`},
+		"nice":               {r{Unified: map[string]string{"cpu.weight.nice": "20"}}, `"20": want -20 to 19`},
+		"exclusive":          {r{Unified: map[string]string{"cpuset.cpus.exclusive": "a"}}, `"a": want numbers and ranges`},
+		"partition":          {r{Unified: map[string]string{"cpuset.cpus.partition": "no"}}, `"no": want one of member, root, isolated`},
+		"I/O class":          {r{Unified: map[string]string{"io.prio.class": "rt"}}, `"rt": want one of no-change,`},
 		"weight":             {r{Unified: map[string]string{"cpu.weight": "0"}}, "want 1 to 10000"},
 		"io weight":          {r{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(9))}}, "want 10 to 1000"},
 	} {

@@ -59,6 +59,7 @@ func (p *planner) unified(at, key, value string) {
 		p.wrong(at, "%w", err)
 		return
 	}
+	p.checkPayload(at, key, value)
 	p.unit.Payload[key] = value
 }
 

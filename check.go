@@ -174,7 +174,7 @@ func checkSpec(spec *specs.Spec, s configs.Settings) error {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
 		}
 	}
-	return errors.Join(slices.Concat(errs, missingDevices(unit), missingSysctls(spec), separated(spec), misfits(spec))...)
+	return errors.Join(slices.Concat(errs, missingDevices(unit), missingCPUs(spec, unit), sharesAbove(unit), missingSysctls(spec), separated(spec), misfits(spec))...)
 }
 
 // checkUnit finds what no unit file can say, and what the systemd of u lacks. Whatever else is wrong is found elsewhere.

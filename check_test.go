@@ -347,6 +347,30 @@ func TestCheckTellsWhatTheMachineLacks(t *testing.T) {
 	}
 }
 
+// CPUs and memory nodes that this machine has not got, and a share of its memory above what the container may have.
+func TestCheckTellsWhatTheMachineIsTooSmallFor(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.toml")
+	const text = "version = 1\nrootfs.path = 'root'\nprocess = { args = ['x'], exec_cpus = '0,8001' }\n[resources]\n" +
+		"cpu = { cpus = '0,8000-8002,8100', mems = '0,8003' }\nmemory = { min = '50%', low = '1K', high = '100%', max = '1M' }\n" +
+		"[systemd.scope]\nStartupAllowedCPUs = '[byte 1]'\n"
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "root"), 0o700), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+	want := []string{":3:27: process.exec_cpus: this machine has no CPU 8001 now (it has: 0", ":5:9: resources.cpu.cpus: this machine has no CPU 8000-8002,8100 now (it has: 0",
+		":5:36: resources.cpu.mems: this machine has no memory node 8003 now (it has: 0", ":6:12: resources.memory.min: is ", ":6:37: resources.memory.high: is "}
+	told := strings.Split(strings.ReplaceAll(texts(warnings), file, ""), "\n")
+	if len(problems) > 0 || len(warnings) != len(want)+1 {
+		t.Fatalf("%v, with the warnings %q", problems, told)
+	}
+	for i, w := range want {
+		if !strings.HasPrefix(told[i], w) || i > 2 && !strings.HasSuffix(told[i], " bytes on this machine, more than the 1048576 that MemoryMax= lets it have") {
+			t.Errorf("%q, want %q", told[i], w)
+		}
+	}
+}
+
 // TestCheckWithoutRights: what the caller may not see is no mistake of the file.
 func TestCheckWithoutRights(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)

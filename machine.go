@@ -3,9 +3,11 @@
 package sdcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +56,64 @@ func hugePages() (names []string) {
 		}
 	}
 	return names
+}
+
+// missingCPUs are processors and memory nodes that this machine does not have now.
+func missingCPUs(spec *specs.Spec, u scope.Unit) (errs []error) {
+	tell := func(field, entry, what, dir, other string, mask []byte) {
+		b, err := os.ReadFile(filepath.Join("/sys/devices/system", dir, "online"))
+		list := cmp.Or(strings.TrimSpace(string(b)), other)
+		have, wrong := configs.CPUMask(list)
+		if list == "" || err != nil && !errors.Is(err, unix.ENOENT) || wrong != nil {
+			return // nobody knows
+		}
+		lacking := slices.Clone(mask)
+		for i := range min(len(have), len(lacking)) {
+			lacking[i] &^= have[i]
+		}
+		if names := scope.FormatSet(lacking); names != "" {
+			err := fmt.Errorf("this machine has no %s %s now (it has: %s)", what, names, list)
+			errs = append(errs, &configs.FieldError{Field: field, Entry: entry, Err: err, Warning: true})
+		}
+	}
+	for _, prefix := range []string{"", "Startup"} {
+		if mask, ok := u.Get(prefix + "AllowedCPUs").([]byte); ok {
+			tell("unit", prefix+"AllowedCPUs", "CPU", "cpu", "", mask)
+		}
+		if mask, ok := u.Get(prefix + "AllowedMemoryNodes").([]byte); ok {
+			tell("unit", prefix+"AllowedMemoryNodes", "memory node", "node", "0", mask) // without NUMA
+		}
+	}
+	if a := spec.Process.ExecCPUAffinity; a != nil {
+		if mask, err := configs.CPUMask(a.Final); err == nil {
+			tell("process.execCPUAffinity", "", "CPU", "cpu", "", mask)
+		}
+	}
+	return errs
+}
+
+// sharesAbove are limits of memory that come to more than the maximum with this machine's memory: one of the two is a share of that.
+func sharesAbove(u scope.Unit) (errs []error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return nil
+	}
+	all := float64(info.Totalram) * float64(info.Unit)
+	limit := func(name string) (bytes float64, share, ok bool) {
+		if n, ok := u.Get(name + "Scale").(uint32); ok {
+			return all * float64(n) / math.MaxUint32, true, true
+		}
+		n, ok := u.Get(name).(uint64)
+		return float64(n), false, ok && n != scope.Infinity
+	}
+	most, share, ok := limit("MemoryMax")
+	for _, name := range []string{"MemoryHigh", "MemoryLow", "MemoryMin"} {
+		if n, other, limited := limit(name); ok && limited && share != other && n > most {
+			err := fmt.Errorf("is %.0f bytes on this machine, more than the %.0f that MemoryMax= lets it have", n, most)
+			errs = append(errs, &configs.FieldError{Field: "unit", Entry: name, Err: err, Warning: true})
+		}
+	}
+	return errs
 }
 
 // missingSysctls are those that this machine's kernel does not have now.

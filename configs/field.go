@@ -45,6 +45,8 @@ func (c *compiler) planned() {
 			c.planner(join("log.fields", e.Entry), e, e.Err)
 		case "process.terminal", "process.cwd":
 			c.planner(e.Field, e, e.Err)
+		case "process.execCPUAffinity":
+			c.planner("process.exec_cpus", e, e.Err)
 		case "process.capabilities":
 			c.planner(join("capabilities", e.Entry), e, e.Err)
 		case "hostname", "domainname":

@@ -46,16 +46,20 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
-	slices.SortStableFunc(warnings, configs.Problem.Compare)
 	var x *Explanation
 	spec, err := configs.Load(path, configs.LoadOptions{})
 	if err == nil {
 		x, err = Explain("", spec, u)
 	}
 	if err == nil {
-		for _, m := range x.missing {
-			warn(configs.Problem{File: path, Msg: m})
+		placed := configs.LoadOptions{Spec: func(*specs.Spec, configs.Settings) error { return errors.Join(x.missing...) }}
+		placed.Warn = func(p configs.Problem) {
+			if !slices.Contains(warnings, p) {
+				warn(p)
+			}
 		}
+		placed.Check(path)
+		slices.SortStableFunc(warnings, configs.Problem.Compare)
 		return nil, warnings
 	}
 	// What has no place in the file is about the file as a whole.

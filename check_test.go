@@ -186,7 +186,7 @@ func TestCheckUnknownDirective(t *testing.T) {
 			}
 			continue
 		}
-		if got := texts(warnings); len(problems) > 0 || !strings.HasPrefix(got, file+name+"\n"+file+value+"\n") || strings.Contains(got, "X-Ours") {
+		if got := texts(warnings); len(problems) > 0 || !strings.HasSuffix(got, file+name+"\n"+file+value+"\n") || strings.Contains(got, "X-Ours") {
 			t.Error(problems, got)
 		}
 		spec, err := configs.Load(file, configs.LoadOptions{})
@@ -265,6 +265,28 @@ func TestCheckFindsPaths(t *testing.T) {
 	}
 }
 
+// User and executable are each told for themselves, at their keys.
+func TestCheckTellsWhatTheRootLacks(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "root/bin"), 0o755), os.WriteFile(filepath.Join(dir, "root/bin/true"), nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	const user = `:3:29: process.user: user "nobody" is looked up in the rootfs, which does not have it now: no user "nobody" in the container's /etc/passwd` + "\n"
+	const executable = `:3:20: process.args: executable "false" is looked up in the rootfs, which does not have it now: executable not found` + "\n"
+	for process, want := range map[string]string{
+		"args = ['true'], user = '5'": "", "args = ['true'], user = 'nobody'": user, "args = ['false'], user = '5'": executable, "args = ['false'], user = 'nobody'": executable + strings.Replace(user, ":29:", ":30:", 1),
+	} {
+		file := filepath.Join(dir, "x.toml")
+		if err := os.WriteFile(file, []byte("version = 1\nrootfs = { path = 'root', idmap = false }\nprocess = {"+process+"}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+		if got := strings.ReplaceAll(texts(warnings), file, ""); len(problems) > 0 || got != want {
+			t.Errorf("%s: %v, %s", process, problems, cmp.Diff(want, got))
+		}
+	}
+}
+
 // What a start refuses on this machine is no mistake of the file, and told all the same, by explain too.
 func TestCheckTellsWhereOthersGet(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
@@ -277,6 +299,7 @@ func TestCheckTellsWhereOthersGet(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	places := []string{"x.toml:2:8: rootfs.path: " + dir + "/root lies where ", "x.toml:6:1: mount.target: \"/data\": " + dir + "/data lies where "}
 	for mode, want := range map[os.FileMode]int{0o700: 0, 0o755: 2} {
 		if err := errors.Join(os.Chmod(dir, mode), os.Chmod(filepath.Dir(dir), mode)); err != nil {
 			t.Fatal(err)
@@ -285,6 +308,11 @@ func TestCheckTellsWhereOthersGet(t *testing.T) {
 		const told = "where other users of this machine get to"
 		if got := strings.Count(texts(warnings), told); len(problems) > 0 || got != want {
 			t.Errorf("%o: %v, %q: want %d warnings", mode, problems, warnings, want)
+		}
+		for _, at := range places[:want] {
+			if !strings.Contains(texts(warnings), at) {
+				t.Errorf("%o: %q: want %s", mode, warnings, at)
+			}
 		}
 		spec, err := configs.Load(file, configs.LoadOptions{})
 		if err != nil {
@@ -341,7 +369,7 @@ func TestCheckTellsWhatTheMachineLacks(t *testing.T) {
 	}
 	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 	told := strings.ReplaceAll(texts(warnings), file, "")
-	if len(problems) > 0 || len(warnings) != 3 || !strings.HasPrefix(told, ":5:4: resources.io.latency: stat /dev/nothing: no such file or directory\n"+
+	if len(problems) > 0 || len(warnings) != 3 || !strings.Contains(told, "\n:5:4: resources.io.latency: stat /dev/nothing: no such file or directory\n"+
 		":6:15: resources.hugepages.3MB: this machine has no huge pages of 3MB (it has: ") {
 		t.Errorf("%v, with the warnings %q", problems, warnings)
 	}
@@ -358,14 +386,14 @@ func TestCheckTellsWhatTheMachineIsTooSmallFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-	want := []string{":3:27: process.exec_cpus: this machine has no CPU 8001 now (it has: 0", ":5:9: resources.cpu.cpus: this machine has no CPU 8000-8002,8100 now (it has: 0",
+	want := []string{":3:21: process.args: executable \"x\" is looked up", ":3:27: process.exec_cpus: this machine has no CPU 8001 now (it has: 0", ":5:9: resources.cpu.cpus: this machine has no CPU 8000-8002,8100 now (it has: 0",
 		":5:36: resources.cpu.mems: this machine has no memory node 8003 now (it has: 0", ":6:12: resources.memory.min: is ", ":6:37: resources.memory.high: is "}
 	told := strings.Split(strings.ReplaceAll(texts(warnings), file, ""), "\n")
-	if len(problems) > 0 || len(warnings) != len(want)+1 {
+	if len(problems) > 0 || len(warnings) != len(want) {
 		t.Fatalf("%v, with the warnings %q", problems, told)
 	}
 	for i, w := range want {
-		if !strings.HasPrefix(told[i], w) || i > 2 && !strings.HasSuffix(told[i], " bytes on this machine, more than the 1048576 that MemoryMax= lets it have") {
+		if !strings.HasPrefix(told[i], w) || i > 3 && !strings.HasSuffix(told[i], " bytes on this machine, more than the 1048576 that MemoryMax= lets it have") {
 			t.Errorf("%q, want %q", told[i], w)
 		}
 	}

@@ -37,7 +37,7 @@ type Explanation struct {
 	Notes      []string                     `json:"notes,omitempty"`
 	programs   []*nsexec.Program
 	sources    []rootfs.Source
-	missing    []string // of the notes, what the rootfs does not have, and where others get to a source
+	missing    []error // of the notes as warnings, what the rootfs does not have, and where others get to a source
 }
 
 // An ExplainedProperty is one property of the StartTransientUnit call.
@@ -71,13 +71,13 @@ func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, erro
 		return nil, err
 	}
 	for _, err := range exposed {
-		x.Notes, x.missing = append(x.Notes, err.Error()), append(x.missing, err.Error())
+		x.Notes, x.missing = append(x.Notes, err.Error()), append(x.missing, err.field())
 	}
 	return x, nil
 }
 
 // explain is Explain for given facts; find looks for user and executable.
-func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts, find func(*specs.Spec) (*caps.Payload, error)) (*Explanation, error) {
+func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts, find func(*specs.Spec) sighting) (*Explanation, error) {
 	if err := configs.Validate(spec); err != nil {
 		return nil, err
 	}
@@ -133,36 +133,62 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	return x, err
 }
 
+// A sighting is what of the payload the container's files have now.
+type sighting struct {
+	payload              *caps.Payload // nil without a user
+	path                 string        // of the executable
+	noUser, noExecutable error
+}
+
 // payload finds user and executable, or stands in for what it does not find.
-func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) (*caps.Payload, error)) (*caps.Payload, error) {
-	y, reason := find(spec)
-	if reason == nil {
-		return y, nil
-	}
-	what, them := fmt.Sprintf("executable %q is", spec.Process.Args[0]), "it"
-	if y == nil {
-		user := spec.Process.User
-		what, them = fmt.Sprintf("user %q and executable %q are", userText(user), spec.Process.Args[0]), "them"
-		var err error
-		y, err = caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: user.UID, GID: user.GID, Home: "(not known here)"})
-		if err != nil {
+func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) sighting) (y *caps.Payload, err error) {
+	s := find(spec)
+	if y = s.payload; s.noUser != nil {
+		if y, err = standIn(spec); err != nil {
 			return nil, err
 		}
-		y.StandsFor = user.Username
+		x.lacks("process.user", fmt.Sprintf("user %q", userText(spec.Process.User)), s.noUser)
 	}
-	y.Path = spec.Process.Args[0]
-	x.missing = []string{fmt.Sprintf("%s looked up in the rootfs, which does not have %s now: %v", what, them, plainReason(reason))}
-	x.Notes = append(x.Notes, x.missing...)
+	if y.Path = s.path; s.noExecutable != nil {
+		y.Path = spec.Process.Args[0]
+		x.lacks("process.args", fmt.Sprintf("executable %q", y.Path), s.noExecutable)
+	}
 	return y, nil
 }
 
-func findInRootfs(spec *specs.Spec) (*caps.Payload, error) {
+// lacks notes what a field of the Spec names and the container's files do not have.
+func (x *Explanation) lacks(field, what string, reason error) {
+	err := fmt.Errorf("%s is looked up in the rootfs, which does not have it now: %w", what, plainReason(reason))
+	x.Notes = append(x.Notes, err.Error())
+	x.missing = append(x.missing, &configs.FieldError{Field: field, Err: err, Warning: true})
+}
+
+// standIn is the payload for a user that is not known here.
+func standIn(spec *specs.Spec) (*caps.Payload, error) {
+	user := spec.Process.User
+	y, err := caps.Plan(spec.Process, spec.Linux, caps.Identity{UID: user.UID, GID: user.GID, Home: "(not known here)"})
+	if err == nil {
+		y.StandsFor = user.Username
+	}
+	return y, err
+}
+
+// findInRootfs looks for the executable of a user that is not there, too.
+func findInRootfs(spec *specs.Spec) (s sighting) {
 	root, err := kernel.OpenPath(spec.Root.Path)
 	if err != nil {
-		return nil, err
+		return sighting{noUser: err, noExecutable: err}
 	}
 	defer root.Close()
-	return findPayload(root, spec.Process, spec.Linux)
+	s.payload, s.noUser = findUser(root, spec.Process, spec.Linux)
+	y := s.payload
+	if s.noUser != nil {
+		if y, err = standIn(spec); err != nil {
+			return s // which is told by who needs one
+		}
+	}
+	s.path, s.noExecutable = lookPath(root, cmp.Or(spec.Process.Cwd, "/"), spec.Process.Args[0], y.Env)
+	return s
 }
 
 func plainReason(err error) error {

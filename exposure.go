@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 )
@@ -27,22 +28,41 @@ import (
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
 	mounts := mayMount(l.spec.Process)
 	exposed, err := look(ctx, "look at the directories above the sources of mounts",
-		func() ([]error, error) { return exposures(sources, mounts) }, nil)
+		func() ([]*exposedError, error) { return exposures(sources, mounts) }, nil)
 	if err != nil {
 		return err
 	}
-	if l.settings.Strict {
-		return errors.Join(exposed...)
-	}
+	var errs []error
 	for _, err := range exposed {
-		l.c.rt.warn(err.Error())
+		if l.settings.Strict {
+			errs = append(errs, err)
+		} else {
+			l.c.rt.warn(err.Error())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// An exposedError is about a source that others get to.
+type exposedError struct {
+	source rootfs.Source
+	msg    string
+}
+
+func (e *exposedError) Error() string { return e.source.For + ": " + e.msg }
+
+// field is the warning about it for the field of the Spec that it comes from.
+func (e *exposedError) field() *configs.FieldError {
+	field := &configs.FieldError{Field: "root.path", Err: errors.New(e.msg), Warning: true}
+	if e.source.Target != "" {
+		field.Field, field.Entry = "mounts", e.source.Target
+	}
+	return field
 }
 
 // exposures tells of each source that others get to. The first is the root: one that is no directory is an error, and
 // no place would do for it.
-func exposures(sources []rootfs.Source, mayMount bool) (list []error, err error) {
+func exposures(sources []rootfs.Source, mayMount bool) (list []*exposedError, err error) {
 	var table []mountLine
 	for i, s := range sources {
 		if s.IDMap == nil {
@@ -67,7 +87,7 @@ func exposures(sources []rootfs.Source, mayMount bool) (list []error, err error)
 			if info, err := os.Stat(s.Path); err == nil && i == 0 && !info.IsDir() {
 				return nil, fmt.Errorf("%s: %s: %w (want the directory with the container's files)", s.For, s.Path, unix.ENOTDIR)
 			}
-			list = append(list, h.exposed(s.For, names[at]))
+			list = append(list, &exposedError{s, h.exposed(names[at])})
 		}
 	}
 	return list, nil
@@ -135,8 +155,8 @@ func (h holding) names(table []mountLine) []string {
 	return names
 }
 
-// exposed is the error about h of a source, where others get to it by name.
-func (h holding) exposed(source, name string) error {
+// exposed tells of h, where others get to it by name.
+func (h holding) exposed(name string) string {
 	place := h.point
 	if name != h.point {
 		place += ", found in whole or in part at " + name + " too,"
@@ -144,8 +164,8 @@ func (h holding) exposed(source, name string) error {
 	if h.ro {
 		place = strings.TrimSuffix(place, ",") + ", which who has CAP_SYS_ADMIN makes writable,"
 	}
-	return fmt.Errorf("%s: %s lies where other users of this machine get to, and what the container makes set-user-ID there is its owner's on the host"+
-		" (%s; or set idmap = false for it, or systemd.strict = false)", source, place, seclude(name))
+	return fmt.Sprintf("%s lies where other users of this machine get to, and what the container makes set-user-ID there is its owner's on the host"+
+		" (%s; or set idmap = false for it, or systemd.strict = false)", place, seclude(name))
 }
 
 // beneath is what of path follows dir, if it is dir or below it.

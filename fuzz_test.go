@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/rootfs"
@@ -42,7 +41,8 @@ func examples(f *testing.F, pattern string) (all [][]byte) {
 // planned compiles a Spec with every planner there is: the scope, the three programs, the
 // filter, the unit. It is refused, and the error returned, or everything about it can be written.
 func planned(t *testing.T, spec *specs.Spec) string {
-	nowhere := func(*specs.Spec) (*caps.Payload, error) { return nil, errors.New("not looked at") }
+	unseen := errors.New("not looked at")
+	nowhere := func(*specs.Spec) sighting { return sighting{noUser: unseen, noExecutable: unseen} }
 	x, err := explain("fuzz", spec, unitgen.Options{}, rootfs.Facts{Sources: map[string]rootfs.SourceKind{}, OverlayLowerPlus: true}, nowhere)
 	if err != nil {
 		return err.Error()

@@ -102,6 +102,16 @@ func look[T any](ctx context.Context, what string, f func() (T, error), drop fun
 
 // findPayload finds the user and the executable of p in the container's files.
 func findPayload(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Payload, error) {
+	y, err := findUser(root, p, linux)
+	if err != nil {
+		return nil, err
+	}
+	y.Path, err = lookPath(root, cmp.Or(p.Cwd, "/"), p.Args[0], y.Env)
+	return y, err
+}
+
+// findUser finds the user of p in the container's files.
+func findUser(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Payload, error) {
 	passwd, err := readOptional(root, "/etc/passwd")
 	if err != nil {
 		return nil, err
@@ -114,12 +124,7 @@ func findPayload(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Pay
 	if err != nil {
 		return nil, err
 	}
-	y, err := caps.Plan(p, linux, who)
-	if err != nil {
-		return nil, err
-	}
-	y.Path, err = lookPath(root, cmp.Or(p.Cwd, "/"), p.Args[0], y.Env)
-	return y, err
+	return caps.Plan(p, linux, who)
 }
 
 // setRlimits sets the payload's limits. Where we lack the right to raise one

@@ -43,6 +43,14 @@ func (c *compiler) planned() {
 			c.directive(e)
 		case "log.fields":
 			c.planner(join("log.fields", e.Entry), e, e.Err)
+		case "root.path":
+			c.planner("rootfs.path", e, e.Err)
+		case "process.args":
+			c.planner("process.args[0]", e, e.Err)
+		case "process.user":
+			if at := e.Field; e.Warning && !c.wrong(at) { // also of the default one
+				c.warning(at, e.Err)
+			}
 		case "process.terminal", "process.cwd":
 			c.planner(e.Field, e, e.Err)
 		case "process.execCPUAffinity":

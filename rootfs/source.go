@@ -12,6 +12,7 @@ import (
 type Source struct {
 	Path      string
 	For       string // what it becomes, for messages
+	Target    string // of the mount, "" for the root and devices
 	Recursive bool   // with the mounts below it
 	ReadOnly  bool   // for the container
 	// ReadOnlyBelow says that the mounts below it are, too.
@@ -47,7 +48,7 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	s := Source{Path: m.Source, For: m.String(), Recursive: m.recursive, Create: m.create,
+	s := Source{Path: m.Source, For: m.String(), Target: m.Destination, Recursive: m.recursive, Create: m.create,
 		ReadOnly: m.top().set&unix.MOUNT_ATTR_RDONLY != 0, ReadOnlyBelow: m.below.set&unix.MOUNT_ATTR_RDONLY != 0}
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}

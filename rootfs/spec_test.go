@@ -243,12 +243,12 @@ func TestBinds(t *testing.T) {
 		specs.Mount{Source: "/f", Destination: "/f", Options: []string{"rbind", "rnosuid"}}) // another restriction is not that one
 	got, err := Binds(spec)
 	want := []Source{
-		{Path: "/a", For: "mount bind on /a", Recursive: true},
-		{Path: "/b", For: "mount bind on /b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
-		{Path: "/c", For: "mount bind on /c", ReadOnly: true},
-		{Path: "/d", For: "mount bind on /d", Recursive: true, ReadOnly: true, ReadOnlyBelow: true},
-		{Path: "/e", For: "mount bind on /e", Recursive: true, ReadOnlyBelow: true},
-		{Path: "/f", For: "mount bind on /f", Recursive: true},
+		{Path: "/a", For: "mount bind on /a", Target: "/a", Recursive: true},
+		{Path: "/b", For: "mount bind on /b", Target: "/b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
+		{Path: "/c", For: "mount bind on /c", Target: "/c", ReadOnly: true},
+		{Path: "/d", For: "mount bind on /d", Target: "/d", Recursive: true, ReadOnly: true, ReadOnlyBelow: true},
+		{Path: "/e", For: "mount bind on /e", Target: "/e", Recursive: true, ReadOnlyBelow: true},
+		{Path: "/f", For: "mount bind on /f", Target: "/f", Recursive: true},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

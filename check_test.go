@@ -28,6 +28,10 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['size=3Q', 'mode=9', 'nr_inodes=x', 'uid=root']": "7:12: mount.options: option \"size=3Q\": want a whole number of bytes\n" +
 			"7:23: mount.options: option \"mode=9\": want an octal mode\n7:33: mount.options: option \"nr_inodes=x\": want a whole number, like\n7:48: mount.options: option \"uid=root\": want a number",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['size=3%%', 'nr_blocks=2k', 'uid=5', 'gid=0']": "",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['noexec', 'bind', 'rww']":                      "7:22: mount.options: \"bind\": does not go with type \"tmpfs\"\n7:30: mount.options: unknown option \"rww\"",
+		"[[mount]]\ntype = 'raw'\nfstype = 'proc'\ntarget = '/x'\noptions = ['rbind']":                       "8:12: mount.options: \"rbind\": does not go with type \"raw\"",
+		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['rbind']":             "8:12: mount.options: \"rbind\": does not go with type \"overlay\"",
+		"[[mount]]\ntype = 'tmpfss'\ntarget = '/x'\noptions = ['bind']":                                      "5:1: mount.type: \"tmpfss\": want",
 		"[[mount]]\nsource = '/nothing'\ntarget = '/x'\noptions = ['rww']":                                   "5:1: mount.source: \"/nothing\": no such file\n7:12: mount.options: unknown option \"rww\"",
 		"[[mount]]\nsource = '.'\ntarget = 'x'\noptions = ['ro', 'rww']":                                     "6:1: mount.target: \"x\": want an absolute path\n7:18: mount.options: unknown option \"rww\"",
 		"[[mount]]\ntype = 'tmpfs'\nsize = 'x'\noptions = ['rww']\n":                                         "4:1: mount.target: missing\n6:1: mount.size: \"x\": want\n7:12: mount.options: unknown option \"rww\"",
@@ -355,47 +359,6 @@ func TestCheckOpensNamespaces(t *testing.T) {
 	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 	if len(problems) > 0 || !strings.Contains(texts(warnings), ":4:12: namespaces.uts: uts namespace: /etc/passwd is not one") {
 		t.Errorf("%v, %q: want it to be told as what may change", problems, warnings)
-	}
-}
-
-// What this machine has not got is no mistake of the file: another may have it.
-func TestCheckTellsWhatTheMachineLacks(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "x.toml")
-	const text = "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[resources]\n" +
-		"io.latency = { '/dev/nothing' = '25ms' }\nhugepages = { '3MB' = '9M' }\n"
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "root"), 0o700), os.WriteFile(file, []byte(text), 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-	told := strings.ReplaceAll(texts(warnings), file, "")
-	if len(problems) > 0 || len(warnings) != 3 || !strings.Contains(told, "\n:5:4: resources.io.latency: stat /dev/nothing: no such file or directory\n"+
-		":6:15: resources.hugepages.3MB: this machine has no huge pages of 3MB (it has: ") {
-		t.Errorf("%v, with the warnings %q", problems, warnings)
-	}
-}
-
-// CPUs and memory nodes that this machine has not got, and a share of its memory above what the container may have.
-func TestCheckTellsWhatTheMachineIsTooSmallFor(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "x.toml")
-	const text = "version = 1\nrootfs.path = 'root'\nprocess = { args = ['x'], exec_cpus = '0,8001' }\n[resources]\n" +
-		"cpu = { cpus = '0,8000-8002,8100', mems = '0,8003' }\nmemory = { min = '50%', low = '1K', high = '100%', max = '1M' }\n" +
-		"[systemd.scope]\nStartupAllowedCPUs = '[byte 1]'\n"
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "root"), 0o700), os.WriteFile(file, []byte(text), 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-	want := []string{":3:21: process.args: executable \"x\" is looked up", ":3:27: process.exec_cpus: this machine has no CPU 8001 now (it has: 0", ":5:9: resources.cpu.cpus: this machine has no CPU 8000-8002,8100 now (it has: 0",
-		":5:36: resources.cpu.mems: this machine has no memory node 8003 now (it has: 0", ":6:12: resources.memory.min: is ", ":6:37: resources.memory.high: is "}
-	told := strings.Split(strings.ReplaceAll(texts(warnings), file, ""), "\n")
-	if len(problems) > 0 || len(warnings) != len(want) {
-		t.Fatalf("%v, with the warnings %q", problems, told)
-	}
-	for i, w := range want {
-		if !strings.HasPrefix(told[i], w) || i > 3 && !strings.HasSuffix(told[i], " bytes on this machine, more than the 1048576 that MemoryMax= lets it have") {
-			t.Errorf("%q, want %q", told[i], w)
-		}
 	}
 }
 

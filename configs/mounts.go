@@ -188,7 +188,9 @@ func (c *compiler) options(at string) []string {
 			c.problem(index(at+"options", i), "%q: contradicts %s (leave one out)", o, key)
 		}
 		name, value, _ := strings.Cut(o, "=")
-		switch {
+		switch typ := get(c, at+"type", "bind"); {
+		case (o == "bind" || o == "rbind") && typ != "bind" && !c.wrong(at+"type") && !c.wrong(index(at+"options", i)):
+			c.problem(index(at+"options", i), "%q: does not go with type %q", o, typ)
 		case name == "uid":
 			c.mappedID(index(at+"options", i), value, c.spec.Linux.UIDMappings)
 		case name == "gid" && get(c, at+"fstype", "") != "devpts": // which goes without one

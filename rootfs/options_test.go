@@ -3,12 +3,16 @@
 package rootfs
 
 import (
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -111,4 +115,45 @@ func FuzzParseOptions(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The reference names the options there are, and no others.
+func TestReferenceNamesTheOptions(t *testing.T) {
+	keys := configs.Keys()
+	doc := keys[slices.IndexFunc(keys, func(k configs.Key) bool { return k.Path == "mount[].options" })].Doc
+	taken, refused, ok := strings.Cut(doc, " Everything else of mount(8) is refused: ")
+	if !ok {
+		t.Fatal("says nothing of those that are refused")
+	}
+	opposites := []string{"rw", "suid", "dev", "exec", "diratime", "symfollow", "norelatime", "atime", "nostrictatime"}
+	named := map[string]bool{}
+	for _, name := range regexp.MustCompile("`[a-z0-9_]+`").FindAllString(taken, -1) {
+		named[strings.Trim(name, "`")] = true
+	}
+	want := map[string]bool{"rro": true, "r": true, "defaults": true}
+	for name := range attributes() {
+		want[name] = !slices.Contains(opposites, name)
+	}
+	for name := range propagations {
+		want[name] = true
+	}
+	for _, name := range []string{"sync", "dirsync", "lazytime", "iversion", "mand"} {
+		if flag, _ := superblock(name); flag != name {
+			t.Errorf("%s is no option of a filesystem", name)
+		}
+		want[name] = true
+	}
+	for _, name := range slices.Concat(fstypes()["tmpfs"].keys, fstypes()["overlay"].keys) {
+		want[name] = !slices.Contains([]string{"size", "mode", "lowerdir", "upperdir", "workdir"}, name) // which have keys
+	}
+	maps.DeleteFunc(want, func(_ string, documented bool) bool { return !documented })
+	if d := cmp.Diff(want, named); d != "" {
+		t.Error(d)
+	}
+	refused, _, _ = strings.Cut(refused, ". Of contradicting")
+	for _, name := range regexp.MustCompile("`[a-z_.-]+`").FindAllString(refused, -1) {
+		if _, err := parseOptions([]string{strings.Trim(name, "`")}, tmpfsKeys); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
 }

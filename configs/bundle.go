@@ -8,7 +8,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -17,11 +16,11 @@ import (
 // LoadBundle reads an OCI bundle's config.json. A relative root starts at the bundle.
 //
 // Who wrote its annotations may be trusted less than who starts the container: an engine passes on those of
-// a pod. Refused is what reaches beyond the container: each org.systemd.property.NAME but limits and the few
-// that engines set, and the directives of unit files (io.sdcontainer.unit.*). A caller who trusts the author
-// reads the file itself, or sets them afterwards with [Settings.Annotate]. What remains may still
-// replace limits of linux.resources and choose a slice: whose limits others may not touch has a slice with limits, and
-// takes io.sdcontainer.slice out.
+// a pod. So only some are accepted: of org.systemd.property.NAME limits and the few that engines set; of
+// io.sdcontainer.KEY name, description, slice, profile, init, stop-signal, stop-timeout, and log.driver (journald, none),
+// strict (true) and seccomp (default). A caller who trusts the author reads the file itself and calls [Validate], or sets
+// them afterwards with [Settings.Annotate]. What remains may still replace limits of linux.resources and choose a slice:
+// whose limits others may not touch has a slice with limits, and takes io.sdcontainer.slice out.
 func LoadBundle(dir string) (*specs.Spec, error) {
 	file := filepath.Join(dir, "config.json")
 	b, err := readFile(file)
@@ -56,6 +55,17 @@ const (
 	foreignLife = "After CollectMode DefaultDependencies KillSignal OOMPolicy RuntimeMaxUSec TimeoutStopUSec"
 )
 
+// foreignSettings are the annotations of ours that a bundle may have, with the values where not each will do. The others are for
+// who starts the container: whose files it writes (idmap-rootfs) and which ids it takes (userns-auto), what it says to
+// systemd (notify) and under whose name or to which terminals in the journal (log.*), what ends it (parent-death-signal).
+var foreignSettings = map[string][]string{
+	"name": nil, "description": nil, "slice": nil, "stop-signal": nil, "stop-timeout": nil, "init": nil,
+	"profile":    nil, // it chose defaults while TOML was compiled, and chooses nothing in a Spec
+	"log.driver": {"journald", "none"},
+	"strict":     {"true"},
+	"seccomp":    {"default"},
+}
+
 // checkForeign refuses annotations that would reach beyond the container.
 func checkForeign(annotations map[string]string) error {
 	var errs []error
@@ -64,11 +74,15 @@ func checkForeign(annotations map[string]string) error {
 			errs = append(errs, fmt.Errorf("annotation %s: not accepted from a bundle: want a limit, such as MemoryMax, or one of %s",
 				k, strings.Join(strings.Fields(foreignLife), ", ")))
 		}
-		if on, err := strconv.ParseBool(annotations[k]); k == prefix+"strict" && err == nil && !on {
-			errs = append(errs, fmt.Errorf("annotation %s: false is not accepted from a bundle: it turns refusals into warnings", k))
-		}
-		if strings.HasPrefix(k, prefix+"unit.") {
-			errs = append(errs, fmt.Errorf("annotation %s: not accepted from a bundle: only a configuration in TOML has directives of unit files", k))
+		name, ours := strings.CutPrefix(k, prefix)
+		values, ok := foreignSettings[name]
+		switch v := annotations[k]; {
+		case !ours || ok && (values == nil || slices.Contains(values, v)):
+		case ok:
+			errs = append(errs, fmt.Errorf("annotation %s: %.80q is not accepted from a bundle: want %s", k, v, strings.Join(values, " or ")))
+		default:
+			errs = append(errs, fmt.Errorf("annotation %s: not accepted from a bundle (take it out: who starts the container sets it); accepted are %s",
+				k, strings.Join(slices.Sorted(maps.Keys(foreignSettings)), ", ")))
 		}
 	}
 	return errors.Join(errs...)

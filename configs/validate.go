@@ -126,6 +126,8 @@ func (k *checker) mappings() {
 		k.bad("linux.uidMappings, gidMappings: there is no user namespace they could be for")
 	case user == nil && (k.set.AutoUserns > 0 || k.set.IdmapRootfs):
 		k.bad("annotations %suserns-auto, %sidmap-rootfs: want a user namespace", prefix, prefix)
+	case user != nil && user.Path != "" && k.set.AutoUserns > 0:
+		k.bad("annotation %suserns-auto: the user namespace is joined, and has its ids (take out one of them)", prefix)
 	case user == nil || user.Path != "":
 	case k.set.AutoUserns > 0 && maps > 0:
 		k.bad("linux.uidMappings, gidMappings: an automatic range is asked for as well")

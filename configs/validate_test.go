@@ -57,6 +57,10 @@ func TestValidate(t *testing.T) {
 			s.Linux.UIDMappings, s.Linux.GIDMappings = one, one
 			Settings{AutoUserns: 5}.Annotate(s)
 		}},
+		{"the user namespace is joined", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace, Path: "/proc/1/ns/user"})
+			Settings{AutoUserns: 5}.Annotate(s)
+		}},
 		{"want a user namespace", func(s *specs.Spec) { Settings{IdmapRootfs: true}.Annotate(s) }},
 		{"uidMappings[1]: overlaps [0]", func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, user)
@@ -113,7 +117,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// What a configuration compiles to can be written as config.json and read again.
+// What a configuration compiles to can be written as config.json and read again, by who trusts its author: with its settings,
+// which a bundle of somebody else may not have.
 func TestBundleRoundTrip(t *testing.T) {
 	spec := load1(t, "x.toml", minimal+"rootfs.read_only = true\nresources.memory.high = '1M'\n")
 	b, err := json.Marshal(spec)
@@ -121,7 +126,10 @@ func TestBundleRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := write(t, "config.json", string(b))
-	got, err := LoadBundle(dir)
+	if _, err := LoadBundle(dir); err == nil || !strings.Contains(err.Error(), "annotation io.sdcontainer.userns-auto: not accepted") {
+		t.Errorf("%v", err)
+	}
+	got, err := bundle(dir, "config.json", b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,22 +221,60 @@ func TestE2AnnotationsOfBundles(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	for _, section := range []string{"unit", "service", "install"} {
-		key := "io.sdcontainer.unit." + section
-		if err := load(key, `{"SuccessAction": ["poweroff-force"]}`); err == nil || !strings.Contains(err.Error(), "annotation "+key+": not accepted") {
-			t.Errorf("%s: %v", key, err)
-		}
-	}
-	if err := load("io.sdcontainer.strict", "false"); err == nil || !strings.Contains(err.Error(), "annotation io.sdcontainer.strict: false is not accepted") {
-		t.Errorf("strict: %v", err)
-	}
 	for key, value := range map[string]string{
-		"io.sdcontainer.strict": "true", "org.systemd.property.TimeoutStopSec": "5", "org.systemd.property.TimeoutStopUSec": "uint64 5", "org.systemd.property.CollectMode": "'inactive'",
+		"org.systemd.property.TimeoutStopSec": "5", "org.systemd.property.TimeoutStopUSec": "uint64 5", "org.systemd.property.CollectMode": "'inactive'",
 		"org.systemd.property.After": "['crio.service']", "org.systemd.property.DefaultDependencies": "true", "org.systemd.property.KillSignal": "15",
 		"org.systemd.property.MemoryMax": "uint64 67108864", "org.systemd.property.CPUQuotaPeriodSec": "1", "io.kubernetes.pod": "x",
 	} {
 		if err := load(key, value); err != nil {
 			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+// E2: of our own annotations a bundle may have those that change nothing but its container; a new one is refused until it is
+// among the first.
+func TestE2SettingsOfBundles(t *testing.T) {
+	const auto, mapped = `[{"type": "pid"}, {"type": "user"}]}`, `[{"type": "pid"}, {"type": "user"}], "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}`
+	load := func(key, value string) error {
+		linux := mapped
+		if key == "userns-auto" {
+			linux = auto
+		}
+		b, err := json.Marshal(map[string]string{prefix + key: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = LoadBundle(write(t, "config.json", `{"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "process": {"args": ["x"], "cwd": "/"},
+			"annotations": `+string(b)+`, "linux": {"namespaces": `+linux+`}`))
+		return err
+	}
+	known := map[string]struct{ accepted, refused []string }{
+		"name": {[]string{"web"}, nil}, "description": {[]string{"a web"}, nil}, "slice": {[]string{"web.slice"}, nil},
+		"profile": {[]string{"app", "system"}, nil}, "init": {[]string{"true"}, nil}, "stop-signal": {[]string{"SIGINT"}, nil}, "stop-timeout": {[]string{"5s"}, nil},
+		"strict": {[]string{"true"}, []string{"false", "0"}}, "seccomp": {[]string{"default"}, []string{"unconfined"}},
+		"log.driver":  {[]string{"journald", "none"}, []string{"passthrough"}},
+		"userns-auto": {nil, []string{"65536"}}, "idmap-rootfs": {nil, []string{"true"}}, "parent-death-signal": {nil, []string{"SIGCHLD"}},
+		"notify": {nil, []string{"container", "started"}}, "source": {nil, []string{"/etc/sdcontainer/other.toml"}},
+		"log.identifier": {nil, []string{"sshd"}}, "log.fields": {nil, []string{`{"A": "b"}`}}, "log.level-prefix": {nil, []string{"true"}},
+		"log.stdout-level": {nil, []string{"0"}}, "log.stderr-level": {nil, []string{"0"}}, "unit.unit": {nil, []string{`{"SuccessAction": ["poweroff-force"]}`}},
+		"property-keys": {nil, []string{`{"MemoryMax": ["resources.memory.max"]}`}},
+		"unit.service":  {nil, []string{`{"User": ["root"]}`}}, "unit.install": {nil, []string{`{"WantedBy": ["sysinit.target"]}`}},
+	}
+	for _, a := range annotations() {
+		k, ok := known[a.key]
+		if !ok && checkForeign(map[string]string{prefix + a.key: ""}) == nil {
+			t.Errorf("%s is accepted: it is not among what this test knows", a.key)
+		}
+		for _, v := range k.accepted {
+			if err := load(a.key, v); err != nil {
+				t.Errorf("%s = %q: %v", a.key, v, err)
+			}
+		}
+		for _, v := range k.refused {
+			if err := load(a.key, v); err == nil || !strings.Contains(err.Error(), "annotation "+prefix+a.key+": ") || !strings.Contains(err.Error(), "not accepted from a bundle") {
+				t.Errorf("%s = %q: %v", a.key, v, err)
+			}
 		}
 	}
 }

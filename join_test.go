@@ -20,6 +20,9 @@ import (
 func joined(spec *specs.Spec, typ specs.LinuxNamespaceType, path string) {
 	without(typ)(spec)
 	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: path})
+	if typ == specs.UserNamespace { // it has its ids
+		delete(spec.Annotations, "io.sdcontainer.userns-auto")
+	}
 }
 
 func namespaceOfPID(t *testing.T, pid int, kind string) (path, link string) {

@@ -58,26 +58,41 @@ func (r *Runtime) claimUserns(ctx context.Context, id string, size uint32) (firs
 	if err != nil {
 		return 0, err
 	}
-	at := usernsStart(id)
-	for range usernsCount {
+	at, err := r.claimRange(ctx, dir, id, blocks, given)
+	if err != nil {
+		return 0, err
+	}
+	return uint32(usernsFirst + at*usernsBlock), nil
+}
+
+// claimRange claims that many blocks in a row. After a block that is somebody's it goes on behind it: a range of most of the
+// space would else be made and removed for each place before that block, under the lock that every start waits for.
+func (r *Runtime) claimRange(ctx context.Context, dir, id string, blocks int, given idRanges) (at int, err error) {
+	start := usernsStart(id)
+	at = start
+	for around := false; !around || at < start; {
 		if at+blocks > usernsCount {
-			at = 0
+			if around {
+				break
+			}
+			at, around = 0, true
+			continue
 		}
 		if given.overlap(at, blocks) {
 			at++
 			continue
 		}
-		ok, err := r.claimBlocks(dir, id, at, blocks)
+		free, err := r.claimBlocks(ctx, dir, id, at, blocks)
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("claim %d ids for a user namespace: %w", blocks*usernsBlock, err)
 		}
-		if ok {
-			return uint32(usernsFirst + at*usernsBlock), nil
+		if free == blocks {
+			return at, nil
 		}
-		at++
+		at += free + 1
 	}
-	return 0, fmt.Errorf("every automatic user namespace range is taken, or given to users in %s (set uid_map and gid_map by hand)",
-		strings.Join(subordinateFiles, " and "))
+	return 0, fmt.Errorf("no automatic user namespace range of %d ids is left: others are taken, or given to users in %s (set uid_map and gid_map by hand)",
+		blocks*usernsBlock, strings.Join(subordinateFiles, " and "))
 }
 
 // subordinateFiles give ranges of ids to users (subuid(5)), for containers of their own. The ranges
@@ -129,17 +144,21 @@ func usernsStart(id string) int {
 	return int(h.Sum32() % usernsCount)
 }
 
-func (r *Runtime) claimBlocks(dir, id string, at, n int) (bool, error) {
-	for i := range n {
-		ok, err := r.claimBlock(filepath.Join(dir, strconv.Itoa(at+i)), id)
+// claimBlocks says how many of n blocks from at on were free. Unless all were, it leaves none claimed.
+func (r *Runtime) claimBlocks(ctx context.Context, dir, id string, at, n int) (free int, err error) {
+	for ; free < n; free++ {
+		ok := false
+		if err = ctx.Err(); err == nil {
+			ok, err = r.claimBlock(filepath.Join(dir, strconv.Itoa(at+free)), id)
+		}
 		if !ok || err != nil {
-			for j := range i {
+			for j := range free {
 				_ = os.Remove(filepath.Join(dir, strconv.Itoa(at+j))) // ours: made a moment ago
 			}
-			return false, err
+			break
 		}
 	}
-	return true, nil
+	return free, err
 }
 
 func (r *Runtime) claimBlock(link, id string) (bool, error) {

@@ -3,12 +3,15 @@
 package sdcontainer
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -183,5 +186,81 @@ func TestClaimUsernsTakesOverOnce(t *testing.T) {
 		if first[0] == first[1] || first[1] == first[2] || first[0] == first[2] {
 			t.Fatalf("%v got the ranges %v", ids, first)
 		}
+	}
+}
+
+// A countdown is over after so many looks at it.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
+
+// A range of most of the ids is had, or not, after each block was tried about once; what cannot be had, or is called off, leaves
+// no claim.
+func TestClaimUsernsOfMostIDs(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		blocks, taken int
+		looks         int
+		want          string // of the error; "" for none
+	}{
+		{"all", usernsCount, -1, 1 << 30, ""},
+		{"beside another", usernsCount - 5001, 5000, 1 << 30, ""},
+		{"no room", usernsCount - 5001, 14000, 1 << 30, "no automatic user namespace range of"},
+		{"called off", usernsCount - 5001, 14000, 3000, context.Canceled.Error()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &Runtime{Dir: t.TempDir()}
+			for _, id := range []string{"first", "hog"} {
+				r.fakeRecord(t, id)
+			}
+			if err := os.Mkdir(r.path(usernsDir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			want := 0
+			if tt.taken >= 0 {
+				if err := os.Symlink("first", r.path(usernsDir, strconv.Itoa(tt.taken))); err != nil {
+					t.Fatal(err)
+				}
+				want = 1
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			looks := &countdown{ctx, tt.looks}
+			first, err := r.claimUserns(looks, "hog", uint32(tt.blocks)*usernsBlock)
+			if ctx.Err() != nil {
+				t.Fatal("it took a minute")
+			}
+			at := int(first-usernsFirst) / usernsBlock
+			switch {
+			case tt.want != "":
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%v, want %s", err, tt.want)
+				}
+			case err != nil || at < 0 || at+tt.blocks > usernsCount || at <= tt.taken && tt.taken < at+tt.blocks:
+				t.Errorf("blocks %d to %d, %v", at, at+tt.blocks-1, err)
+			default:
+				want += tt.blocks
+			}
+			if used := tt.looks - looks.left; used > 2*usernsCount+2 {
+				t.Errorf("%d looks at its context: each block is to be tried about once", used)
+			}
+			left, err := os.ReadDir(r.path(usernsDir))
+			if err != nil || len(left) != want {
+				t.Errorf("%d claims, want %d (%v)", len(left), want, err)
+			}
+			if held, err := tryLock(r.path(usernsLock), exclusive); err != nil {
+				t.Error("the lock is still held:", err)
+			} else {
+				held.Close()
+			}
+		})
 	}
 }

@@ -90,6 +90,8 @@ func TestB19Environment(t *testing.T) {
 			[]string{"A=3", "PATH=/bin", "B=1", "HOME=/", "container=sdcontainer"}},
 		"lines in a value": {specs.Process{Env: []string{"A=b\nPATH=/evil", "node.name-1=x"}},
 			[]string{"A=b\nPATH=/evil", "node.name-1=x", "PATH=" + DefaultPath, "HOME=/h", "container=sdcontainer"}},
+		"names as Kubernetes has them": {specs.Process{Env: []string{"A =x", "export A=y", "ProgramFiles(x86)=z"}},
+			[]string{"A =x", "export A=y", "ProgramFiles(x86)=z", "PATH=" + DefaultPath, "HOME=/h", "container=sdcontainer"}},
 	} {
 		got, err := environment(&c.p, Identity{Home: "/h"})
 		if d := cmp.Diff(c.want, got); d != "" || err != nil {
@@ -97,7 +99,7 @@ func TestB19Environment(t *testing.T) {
 		}
 	}
 	for _, env := range [][]string{
-		{"FOO"}, {"*"}, {"PATH*"}, {""}, {"=x"}, {"A\nB=x"}, {"\nPATH=/evil"}, {"A\r=x"}, {"A =x"}, {"export A=x"}, {"A\x1b[2J=x"}, {"A=x\x00B=y"},
+		{"FOO"}, {"*"}, {"PATH*"}, {""}, {"=x"}, {"A\nB=x"}, {"\nPATH=/evil"}, {"A\r=x"}, {"A\u0085=x"}, {"A\x7f=x"}, {"A\x00=x"}, {"A\x1b[2J=x"}, {"A=x\x00B=y"},
 	} {
 		if got, err := environment(&specs.Process{Env: env}, Identity{Home: "/h"}); err == nil {
 			t.Errorf("%q: accepted as %q", env, got)

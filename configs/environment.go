@@ -9,20 +9,20 @@ import (
 	"unicode"
 )
 
-// isVariable tells whether a name can be a variable's. More than a shell's are: programs want names with dots and
+// IsVariable tells whether a name can be a variable's where people write it. More than a shell's are: programs want names with dots and
 // dashes. A space or a line break in one is a slip, or somebody who wants more lines where variables are listed.
-func isVariable(name string) bool {
+func IsVariable(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r == '=' || unicode.IsSpace(r) || unicode.IsControl(r) })
 }
 
-// CheckEnv tells all that is wrong with an environment: entries that are no NAME=VALUE, and names with spaces or control
-// characters. Values may have line breaks.
+// CheckEnv tells all that is wrong with the environment of a Spec: entries that are no NAME=VALUE, and names with control
+// characters. Names may have spaces: Kubernetes accepts all printable ASCII but the sign. Values may have line breaks.
 func CheckEnv(env []string) error {
 	var errs []error
 	for i, kv := range env {
 		switch name, _, ok := strings.Cut(kv, "="); {
-		case !ok || !isVariable(name):
-			errs = append(errs, fmt.Errorf("env[%d] %.80q: want NAME=VALUE, the name without spaces and control characters", i, kv))
+		case !ok || name == "" || strings.ContainsFunc(name, unicode.IsControl):
+			errs = append(errs, fmt.Errorf("env[%d] %.80q: want NAME=VALUE, the name without control characters", i, kv))
 		case strings.ContainsRune(kv, 0):
 			errs = append(errs, fmt.Errorf("env[%d] %.80q: want no NUL character", i, kv))
 		}

@@ -102,7 +102,7 @@ func (c *compiler) environment() []string {
 	}
 	for _, k := range sortedKeys(c.table("process.env")) {
 		at := join("process.env", k)
-		if !isVariable(k) {
+		if !IsVariable(k) {
 			c.problem(at, "%q: want a name without '=', spaces and control characters", k)
 			continue
 		}
@@ -117,7 +117,7 @@ func (c *compiler) environment() []string {
 
 // pass takes over the variables of the caller that a name or a glob names.
 func (c *compiler) pass(at, glob string, env map[string]string) {
-	if !isVariable(glob) {
+	if !IsVariable(glob) {
 		c.problem(at, "%q: want the name of a variable or a glob of names (process.env sets one)", glob)
 		return
 	}
@@ -129,7 +129,7 @@ func (c *compiler) pass(at, glob string, env map[string]string) {
 		}
 		names = slices.DeleteFunc(c.o.EnvNames(), func(name string) bool {
 			matches, _ := path.Match(glob, name) // the pattern is right
-			return !matches || !isVariable(name)
+			return !matches || !IsVariable(name)
 		})
 	}
 	for _, name := range names {
@@ -168,7 +168,7 @@ func (c *compiler) envFile(at, name string, env map[string]string) {
 			continue
 		}
 		k, v, ok := strings.Cut(line, "=")
-		if !ok || !isVariable(k) || strings.ContainsRune(line, 0) {
+		if !ok || !IsVariable(k) || strings.ContainsRune(line, 0) {
 			c.problem(at, "%s:%d: want NAME=VALUE, the name without spaces", name, n)
 			continue
 		}

@@ -88,7 +88,7 @@ func (o execOptions) process(args []string) *specs.Process {
 // checkVariable refuses an --env without a name, or one that cannot be one.
 func checkVariable(text string) error {
 	name, _, _ := strings.Cut(text, "=")
-	if configs.CheckEnv([]string{name + "="}) != nil {
+	if !configs.IsVariable(name) {
 		return errors.New("want NAME=VALUE or NAME, the name without spaces and control characters")
 	}
 	return nil

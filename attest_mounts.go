@@ -26,6 +26,8 @@ type mountLine struct {
 	point   string
 	options []string // of the mount, not of the filesystem
 	peers   bool     // shared, slave
+	layers  []string // of an overlay, as who mounted it named them
+	upper   string   // the one of them that is written
 }
 
 func parseMountinfo(text string) []mountLine {
@@ -39,8 +41,11 @@ func parseMountinfo(text string) []mountLine {
 		m := mountLine{dev: f[2], root: unescapeMount(f[3]), point: unescapeMount(f[4]), options: strings.Split(f[5], ",")}
 		m.id, _ = strconv.ParseUint(f[0], 10, 64) // the kernel's own numbers
 		m.parent, _ = strconv.ParseUint(f[1], 10, 64)
-		for _, tag := range f[6:] {
+		for i, tag := range f[6:] {
 			if tag == "-" {
+				if rest := f[6+i:]; len(rest) > 3 && rest[1] == "overlay" {
+					m.layers, m.upper = overlayLayers(rest[3])
+				}
 				break
 			}
 			m.peers = m.peers || strings.HasPrefix(tag, "shared:") || strings.HasPrefix(tag, "master:")

@@ -23,13 +23,21 @@ func TestParseMountinfo(t *testing.T) {
 37 36 0:5 / /a\040b ro,nosuid - tmpfs tmpfs ro
 38 36 0:6 / /back\134slash rw shared:7 - tmpfs tmpfs rw
 39 36 0:7 / /sys ro,x rw - tmpfs  rw
+40 36 0:8 / /over rw - overlay overlay rw,lowerdir=/a\134:b:/c\040d::/e\054f,upperdir=/up:per,workdir=/work
+41 36 0:9 / /new rw shared:9 - overlay x ro,lowerdir+=/a:b,datadir+=/c\134d
+42 36 0:10 / /old rw - overlay x ro,lowerdir=/a\072b:/c
+43 36 0:11 / /else rw - tmpfs x rw,lowerdir=/a
 short line
 `
 	want := []mountLine{
-		{36, 35, "98:0", "/mnt1", "/", []string{"rw", "noatime"}, true},
-		{37, 36, "0:5", "/", "/a b", []string{"ro", "nosuid"}, false},
-		{38, 36, "0:6", "/", `/back\slash`, []string{"rw"}, true},
-		{39, 36, "0:7", "/", "/sys\u00a0ro,x", []string{"rw"}, false}, // no space to the kernel; and an empty source
+		{36, 35, "98:0", "/mnt1", "/", []string{"rw", "noatime"}, true, nil, ""},
+		{37, 36, "0:5", "/", "/a b", []string{"ro", "nosuid"}, false, nil, ""},
+		{38, 36, "0:6", "/", `/back\slash`, []string{"rw"}, true, nil, ""},
+		{39, 36, "0:7", "/", "/sys\u00a0ro,x", []string{"rw"}, false, nil, ""}, // no space to the kernel; and an empty source
+		{40, 36, "0:8", "/", "/over", []string{"rw"}, false, []string{"/a:b", "/c d", "/e,f", "/up:per"}, "/up:per"},
+		{41, 36, "0:9", "/", "/new", []string{"rw"}, true, []string{"/a:b", `/c\d`}, ""},
+		{42, 36, "0:10", "/", "/old", []string{"rw"}, false, []string{"/a:b", "/c"}, ""},
+		{43, 36, "0:11", "/", "/else", []string{"rw"}, false, nil, ""},
 	}
 	got := parseMountinfo(text)
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {

@@ -139,17 +139,20 @@ func openResolved(path string) (f *os.File, real string, err error) {
 	return f, real, nil
 }
 
-// names are the paths at which this machine has what h holds or a part of it: wherever the file system is mounted.
+// names are the paths at which this machine has what h holds or a part of it: wherever its file system is mounted, and
+// overlays with it.
 func (h holding) names(table []mountLine) []string {
 	names := []string{h.point}
-	for _, m := range table {
-		if m.dev != h.dev {
-			continue
-		}
-		rest, within := beneath(h.root, m.root)
-		_, part := beneath(m.root, h.root)
-		if name := filepath.Join(m.point, rest); (within || part) && !slices.Contains(names, name) {
-			names = append(names, name)
+	for _, h := range h.everywhere(table) {
+		for _, m := range table {
+			if m.dev != h.dev {
+				continue
+			}
+			rest, within := beneath(h.root, m.root)
+			_, part := beneath(m.root, h.root)
+			if name := filepath.Join(m.point, rest); (within || part) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
 	return names

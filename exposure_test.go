@@ -48,6 +48,15 @@ func TestC7OthersReachNoIdmappedSource(t *testing.T) {
 		{"a part mounted elsewhere", func(t *testing.T, root string) error {
 			return bind(t, filepath.Join(root, "bin"), openDirectory(t))
 		}, "%[1]s, found in whole or in part at %[2]s too, lies "},
+		{"a layer of an overlay", func(t *testing.T, root string) error {
+			point, other := openDirectory(t), t.TempDir()
+			t.Cleanup(func() {
+				if err := unix.Unmount(point, 0); err != nil {
+					t.Error(err)
+				}
+			})
+			return unix.Mount("overlay", point, "overlay", 0, "lowerdir="+root+":"+other)
+		}, "%[1]s, found in whole or in part at %[2]s too, lies "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -228,6 +237,36 @@ func TestNamesOfHoldings(t *testing.T) {
 	got := holding{"/srv/web", false, "8:1", "/@/srv/web"}.names(table)
 	if want := []string{"/srv/web", "/disk/@/srv/web", "/pub"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// An overlay shows the files of its layers, and those made in it lie in its upper one.
+func TestNamesInOverlays(t *testing.T) {
+	disk := []mountLine{{point: "/", dev: "8:1", root: "/@"}, {point: "/srv", dev: "8:1", root: "/@/srv"}}
+	overlay := func(dev, point, root string, layers ...string) mountLine {
+		return mountLine{point: point, dev: dev, root: root, layers: layers, upper: layers[0]}
+	}
+	web := holding{"/srv/web", false, "8:1", "/@/srv/web"}
+	for _, tt := range []struct {
+		name  string
+		h     holding
+		table []mountLine
+		want  []string
+	}{
+		{"equal", web, []mountLine{overlay("0:9", "/o", "/", "/up", "/x", "/srv/web")}, []string{"/o"}},
+		{"above", web, []mountLine{overlay("0:9", "/o", "/", "/up", "/srv")}, []string{"/o/web"}},
+		{"below", web, []mountLine{overlay("0:9", "/o", "/", "/srv/web/usr")}, []string{"/o"}},
+		{"beside", web, []mountLine{overlay("0:9", "/o", "/", "/up", "/srv/webs", "srv/web")}, nil},
+		{"of another disk", web, []mountLine{{point: "/srv/web", dev: "8:2", root: "/"}, overlay("0:9", "/o", "/", "/srv/web")}, nil},
+		{"a part of it elsewhere", web, []mountLine{overlay("0:9", "/o", "/", "/srv"), {point: "/p", dev: "0:9", root: "/web/x"}, {point: "/q", dev: "0:9", root: "/x"}}, []string{"/o/web", "/p"}},
+		{"over an overlay", web, []mountLine{overlay("0:9", "/o", "/", "/srv"), overlay("0:10", "/oo", "/", "/up", "/o/web")}, []string{"/o/web", "/oo"}},
+		{"is one", holding{"/o/root", false, "0:9", "/root"}, []mountLine{overlay("0:9", "/o", "/", "/up", "/low")}, []string{"/up/root"}},
+	} {
+		table := append(slices.Clone(disk), tt.table...)
+		want := append([]string{tt.h.point}, tt.want...)
+		if got := tt.h.names(table); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, want)
+		}
 	}
 }
 

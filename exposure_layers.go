@@ -50,18 +50,22 @@ func splitLayers(list string) (layers []string) {
 // relative path, or through a symbolic link, is not found.
 func (h holding) everywhere(table []mountLine) []holding {
 	all := []holding{h}
-	for written, ok := h.written(table); ok && !slices.Contains(all, written); written, ok = written.written(table) {
+	if !slices.ContainsFunc(table, func(m mountLine) bool { return len(m.layers) > 0 }) {
+		return all
+	}
+	points := pointsOf(table)
+	for written, ok := h.written(table, points); ok && !slices.Contains(all, written); written, ok = written.written(table, points) {
 		all = append(all, written)
 	}
 	for i := 0; i < len(all); i++ { // it ends: an overlay's layers were there before it
 		for _, m := range table {
 			for _, layer := range m.layers {
-				dev, root, ok := located(layer, table)
-				if !ok || dev != all[i].dev {
+				in, ok := points.located(layer)
+				if !ok || in.dev != all[i].dev {
 					continue
 				}
-				rest, within := beneath(all[i].root, root)
-				_, part := beneath(root, all[i].root)
+				rest, within := beneath(all[i].root, in.root)
+				_, part := beneath(in.root, all[i].root)
 				if shown := (holding{dev: m.dev, root: filepath.Join("/", rest)}); (within || part) && !slices.Contains(all, shown) {
 					all = append(all, shown)
 				}
@@ -72,23 +76,40 @@ func (h holding) everywhere(table []mountLine) []holding {
 }
 
 // written is where the files come to lie that are made in h, if it lies in an overlay.
-func (h holding) written(table []mountLine) (in holding, ok bool) {
+func (h holding) written(table []mountLine, points mountPoints) (in holding, ok bool) {
 	for _, m := range table {
 		if m.dev == h.dev && m.upper != "" {
-			dev, root, ok := located(m.upper, table)
-			return holding{dev: dev, root: filepath.Join(root, h.root)}, ok
+			in, ok = points.located(m.upper)
+			in.root = filepath.Join(in.root, h.root)
+			return in, ok
 		}
 	}
 	return in, false
 }
 
-// located says of which file system a path is, and what it is there.
-func located(path string, table []mountLine) (dev, root string, ok bool) {
-	longest := -1
+// mountPoints are the visible mounts by their place: a machine with many containers has thousands of layers to locate.
+type mountPoints map[string]mountLine
+
+func pointsOf(table []mountLine) mountPoints {
+	points := make(mountPoints, len(table))
 	for _, m := range table {
-		if rest, below := beneath(path, m.point); below && len(m.point) >= longest {
-			longest, dev, root = len(m.point), m.dev, filepath.Join(m.root, rest)
+		points[m.point] = m // a later one covers an earlier one
+	}
+	return points
+}
+
+// located says of which file system an absolute path is, and what it is there.
+func (points mountPoints) located(path string) (in holding, ok bool) {
+	if !filepath.IsAbs(path) {
+		return in, false
+	}
+	path = filepath.Clean(path)
+	for at := path; ; at = filepath.Dir(at) {
+		if m, ok := points[at]; ok {
+			return holding{dev: m.dev, root: filepath.Join(m.root, strings.TrimPrefix(path, at))}, true
+		}
+		if at == "/" {
+			return in, false
 		}
 	}
-	return dev, root, longest >= 0
 }

@@ -95,6 +95,37 @@ func TestNamePassedOn(t *testing.T) {
 	}
 }
 
+// A verb that has read a container may find another one in its place that is being created, and has no Spec yet.
+func TestNoSpecYet(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	first, second := stranger(t), stranger(t)
+	r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: first, Creator: first})
+	c, err := r.Load("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Spec(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("none of one that runs: %v, want ErrDamaged", err)
+	}
+	if err := os.RemoveAll(r.path("web")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.stopSettings(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("it was removed: %v, want ErrNotExist", err)
+	}
+	r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Creating, Creator: second})
+	if _, _, err := c.stopSettings(); !errors.Is(err, ErrNotExist) {
+		t.Errorf("another one is created: %v, want ErrNotExist", err)
+	}
+	other, err := r.Load("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Spec(); !errors.Is(err, ErrNotRunning) || errors.Is(err, ErrDamaged) {
+		t.Errorf("one that is being created: %v, want ErrNotRunning", err)
+	}
+}
+
 // R26, R27: what has a container's PIDs today is another process: because it began at another
 // time, or because the machine was booted since. It is neither shown nor killed.
 func TestOtherProcessOfThatPID(t *testing.T) {

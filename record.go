@@ -262,7 +262,13 @@ func (c *Container) Spec() (*specs.Spec, error) {
 func (c *Container) readSpec() (*specs.Spec, error) {
 	b, err := c.readFile(configFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = &damage{c.path(configFile), "missing"}
+		if err := c.stillMade(); err != nil {
+			return nil, err
+		}
+		// Order: after that: the last moment of being created may have passed since.
+		if b, err = c.readFile(configFile); errors.Is(err, fs.ErrNotExist) {
+			err = &damage{c.path(configFile), "missing"}
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -275,6 +281,22 @@ func (c *Container) readSpec() (*specs.Spec, error) {
 		return nil, &damage{c.path(configFile), "not the Spec of a container of ours"}
 	}
 	return &spec, nil
+}
+
+// stillMade says whether the container that was read is there, and has been made: one in the making has no Spec yet, and may
+// have taken the place of the other. Errors: ErrNotExist, ErrNotRunning.
+func (c *Container) stillMade() error {
+	now := &Container{rt: c.rt, id: c.id}
+	if err := now.read(); err != nil {
+		return err
+	}
+	switch {
+	case c.st != nil && (now.st.Creator != c.st.Creator || !now.st.Created.Equal(c.st.Created)):
+		return ErrNotExist
+	case now.st.Phase == Creating:
+		return fmt.Errorf("%w: it is being created", ErrNotRunning)
+	}
+	return nil
 }
 
 func (c *Container) writeSpec(spec *specs.Spec) error {

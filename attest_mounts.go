@@ -26,8 +26,7 @@ type mountLine struct {
 	point   string
 	options []string // of the mount, not of the filesystem
 	peers   bool     // shared, slave
-	layers  []string // of an overlay, as who mounted it named them
-	upper   string   // the one of them that is written
+	overlay string   // the options of an overlay's file system
 }
 
 func parseMountinfo(text string) []mountLine {
@@ -44,7 +43,7 @@ func parseMountinfo(text string) []mountLine {
 		for i, tag := range f[6:] {
 			if tag == "-" {
 				if rest := f[6+i:]; len(rest) > 3 && rest[1] == "overlay" {
-					m.layers, m.upper = overlayLayers(rest[3])
+					m.overlay = rest[3]
 				}
 				break
 			}

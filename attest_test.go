@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,18 +31,35 @@ func TestParseMountinfo(t *testing.T) {
 short line
 `
 	want := []mountLine{
-		{36, 35, "98:0", "/mnt1", "/", []string{"rw", "noatime"}, true, nil, ""},
-		{37, 36, "0:5", "/", "/a b", []string{"ro", "nosuid"}, false, nil, ""},
-		{38, 36, "0:6", "/", `/back\slash`, []string{"rw"}, true, nil, ""},
-		{39, 36, "0:7", "/", "/sys\u00a0ro,x", []string{"rw"}, false, nil, ""}, // no space to the kernel; and an empty source
-		{40, 36, "0:8", "/", "/over", []string{"rw"}, false, []string{"/a:b", "/c d", "/e,f", "/up:per"}, "/up:per"},
-		{41, 36, "0:9", "/", "/new", []string{"rw"}, true, []string{"/a:b", `/c\d`}, ""},
-		{42, 36, "0:10", "/", "/old", []string{"rw"}, false, []string{"/a:b", "/c"}, ""},
-		{43, 36, "0:11", "/", "/else", []string{"rw"}, false, nil, ""},
+		{36, 35, "98:0", "/mnt1", "/", []string{"rw", "noatime"}, true, ""},
+		{37, 36, "0:5", "/", "/a b", []string{"ro", "nosuid"}, false, ""},
+		{38, 36, "0:6", "/", `/back\slash`, []string{"rw"}, true, ""},
+		{39, 36, "0:7", "/", "/sys\u00a0ro,x", []string{"rw"}, false, ""}, // no space to the kernel; and an empty source
+		{40, 36, "0:8", "/", "/over", []string{"rw"}, false, `rw,lowerdir=/a\134:b:/c\040d::/e\054f,upperdir=/up:per,workdir=/work`},
+		{41, 36, "0:9", "/", "/new", []string{"rw"}, true, `ro,lowerdir+=/a:b,datadir+=/c\134d`},
+		{42, 36, "0:10", "/", "/old", []string{"rw"}, false, `ro,lowerdir=/a\072b:/c`},
+		{43, 36, "0:11", "/", "/else", []string{"rw"}, false, ""},
 	}
 	got := parseMountinfo(text)
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(mountLine{})); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestOverlayLayers(t *testing.T) {
+	for options, want := range map[string][]string{
+		`rw,lowerdir=/a\134:b:/c\040d::/e\054f,upperdir=/up:per,workdir=/work`: {"/a:b", "/c d", "/e,f", "/up:per", "is written"},
+		`ro,lowerdir+=/a:b,datadir+=/c\134d`:                                   {"/a:b", `/c\d`},
+		`ro,lowerdir=/a\072b:/c`:                                               {"/a:b", "/c"},
+		`ro,lowerdir=/a:/b::/c`:                                                {"/a", "/b", "/c"},
+	} {
+		got, upper := overlayLayers(options)
+		if upper != "" && got[len(got)-1] == upper {
+			got = append(got, "is written")
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", options, got, want)
+		}
 	}
 }
 

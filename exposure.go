@@ -64,6 +64,7 @@ func (e *exposedError) field() *configs.FieldError {
 // no place would do for it.
 func exposures(sources []rootfs.Source, mayMount bool) (list []*exposedError, err error) {
 	var table []mountLine
+	var layered overlays
 	for i, s := range sources {
 		if s.IDMap == nil {
 			continue
@@ -74,12 +75,13 @@ func exposures(sources []rootfs.Source, mayMount bool) (list []*exposedError, er
 				return nil, err
 			}
 			table = parseMountinfo(string(b))
+			layered = overlaysIn(table)
 		}
 		for _, h := range holdings(s, table) {
 			if h.ro && !mayMount {
 				continue
 			}
-			names := h.names(table)
+			names := h.names(table, layered)
 			at := slices.IndexFunc(names, reachable)
 			if at < 0 {
 				continue
@@ -141,9 +143,9 @@ func openResolved(path string) (f *os.File, real string, err error) {
 
 // names are the paths at which this machine has what h holds or a part of it: wherever its file system is mounted, and
 // overlays with it.
-func (h holding) names(table []mountLine) []string {
+func (h holding) names(table []mountLine, layered overlays) []string {
 	names := []string{h.point}
-	for _, h := range h.everywhere(table) {
+	for _, h := range layered.everywhere(h) {
 		for _, m := range table {
 			if m.dev != h.dev {
 				continue

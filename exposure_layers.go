@@ -27,6 +27,9 @@ func overlayLayers(options string) (layers []string, upper string) {
 
 // splitLayers splits at colons that have no backslash before them.
 func splitLayers(list string) (layers []string) {
+	if !strings.Contains(list, `\`) {
+		return slices.DeleteFunc(strings.Split(list, ":"), func(name string) bool { return name == "" })
+	}
 	var name []byte
 	for i := 0; i <= len(list); i++ {
 		switch {
@@ -45,46 +48,65 @@ func splitLayers(list string) (layers []string) {
 	return layers
 }
 
+// The overlays of a machine: where their layers lie, and the upper one of each by the overlay's device.
+type overlays struct {
+	layers []shownLayer
+	upper  map[string]holding
+}
+
+type shownLayer struct {
+	holding
+	of string // the overlay's device
+}
+
+// overlaysIn looks at nothing but the table: a layer named by a relative path, through a symbolic link, or as it is called in
+// another mount namespace, is not found.
+func overlaysIn(table []mountLine) (o overlays) {
+	var points mountPoints
+	for _, m := range table {
+		if m.overlay == "" {
+			continue
+		}
+		if points == nil {
+			points, o.upper = pointsOf(table), map[string]holding{}
+		}
+		layers, upper := overlayLayers(m.overlay)
+		for _, path := range layers {
+			in, ok := points.located(path)
+			if !ok {
+				continue
+			}
+			o.layers = append(o.layers, shownLayer{in, m.dev})
+			if path == upper {
+				o.upper[m.dev] = in
+			}
+		}
+	}
+	return o
+}
+
 // everywhere are h and what else on this machine has its files or a part of them: the upper layer that it writes, if it
-// lies in an overlay, and overlays of which it has a layer, is one or lies in one. Nothing is looked at but the table: a layer named by a
-// relative path, or through a symbolic link, is not found.
-func (h holding) everywhere(table []mountLine) []holding {
-	all := []holding{h}
-	if !slices.ContainsFunc(table, func(m mountLine) bool { return len(m.layers) > 0 }) {
-		return all
+// lies in an overlay, and overlays of which it has a layer, is one or lies in one. The way down goes into a file system once: paths
+// of another mount namespace may lead in a circle.
+func (o overlays) everywhere(h holding) []holding {
+	all, devs := []holding{h}, []string{h.dev}
+	for written, ok := o.upper[h.dev]; ok && !slices.Contains(devs, written.dev); written, ok = o.upper[written.dev] {
+		written.root = filepath.Join(written.root, all[len(all)-1].root)
+		all, devs = append(all, written), append(devs, written.dev)
 	}
-	points := pointsOf(table)
-	for written, ok := h.written(table, points); ok && !slices.Contains(all, written); written, ok = written.written(table, points) {
-		all = append(all, written)
-	}
-	for i := 0; i < len(all); i++ { // it ends: an overlay's layers were there before it
-		for _, m := range table {
-			for _, layer := range m.layers {
-				in, ok := points.located(layer)
-				if !ok || in.dev != all[i].dev {
-					continue
-				}
-				rest, within := beneath(all[i].root, in.root)
-				_, part := beneath(in.root, all[i].root)
-				if shown := (holding{dev: m.dev, root: filepath.Join("/", rest)}); (within || part) && !slices.Contains(all, shown) {
-					all = append(all, shown)
-				}
+	for i := 0; i < len(all); i++ { // it ends: what is shown of a root is a part of that path
+		for _, l := range o.layers {
+			if l.dev != all[i].dev {
+				continue
+			}
+			rest, within := beneath(all[i].root, l.root)
+			_, part := beneath(l.root, all[i].root)
+			if shown := (holding{dev: l.of, root: filepath.Join("/", rest)}); (within || part) && !slices.Contains(all, shown) {
+				all = append(all, shown)
 			}
 		}
 	}
 	return all
-}
-
-// written is where the files come to lie that are made in h, if it lies in an overlay.
-func (h holding) written(table []mountLine, points mountPoints) (in holding, ok bool) {
-	for _, m := range table {
-		if m.dev == h.dev && m.upper != "" {
-			in, ok = points.located(m.upper)
-			in.root = filepath.Join(in.root, h.root)
-			return in, ok
-		}
-	}
-	return in, false
 }
 
 // mountPoints are the visible mounts by their place: a machine with many containers has thousands of layers to locate.

@@ -234,7 +234,7 @@ func TestNamesOfHoldings(t *testing.T) {
 		{point: "/", dev: "8:1", root: "/@"}, {point: "/disk", dev: "8:1", root: "/"}, {point: "/pub", dev: "8:1", root: "/@/srv/web/pub"},
 		{point: "/snap", dev: "8:1", root: "/@snap"}, {point: "/usb", dev: "8:2", root: "/"}, {point: "/srv", dev: "8:1", root: "/@/srv"},
 	}
-	got := holding{"/srv/web", false, "8:1", "/@/srv/web"}.names(table)
+	got := holding{"/srv/web", false, "8:1", "/@/srv/web"}.names(table, overlays{})
 	if want := []string{"/srv/web", "/disk/@/srv/web", "/pub"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -244,7 +244,7 @@ func TestNamesOfHoldings(t *testing.T) {
 func TestNamesInOverlays(t *testing.T) {
 	disk := []mountLine{{point: "/", dev: "8:1", root: "/@"}, {point: "/srv", dev: "8:1", root: "/@/srv"}}
 	overlay := func(dev, point, root string, layers ...string) mountLine {
-		return mountLine{point: point, dev: dev, root: root, layers: layers, upper: layers[0]}
+		return mountLine{point: point, dev: dev, root: root, overlay: "rw,lowerdir=" + strings.Join(layers[1:], ":") + ",upperdir=" + layers[0]}
 	}
 	web := holding{"/srv/web", false, "8:1", "/@/srv/web"}
 	for _, tt := range []struct {
@@ -261,10 +261,13 @@ func TestNamesInOverlays(t *testing.T) {
 		{"a part of it elsewhere", web, []mountLine{overlay("0:9", "/o", "/", "/srv"), {point: "/p", dev: "0:9", root: "/web/x"}, {point: "/q", dev: "0:9", root: "/x"}}, []string{"/o/web", "/p"}},
 		{"over an overlay", web, []mountLine{overlay("0:9", "/o", "/", "/srv"), overlay("0:10", "/oo", "/", "/up", "/o/web")}, []string{"/o/web", "/oo"}},
 		{"is one", holding{"/o/root", false, "0:9", "/root"}, []mountLine{overlay("0:9", "/o", "/", "/up", "/low")}, []string{"/up/root"}},
+		{"is the root, whose upper one has another name here", holding{"/srv/web", false, "0:9", "/srv/web"},
+			[]mountLine{overlay("0:9", "/", "/", "/cow/upper", "/ro")}, nil},
+		{"two in a circle", holding{"/a/x", false, "0:9", "/x"}, []mountLine{overlay("0:9", "/a", "/", "/b/up"), overlay("0:10", "/b", "/", "/a/up")}, []string{"/b/up/x"}},
 	} {
 		table := append(slices.Clone(disk), tt.table...)
 		want := append([]string{tt.h.point}, tt.want...)
-		if got := tt.h.names(table); !slices.Equal(got, want) {
+		if got := tt.h.names(table, overlaysIn(table)); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, want)
 		}
 	}

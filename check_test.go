@@ -223,8 +223,8 @@ func TestCheckTellsIgnoredOnce(t *testing.T) {
 		`unit.After = "nounit"`:                  `5:6: systemd.unit.After: value "nounit": want a unit name such as "network.target"` + "\n",
 		`install.WantedBy = "multi-user.traget"`: `5:9: systemd.install.WantedBy: value "multi-user.traget": want a unit name such as "network.target"` + "\n",
 		`service.IPAddressDeny = "any anyy"`:     `5:9: systemd.service.IPAddressDeny: value "anyy": want addresses like 10.0.0.0/8, any, localhost, link-local or multicast` + "\n",
-		`service.CPUShares = 5`:                  "5:9: systemd.service.CPUShares: an old name that systemd drops (use CPUWeight)\n",
-		`service.MemoryLimit = "5G"`:             "5:9: systemd.service.MemoryLimit: an old name that systemd drops (use MemoryMax)\n",
+		`service.CPUShares = 5`:                  "5:9: systemd.service.CPUShares: an old name, which newer systemd ignores (use CPUWeight)\n",
+		`service.MemoryLimit = "5G"`:             "5:9: systemd.service.MemoryLimit: an old name, which newer systemd ignores (use MemoryMax)\n",
 		`service.AllowedCPUs = "abc"`:            `5:9: systemd.service.AllowedCPUs: value "abc": want numbers like "0-3 8"` + "\n",
 	} {
 		if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[systemd]\n"+line+"\n"), 0o644); err != nil {

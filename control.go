@@ -164,10 +164,8 @@ func (c *Container) pids() ([]int, error) {
 	}
 	pids, err := scope.Procs(c.st.Cgroup)
 	// Order: after reading: processes leave their cgroup, and systemd removes it, before the first of them has ended.
-	if err != nil && (!c.runs() || kernel.Ending(c.st.Init.Pid)) {
-		err = ErrNotRunning
-	} else if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("its cgroup is gone: somebody has moved process %d to another (rm -f ends it): %w", c.st.Init.Pid, err)
+	if errors.Is(err, fs.ErrNotExist) && c.runs() && !kernel.Ending(c.st.Init.Pid) {
+		return nil, fmt.Errorf("its cgroup is gone: somebody has moved process %d to another (rm -f ends it): %w", c.st.Init.Pid, err)
 	}
-	return pids, err
+	return pids, c.unlessEnded(err)
 }

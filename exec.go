@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
-	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -349,36 +348,4 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 	finish(e, l.who, l.spec.Process.Args, false)
 	_, err := e.Encode()
 	return e, err
-}
-
-// foreignNamespaces are those of a process that are not ours: setns refuses to
-// join a user namespace one is in already. The cgroup namespace is told apart.
-func foreignNamespaces(pid int) (flags uint64, cgroup bool, err error) {
-	for _, k := range namespaceKinds {
-		if !haveNamespace(k.kind) { // then ENOENT is no sign of an end
-			continue
-		}
-		theirs, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + k.kind)
-		if errors.Is(err, unix.ENOENT) && !kernel.Ending(pid) {
-			return 0, false, fmt.Errorf("%w: process %d runs on without its first thread, which had the namespaces to join", ErrUnsupported, pid)
-		}
-		if errors.Is(err, unix.ENOENT) {
-			return 0, false, ErrNotRunning
-		}
-		if err != nil {
-			return 0, false, err
-		}
-		ours, err := os.Readlink("/proc/self/ns/" + k.kind)
-		if err != nil {
-			return 0, false, err
-		}
-		switch {
-		case theirs == ours:
-		case k.flag == unix.CLONE_NEWCGROUP:
-			cgroup = true
-		default:
-			flags |= k.flag
-		}
-	}
-	return flags, cgroup, nil
 }

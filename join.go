@@ -3,10 +3,12 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -85,4 +87,54 @@ func isOf(ns *os.File, pid, kind string) bool {
 	its, err1 := os.Stat("/proc/" + pid + "/ns/" + kind)
 	it, err2 := ns.Stat()
 	return err1 == nil && err2 == nil && os.SameFile(its, it)
+}
+
+// noNamespaces says why a process has none: it has ended, or runs on without its first thread. The other threads of one that
+// was killed end a moment after that.
+func noNamespaces(pid int) error {
+	f, err := kernel.Pidfd(pid)
+	if errors.Is(err, unix.ESRCH) {
+		return ErrNotRunning
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), threadsEndWithin)
+	defer cancel()
+	if kernel.WaitReadable(ctx, f) == nil {
+		return ErrNotRunning
+	}
+	return fmt.Errorf("%w: process %d runs on without its first thread, which had the namespaces to join", ErrUnsupported, pid)
+}
+
+const threadsEndWithin = 100 * time.Millisecond
+
+// foreignNamespaces are those of a process that are not ours: setns refuses to
+// join a user namespace one is in already. The cgroup namespace is told apart.
+func foreignNamespaces(pid int) (flags uint64, cgroup bool, err error) {
+	for _, k := range namespaceKinds {
+		if !haveNamespace(k.kind) { // then ENOENT is no sign of an end
+			continue
+		}
+		theirs, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + k.kind)
+		if errors.Is(err, unix.ENOENT) {
+			return 0, false, noNamespaces(pid)
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		ours, err := os.Readlink("/proc/self/ns/" + k.kind)
+		if err != nil {
+			return 0, false, err
+		}
+		switch {
+		case theirs == ours:
+		case k.flag == unix.CLONE_NEWCGROUP:
+			cgroup = true
+		default:
+			flags |= k.flag
+		}
+	}
+	return flags, cgroup, nil
 }

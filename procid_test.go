@@ -116,8 +116,6 @@ func TestR26RecycledPIDs(t *testing.T) {
 			if kernel.Ending(cmd.Process.Pid) {
 				t.Errorf("%s: process %d of somebody else was ended", end, cmd.Process.Pid)
 			}
-			_ = cmd.Process.Kill() // it may have ended
-			_ = cmd.Wait()         // killed
 		}
 		w.nothingLeft("web")
 	}
@@ -137,11 +135,13 @@ func withPID(t *testing.T, pid int) *exec.Cmd {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if cmd.Process.Pid == pid {
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait() // killed
+		})
+		if cmd.Process.Pid == pid { // or another process was faster
 			return cmd
 		}
-		_ = cmd.Process.Kill() // another process was faster
-		_ = cmd.Wait()         // killed
 	}
 	t.Fatalf("PID %d is not given away again", pid)
 	return nil

@@ -35,7 +35,7 @@ func (w *world) hostile(id, what string) *specs.Spec {
 
 func init() {
 	if len(os.Args) > 2 && os.Args[1] == "spy" && os.Args[2] == "headless" {
-		runtime.LockOSThread() // main stays on the first thread
+		runtime.LockOSThread() // main stays on the first thread, which nothing that runs later can be sure of
 	}
 }
 

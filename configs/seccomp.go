@@ -121,21 +121,22 @@ func (w *jsonWalk) object(t reflect.Type, at string) {
 	for w.d.More() {
 		token, _ := w.d.Token()
 		name, _ := token.(string)
-		line, key := lineAt(w.text, w.d.InputOffset()), join(at, name)
+		key, end := join(at, name), w.d.InputOffset()
+		line := func() int { return lineAt(w.text, end) } // which reads all that comes before
 		field, fields := jsonField(t, name)
 		switch {
 		case t == nil || t.Kind() != reflect.Struct: // whose type is wrong, which is told
 		case slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }):
-			w.errs = append(w.errs, fmt.Errorf("line %d: %s: given twice", line, key))
+			w.errs = append(w.errs, fmt.Errorf("line %d: %s: given twice", line(), key))
 		case field == nil && slices.Contains(dockerFields, name):
 			w.docker = fmt.Sprintf("line %d: %s: this is the format of Docker and Podman, with conditions that no OCI profile has: "+
-				"want the OCI one, as linux.seccomp of a config.json", line, key)
+				"want the OCI one, as linux.seccomp of a config.json", line(), key)
 		case field == nil:
 			hint := "accepted here: " + strings.Join(fields, ", ")
 			if n := nearest(name, fields); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			}
-			w.errs = append(w.errs, fmt.Errorf("line %d: %s: unknown field; %s", line, key, hint))
+			w.errs = append(w.errs, fmt.Errorf("line %d: %s: unknown field; %s", line(), key, hint))
 		}
 		seen = append(seen, name)
 		w.value(field, key)

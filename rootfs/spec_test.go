@@ -56,7 +56,13 @@ func TestMissingSource(t *testing.T) {
 
 // What is refused in a user namespace the kernel would refuse, and each such filesystem is refused there alone.
 func TestHostFilesystems(t *testing.T) {
-	sdtest.Require(t, sdtest.Root)
+	sdtest.Require(t, sdtest.Root, sdtest.Userns)
+	mount := func(typ string) error {
+		return exec.CommandContext(t.Context(), "unshare", "-Urmn", "mount", "-t", typ, typ, t.TempDir()).Run()
+	}
+	if err := mount("tmpfs"); err != nil {
+		t.Fatal(err)
+	}
 	var refused []string
 	for _, typ := range slices.Sorted(maps.Keys(fstypes())) {
 		spec := usual("/rootfs")
@@ -67,9 +73,8 @@ func TestHostFilesystems(t *testing.T) {
 			continue
 		}
 		refused = append(refused, typ)
-		out, err := exec.CommandContext(t.Context(), "unshare", "-Urmn", "mount", "-t", typ, typ, t.TempDir()).CombinedOutput()
-		if err == nil {
-			t.Errorf("%s: refused, and the kernel does mount it in a user namespace: %s", typ, out)
+		if mount(typ) == nil {
+			t.Errorf("%s: refused, and the kernel does mount it in a user namespace", typ)
 		}
 		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == userNS })
 		if err := Check(spec, configs.Settings{}); err != nil {

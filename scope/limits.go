@@ -114,12 +114,12 @@ func FormatSet(mask []byte) string {
 	return strings.Join(parts, ",")
 }
 
-// PayloadLimits is what the files of the payload's sub-cgroup hold. Those with a value for
-// each device are left out: the kernel writes them in its own order.
+// PayloadLimits is what the files of the payload's sub-cgroup hold. Those with a value for each device, region or resource
+// are left out, and those of CPUs and percentages: the kernel writes them in its own order and form.
 func PayloadLimits(u Unit) []Limit {
 	var limits []Limit
 	for _, file := range slices.Sorted(maps.Keys(u.Payload)) {
-		if v := u.Payload[file]; !strings.ContainsAny(v, "\n=") {
+		if v := u.Payload[file]; !strings.ContainsAny(v, "\n= ") && !strings.HasPrefix(file, "cpu.uclamp.") && file != "cpuset.cpus.exclusive" {
 			limits = append(limits, Limit{Property: "payload", File: file, Value: v})
 		}
 	}

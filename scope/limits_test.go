@@ -85,8 +85,9 @@ func TestCPUMaxFile(t *testing.T) {
 }
 
 func TestPayloadLimits(t *testing.T) {
-	u := Unit{Payload: map[string]string{"misc.max": "sev 1", "cpu.max.burst": "5", "rdma.max": "mlx hca_handle=1", "io.cost": "a\nb"}}
-	want := []Limit{{Property: "payload", File: "cpu.max.burst", Value: "5"}, {Property: "payload", File: "misc.max", Value: "sev 1"}}
+	u := Unit{Payload: map[string]string{"misc.max": "sev 1", "cpu.max.burst": "5", "rdma.max": "mlx hca_handle=1", "io.cost": "a\nb",
+		"cpu.uclamp.min": "10", "cpuset.cpus.exclusive": "0,1", "cpuset.cpus.partition": "root"}}
+	want := []Limit{{Property: "payload", File: "cpu.max.burst", Value: "5"}, {Property: "payload", File: "cpuset.cpus.partition", Value: "root"}}
 	if d := cmp.Diff(want, PayloadLimits(u)); d != "" {
 		t.Error(d)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/sdcontainer/sdcontainer/configs"
 )
 
-// payloadFiles say what is wrong with a line of the files of cgroup v2 that have no property, which the kernel would tell
-// as EINVAL at the start. Those that are not here are the kernel's to judge: it has more of them with each version.
+// payloadFiles say what is wrong with a line of the files of cgroup v2 that have no property, which a start would tell: the kernel as
+// EINVAL, or the attestation, which finds a size with a unit written out in bytes. Those that are not here are the kernel's to judge: it has more of them with each version.
 func payloadFiles() map[string]func(line string) error {
 	return map[string]func(string) error{
 		"hugetlb.*.max":         limitIn("bytes"),

@@ -44,6 +44,16 @@ func TemplateInstalled() bool {
 // Instance is the unit of a container that runs as a service.
 func Instance(name string) string { return "sdcontainer@" + name + ".service" }
 
+// InstanceName is the container whose service a unit is, "" of another unit.
+func InstanceName(unit string) string {
+	rest, ours := strings.CutPrefix(unit, "sdcontainer@")
+	name, service := strings.CutSuffix(rest, ".service")
+	if !ours || !service {
+		return ""
+	}
+	return name
+}
+
 // Install writes the unit file of a configuration below dir and returns its path. What is in
 // [configs.Dir] under the container's name gets a drop-in of the template, if that is installed,
 // anything else a whole service; the other of the two, from when the configuration was

@@ -113,7 +113,7 @@ func permitted(section int, name string, values []string) error {
 	case ours()[name] != "":
 		return fmt.Errorf("cannot be set: %s", ours()[name])
 	case old()[name] != "":
-		return fmt.Errorf("an old name that systemd drops (use %s)", old()[name])
+		return fmt.Errorf("an old name, which newer systemd ignores (use %s)", old()[name])
 	case section == sectionService && strings.HasPrefix(name, "Limit"):
 		return errors.New("cannot be set: set process.rlimits instead: the payload has its own")
 	case section == sectionService && kept[name] != "" && slices.ContainsFunc(values, empty):

@@ -11,6 +11,7 @@ package main
 //go:generate go test -count=1 -run=^TestManPages$ -update .
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 func main() {
@@ -308,6 +310,7 @@ func (a *app) prestop(ctx context.Context, id string) int {
 
 // load finds a container by its name or its unit's.
 func (a *app) load(ctx context.Context, name string) (*sdcontainer.Container, error) {
+	name = cmp.Or(unitgen.InstanceName(name), name)
 	c, err := a.rt.Load(name)
 	if err == nil || !errors.Is(err, sdcontainer.ErrNotExist) {
 		return c, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // An ending is what wait tells of a container, by the names that inspect has for it.
@@ -99,7 +101,9 @@ func (a *app) exit(ctx context.Context, e *ending) (sdcontainer.Exit, error) {
 		return c.Wait(ctx)
 	}
 	if errors.Is(err, sdcontainer.ErrNotExist) && a.rt.Dir == sdcontainer.DefaultDir {
-		if exit, none := a.rt.ServiceExit(ctx, e.ID); none == nil {
+		name := cmp.Or(unitgen.InstanceName(e.ID), e.ID)
+		if exit, none := a.rt.ServiceExit(ctx, name); none == nil {
+			e.ID = name
 			return exit, nil
 		}
 	}

@@ -25,7 +25,7 @@ type Settings struct {
 	// property names with values as GVariant text, e.g. "uint64 5" or "'kill'".
 	UnitProperties map[string]string
 	// PropertyKeys are the keys of those UnitProperties that [systemd.scope] has a part in; the others have
-	// the one key that becomes them.
+	// the one key that becomes them. Only explanations read it.
 	PropertyKeys map[string][]string
 
 	// Seccomp is "default" (the built-in filter), "unconfined", or "" when the Spec

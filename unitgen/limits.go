@@ -64,15 +64,20 @@ func numbers(word string) form {
 	return f
 }
 
-// isNumbers says whether w is a number or a range of them that systemd has place for.
-func isNumbers(w string) bool {
-	low, high, ok := strings.Cut(w, "-")
+// isNumbers says whether w is a CPU or memory node, or a range of them, that systemd has place for.
+func isNumbers(w string) bool { return isRange(w, 8191) }
+
+func isPorts(v string) bool { return isRange(v, math.MaxUint16) }
+
+// isRange says whether v is a number or a range of them, of no more than most.
+func isRange(v string, most int64) bool {
+	low, high, ok := strings.Cut(v, "-")
 	if !ok {
 		high = low
 	}
 	first, ok1 := integer(low)
 	last, ok2 := integer(high)
-	return ok1 && ok2 && first >= 0 && first <= last && last < 8192
+	return ok1 && ok2 && first >= 0 && first <= last && last <= most
 }
 
 func isAddress(w string) bool {
@@ -132,16 +137,6 @@ func isBind(v string) bool {
 		}
 	}
 	return len(parts) == 0 || len(parts) == 1 && (parts[0] == "any" || isPorts(parts[0]))
-}
-
-func isPorts(v string) bool {
-	low, high, ok := strings.Cut(v, "-")
-	if !ok {
-		high = low
-	}
-	first, ok1 := integer(low)
-	last, ok2 := integer(high)
-	return ok1 && ok2 && first >= 0 && first <= last && last <= math.MaxUint16
 }
 
 func areInterfaces(v string) bool {

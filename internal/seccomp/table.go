@@ -78,7 +78,7 @@ func find(name string) (*entry, bool) {
 	return &syscalls[i], true
 }
 
-// Names are those of the native system calls of a GOARCH, by number.
+// Names are those of the native system calls of a GOARCH, by number: for the page of what is seen from inside.
 func Names(arch string) map[uint32]string {
 	out := map[uint32]string{}
 	m := machines(arch)

@@ -96,7 +96,7 @@ func TestR26RecycledPIDs(t *testing.T) {
 			}
 		}
 		for _, p := range []procID{c.st.Keeper, c.st.Init} {
-			theirs = append(theirs, withPID(t, p.Pid))
+			theirs = append(theirs, recycled(t, p))
 		}
 		if s, err := c.State(); err != nil || s.Status != Stopped || s.Pid != 0 || s.KeeperPid != 0 || !s.ExitUnknown {
 			t.Errorf("%+v, %v; want stopped", s, err)
@@ -121,28 +121,31 @@ func TestR26RecycledPIDs(t *testing.T) {
 	}
 }
 
-// withPID starts a process with the PID of one that is ending.
-func withPID(t *testing.T, pid int) *exec.Cmd {
+// recycled is a process of somebody else with the PID of one that is ending. Its start is another one on the clock that
+// /proc has, which ticks every 10 ms: no kernel has gone through all PIDs between two of those.
+func recycled(t *testing.T, old procID) *exec.Cmd {
 	t.Helper()
 	for ctx := soon(t); ctx.Err() == nil; {
-		if _, err := kernel.StatFields(pid); err == nil {
+		if _, err := kernel.StatFields(old.Pid); err == nil {
 			continue // nobody has waited for it yet
 		}
-		if err := kernel.WriteFile("/proc/sys/kernel/ns_last_pid", strconv.AppendInt(nil, int64(pid-1), 10)); err != nil {
+		if err := kernel.WriteFile("/proc/sys/kernel/ns_last_pid", strconv.AppendInt(nil, int64(old.Pid-1), 10)); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("/bin/sleep", "1000")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
+		end := func() {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait() // killed
-		})
-		if cmd.Process.Pid == pid { // or another process was faster
+		}
+		if start, err := kernel.StartTime(cmd.Process.Pid); cmd.Process.Pid == old.Pid && err == nil && start != old.Start {
+			t.Cleanup(end)
 			return cmd
 		}
+		end() // another process was faster, or this one is too early; its PID may be the next one wanted
 	}
-	t.Fatalf("PID %d is not given away again", pid)
+	t.Fatalf("PID %d is not given away again", old.Pid)
 	return nil
 }

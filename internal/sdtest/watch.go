@@ -71,7 +71,8 @@ func watch(t testing.TB) {
 // whatStays are files that no container has any business with, whatever is in its root: the command itself, a tree,
 // and those at which links of hostile roots point.
 func whatStays() []string {
-	return append(pointedAt(), "/usr/bin/sdcontainer", ShareInside+"/sdcontainer", "/usr/local", "/etc/pam.d")
+	return append(pointedAt(), "/usr/bin/sdcontainer", ShareInside+"/sdcontainer", "/etc/pam.d",
+		"/usr/local/bin", "/usr/local/sbin", "/usr/local/etc", "/usr/local/lib", "/usr/local/share")
 }
 
 func pointedAt() []string {

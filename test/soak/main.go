@@ -226,7 +226,7 @@ func load(file string, into any) (json.RawMessage, error) {
 }
 
 func (c *counts) ok() bool {
-	return !c.broken && c.tests == 0 && c.failed == 0 && c.clean == c.stopped && c.stopped+c.starts > 0
+	return !c.broken && c.tests == 0 && c.failed == 0 && c.clean == c.stopped && c.stopped+c.starts+c.attempts > 0
 }
 
 // said is the last line.

@@ -54,6 +54,9 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 	if said := c.said(39 * time.Minute); !c.ok() || said != "soak: "+want {
 		t.Error(said)
 	}
+	if races := (counts{attempts: 50}); !races.ok() {
+		t.Error("races alone: ", races.said(time.Minute))
+	}
 	for name, spoil := range map[string]func(*counts){
 		"a test failed": func(c *counts) {
 			c.read(strings.NewReader("--- FAIL: TestKill (3s)\n    --- FAIL: TestKill/run (1s)\nFAIL\tx\t3s\n"))

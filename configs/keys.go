@@ -187,7 +187,7 @@ func securityKeys() []Key {
 }
 
 func unitKeys() []Key {
-	level := Kind{"string", words(levels...).Schema, parseLevel, nil}
+	level := Kind{"string", words(Levels()...).Schema, parseLevel, nil}
 	return []Key{
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
 		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable root or mount that other users can reach, is an error; false makes it a warning."},

@@ -104,15 +104,18 @@ func parseIOWeight(v any) (any, error) {
 	return w, nil
 }
 
-var levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+// Levels are those of syslog(3), by their numbers.
+func Levels() []string {
+	return []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+}
 
 func parseLevel(v any) (any, error) {
 	if s, ok := v.(string); ok {
-		if i := slices.Index(levels, s); i >= 0 {
+		if i := slices.Index(Levels(), s); i >= 0 {
 			return i, nil
 		}
 	}
-	return nil, errors.New("one of " + strings.Join(levels, ", "))
+	return nil, errors.New("one of " + strings.Join(Levels(), ", "))
 }
 
 // parseProperty gives a property as GVariant text. What TOML can say needs no quotes of

@@ -13,10 +13,9 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-)
 
-// levels are those of syslog(3), by their numbers.
-var levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+	"github.com/sdcontainer/sdcontainer/configs"
+)
 
 var facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
 	"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
@@ -58,7 +57,7 @@ func formOfWord(name string) (form, bool) {
 	case "MemoryPressureWatch":
 		return oneOf("auto", "on", "off", "skip").or("another word for on or off", boolean().ok), true
 	case "LogLevelMax", "SyslogLevel":
-		return oneOf(levels...).orNumber(7), true
+		return oneOf(configs.Levels()...).orNumber(7), true
 	case "SyslogFacility":
 		return oneOf(facilities...).orNumber(127), true
 	case "StandardInput":

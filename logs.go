@@ -107,12 +107,9 @@ func (l *logReader) last(ctx context.Context, q journal.Query) error {
 		return l.read(ctx, q)
 	}
 	var tail []journal.Entry
-	for e, err := range journal.Read(ctx, q) {
-		switch {
-		case err != nil:
+	for e, err := range l.entries(ctx, q) {
+		if err != nil {
 			return err
-		case e.Time.Before(l.from):
-			continue
 		}
 		l.any = true
 		tail = append(tail, e)
@@ -157,18 +154,26 @@ func (l *logReader) after(q journal.Query) journal.Query {
 }
 
 func (l *logReader) read(ctx context.Context, q journal.Query) error {
-	for e, err := range journal.Read(ctx, q) {
-		switch {
-		case err != nil:
+	for e, err := range l.entries(ctx, q) {
+		if err != nil {
 			return err
-		case e.Time.Before(l.from):
-			continue
 		}
 		if !l.entry(e) {
 			break
 		}
 	}
 	return nil
+}
+
+// entries are those that q asks for and that are not another one's.
+func (l *logReader) entries(ctx context.Context, q journal.Query) iter.Seq2[journal.Entry, error] {
+	return func(yield func(journal.Entry, error) bool) {
+		for e, err := range journal.Read(ctx, q) {
+			if (err != nil || !e.Time.Before(l.from)) && !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 func (l *logReader) entry(e journal.Entry) (more bool) {

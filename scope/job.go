@@ -103,7 +103,7 @@ func (j *Job) Wait(ctx context.Context) error {
 			cleared = true
 			err = j.conn.clear(ctx, j.unit.Name)
 		case errors.Is(err, ErrUnsupported) && len(j.Dropped) == 0:
-			err = j.reduce(ctx, err)
+			j.unit, j.Dropped, err = j.conn.reduce(ctx, j.unit, err)
 		case errors.Is(err, errForgotten) && sent < resends:
 			sent++
 			err = nil
@@ -141,23 +141,6 @@ func (j *Job) wait(ctx context.Context) error {
 
 // errForgotten is the error of a job whose unit a manager that went away does not have, now that it is back.
 var errForgotten = errors.New("the manager has not taken it along")
-
-// reduce leaves out what the running systemd lacks, if the unit may go without.
-func (j *Job) reduce(ctx context.Context, refused error) error {
-	version, err := j.conn.Version(ctx)
-	if err != nil {
-		return errors.Join(refused, err)
-	}
-	u, dropped, err := j.unit.For(version)
-	if err != nil {
-		return err
-	}
-	if len(dropped) == 0 {
-		return fmt.Errorf("systemd %d: %w", version, refused)
-	}
-	j.unit, j.Dropped = u, dropped
-	return nil
-}
 
 // jobEnd waits for the end of a job that is to bring the unit into a state. A unit whose job is silent
 // is asked from time to time: a signal may get lost with a full queue on a bus.

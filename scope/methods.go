@@ -232,20 +232,27 @@ func (c *Conn) SetKnown(ctx context.Context, u Unit, runtime bool) ([]Dropped, e
 	if !errors.Is(err, ErrUnsupported) {
 		return nil, err
 	}
-	version, verr := c.Version(ctx)
-	if verr != nil {
-		return nil, errors.Join(err, verr)
-	}
-	known, dropped, newer := u.For(version)
-	switch {
-	case newer != nil:
-		return nil, newer
-	case len(dropped) == 0: // it is not for its age that systemd refuses
-		return nil, err
-	case len(known.Properties) == 0:
-		return dropped, nil
+	known, dropped, err := c.reduce(ctx, u, err)
+	if err != nil || len(known.Properties) == 0 {
+		return dropped, err
 	}
 	return dropped, c.SetProperties(ctx, u.Name, runtime, known.Properties)
+}
+
+// reduce leaves out of a unit that was refused what the running systemd lacks, if the unit need not be strict.
+func (c *Conn) reduce(ctx context.Context, u Unit, refused error) (Unit, []Dropped, error) {
+	version, err := c.Version(ctx)
+	if err != nil {
+		return u, nil, errors.Join(refused, err)
+	}
+	known, dropped, err := u.For(version)
+	switch {
+	case err != nil:
+		return u, nil, err
+	case len(dropped) == 0: // it is not for its age that systemd refuses
+		return u, nil, fmt.Errorf("systemd %d: %w", version, refused)
+	}
+	return known, dropped, nil
 }
 
 // emptied has each list emptied before it is set.

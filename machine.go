@@ -60,36 +60,57 @@ func hugePages() (names []string) {
 
 // missingCPUs are processors and memory nodes that this machine does not have now.
 func missingCPUs(spec *specs.Spec, u scope.Unit) (errs []error) {
-	tell := func(field, entry, what, dir, other string, mask []byte) {
-		b, err := os.ReadFile(filepath.Join("/sys/devices/system", dir, "online"))
-		list := cmp.Or(strings.TrimSpace(string(b)), other)
-		have, wrong := configs.CPUMask(list)
-		if list == "" || err != nil && !errors.Is(err, unix.ENOENT) || wrong != nil {
-			return // nobody knows
-		}
-		lacking := slices.Clone(mask)
-		for i := range min(len(have), len(lacking)) {
-			lacking[i] &^= have[i]
-		}
-		if names := scope.FormatSet(lacking); names != "" {
-			err := fmt.Errorf("this machine has no %s %s now (it has: %s)", what, names, list)
+	tell := func(field, entry string, err error) {
+		if err != nil {
 			errs = append(errs, &configs.FieldError{Field: field, Entry: entry, Err: err, Warning: true})
 		}
 	}
-	for _, prefix := range []string{"", "Startup"} {
-		if mask, ok := u.Get(prefix + "AllowedCPUs").([]byte); ok {
-			tell("unit", prefix+"AllowedCPUs", "CPU", "cpu", "", mask)
+	for _, name := range []string{"AllowedCPUs", "StartupAllowedCPUs"} {
+		if mask, ok := u.Get(name).([]byte); ok {
+			tell("unit", name, processors.lack(mask))
 		}
-		if mask, ok := u.Get(prefix + "AllowedMemoryNodes").([]byte); ok {
-			tell("unit", prefix+"AllowedMemoryNodes", "memory node", "node", "0", mask) // without NUMA
+	}
+	for _, name := range []string{"AllowedMemoryNodes", "StartupAllowedMemoryNodes"} {
+		if mask, ok := u.Get(name).([]byte); ok {
+			tell("unit", name, memoryNodes.lack(mask))
 		}
 	}
 	if a := spec.Process.ExecCPUAffinity; a != nil {
 		if mask, err := configs.CPUMask(a.Final); err == nil {
-			tell("process.execCPUAffinity", "", "CPU", "cpu", "", mask)
+			tell("process.execCPUAffinity", "", processors.lack(mask))
 		}
 	}
 	return errs
+}
+
+// A numbered is a kind of device that the machine has by numbers.
+type numbered struct {
+	what    string
+	dir     string // of /sys/devices/system
+	without string // what there is if the kernel has no such directory, "" if nobody knows
+}
+
+var (
+	processors  = numbered{what: "CPU", dir: "cpu"}
+	memoryNodes = numbered{what: "memory node", dir: "node", without: "0"}
+)
+
+// lack tells of those in the mask that this machine does not have now.
+func (n numbered) lack(mask []byte) error {
+	b, err := os.ReadFile(filepath.Join("/sys/devices/system", n.dir, "online"))
+	list := cmp.Or(strings.TrimSpace(string(b)), n.without)
+	have, wrong := configs.CPUMask(list)
+	if list == "" || err != nil && !errors.Is(err, unix.ENOENT) || wrong != nil {
+		return nil // nobody knows
+	}
+	lacking := slices.Clone(mask)
+	for i := range min(len(have), len(lacking)) {
+		lacking[i] &^= have[i]
+	}
+	if names := scope.FormatSet(lacking); names != "" {
+		return fmt.Errorf("this machine has no %s %s now (it has: %s)", n.what, names, list)
+	}
+	return nil
 }
 
 // sharesAbove are limits of memory that come to more than the maximum with this machine's memory: one of the two is a share of that.

@@ -53,12 +53,23 @@ func directivesOf(name string) []string {
 		return []string{"CPUQuota"}
 	case "TimeoutSec":
 		return []string{"TimeoutStartSec", "TimeoutStopSec"}
-	case "BindTo":
-		return []string{"BindsTo"}
-	case "StartLimitInterval":
-		return []string{"StartLimitIntervalSec"}
 	}
-	return []string{name}
+	return []string{CurrentDirective(name)}
+}
+
+// CurrentDirective is the name that systemd has now for a directive of an older one.
+func CurrentDirective(name string) string {
+	switch name {
+	case "BindTo":
+		return "BindsTo"
+	case "PropagateReloadTo":
+		return "PropagatesReloadTo"
+	case "PropagateReloadFrom":
+		return "ReloadPropagatedFrom"
+	case "StartLimitInterval":
+		return "StartLimitIntervalSec"
+	}
+	return name
 }
 
 // fileDirectives are the directives that files of cgroup v2 become.

@@ -19,7 +19,7 @@ var aboutPaths = []string{"PathExists", "PathExistsGlob", "PathIsDirectory", "Pa
 
 const wantPath = "an absolute path without .. in it"
 
-// formOfPath is what directives take that name files and directories, or what [formOfName] has.
+// formOfPath is what directives take that name files and directories.
 func formOfPath(name string) (form, bool) {
 	if about := strings.TrimPrefix(strings.TrimPrefix(name, "Condition"), "Assert"); about != name && slices.Contains(aboutPaths, about) {
 		return form{want: wantPath + ", after | or ! if need be", ok: func(v string) bool {
@@ -53,7 +53,7 @@ func formOfPath(name string) (form, bool) {
 			return err == nil && n <= 0o7777
 		}}, true
 	}
-	return formOfName(name)
+	return form{}, false
 }
 
 // formOfName is what directives take that have names of variables, fields, credentials and units.

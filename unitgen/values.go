@@ -148,7 +148,7 @@ func (f form) refuse(v string) error {
 // unruly says which rule a directive's value breaks that has the form of one: those of the unit's property. Entries with
 // specifiers, and lists with quotes, are systemd's to read.
 func unruly(name, value string) error {
-	info, ok := scope.Lookup(sameAs(name))
+	info, ok := scope.Lookup(configs.CurrentDirective(name))
 	if !ok || name == "MemoryPressureWatch" { // in files it may be any word for yes and no
 		return nil
 	}
@@ -184,22 +184,9 @@ func unruly(name, value string) error {
 
 var specifier = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%[A-Za-z%]`) })
 
-// sameAs is the directive that an old name stands for.
-func sameAs(name string) string {
-	switch name {
-	case "BindTo":
-		return "BindsTo"
-	case "PropagateReloadTo":
-		return "PropagatesReloadTo"
-	case "PropagateReloadFrom":
-		return "ReloadPropagatedFrom"
-	}
-	return name
-}
-
 // formOf is what a directive takes, as far as it is known here.
 func formOf(name string) (form, bool) {
-	switch name {
+	switch name = configs.CurrentDirective(name); name {
 	case "Restart":
 		return oneOf("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), true
 	case "RestartMode":
@@ -225,13 +212,13 @@ func formOf(name string) (form, bool) {
 	case "ReloadSignal":
 		return signal(), true
 	case "RestartSec", "RestartMaxDelaySec", "TimeoutStartSec", "TimeoutSec", "TimeoutAbortSec", "WatchdogSec", "StartLimitIntervalSec",
-		"StartLimitInterval", "JobTimeoutSec", "JobRunningTimeoutSec", "LogRateLimitIntervalSec":
+		"JobTimeoutSec", "JobRunningTimeoutSec", "LogRateLimitIntervalSec":
 		return span(), true
 	case "IgnoreSIGPIPE", "CPUSchedulingResetOnFork", "SyslogLevelPrefix", "StopWhenUnneeded", "RefuseManualStart", "RefuseManualStop", "AllowIsolate",
 		"NonBlocking", "RootDirectoryStartOnly":
 		return boolean(), true
 	}
-	for _, of := range []func(string) (form, bool){formOfLimit, formOfWord, formOfPath} {
+	for _, of := range []func(string) (form, bool){formOfLimit, formOfWord, formOfPath, formOfName} {
 		if f, ok := of(name); ok {
 			return f, true
 		}

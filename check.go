@@ -26,11 +26,17 @@ import (
 func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem) {
 	warn := func(p configs.Problem) { warnings = append(warnings, p) }
 	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Warn: warn}
+	var whole error // what Explain finds that has no place in the file
 	o.Spec = func(spec *specs.Spec, s configs.Settings) error {
 		if configs.CheckName(s.Name) != nil {
 			s.Name = "check" // which is told, and would hide the rest
 		}
-		return errors.Join(checkSpec(spec, s), checkUnit(spec, s, u), checkJoins(spec, s))
+		errs := []error{checkSpec(spec, s), checkUnit(spec, s, u), checkJoins(spec, s)}
+		x, err := Explain("", spec, u)
+		if whole = err; err == nil {
+			errs = append(errs, x.missing...)
+		}
+		return errors.Join(errs...)
 	}
 	// What the caller may not see, root may.
 	o.Find = func(name string, dir bool) error {
@@ -46,24 +52,11 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
-	var x *Explanation
-	spec, err := configs.Load(path, configs.LoadOptions{})
-	if err == nil {
-		x, err = Explain("", spec, u)
-	}
-	if err == nil {
-		placed := configs.LoadOptions{Spec: func(*specs.Spec, configs.Settings) error { return errors.Join(x.missing...) }}
-		placed.Warn = func(p configs.Problem) {
-			if !slices.Contains(warnings, p) {
-				warn(p)
-			}
-		}
-		placed.Check(path)
+	if whole == nil {
 		slices.SortStableFunc(warnings, configs.Problem.Compare)
 		return nil, warnings
 	}
-	// What has no place in the file is about the file as a whole.
-	for _, e := range flat(err) {
+	for _, e := range flat(whole) {
 		problems = append(problems, configs.Problem{File: path, Msg: e.Error()})
 	}
 	return problems, nil

@@ -3,6 +3,9 @@
 package canary_test
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +31,12 @@ func TestSees(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	write(t, file, "a")
 	w := canary.Watch{Files: []string{dir}, Dirs: []string{"/run/canary"}}
+	tell := other(t)
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := strings.TrimSpace(string(comm))
 	before, err := canary.Take(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +74,8 @@ func TestSees(t *testing.T) {
 			_ = sleeper.Wait()
 			return nil
 		}},
-		{"~ number of descriptors: ", func() (err error) { null, err = os.Open(os.DevNull); return err }, func() error { return null.Close() }},
+		{"~ number of descriptors of " + self + " (", func() (err error) { null, err = os.Open(os.DevNull); return err }, func() error { return null.Close() }},
+		{"~ number of descriptors of sh (", tell("exec 5</dev/null"), tell("exec 5<&-")},
 		{"~ file " + file + ": ", func() error { return os.Chmod(file, 0o640) }, func() error { return os.Chmod(file, 0o600) }},
 		{"~ file " + file + ": ", func() error { return os.Chown(file, 1, 2) }, func() error { return os.Chown(file, 0, 0) }},
 		{"+ name /run/canary/a", command("mkdir", "-p", "/run/canary/a"), command("rm", "-r", "/run/canary")},
@@ -82,6 +92,33 @@ func TestSees(t *testing.T) {
 		}
 		if diff, err := canary.Settle(t.Context(), before, w, 10*time.Second); diff != "" || err != nil {
 			t.Errorf("afterwards: %v\n%s", err, diff)
+		}
+	}
+}
+
+// other starts a shell, and returns how to tell it what to do.
+func other(t *testing.T) func(command string) func() error {
+	t.Helper()
+	sh := exec.Command("sh", "-c", `while read -r line; do eval "$line"; echo; done`)
+	in, err1 := sh.StdinPipe()
+	out, err2 := sh.StdoutPipe()
+	if err := errors.Join(err1, err2, sh.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := sh.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	done := bufio.NewReader(out)
+	return func(command string) func() error {
+		return func() error {
+			_, err := fmt.Fprintln(in, command)
+			if err == nil {
+				_, err = done.ReadString('\n')
+			}
+			return err
 		}
 	}
 }

@@ -139,12 +139,12 @@ func process(pid int) (Process, bool) {
 	return p, true
 }
 
-// Kinds of numbers that may become smaller; those of the service manager may also grow by what it
-// opens when it first needs it, and by three for each service of the distribution that is activated, as systemd-oomd
-// is by ManagedOOMMemoryPressure. A leak outgrows that in a sweep.
+// Kinds of numbers that may become smaller, and of which some come and go with their processes. Those of systemd's own may
+// also grow by what it opens when it first needs it, and the manager's by three for each service of the distribution that is
+// activated, as systemd-oomd is by ManagedOOMMemoryPressure. A leak outgrows that in a sweep.
 const (
 	countKind    = "number"
-	managerKind  = "manager's number"
+	managerKind  = "system's number"
 	managerSlack = 16
 )
 
@@ -154,16 +154,21 @@ func atMost(is, was string, slack int) bool {
 	return err1 == nil && err2 == nil && a <= b+slack
 }
 
-// descriptors counts those of the service manager and of this process.
+// descriptors counts those of every process but the kernel's: what lives on must not have more of them.
 func descriptors(_ context.Context, _ Watch, s Snapshot) error {
-	for kind, pid := range map[string]string{managerKind: "1", countKind: "self"} {
-		list, err := os.ReadDir("/proc/" + pid + "/fd")
-		if err != nil {
-			return err
+	all, err := Processes()
+	for _, p := range all {
+		list, err := os.ReadDir("/proc/" + strconv.Itoa(p.PID) + "/fd")
+		if p.kernel || err != nil {
+			continue // ended
 		}
-		s.put(kind, "of descriptors", strconv.Itoa(len(list)))
+		kind := countKind
+		if p.PID == 1 || ofSystem(p.Cgroup) {
+			kind = managerKind
+		}
+		s.put(kind, fmt.Sprintf("of descriptors of %s (%d@%s)", p.Comm, p.PID, p.Start), strconv.Itoa(len(list)))
 	}
-	return nil
+	return err
 }
 
 // files looks at the watched trees.

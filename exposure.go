@@ -119,9 +119,9 @@ func holdings(s rootfs.Source, table []mountLine) (list []holding) {
 		switch {
 		case m.id == own.Mnt_id:
 			rest, _ = beneath(path, m.point)
-			list = append(list, holding{s.Path, s.ReadOnly, m.dev, filepath.Join(m.root, rest)})
+			list = append(list, holding{s.Path, s.ReadOnly || m.ro() && !s.Writable, m.dev, filepath.Join(m.root, rest)})
 		case below && rest != "" && s.Recursive && s.IDMap.Recursive:
-			list = append(list, holding{m.point, s.ReadOnlyBelow || m.ro(), m.dev, m.root})
+			list = append(list, holding{m.point, s.ReadOnlyBelow || m.ro() && !s.WritableBelow, m.dev, m.root})
 		}
 	}
 	if !slices.ContainsFunc(table, func(m mountLine) bool { return m.id == own.Mnt_id }) { // outside of a chroot, or mounted just now

@@ -226,6 +226,15 @@ func TestHoldings(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
+	table[0].options = []string{"ro"}
+	for _, writable := range []bool{false, true} {
+		s := rootfs.Source{Path: "/usr", Recursive: true, IDMap: all, Writable: writable, WritableBelow: writable}
+		want := append([]holding{self(!writable)}, below(false)...)
+		want[1].ro = !writable
+		if got := holdings(s, table); !slices.Equal(got, want) {
+			t.Errorf("read-only on the host, writable %v: %+v, want %+v", writable, got, want)
+		}
+	}
 }
 
 // The same files have other names where their file system, or a part of it, is mounted too.

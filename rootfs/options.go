@@ -26,6 +26,11 @@ func (c *change) add(o change) {
 	c.clear = c.clear&^o.set | o.clear
 }
 
+// rights says whether a change makes a mount read-only or writable.
+func (c change) rights() (readOnly, writable bool) {
+	return c.set&unix.MOUNT_ATTR_RDONLY != 0, c.clear&unix.MOUNT_ATTR_RDONLY != 0
+}
+
 // forget leaves to others what o changes.
 func (c *change) forget(o change) {
 	c.set &^= o.set | o.clear

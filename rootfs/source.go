@@ -4,7 +4,6 @@ package rootfs
 
 import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // A Source is a mount that the parent opens on the host, as a detached clone, and
@@ -14,9 +13,10 @@ type Source struct {
 	For       string // what it becomes, for messages
 	Target    string // of the mount, "" for the root and devices
 	Recursive bool   // with the mounts below it
-	ReadOnly  bool   // for the container
-	// ReadOnlyBelow says that the mounts below it are, too.
-	ReadOnlyBelow bool
+	// ReadOnly and Writable say how it is for the container, whatever it is on the host; neither, as it is there.
+	ReadOnly, Writable bool
+	// ReadOnlyBelow and WritableBelow say so of the mounts below it.
+	ReadOnlyBelow, WritableBelow bool
 	// IDMap asks for the files to be shown through a mapping, nil for none.
 	IDMap *IDMap
 	// Create is about a Path that does not exist: see [Binds].
@@ -48,8 +48,9 @@ func Binds(spec *specs.Spec) ([]Source, error) {
 }
 
 func (m *mount) source() Source {
-	s := Source{Path: m.Source, For: m.String(), Target: m.Destination, Recursive: m.recursive, Create: m.create,
-		ReadOnly: m.top().set&unix.MOUNT_ATTR_RDONLY != 0, ReadOnlyBelow: m.below.set&unix.MOUNT_ATTR_RDONLY != 0}
+	s := Source{Path: m.Source, For: m.String(), Target: m.Destination, Recursive: m.recursive, Create: m.create}
+	s.ReadOnly, s.Writable = m.top().rights()
+	s.ReadOnlyBelow, s.WritableBelow = m.below.rights()
 	if m.idmap {
 		s.IDMap = &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: m.idmapBelow}
 	}

@@ -245,15 +245,17 @@ func TestBinds(t *testing.T) {
 		specs.Mount{Source: "/c", Destination: "/c", Options: []string{"bind", "ro", "nosuid"}},
 		specs.Mount{Source: "/d", Destination: "/d", Options: []string{"rbind", "rro"}},
 		specs.Mount{Source: "/e", Destination: "/e", Options: []string{"rbind", "rro", "rw"}},
-		specs.Mount{Source: "/f", Destination: "/f", Options: []string{"rbind", "rnosuid"}}) // another restriction is not that one
+		specs.Mount{Source: "/f", Destination: "/f", Options: []string{"rbind", "rnosuid"}}, // another restriction is not that one
+		specs.Mount{Source: "/g", Destination: "/g", Options: []string{"rbind", "rrw", "ro"}})
 	got, err := Binds(spec)
 	want := []Source{
 		{Path: "/a", For: "mount bind on /a", Target: "/a", Recursive: true},
 		{Path: "/b", For: "mount bind on /b", Target: "/b", IDMap: &IDMap{Recursive: true}, Create: &Create{Kind: 1, Mode: 0o644}},
 		{Path: "/c", For: "mount bind on /c", Target: "/c", ReadOnly: true},
 		{Path: "/d", For: "mount bind on /d", Target: "/d", Recursive: true, ReadOnly: true, ReadOnlyBelow: true},
-		{Path: "/e", For: "mount bind on /e", Target: "/e", Recursive: true, ReadOnlyBelow: true},
+		{Path: "/e", For: "mount bind on /e", Target: "/e", Recursive: true, Writable: true, ReadOnlyBelow: true},
 		{Path: "/f", For: "mount bind on /f", Target: "/f", Recursive: true},
+		{Path: "/g", For: "mount bind on /g", Target: "/g", Recursive: true, ReadOnly: true, WritableBelow: true},
 	}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Error(d, err)

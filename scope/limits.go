@@ -119,7 +119,9 @@ func FormatSet(mask []byte) string {
 func PayloadLimits(u Unit) []Limit {
 	var limits []Limit
 	for _, file := range slices.Sorted(maps.Keys(u.Payload)) {
-		if v := u.Payload[file]; !strings.ContainsAny(v, "\n= ") && !strings.HasPrefix(file, "cpu.uclamp.") && file != "cpuset.cpus.exclusive" {
+		v := u.Payload[file]
+		many := strings.ContainsAny(v, "\n= ") && file != "cpu.max"
+		if !many && !strings.HasPrefix(file, "cpu.uclamp.") && file != "cpuset.cpus.exclusive" {
 			limits = append(limits, Limit{Property: "payload", File: file, Value: v})
 		}
 	}

@@ -85,9 +85,9 @@ func TestCPUMaxFile(t *testing.T) {
 }
 
 func TestPayloadLimits(t *testing.T) {
-	u := Unit{Payload: map[string]string{"misc.max": "sev 1", "cpu.max.burst": "5", "rdma.max": "mlx hca_handle=1", "io.cost": "a\nb",
+	u := Unit{Payload: map[string]string{"misc.max": "sev 1", "cpu.max": "50000 100000", "cpu.max.burst": "5", "rdma.max": "mlx hca_handle=1", "io.cost": "a\nb",
 		"cpu.uclamp.min": "10", "cpuset.cpus.exclusive": "0,1", "cpuset.cpus.partition": "root"}}
-	want := []Limit{{Property: "payload", File: "cpu.max.burst", Value: "5"}, {Property: "payload", File: "cpuset.cpus.partition", Value: "root"}}
+	want := []Limit{{Property: "payload", File: "cpu.max", Value: "50000 100000"}, {Property: "payload", File: "cpu.max.burst", Value: "5"}, {Property: "payload", File: "cpuset.cpus.partition", Value: "root"}}
 	if d := cmp.Diff(want, PayloadLimits(u)); d != "" {
 		t.Error(d)
 	}

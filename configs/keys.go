@@ -155,7 +155,7 @@ func resourceKeys() []Key {
 		{"resources.memory.managed_oom_swap", words("auto", "kill"), "", "ManagedOOMSwap=", "Lets systemd-oomd act on swap use."},
 		{"resources.memory.managed_oom_pressure_limit", kindShare, "", "ManagedOOMMemoryPressureLimit=", "Pressure from which on systemd-oomd acts."},
 		{"resources.memory.managed_oom_preference", words("none", "avoid", "omit"), "", "ManagedOOMPreference=", "How willingly systemd-oomd takes this one."},
-		{"resources.cpu.quota", kindQuota, "", "CPUQuota=", `CPU time: "150%" is one and a half CPUs.`},
+		{"resources.cpu.quota", kindQuota, "", "CPUQuota=", `CPU time: "150%" is one and a half CPUs. systemd keeps whole percents: a part of one is rounded up, unless there is a burst.`},
 		{"resources.cpu.period", kindSpan, "100ms", "CPUQuotaPeriodSec=", "Over which the quota counts."},
 		{"resources.cpu.burst", kindSpan, "", "cpu.max.burst", "CPU time saved up and used beyond the quota. In the payload's own cgroup."},
 		{"resources.cpu.weight", kindWeight, "100", "CPUWeight=", "Share against others."},

@@ -314,7 +314,7 @@ quota = 1.5
 		`bad.toml:27:1: mount.lower: does not go with type "bind"`,
 		`bad.toml:30:1: network.mode: "bridge": want "none", "host" or "path:/FILE": mode bridge is not supported yet`,
 		`bad.toml:34:1: resources.memory.high: "128M": is above resources.memory.max, which is "64M": it would never take effect`,
-		`bad.toml:37:1: resources.cpu.quota: 1.5: want a share of CPU time like "150%" (one and a half CPUs) or "infinity"`,
+		`bad.toml:37:1: resources.cpu.quota: 1.5: want a share of CPU time like "150%" (one and a half CPUs), at least "1%", or "infinity"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

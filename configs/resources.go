@@ -239,6 +239,8 @@ func (c *compiler) buildIO() {
 			case c.wrong(at):
 			case !path.IsAbs(dev):
 				c.problem(at, `want the absolute path of a device, or of a file on it: { "/dev/sda" = ... }`)
+			case dev != path.Clean(dev):
+				c.problem(at, "want the path in its shortest form: %s", path.Clean(dev))
 			case slices.Contains(seen, dev):
 				c.problem(at, "%q has a limit here already", dev)
 			}

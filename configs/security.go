@@ -163,7 +163,7 @@ var swapSeparators = strings.NewReplacer("/", ".", ".", "/")
 // buildSysctl takes the settings of namespaces the container has: others would be
 // changed for the host. Everybody may ping, which needs neither a capability nor a set-uid program then.
 func (c *compiler) buildSysctl() {
-	given, set := false, map[string]string{}
+	given, set, files := false, map[string]string{}, []string{}
 	for _, k := range sortedKeys(c.table("security.sysctl")) {
 		at := join("security.sysctl", k)
 		// The first separator says which of the two separates; the other belongs to the names.
@@ -173,6 +173,10 @@ func (c *compiler) buildSysctl() {
 		} else {
 			file = swapSeparators.Replace(k)
 		}
+		if slices.Contains(files, file) {
+			c.problem(at, "is given already under another spelling")
+		}
+		files = append(files, file)
 		switch {
 		case strings.HasPrefix(name, "net.") && get(c, "network.mode", "none") == "host":
 			c.problem(at, `would change the host's setting: network.mode is "host"`)

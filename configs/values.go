@@ -205,7 +205,7 @@ func spanUnit(name string) (time.Duration, bool) {
 	return 0, false
 }
 
-const wantCPU = `a share of CPU time like "150%" (one and a half CPUs) or "infinity"`
+const wantCPU = `a share of CPU time like "150%" (one and a half CPUs), at least "1%", or "infinity"`
 
 // parseQuota gives microseconds per second.
 func parseQuota(v any) (any, error) {

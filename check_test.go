@@ -272,13 +272,16 @@ func TestCheckFindsPaths(t *testing.T) {
 // User and executable are each told for themselves, at their keys.
 func TestCheckTellsWhatTheRootLacks(t *testing.T) {
 	dir := t.TempDir()
-	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "root/bin"), 0o755), os.WriteFile(filepath.Join(dir, "root/bin/true"), nil, 0o755)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "root/bin"), 0o755), os.WriteFile(filepath.Join(dir, "root/bin/true"), nil, 0o755),
+		os.Mkdir(filepath.Join(dir, "root/etc"), 0o755), os.WriteFile(filepath.Join(dir, "root/etc/passwd"), []byte("www:x:7:6::/:\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "root/etc/group"), []byte("big:x:70000:www\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
+	const ids = `:3:29: process.user: "www", as the rootfs has it now: groups: id 70000 is not mapped in the user namespace` + "\n"
 	const user = `:3:29: process.user: user "nobody" is looked up in the rootfs, which does not have it now: no user "nobody" in the container's /etc/passwd` + "\n"
 	const executable = `:3:20: process.args: executable "false" is looked up in the rootfs, which does not have it now: executable not found` + "\n"
 	for process, want := range map[string]string{
-		"args = ['true'], user = '5'": "", "args = ['true'], user = 'nobody'": user, "args = ['false'], user = '5'": executable, "args = ['false'], user = 'nobody'": executable + strings.Replace(user, ":29:", ":30:", 1),
+		"args = ['true'], user = '5'": "", "args = ['true'], user = 'www'": ids, "args = ['true'], user = 'nobody'": user, "args = ['false'], user = '5'": executable, "args = ['false'], user = 'nobody'": executable + strings.Replace(user, ":29:", ":30:", 1),
 	} {
 		file := filepath.Join(dir, "x.toml")
 		if err := os.WriteFile(file, []byte("version = 1\nrootfs = { path = 'root', idmap = false }\nprocess = {"+process+"}\n"), 0o644); err != nil {

@@ -101,18 +101,8 @@ func (l *launch) expectProcess(cgroup string) (*expectation, error) {
 			return nil, err
 		}
 	}
-	if e.uid, err = mapOne(y.UID, e.uidMap); err != nil {
-		return nil, fmt.Errorf("user: %w", err)
-	}
-	if e.gid, err = mapOne(y.GID, e.gidMap); err != nil {
-		return nil, fmt.Errorf("group: %w", err)
-	}
-	for _, g := range y.Groups {
-		m, err := mapOne(g, e.gidMap)
-		if err != nil {
-			return nil, fmt.Errorf("groups: %w", err)
-		}
-		e.groups = append(e.groups, m)
+	if e.uid, e.gid, e.groups, err = onHost(y, e.uidMap, e.gidMap); err != nil {
+		return nil, err
 	}
 	for _, r := range y.Rlimits {
 		e.rlimits[r.Resource] = [2]uint64{r.Soft, r.Hard}

@@ -149,6 +149,9 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) sighting)
 		}
 		x.lacks("process.user", fmt.Sprintf("user %q", userText(spec.Process.User)), s.noUser)
 	}
+	if _, _, _, err := onHost(y, spec.Linux.UIDMappings, spec.Linux.GIDMappings); err != nil {
+		x.warn("process.user", fmt.Errorf("%q, as the rootfs has it now: %w", userText(spec.Process.User), err))
+	}
 	if y.Path = s.path; s.noExecutable != nil {
 		y.Path = spec.Process.Args[0]
 		x.lacks("process.args", fmt.Sprintf("executable %q", y.Path), s.noExecutable)
@@ -158,7 +161,11 @@ func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) sighting)
 
 // lacks notes what a field of the Spec names and the container's files do not have.
 func (x *Explanation) lacks(field, what string, reason error) {
-	err := fmt.Errorf("%s is looked up in the rootfs, which does not have it now: %w", what, plainReason(reason))
+	x.warn(field, fmt.Errorf("%s is looked up in the rootfs, which does not have it now: %w", what, plainReason(reason)))
+}
+
+// warn notes what a start would fail for now.
+func (x *Explanation) warn(field string, err error) {
 	x.Notes = append(x.Notes, err.Error())
 	x.missing = append(x.missing, &configs.FieldError{Field: field, Err: err, Warning: true})
 }

@@ -18,6 +18,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
@@ -240,6 +241,24 @@ func (r *Runtime) release(block, id string) error {
 }
 
 // mapOne translates a container id to the host's; without a map they are equal.
+// onHost are the ids of the host that the payload's are.
+func onHost(y *caps.Payload, uidMap, gidMap []specs.LinuxIDMapping) (uid, gid uint32, groups []uint32, err error) {
+	if uid, err = mapOne(y.UID, uidMap); err != nil {
+		return 0, 0, nil, fmt.Errorf("user: %w", err)
+	}
+	if gid, err = mapOne(y.GID, gidMap); err != nil {
+		return 0, 0, nil, fmt.Errorf("group: %w", err)
+	}
+	for _, g := range y.Groups {
+		id, err := mapOne(g, gidMap)
+		if err != nil {
+			return 0, 0, nil, fmt.Errorf("groups: %w", err)
+		}
+		groups = append(groups, id)
+	}
+	return uid, gid, groups, nil
+}
+
 func mapOne(id uint32, maps []specs.LinuxIDMapping) (uint32, error) {
 	if len(maps) == 0 {
 		return id, nil

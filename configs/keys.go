@@ -190,7 +190,7 @@ func unitKeys() []Key {
 	level := Kind{"string", words(Levels()...).Schema, parseLevel, nil}
 	return []Key{
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
-		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable root or mount that other users can reach, is an error; false makes it a warning."},
+		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable idmapped root or mount that other users can reach, is an error; false makes it a warning."},
 		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace.`},
 		{"systemd.stop_timeout", kindSpan, "10s", "TimeoutStopSec=", "After it, what has not stopped is killed."},
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // overlayLayers are the layers in the options of an overlay's file system, and the one of them that is written.
@@ -19,33 +21,10 @@ func overlayLayers(options string) (layers []string, upper string) {
 			layers = append(layers, unescapeMount(value))
 		case "lowerdir":
 			// Linux 6.5 shows a colon of a name as \072, others as it was given, after a backslash.
-			layers = append(layers, splitLayers(unescapeMount(strings.ReplaceAll(value, `\072`, `\134:`)))...)
+			layers = append(layers, configs.SplitLower(unescapeMount(strings.ReplaceAll(value, `\072`, `\134:`)))...)
 		}
 	}
-	return layers, upper
-}
-
-// splitLayers splits at colons that have no backslash before them.
-func splitLayers(list string) (layers []string) {
-	if !strings.Contains(list, `\`) {
-		return slices.DeleteFunc(strings.Split(list, ":"), func(name string) bool { return name == "" })
-	}
-	var name []byte
-	for i := 0; i <= len(list); i++ {
-		switch {
-		case i == len(list) || list[i] == ':':
-			if len(name) > 0 { // two colons come before layers of data
-				layers = append(layers, string(name))
-			}
-			name = nil
-		case list[i] == '\\' && i+1 < len(list):
-			i++
-			name = append(name, list[i])
-		default:
-			name = append(name, list[i])
-		}
-	}
-	return layers
+	return slices.DeleteFunc(layers, func(name string) bool { return name == "" }), upper // two colons come before layers of data
 }
 
 // The overlays of a machine: where their layers lie, and the upper one of each by the overlay's device.

@@ -63,3 +63,13 @@ func TestOOMScoreIsAlwaysSet(t *testing.T) {
 		}
 	}
 }
+
+func TestB25SplitLower(t *testing.T) {
+	for in, want := range map[string][]string{
+		"/a": {"/a"}, "/a:/b": {"/a", "/b"}, `/a\:b:/c`: {"/a:b", "/c"}, `/a\\:/b`: {`/a\`, "/b"}, "/a,b": {"/a,b"}, `/a\`: {`/a\`},
+	} {
+		if d := cmp.Diff(want, SplitLower(in)); d != "" {
+			t.Errorf("%s: %s", in, d)
+		}
+	}
+}

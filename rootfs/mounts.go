@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -181,29 +182,11 @@ func (b *builder) overlay(list []param) []param {
 			out = append(out, p)
 			continue
 		}
-		for _, dir := range splitLower(p.value) {
+		for _, dir := range configs.SplitLower(p.value) {
 			out = append(out, param{key: "lowerdir+", value: dir})
 		}
 	}
 	return out
-}
-
-// splitLower splits at ':' and resolves "\:" and "\\", as overlayfs does.
-func splitLower(s string) []string {
-	list := []string{""}
-	for i := 0; i < len(s); i++ {
-		last := &list[len(list)-1]
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-			*last += s[i : i+1]
-		case s[i] == ':':
-			list = append(list, "")
-		default:
-			*last += s[i : i+1]
-		}
-	}
-	return list
 }
 
 func (b *builder) addBound(m *mount, place nsexec.Reg) {

@@ -227,16 +227,6 @@ func TestE1SysctlsRefused(t *testing.T) {
 	}
 }
 
-func TestB25SplitLower(t *testing.T) {
-	for in, want := range map[string][]string{
-		"/a": {"/a"}, "/a:/b": {"/a", "/b"}, `/a\:b:/c`: {"/a:b", "/c"}, `/a\\:/b`: {`/a\`, "/b"}, "/a,b": {"/a,b"}, `/a\`: {`/a\`},
-	} {
-		if d := cmp.Diff(want, splitLower(in)); d != "" {
-			t.Errorf("%s: %s", in, d)
-		}
-	}
-}
-
 func TestBinds(t *testing.T) {
 	spec := usual("/rootfs")
 	spec.Mounts = append(spec.Mounts,

@@ -203,6 +203,7 @@ func (f *file) mounts(spec *specs.Spec, s configs.Settings) {
 		if m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") {
 			paths = append(paths, m.Source)
 		}
+		paths = append(paths, configs.Layers(m)...)
 	}
 	for i, p := range paths {
 		if !filepath.IsAbs(p) {

@@ -243,9 +243,10 @@ func TestMounts(t *testing.T) {
 		spec.Mounts = []specs.Mount{
 			{Type: "bind", Source: "/data", Destination: "/data"}, {Type: "none", Options: []string{"rbind"}, Source: "/srv/x y"},
 			{Type: "tmpfs", Source: "tmpfs"}, {Type: "bind", Source: "/data"},
+			{Type: "overlay", Options: []string{`lowerdir=/a\:b:/l::/d`, "upperdir=/u", "workdir=/w", "ro"}}, {Type: "overlay", Options: []string{"lowerdir+=/m:n"}},
 		}
 	})
-	if want := []string{`/data /etc/sdcontainer/rootfs "/srv/x y"`}; err != nil || !slices.Equal(got["Unit.RequiresMountsFor"], want) {
+	if want := []string{`/a:b /d /data /etc/sdcontainer/rootfs /l /m:n "/srv/x y" /u /w`}; err != nil || !slices.Equal(got["Unit.RequiresMountsFor"], want) {
 		t.Errorf("%v, %v, want %v", got["Unit.RequiresMountsFor"], err, want)
 	}
 }

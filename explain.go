@@ -124,8 +124,12 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err := x.unit(p.unit, settings); err != nil {
 		return nil, err
 	}
-	if settings.Source == "" {
+	switch {
+	case settings.Source == "":
 		x.Notes = append(x.Notes, "a service needs a configuration file that it can name: this has none")
+		return x, nil
+	case spec.Process.Terminal:
+		x.Notes = append(x.Notes, "a service has no terminal, as process.terminal says: there is no unit file")
 		return x, nil
 	}
 	o.Version = cmp.Or(o.Version, unitgen.Newest)

@@ -70,9 +70,13 @@ func (c *compiler) hostname(name string) string {
 	h := c.line("network.hostname")
 	private := get(c, "namespaces.uts", "private") == "private"
 	switch {
-	case !private && (c.has("network.hostname") || c.has("network.domainname")):
-		c.problem("network.hostname", `needs namespaces.uts = "private": otherwise the name would be changed for others too`)
-	case h == "" && private:
+	case !private:
+		for _, key := range []string{"network.hostname", "network.domainname"} {
+			if c.has(key) {
+				c.problem(key, `needs namespaces.uts = "private": otherwise the name would be changed for others too`)
+			}
+		}
+	case h == "":
 		h = name
 	}
 	if private && (len(h) > 64 || strings.Trim(h, nameLetters) != "") && !c.wrong("network.hostname") && (c.has("network.hostname") || !c.wrong("name")) {

@@ -49,6 +49,8 @@ func TestContradictions(t *testing.T) {
 		{`namespaces.pid = "container:x"`, `4:12: namespaces.pid: "container:x": want "private", "host" or "path:/FILE"`},
 		{`namespaces.mount = "host"`, `4:12: namespaces.mount: "host": want "private" or "path:/FILE"`},
 		{`namespaces.pid = "host"` + "\n" + `process.init = true`, `5:9: process.init: goes with namespaces.pid = "private"`},
+		{`namespaces.uts = "host"` + "\n" + `network.domainname = "x"`, `5:9: network.domainname: needs namespaces.uts = "private"`},
+		{`resources.tasks = "100%"`, `4:11: resources.tasks: "100%": want a number like 512, "10%" (below 100%) or "infinity"`},
 		{`namespaces.uts = "host"` + "\n" + `network.hostname = "x"`, `5:9: network.hostname: needs namespaces.uts = "private"`},
 		{`userns.mode = "manual"`, `userns.gid_map: missing: ranges like`},
 		{`userns = { mode = "manual", uid_map = ["0:1:5", "4:100:2"], gid_map = ["0:1:5"] }`, `4:49: userns.uid_map: "4:100:2" overlaps 0:1:5`},

@@ -220,7 +220,7 @@ func parseQuota(v any) (any, error) {
 	return nil, errors.New(wantCPU)
 }
 
-const wantCount = `a number like 512, "10%" or "infinity"`
+const wantCount = `a number like 512, "10%" (below 100%) or "infinity"`
 
 // parseCount is a Size whose unit is one.
 func parseCount(v any) (any, error) {
@@ -233,7 +233,7 @@ func parseCount(v any) (any, error) {
 		if v == "infinity" {
 			return Size{Bytes: Infinity}, nil
 		}
-		if p, ok := percent(v); ok && p > 0 && p <= 100 {
+		if p, ok := percent(v); ok && p > 0 && p < 100 { // systemd takes no share of all for tasks
 			return Size{Percent: p}, nil
 		}
 		if n, err := strconv.ParseUint(v, 10, 63); err == nil && n > 0 {

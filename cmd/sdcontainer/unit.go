@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -109,10 +110,12 @@ func unitOptions(ctx context.Context, version int) (o unitgen.Options, err error
 }
 
 func (g *generated) text(dropIn bool) (string, error) {
+	write := unitgen.Service
 	if dropIn {
-		return unitgen.DropIn(g.spec, g.settings, g.options)
+		write = unitgen.DropIn
 	}
-	return unitgen.Service(g.spec, g.settings, g.options)
+	text, err := write(g.spec, g.settings, g.options)
+	return text, placeHint(err, g.spec)
 }
 
 type installOptions struct {
@@ -157,10 +160,14 @@ func (a *app) install(ctx context.Context, file string, o installOptions) error 
 	if o.enable && !unitgen.Wanted(g.settings) {
 		return hinted{fmt.Errorf("%s: nothing to enable: its systemd.wanted_by is empty", file), "leave out --enable"}
 	}
+	if o.dir = filepath.Clean(o.dir); o.dir != unitgen.Dir && (o.enable || o.now) {
+		return usage("--dir %s: systemd does not know what is there, and --enable and --now would have no effect", o.dir)
+	}
 	path, err := unitgen.Install(ctx, o.dir, g.spec, g.settings, g.options)
 	if path != "" {
 		err = errors.Join(a.println(path), err)
 	}
+	err = placeHint(err, g.spec)
 	if err != nil || o.dir != unitgen.Dir {
 		return err
 	}

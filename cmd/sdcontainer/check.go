@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer"
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 func (a *app) check() *cobra.Command {
@@ -36,33 +38,35 @@ problem and warning its file, line, column, key, message and severity, "error" o
 			if err != nil {
 				return err
 			}
-			all := []diagnostic{}
+			all, wrong := []diagnostic{}, 0
 			for _, file := range args {
-				path := configs.Find(file)
-				problems, warnings := sdcontainer.Check(path, o)
-				if hint := pathHint(file, path); hint != "" && len(problems) > 0 {
-					problems[0].Msg += " (" + hint + ")" // the file itself sorts before its drop-ins
-				}
-				for _, p := range problems {
-					all = append(all, diagnostic{p, severityError})
-				}
-				for _, w := range warnings {
-					all = append(all, diagnostic{w, severityWarning})
-				}
-				if len(problems) > 0 || asJSON {
+				found := diagnose(file, o)
+				all = append(all, found...)
+				n := len(slices.DeleteFunc(slices.Clone(found), diagnostic.isWarning))
+				wrong += n
+				if asJSON {
 					continue
 				}
-				if err := a.println(file + ": ok"); err != nil {
+				if n == 0 {
+					err = a.println(file + ": ok")
+				}
+				for _, d := range found {
+					err = errors.Join(err, a.println(d.text()))
+				}
+				if err != nil {
 					return err
 				}
-				for _, w := range warnings {
-					w.Msg = "warning: " + w.Msg
-					if err := a.println(w.String()); err != nil {
-						return err
-					}
-				}
 			}
-			return a.report(all, asJSON)
+			if wrong > 0 {
+				a.code = exitFailure
+			}
+			switch {
+			case asJSON:
+				return a.writeJSON(all)
+			case wrong > 1:
+				fmt.Fprintln(a.stderr, count(wrong, "problem"))
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -81,22 +85,27 @@ const (
 	severityWarning = "warning"
 )
 
-// report prints what is wrong; of warnings only JSON has not told yet.
-func (a *app) report(all []diagnostic, asJSON bool) error {
-	problems := slices.DeleteFunc(slices.Clone(all), func(d diagnostic) bool { return d.Severity == severityWarning })
-	if len(problems) > 0 {
-		a.code = exitFailure
+func (d diagnostic) isWarning() bool { return d.Severity == severityWarning }
+
+func (d diagnostic) text() string {
+	if d.isWarning() {
+		d.Msg = "warning: " + d.Msg
 	}
-	if asJSON {
-		return a.writeJSON(all)
+	return d.String()
+}
+
+// diagnose is what there is to say of a configuration given by path, or by name in /etc.
+func diagnose(file string, o unitgen.Options) (found []diagnostic) {
+	path := configs.Find(file)
+	problems, warnings := sdcontainer.Check(path, o)
+	if hint := pathHint(file, path); hint != "" && len(problems) > 0 {
+		problems[0].Msg += " (" + hint + ")" // the file itself sorts before its drop-ins
 	}
 	for _, p := range problems {
-		if err := a.println(p.String()); err != nil {
-			return err
-		}
+		found = append(found, diagnostic{p, severityError})
 	}
-	if len(problems) > 1 {
-		fmt.Fprintln(a.stderr, count(len(problems), "problem"))
+	for _, w := range warnings {
+		found = append(found, diagnostic{w, severityWarning})
 	}
-	return nil
+	return found
 }

@@ -61,6 +61,9 @@ when the program cannot be executed, 127 when it is not there.`,
   echo text | sdcontainer run --rm -i --rootfs /var/lib/machines/busybox -- cat`,
 		ValidArgsFunction: a.completeConfigs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.rootfs == "" && cmd.Flags().Changed("rootfs") {
+				return usage(`--rootfs "": want a directory`)
+			}
 			a.rt.PrepareCreate(sdcontainer.CreateOptions{Service: o.unit})
 			spec, err := o.spec(args)
 			if err != nil {

@@ -25,6 +25,23 @@ func TestWhoCannotBeLookedAtIsAlive(t *testing.T) {
 	}
 	other := self
 	other.Start++
+	var alive, makes bool
+	var openErr error
+	withoutDescriptors(t, func() {
+		alive, makes = self.alive(), makerLives(newPrefix+"id."+"1073741823.x")
+		_, openErr = self.open()
+	})
+	if !alive || !makes || !errors.Is(openErr, unix.EMFILE) {
+		t.Errorf("alive %v, makes a record %v, opened: %v; want true, true, EMFILE", alive, makes, openErr)
+	}
+	if !self.alive() || other.alive() || (procID{1 << 30, 1}).alive() {
+		t.Error("with descriptors, only this process is alive")
+	}
+}
+
+// withoutDescriptors does something while this process can open nothing.
+func withoutDescriptors(t *testing.T, do func()) {
+	t.Helper()
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -34,16 +51,26 @@ func TestWhoCannotBeLookedAtIsAlive(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	alive, makes := self.alive(), makerLives(newPrefix+"id."+"1073741823.x")
-	_, openErr := self.open()
+	do()
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	if !alive || !makes || !errors.Is(openErr, unix.EMFILE) {
-		t.Errorf("alive %v, makes a record %v, opened: %v; want true, true, EMFILE", alive, makes, openErr)
+}
+
+// R21: a record is removed without descriptors: a start that had none left leaves nothing.
+func TestR21RecordIsRemovedWithoutDescriptors(t *testing.T) {
+	r := &Runtime{Dir: t.TempDir()}
+	dir := r.path("web")
+	err := os.Mkdir(dir, 0o700)
+	for _, name := range []string{stateFile, configFile, exitFile, turnFile, lockFile} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
-	if !self.alive() || other.alive() || (procID{1 << 30, 1}).alive() {
-		t.Error("with descriptors, only this process is alive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutDescriptors(t, func() { err = r.discard(dir) })
+	if left, readErr := os.ReadDir(r.Dir); err != nil || readErr != nil || len(left) > 0 {
+		t.Errorf("%v, %v: %v is left", err, readErr, left)
 	}
 }
 

@@ -27,7 +27,7 @@ func (r *Runtime) sweep(entries []os.DirEntry) {
 		switch {
 		case strings.HasPrefix(e.Name(), gonePrefix):
 			// Nobody needs it any more; that somebody is at it as well does no harm.
-			_ = os.RemoveAll(dir)
+			_ = removeGone(dir)
 		case strings.HasPrefix(e.Name(), newPrefix):
 			_ = r.sweepNew(dir)
 		}
@@ -81,7 +81,7 @@ func (r *Runtime) discard(dir string) error {
 		err := kernel.Rename(dir, gone, unix.RENAME_NOREPLACE)
 		switch {
 		case err == nil:
-			return os.RemoveAll(gone)
+			return removeGone(gone)
 		case errors.Is(err, unix.EEXIST):
 			continue
 		case errors.Is(err, unix.ENOENT):
@@ -89,6 +89,18 @@ func (r *Runtime) discard(dir string) error {
 		}
 		return roomFor(err)
 	}
+}
+
+// removeGone removes what discard has renamed. The files by their names: that takes no descriptors, of which a start that
+// failed for want of them may have none now.
+func removeGone(dir string) error {
+	for _, name := range []string{stateFile, configFile, exitFile, turnFile, lockFile} {
+		_ = unix.Unlink(filepath.Join(dir, name)) // what stays is told below
+	}
+	if unix.Rmdir(dir) == nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 // removeRecord removes the directory: the last thing a container has. The

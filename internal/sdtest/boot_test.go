@@ -140,7 +140,7 @@ func TestLeftBehind(t *testing.T) {
 		}
 		return
 	}
-	out, err := again(t, "SDTEST_LEAVE=1", "SDTEST_WATCHED=").CombinedOutput()
+	out, err := again(t, "SDTEST_LEAVE=1", "SDTEST_WATCHED=", "SDTEST_SETTLING=100ms").CombinedOutput()
 	for _, want := range []string{"+ unit sdtest-left.service: loaded active exited", "+ file " + command + ": ",
 		"--- FAIL: TestLeftBehind ", "--- FAIL: left behind "} {
 		if err == nil || !strings.Contains(string(out), want) {

@@ -13,8 +13,13 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
 )
 
-// settling is how long systemd may take to forget what the tests had.
-const settling = 10 * time.Second
+// settling is how long systemd may take to forget what the tests had; SDTEST_SETTLING says less to a test that leaves something.
+func settling() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("SDTEST_SETTLING")); err == nil {
+		return d
+	}
+	return 10 * time.Second
+}
 
 // watched runs tests and fails them for what they left behind.
 func watched(run func() int) int {
@@ -30,7 +35,7 @@ func watched(run func() int) int {
 	}
 	each.on = true
 	code := run()
-	left, err := canary.Settle(context.Background(), before, w, settling)
+	left, err := canary.Settle(context.Background(), before, w, settling())
 	if left != "" || err != nil {
 		fmt.Fprintf(os.Stderr, "--- FAIL: left behind (%v)\n%s", err, left)
 		return max(code, 1)
@@ -60,7 +65,7 @@ func watch(t testing.TB) {
 		}
 	}
 	t.Cleanup(func() {
-		left, err := canary.Settle(context.Background(), each.seen, w, settling)
+		left, err := canary.Settle(context.Background(), each.seen, w, settling())
 		if each.test = ""; left != "" || err != nil {
 			t.Errorf("left behind (%v)\n%s", err, left)
 			each.seen = nil

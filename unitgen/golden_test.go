@@ -50,6 +50,9 @@ func units(t *testing.T, file string, o Options) (name, service, dropIn string) 
 		if rel, err := filepath.Rel(here, m.Source); err == nil && filepath.IsLocal(rel) {
 			spec.Mounts[i].Source = filepath.Join("/etc/sdcontainer", rel)
 		}
+		for j, option := range m.Options { // layers of an overlay
+			m.Options[j] = strings.ReplaceAll(option, here+"/", "/etc/sdcontainer/")
+		}
 	}
 	if service, err = Service(spec, s, o); err != nil {
 		t.Fatal(err)

@@ -137,10 +137,11 @@ func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 		return nil, fmt.Errorf("unit file: source %q: want the absolute path of the configuration", s.Source)
 	case spec.Root == nil:
 		return nil, fmt.Errorf("unit file: container %s: root is missing", s.Name)
-	case spec.Process != nil && spec.Process.Terminal:
-		return nil, errors.New("unit file: process.terminal is set, and nobody would hold the terminal of a service: leave it out")
 	}
 	f := &file{target: target, version: o.Version, strict: s.Strict}
+	if spec.Process != nil && spec.Process.Terminal {
+		f.errs = append(f.errs, errors.New("process.terminal is set, and nobody would hold the terminal of a service: leave it out"))
+	}
 	f.head = []string{fmt.Sprintf(madeByUs+"from %q: change that, not this.", s.Source)}
 	return f, nil
 }

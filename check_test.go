@@ -201,7 +201,7 @@ func TestCheckUnknownDirective(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const comment = "\n# MemoryMaxx= is not a directive of [Service] that systemd up to 257 knows.\n# RestartMode=future is not a value that systemd up to 257 takes.\n"
+		const comment = "\n# MemoryMaxx= is not a directive of [Service] that systemd up to 257 knows.\n# RestartMode=future is not a value that every systemd up to 257 takes.\n"
 		if strings.Count(x.Service, comment) != 1 || !strings.Contains(x.Service, "\nMemoryMaxx=5G\n") || !strings.Contains(x.Service, "\nX-Ours=1\n") ||
 			strings.Contains(x.Service, "# X-Ours") {
 			t.Error(x.Service)

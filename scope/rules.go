@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -117,7 +118,7 @@ func ruleOfKind(i Info) *requirement {
 	case KindBind:
 		return ruled("family 0, 2 or 10, protocol 0, 6 or 17, and ports from 1 to 65535, or 0 for all", isBind)
 	case KindInterfaces:
-		return ruled("names of interfaces", func(e Interfaces) bool {
+		return ruled("names of interfaces that are no numbers", func(e Interfaces) bool {
 			return !slices.ContainsFunc(e.Names, func(s string) bool { return !isInterface(s) })
 		})
 	case KindNFT:
@@ -165,7 +166,11 @@ func isBind(b Bind) bool {
 		int(b.Port)+int(b.Count) <= 1<<16 && (b.Port > 0 || b.Count == 0)
 }
 
+// isInterface says whether systemd takes a name for one: what it reads as a number is an index to it, also 0x10 and +1.
 func isInterface(name string) bool {
+	if n, err := strconv.ParseInt(name, 0, 32); err == nil && n > 0 && !strings.Contains(name, "_") {
+		return false
+	}
 	return name != "" && len(name) < 128 && name != "." && name != ".." && name != "all" && name != "default" &&
 		strings.Trim(name, "0123456789") != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(":/%", r) })
 }

@@ -57,6 +57,7 @@ var ruleCases = []struct{ name, refused, taken string }{
 	{"SocketBindDeny", "[(2, 6, 2, 65535)]", "[(2, 6, 1, 65535)]"},
 	{"SocketBindDeny", "[(2, 6, 1, 0)]", "[(2, 6, 65535, 1)]"},
 	{"RestrictNetworkInterfaces", "(true, ['a/b'])", "(true, ['eth0.5'])"},
+	{"RestrictNetworkInterfaces", "(true, ['0x10'])", "(true, ['1_0', '0x80000000', '-1'])"},
 	{"NFTSet", "[(1, 1, 't', 's')]", "[(3, 1, 't', 's')]"},
 	{"NFTSet", "[(3, 4, 't', 's')]", "[(5, 10, 't', 's')]"},
 	{"NFTSet", "[(3, 1, '1', 's')]", "[(4, 2, 'a/b', 's_1')]"},

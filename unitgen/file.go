@@ -97,8 +97,8 @@ func (f *file) lack(e UnsupportedError) {
 	}
 }
 
-// A StrangeValueError is a word that is none of those that systemd up to [configs.DirectivesOf] takes for a directive. With no
-// more than a line in the journal it ignores that; a newer one may know the word.
+// A StrangeValueError is a value that not every systemd up to [configs.DirectivesOf] takes for a directive, such as a word that
+// none of them knows. With no more than a line in the journal it ignores that; a newer one may take it.
 type StrangeValueError struct{ Value, Want string }
 
 func (e *StrangeValueError) Error() string { return fmt.Sprintf("value %q: want %s", e.Value, e.Want) }
@@ -128,7 +128,7 @@ func (f *file) user(section int, directives map[string][]string) {
 			f.fail(name, fmt.Errorf("%w (systemd.strict = false accepts it)", err))
 			continue
 		case strange != nil:
-			f.note("# %s=%s is not a value that systemd up to %d takes.", name, strange.Value, configs.DirectivesOf)
+			f.note("# %s=%s is not a value that every systemd up to %d takes.", name, strange.Value, configs.DirectivesOf)
 		case err != nil:
 			f.fail(name, err)
 			continue

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -41,9 +43,9 @@ func formOfLimit(name string) (form, bool) {
 	case "ManagedOOMMemoryPressureLimit":
 		return form{want: `a share like "60%"`, ok: isShare}, true
 	case "SocketBindAllow", "SocketBindDeny":
-		return form{want: `sockets like any, tcp, ipv6:udp or ipv4:tcp:8000-8080`, ok: isBind}, true
+		return form{want: `sockets like any, tcp, ipv6:udp or ipv4:tcp:8000-8080, with ports from 1 to 65535`, ok: isBind(1), newer: isBind(0)}, true
 	case "RestrictNetworkInterfaces":
-		return form{want: `names of interfaces, after a ~ those that are denied`, ok: areInterfaces}, true
+		return interfaces(), true
 	case "NFTSet":
 		return several(`sets of nftables like "cgroup:inet:filter:web"`, isNFTSet), true
 	case "BPFProgram":
@@ -65,19 +67,17 @@ func numbers(word string) form {
 }
 
 // isNumbers says whether w is a CPU or memory node, or a range of them, that systemd has place for.
-func isNumbers(w string) bool { return isRange(w, 8191) }
+func isNumbers(w string) bool { return isRange(w, 0, 8191) }
 
-func isPorts(v string) bool { return isRange(v, math.MaxUint16) }
-
-// isRange says whether v is a number or a range of them, of no more than most.
-func isRange(v string, most int64) bool {
+// isRange says whether v is a number or a range of them, none less than least or more than most.
+func isRange(v string, least, most int64) bool {
 	low, high, ok := strings.Cut(v, "-")
 	if !ok {
 		high = low
 	}
 	first, ok1 := integer(low)
 	last, ok2 := integer(high)
-	return ok1 && ok2 && first >= 0 && first <= last && last <= most
+	return ok1 && ok2 && first >= least && first <= last && last <= most
 }
 
 func isAddress(w string) bool {
@@ -128,23 +128,37 @@ func isPath(p string) bool {
 	return (strings.HasPrefix(p, "/") || strings.HasPrefix(p, "%")) && normal(p)
 }
 
-// isBind reads FAMILY:PROTOCOL:PORTS, of which some may be left out.
-func isBind(v string) bool {
-	parts := strings.Split(v, ":")
-	for _, all := range [][]string{{"ipv4", "ipv6"}, {"tcp", "udp"}} {
-		if len(parts) > 0 && slices.Contains(all, parts[0]) {
-			parts = parts[1:]
+// isBind reads FAMILY:PROTOCOL:PORTS, of which some may be left out. Only some systemd take port 0.
+func isBind(least int64) func(string) bool {
+	return func(v string) bool {
+		parts := strings.Split(v, ":")
+		for _, all := range [][]string{{"ipv4", "ipv6"}, {"tcp", "udp"}} {
+			if len(parts) > 0 && slices.Contains(all, parts[0]) {
+				parts = parts[1:]
+			}
 		}
+		return len(parts) == 0 || len(parts) == 1 && (parts[0] == "any" || isRange(parts[0], least, math.MaxUint16))
 	}
-	return len(parts) == 0 || len(parts) == 1 && (parts[0] == "any" || isPorts(parts[0]))
 }
 
-func areInterfaces(v string) bool {
-	return quoted(v) || !slices.ContainsFunc(strings.Fields(v), func(w string) bool {
-		w = strings.TrimPrefix(w, "~")
-		_, err := scope.Parse("RestrictNetworkInterfaces", "(true, ["+strconv.Quote(w)+"])")
-		return w != "" && err != nil
-	})
+// interfaces is a list of names. Only some systemd take the alternative names of ip-link(8) too, which are longer.
+func interfaces() form {
+	all := func(v string, ok func(string) bool) bool {
+		return quoted(v) || !slices.ContainsFunc(strings.Fields(v), func(w string) bool {
+			w = strings.TrimPrefix(w, "~")
+			return w != "" && !ok(w)
+		})
+	}
+	return form{want: `names of interfaces that are no numbers, with up to 15 letters, after a ~ those that are denied`,
+		ok: func(v string) bool {
+			return all(v, func(w string) bool { return isInterface(w) && len(w) < unix.IFNAMSIZ })
+		},
+		newer: func(v string) bool { return all(v, isInterface) }}
+}
+
+func isInterface(w string) bool {
+	_, err := scope.Parse("RestrictNetworkInterfaces", "(true, ["+strconv.Quote(w)+"])")
+	return err == nil
 }
 
 var nftSet = sync.OnceValue(func() *regexp.Regexp {

@@ -45,7 +45,7 @@ const (
 // Service is the text of a service for a container: one to be installed under a
 // name of its own. All problems are reported at once: a [DirectiveError] for each directive
 // that no unit file can carry ([InvalidValueError]) or that would break the container, and, if the configuration is
-// strict, for a word that no known systemd takes ([StrangeValueError]), and an [UnsupportedError] for each that the
+// strict, for a value that only some or newer systemd take ([StrangeValueError]), and an [UnsupportedError] for each that the
 // systemd it is for does not know.
 func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f, err := newFile(spec, s, &o)

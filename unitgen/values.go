@@ -21,8 +21,9 @@ import (
 type form struct {
 	want  string
 	ok    func(string) bool
-	words bool // want is a list of words, to which a newer systemd may add
-	list  bool // the value has several, with spaces between
+	words bool              // want is a list of words, to which a newer systemd may add
+	list  bool              // the value has several, with spaces between
+	newer func(string) bool // what only some systemd take, or nil
 }
 
 func oneOf(list ...string) form {
@@ -139,7 +140,7 @@ func (f form) refuse(v string) error {
 	switch {
 	case f.ok(v):
 		return nil
-	case f.words && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case f.newer != nil && f.newer(v), f.words && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return &StrangeValueError{v, f.want}
 	}
 	return fmt.Errorf("value %q: want %s", v, f.want)

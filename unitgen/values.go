@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
@@ -90,14 +92,30 @@ func boolean() form {
 }
 
 func signal() form {
-	return form{want: `a signal like "SIGTERM"`, ok: isSignal}
+	return form{want: `a signal in capital letters like "SIGTERM", or a number from 1 to 64`, ok: isSignal}
 }
 
 func isSignal(v string) bool {
-	_, err := configs.ParseSignal(v)
-	number, named := strings.CutPrefix(v, "SIG")
-	_, isNumber := integer(number)
-	return err == nil && !(named && isNumber)
+	_, ok := signalOf(v)
+	return ok
+}
+
+// signalOf reads a signal as systemd does: names in capital letters, and numbers as [integer] has them.
+func signalOf(v string) (unix.Signal, bool) {
+	if n, ok := integer(v); ok {
+		return unix.Signal(n), n >= 1 && n <= 64
+	}
+	name := strings.TrimPrefix(v, "SIG")
+	if len(name) > 6 && (strings.HasPrefix(name, "RTMIN+") || strings.HasPrefix(name, "RTMAX-")) {
+		offset, ok := integer(name[6:])
+		if !ok || strings.HasPrefix(name[6:], "+") {
+			return 0, false
+		}
+		s, err := configs.ParseSignal(name[:6] + strconv.FormatInt(offset, 10))
+		return s, err == nil
+	}
+	s, err := configs.ParseSignal("SIG" + name)
+	return s, err == nil && name == strings.ToUpper(name) && !strings.ContainsAny(name[:1], "+-0123456789")
 }
 
 // wrong says what a directive takes instead of one of the values, nil if that is not known or not wrong.
@@ -158,7 +176,7 @@ func unruly(name, value string) error {
 	case scope.KindBool:
 		text = strconv.FormatBool(isTrue(value))
 	case scope.KindSignal:
-		n, _ := configs.ParseSignal(value)
+		n, _ := signalOf(value)
 		text = strconv.Itoa(int(n))
 	case scope.KindString:
 		text = strconv.Quote(value)

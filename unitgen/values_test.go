@@ -36,7 +36,12 @@ var valueCases = []valueCase{
 	{"CPUAccounting", []string{"maybe", "2"}, []string{"yes", "ON", "0", "f"}},
 	{"OOMPolicy", []string{"foo"}, []string{"kill"}},
 	{"DevicePolicy", []string{"open"}, []string{"closed"}},
-	{"KillSignal", []string{"SIGFOO", "70", "SIG15"}, []string{"SIGTERM", "TERM", "RTMIN+3", "15"}},
+	{"KillSignal", []string{"SIGFOO", "70", "SIG15", "kill", "stop", "sigkill", "Kill", "08", "-9", "0", "65", "SIGSIGKILL", "RTMIN+", "RTMIN-1", "RTMIN++3", "RTMIN+08", "RTMIN+31", "RTMAX--1",
+		"RTMAX-31", "RTMAX+1", "IOT", "SIG", "SIG0x9", "SIG+9", "rtmin+3", "1_0", "%i"}, []string{"SIGTERM", "TERM", "RTMIN+3", "15", "0x10", "010", "+9", "0b11", "RTMIN", "SIGRTMAX", "RTMAX-3", "RTMIN+0x1", "RTMIN+010", "64", "IO"}},
+	{"RestartKillSignal", []string{"int"}, []string{"INT"}},
+	{"WatchdogSignal", []string{"abrt"}, []string{"0x6"}},
+	{"SuccessExitStatus", []string{"kill", "08", "sigterm", "SIG15"}, []string{"KILL 010 0x10 SIGTERM RTMIN+3"}},
+	{"RestartPreventExitStatus", []string{"1 term"}, []string{"1 TERM"}},
 	{"Restart", []string{"foo", "yes"}, []string{"no", "always", "on-abnormal"}},
 	{"IOWeight", []string{"0", "infinity"}, []string{"0x64"}},
 	{"ExitType", []string{"x"}, []string{"cgroup"}},
@@ -136,12 +141,12 @@ func TestStrangeValues(t *testing.T) {
 
 // Whatever leaves no process behind may be said of the end.
 func TestEnds(t *testing.T) {
-	for name, values := range map[string][]string{"KillMode": {"mixed", "control-group"}, "SendSIGKILL": {"yes", "True", "1", "on"}, "FinalKillSignal": {"SIGKILL", "KILL", "9"}} {
+	for name, values := range map[string][]string{"KillMode": {"mixed", "control-group"}, "SendSIGKILL": {"yes", "True", "1", "on"}, "FinalKillSignal": {"SIGKILL", "KILL", "9", "011"}} {
 		if err := permitted(sectionService, name, append(values, "")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for name, values := range map[string][]string{"KillMode": {"process", "none", "'mixed'", "m%i"}, "SendSIGKILL": {"no", "0", "OFF"}, "FinalKillSignal": {"SIGTERM", "15"}} {
+	for name, values := range map[string][]string{"KillMode": {"process", "none", "'mixed'", "m%i"}, "SendSIGKILL": {"no", "0", "OFF"}, "FinalKillSignal": {"SIGTERM", "15", "017"}} {
 		for _, v := range values {
 			if err := permitted(sectionService, name, []string{v}); err == nil || !strings.Contains(err.Error(), "another would leave processes behind") {
 				t.Errorf("%s=%s: %v", name, v, err)

@@ -77,7 +77,7 @@ func formOfWord(name string) (form, bool) {
 			_, number := integer(v)
 			return isSignal(v) && !number
 		})
-		f.want, f.list = `exit statuses from 0 to 255 or of systemd.exec(5), and signals like "SIGTERM"`, true
+		f.want, f.list = `exit statuses from 0 to 255 or of systemd.exec(5), and signals in capital letters like "SIGTERM"`, true
 		return f, true
 	case "FailureActionExitStatus", "SuccessActionExitStatus":
 		return inRange(0, 255), true

@@ -84,7 +84,7 @@ func formOfName(name string) (form, bool) {
 	case "LoadCredential", "LoadCredentialEncrypted":
 		return form{want: "a name, and an absolute path or another name, like NAME:/PATH", ok: func(v string) bool {
 			name, source, _ := strings.Cut(v, ":")
-			return isCredential(name) && (!strings.Contains(source, "/") || isPath(source))
+			return isCredential(name) && (source == "" || isPath(source) || isCredential(source) && !strings.Contains(source, ":"))
 		}}, true
 	case "Sockets":
 		return form{want: `names of units like "web.socket"`, list: true, ok: func(w string) bool {
@@ -110,6 +110,7 @@ var variable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 
 func isVariable(name string) bool { return strings.Contains(name, "%") || variable().MatchString(name) }
 
+// isCredential says whether a file may have the name; quotes are letters there.
 func isCredential(name string) bool {
-	return name != "" && (quoted(name) || name != "." && name != ".." && !strings.Contains(name, "/"))
+	return name != "" && name != "." && name != ".." && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '/' })
 }

@@ -86,7 +86,7 @@ func formOfWord(name string) (form, bool) {
 	case "BusName":
 		return form{want: `a name like "org.example.Web"`, ok: func(v string) bool { return strings.Contains(v, "%") || busName().MatchString(v) }}, true
 	case "LogNamespace":
-		return form{want: "a name without slashes and spaces", ok: func(v string) bool { return !strings.ContainsAny(v, "/ \t*?[") }}, true
+		return form{want: `a name of letters, digits and _ - . : or @, with up to 222 of them`, ok: isInstance}, true
 	case "StandardInputData":
 		return form{want: "base64", ok: isBase64}, true
 	case "OnFailureIsolate", "PermissionsStartOnly", "RemoveIPC", "TTYReset", "TTYVHangup", "TTYVTDisallocate", "MemoryKSM", "SurviveFinalKillSignal",
@@ -103,6 +103,13 @@ func formOfWord(name string) (form, bool) {
 }
 
 var busName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_-][\w-]*(\.[A-Za-z_-][\w-]*)+$`) })
+
+var instance = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([\w.:@-]|%[A-Za-z])+$`) })
+
+// isInstance says whether v may be the instance of journald's units, which are files. Specifiers may become anything.
+func isInstance(v string) bool {
+	return instance().MatchString(v) && v != "." && v != ".." && len(v) <= 222
+}
 
 // stream is a word, or what may be opened with the path. Descriptors have names.
 func stream(all []string, files ...string) form {
@@ -122,8 +129,11 @@ func isMask(v string) bool {
 const maxErrno = 200
 
 func isErrno(v string) bool {
+	if v == "kill" {
+		return true
+	}
 	v = strings.ToUpper(v)
-	if v == "KILL" || inRange(1, 4095).ok(v) || slices.Contains([]string{"EWOULDBLOCK", "EDEADLOCK", "ENOTSUP"}, v) {
+	if inRange(1, 4095).ok(v) || slices.Contains([]string{"EWOULDBLOCK", "EDEADLOCK", "ENOTSUP"}, v) {
 		return true
 	}
 	for n := range maxErrno {
@@ -135,6 +145,6 @@ func isErrno(v string) bool {
 }
 
 func isBase64(v string) bool {
-	_, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(v), ""))
+	_, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(v), ""))
 	return err == nil
 }

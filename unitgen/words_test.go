@@ -2,6 +2,11 @@
 
 package unitgen
 
+import "strings"
+
+// longName is the longest that systemd has place for in a namespace of the journal.
+var longName = strings.Repeat("a", 222)
+
 // wordCases are values of directives that are no limits, as [valueCases].
 var wordCases = []valueCase{
 	{"Unit.ConditionPathExists", []string{"!|/x", "| ! /x", "! /x y", "x", "/x/../y", `"/x"`, "!", "10%"}, []string{"/x", "!/x", "|/x", "|!/x", "%h/x", "/x/./y//", "/10%", "/%%"}},
@@ -20,15 +25,15 @@ var wordCases = []valueCase{
 	{"LogLevelMax", []string{"warn", "8", "ERR"}, []string{"debug", "emerg", "warning", "7", "0", "0x3"}},
 	{"SyslogLevel", []string{"8"}, []string{"notice", "7"}},
 	{"SyslogFacility", []string{"128", "x", "security"}, []string{"kern", "local7", "authpriv", "ftp", "12", "127"}},
-	{"LogNamespace", []string{"a/b", "a b", "a*b"}, []string{"foo"}},
+	{"LogNamespace", []string{"a/b", "a b", "a*b", ".", "..", "FOO=bar", "~x", `a\b`, `"a"`, "é", "a+b", "a%%b", longName + "a"}, []string{"foo", "a@b", "a:b", "-a", "x%i", longName}},
 	{"Personality", []string{"x"}, []string{"x86", "x86-64"}},
 	{"RemoveIPC", []string{"x"}, []string{"yes"}},
 	{"RuntimeDirectory", []string{"/foo", "../foo", "foo:/bar", "private", "private/x", ".", "a ../b"}, []string{"foo bar/baz", "foo:bar", "foo:bar:ro", "foo:", `"a b"`, "./x", "x//y", "x/", "x%n", "a:b c"}},
 	{"ConfigurationDirectory", []string{"foo:bar"}, []string{"foo"}},
 	{"RuntimeDirectoryMode", []string{"8", "10000", "0x1", "+7", "0o755", "7 5"}, []string{"0755", "755", "07777"}},
 	{"RuntimeDirectoryPreserve", []string{"x"}, []string{"no", "yes", "restart", "1", "ON"}},
-	{"SetCredential", []string{"a", "a/b:c", ":c", "a:"}, []string{"a:b", "%n:c", `"a":b`, "a:%h"}},
-	{"LoadCredential", []string{"a/b", "a:x/y", "a:../x", "a:/x/../y"}, []string{"a", "a:/x", "a:x", "a b", "%n:/x", "a:%h", "a:%h/x", "a:/x:y"}},
+	{"SetCredential", []string{"a", "a/b:c", ":c", "a:", `"a/b":c`, "é:x"}, []string{"a:b", "%n:c", `"a":b`, "a:%h"}},
+	{"LoadCredential", []string{"a/b", "a:x/y", "a:../x", "a:/x/../y", "a:b:c", "a:..", "a:é", `a:"x/y"`, `"a/b":c`}, []string{"a", "a:", "a:b c", `a:"b"`, "a:%h:b", "a:/é", "a:/x", "a:x", "a b", "%n:/x", "a:%h", "a:%h/x", "a:/x:y"}},
 	{"Environment", []string{"A=b C", "1A=b", "A", "A-B=c"}, []string{"A=b", `"A=b c"`, "A=%n"}},
 	{"EnvironmentFile", []string{"x", "-x", "--/x", "/x/../y", `"/x"`, "-"}, []string{"/x", "-/x", "%h/x", "/x y", "-%h"}},
 	{"PassEnvironment", []string{"1A", "A-B", "A=b"}, []string{"A B"}},
@@ -39,8 +44,8 @@ var wordCases = []valueCase{
 	{"Sockets", []string{"a.service", "a", `"a.socket"`}, []string{"a.socket", "%n.socket", "%p.socket b.socket"}},
 	{"StandardInput", []string{"fd:a:b", "file:x", "x", "NULL"}, []string{"null", "tty", "tty-force", "tty-fail", "socket", "fd", "fd:x", "fd:", "data", "file:/x", "file:%h", "file:/%n"}},
 	{"StandardOutput", []string{"append:x", "x", "console"}, []string{"inherit", "null", "tty", "journal", "kmsg", "journal+console", "kmsg+console", "syslog", "syslog+console", "socket", "fd", "fd:x", "file:/x", "append:/x", "truncate:/x"}},
-	{"StandardInputData", []string{"x", "@@", "aGVsbG8", "aGVsbG8= ="}, []string{"aGVsbG8=", "aGVs bG8="}},
-	{"SystemCallErrorNumber", []string{"4096", "0", "x", "-1"}, []string{"EPERM", "EACCES", "kill", "1", "4095", "EWOULDBLOCK", "EDEADLOCK", "ENOTSUP", "EHWPOISON", "0x10", "eperm"}},
+	{"StandardInputData", []string{"x", "@@", "aGVsbG8", "aGVsbG8= =", "FOO=", "Zh=="}, []string{"Zg==", "Zm8=", "aGVsbG8=", "aGVs bG8="}},
+	{"SystemCallErrorNumber", []string{"4096", "0", "x", "-1", "KILL", "Kill", "08"}, []string{"EPERM", "EACCES", "kill", "1", "4095", "EWOULDBLOCK", "EDEADLOCK", "ENOTSUP", "EHWPOISON", "0x10", "eperm"}},
 	{"TTYColumns", []string{"x", "-1", "4294967296"}, []string{"80", "4294967295"}},
 	{"TTYRows", nil, []string{"0"}},
 	{"TTYPath", []string{"tty1", "/dev/../x"}, []string{"/dev/tty1", "/dev/%i"}},

@@ -118,6 +118,8 @@ func permitted(section int, name string, values []string) error {
 		return errors.New("cannot be set: set process.rlimits instead: the payload has its own")
 	case section == sectionService && kept[name] != "" && slices.ContainsFunc(values, empty):
 		return fmt.Errorf("cannot be empty: %s", kept[name])
+	case section == sectionService && name == "RuntimeDirectory" && slices.ContainsFunc(values, ofRecords):
+		return errors.New("cannot be below sdcontainer: a stop would remove the records of containers, which are in /run/sdcontainer (use another name)")
 	case section == sectionService && slices.Contains(harmful, name):
 		return fmt.Errorf("cannot be set: it would restrict the program that builds the container (use the tables [security] and [namespaces])")
 	}

@@ -3,6 +3,7 @@
 package unitgen
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -104,6 +105,17 @@ func several(want string, ok func(string) bool) form {
 // isDirectory says whether p may be below a directory for all services. Specifiers may become anything.
 func isDirectory(p string) bool {
 	return !strings.HasPrefix(p, "/") && normal(p) && p != "private" && !strings.HasPrefix(p, "private/")
+}
+
+// ofRecords says whether a value of RuntimeDirectory= has a directory or a link where the records of containers are. %p and %j
+// are sdcontainer in all our units.
+func ofRecords(v string) bool {
+	parts := strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(" \t\r\n:", r) })
+	return slices.ContainsFunc(parts, func(p string) bool {
+		p = strings.NewReplacer("%p", "sdcontainer", "%j", "sdcontainer", `"`, "", "'", "").Replace(p)
+		first, _, _ := strings.Cut(path.Clean(p), "/")
+		return first == "sdcontainer"
+	})
 }
 
 var variable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_]\w*$`) })

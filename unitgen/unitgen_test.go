@@ -108,6 +108,22 @@ func TestHarmfulIsKnown(t *testing.T) {
 	}
 }
 
+// systemd makes runtime directories anew and removes them with the unit, so that none may be where the records are.
+func TestRuntimeDirectory(t *testing.T) {
+	for _, v := range []string{"sdcontainer", "sdcontainer/web", "./sdcontainer/", "a sdcontainer//x", "a:sdcontainer", "a:sdcontainer/x:ro", "%p", "%p/%i", "%j/x", `"sdcontainer" a`, "'sdcontainer'"} {
+		err := permitted(sectionService, "RuntimeDirectory", []string{"a", v})
+		if err == nil || !strings.Contains(err.Error(), "a stop would remove the records of containers") {
+			t.Errorf("%s: %v, want the reason", v, err)
+		}
+	}
+	if err := permitted(sectionService, "RuntimeDirectory", []string{"", "a", "sdcontainer-web", "a/sdcontainer", "%n", "%p-%i"}); err != nil {
+		t.Error(err)
+	}
+	if err := permitted(sectionService, "StateDirectory", []string{"sdcontainer", "%p/%i"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNewer asks for what only a newer systemd has.
 func TestNewer(t *testing.T) {
 	spec, s := small()

@@ -4,6 +4,7 @@ package configs
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"path"
 	"slices"
@@ -107,9 +108,9 @@ func (c *compiler) buildMemory(r *specs.LinuxResources) {
 	if c.has(p + "zswap_max") {
 		unified(r, "memory.zswap.max", limitText(get(c, p+"zswap_max", uint64(0))))
 	}
-	c.ordered("high", "max", "it would never take effect")
-	c.ordered("low", "max", "it could never be used up")
-	c.ordered("min", "max", "it could never be used up")
+	c.ordered("High", "it would never take effect")
+	c.ordered("Low", "it could never be used up")
+	c.ordered("Min", "it could never be used up")
 	policy := get(c, p+"oom_policy", Defaults(c.set.Profile).OOMPolicy)
 	if _, other := c.table("resources.unified")["memory.oom.group"]; other && !c.has(p+"oom_policy") {
 		policy = "" // a default does not win over what says the same in another way
@@ -119,28 +120,71 @@ func (c *compiler) buildMemory(r *specs.LinuxResources) {
 	}
 }
 
-// ordered reports a limit of memory above another one, when both are known and of the same kind.
-func (c *compiler) ordered(low, high, why string) {
-	below, a, ok1 := c.memoryLimit(low)
-	above, b, ok2 := c.memoryLimit(high)
+// ordered reports a limit of memory above the maximum, when both are known and of the same kind.
+func (c *compiler) ordered(name, why string) {
+	below, a, ok1 := c.memoryLimit(name)
+	above, b, ok2 := c.memoryLimit("Max")
 	sameKind := (a.Percent > 0) == (b.Percent > 0)
 	if ok1 && ok2 && sameKind && (a.Percent > b.Percent || a.Bytes > b.Bytes && a.Bytes != Infinity) {
 		c.problem(below, "%s: is above %s, which is %s: %s", c.written(below), above, c.written(above), why)
 	}
 }
 
-// memoryLimit is a limit of memory by the last word of its key, and where it is: it may be given as its file, too.
+// memoryLimit is a limit of memory by the last word of its property, and where it is: it may be given as its file, as
+// a property and as a directive, too.
 func (c *compiler) memoryLimit(name string) (at string, limit Size, ok bool) {
-	if at = "resources.memory." + name; c.has(at) {
+	file := "memory." + strings.ToLower(name)
+	if at = "resources." + file; c.has(at) {
 		return at, get(c, at, Size{}), !c.wrong(at)
 	}
-	at = "resources.unified.memory." + name
-	text, _ := c.table("resources.unified")["memory."+name].(string)
+	for _, in := range []struct {
+		table, entry string
+		read         func(any) (Size, bool)
+	}{
+		{"resources.unified", file, sizeOfFile}, {"systemd.scope", "Memory" + name, sizeOfProperty},
+		{"systemd.scope", "Memory" + name + "Scale", shareOfProperty}, {"systemd.service", "Memory" + name, sizeOfDirective},
+	} {
+		if v, has := c.table(in.table)[in.entry]; has {
+			at = join(in.table, in.entry)
+			limit, ok = in.read(v)
+			return at, limit, ok && !c.wrong(at)
+		}
+	}
+	return "", Size{}, false
+}
+
+func sizeOfFile(v any) (Size, bool) {
+	text, _ := v.(string)
 	if text = strings.TrimSpace(text); text == "max" {
-		return at, Size{Bytes: Infinity}, true
+		return Size{Bytes: Infinity}, true
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
-	return at, Size{Bytes: n}, err == nil && !c.wrong(at)
+	return Size{Bytes: n}, err == nil
+}
+
+func sizeOfProperty(v any) (Size, bool) {
+	text, _ := v.(string)
+	n, err := strconv.ParseUint(strings.TrimPrefix(text, "uint64 "), 0, 64)
+	return Size{Bytes: n}, err == nil
+}
+
+func shareOfProperty(v any) (Size, bool) {
+	text, _ := v.(string)
+	n, err := strconv.ParseUint(strings.TrimPrefix(text, "uint32 "), 0, 32)
+	return Size{Percent: float64(n) * 100 / math.MaxUint32}, err == nil && n > 0
+}
+
+// sizeOfDirective is what the last value of a directive says.
+func sizeOfDirective(v any) (Size, bool) {
+	values, _ := v.([]string)
+	if len(values) == 0 {
+		return Size{}, false
+	}
+	size, err := parseSize(values[len(values)-1])
+	if err != nil {
+		return Size{}, false
+	}
+	return size.(Size), true
 }
 
 func (c *compiler) buildManagedOOM() {

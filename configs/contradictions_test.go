@@ -103,6 +103,7 @@ func TestContradictions(t *testing.T) {
 		{"resources.unified = { 'memory.min' = 5000 }\n[systemd.scope]\nMemoryMax = 'uint64 4096'",
 			`4:23: resources.unified.memory.min: 5000: is above systemd.scope.MemoryMax, which is "uint64 4096"`},
 		{`resources.cpu = { quota = "1%", period = "1sec-", burst = "1s" }`, `4:33: resources.cpu.period: "1sec-": want`},
+		{`resources.memory.high = 0`, `4:18: resources.memory.high: 0: systemd wants more than 0`},
 		{`resources.memory.max = 0`, `4:18: resources.memory.max: 0: no process can run without memory`},
 		{`resources.cpu = { quota = "1%", period = "2ms" }`, `4:19: resources.cpu.quota: "1%": comes to 20 µs in 2ms`},
 		{`resources.cpu.period = "10ms"`, `4:15: resources.cpu.period: goes with a resources.cpu.quota`},

@@ -38,7 +38,7 @@ func (c *compiler) buildResources() {
 		at := join("resources.unified", file)
 		controller, _, ok := strings.Cut(file, ".")
 		if !ok || controller == "cgroup" || strings.ContainsAny(file, "/ \n\x00") {
-			c.problem(at, "want a file of a cgroup v2 controller, like memory.high")
+			c.problem(at, "want a file of a cgroup v2 controller, like memory.high (those of cgroup.* steer the tree itself)")
 		}
 		unified(r, file, c.table("resources.unified")[file].(string))
 	}
@@ -98,6 +98,8 @@ func (c *compiler) buildMemory(r *specs.LinuxResources) {
 			c.property(p+m.key, m.property+"Scale", scaled(size.Percent))
 		case m.key == "max" && size.Bytes == 0:
 			c.problem(p+m.key, "0: no process can run without memory")
+		case m.key == "high" && size.Bytes == 0:
+			c.problem(p+m.key, "0: systemd wants more than 0")
 		case m.key == "max" && size.Bytes != Infinity:
 			limit := int64(size.Bytes)
 			r.Memory = &specs.LinuxMemory{Limit: &limit}

@@ -79,6 +79,17 @@ func checkFile(name string) error {
 	if !ok || !controllers[controller] || strings.HasSuffix(name, ".") || len(name) > 64 {
 		return errNoFile
 	}
+	return settable(name)
+}
+
+// settable says why a controller's file is no setting, by the last word of its name: no start could find there what it wrote.
+func settable(name string) error {
+	switch name[strings.LastIndexByte(name, '.')+1:] {
+	case "current", "peak", "events", "stat", "local", "numa_stat", "effective", "isolated", "capacity":
+		return errors.New("is no setting: the kernel tells something there (want a limit, such as memory.high)")
+	case "reclaim", "pressure":
+		return errors.New("is no setting: what is written there is for that moment, or for as long as its writer has it open (want a limit, such as memory.high)")
+	}
 	return nil
 }
 
@@ -94,6 +105,10 @@ func sizeKey(name string) func(*planner, string, string) {
 		n, err := parseMax(value)
 		if err != nil {
 			p.wrong(at, "%q: want bytes or max", value)
+			return
+		}
+		if info, _ := Lookup(name); info.check(n) != nil {
+			p.wrong(at, "%w", info.check(n))
 			return
 		}
 		p.set(at, name, n)
@@ -228,8 +243,8 @@ var ioMaxKeys = map[string]string{
 func (p *planner) ioMax(at, value string) {
 	p.ioLines(at, value, func(path, key, v string) error {
 		n, err := parseMax(v)
-		if err != nil || ioMaxKeys[key] == "" {
-			return fmt.Errorf("want rbps, wbps, riops or wiops = a number or max")
+		if err != nil || n == 0 || ioMaxKeys[key] == "" {
+			return fmt.Errorf("want rbps, wbps, riops or wiops = a number above 0 or max")
 		}
 		p.add(at, ioMaxKeys[key], PathValue{path, n})
 		return nil

@@ -42,17 +42,9 @@ func missingDevices(u scope.Unit) (errs []error) {
 func hugePages() (names []string) {
 	dirs, _ := filepath.Glob("/sys/kernel/mm/hugepages/hugepages-*kB")
 	for _, dir := range dirs {
-		var kib int
-		if _, err := fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kib); err != nil {
-			continue
-		}
-		switch {
-		case kib >= 1<<20:
-			names = append(names, fmt.Sprintf("%dGB", kib>>20))
-		case kib >= 1<<10:
-			names = append(names, fmt.Sprintf("%dMB", kib>>10))
-		default:
-			names = append(names, fmt.Sprintf("%dKB", kib))
+		var kib uint64
+		if _, err := fmt.Sscanf(filepath.Base(dir), "hugepages-%dkB", &kib); err == nil {
+			names = append(names, configs.HugePage(kib<<10))
 		}
 	}
 	return names

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -292,6 +293,8 @@ func (c *compiler) create(at, text string) string {
 func (c *compiler) tmpfs(at string) []string {
 	opts := []string{fmt.Sprintf("mode=%04o", get(c, at+"mode", uint32(0o1777)))}
 	switch size := get(c, at+"size", Size{Percent: 10}); {
+	case size.Percent != math.Trunc(size.Percent):
+		c.problem(at+"size", "%g%%: want a whole percentage, like \"12%%\", or a size", size.Percent)
 	case size.Percent > 0:
 		opts = append(opts, fmt.Sprintf("size=%g%%", size.Percent))
 	case size.Bytes == Infinity || size.Bytes == 0:

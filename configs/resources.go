@@ -28,8 +28,11 @@ func (c *compiler) buildResources() {
 		}
 	}
 	for _, size := range sortedKeys(c.table("resources.hugepages")) {
-		if n, err := bytesOf(size); err != nil || n == 0 {
+		switch n, err := bytesOf(size); {
+		case err != nil || n < 1<<10:
 			c.problem(join("resources.hugepages", size), `want the size of a huge page for a name, like "2MB"`)
+		case size != HugePage(n):
+			c.problem(join("resources.hugepages", size), "the kernel has another name for pages of this size: want %q", HugePage(n))
 		}
 		limit := c.table("resources.hugepages")[size].(uint64)
 		r.HugepageLimits = append(r.HugepageLimits, specs.LinuxHugepageLimit{Pagesize: size, Limit: limit})
@@ -42,6 +45,17 @@ func (c *compiler) buildResources() {
 		}
 		unified(r, file, c.table("resources.unified")[file].(string))
 	}
+}
+
+// HugePage is how the kernel names huge pages of a size in the files of cgroups.
+func HugePage(size uint64) string {
+	switch {
+	case size >= 1<<30:
+		return fmt.Sprintf("%dGB", size>>30)
+	case size >= 1<<20:
+		return fmt.Sprintf("%dMB", size>>20)
+	}
+	return fmt.Sprintf("%dKB", size>>10)
 }
 
 // unified sets a limit for which OCI has no field of its own, by its cgroup v2 file.

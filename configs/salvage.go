@@ -5,6 +5,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"sync"
@@ -60,6 +61,9 @@ func (s *salvage) tree() map[string]any {
 		at := offset(string(s.text), syntax.Position.Start)
 		p.Line, p.Column, p.Key = at.line, at.col, syntax.LastKey
 		p.Msg = strings.ReplaceAll(syntax.Message, "\n", `\n`)
+		if number, ok := strings.CutSuffix(p.Msg, " is out of range for int64"); ok {
+			p.Msg = fmt.Sprintf("%s: want a number from %d to %d (put quotes around another where it may be text, as in systemd.scope)", number, math.MinInt64, math.MaxInt64)
+		}
 		s.problems = append(s.problems, p)
 		if strings.Contains(p.Msg, "NULL bytes") || len(s.problems) > 2*maxSyntax {
 			return nil

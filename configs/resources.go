@@ -44,6 +44,7 @@ func (c *compiler) buildResources() {
 			c.problem(at, "want a file of a cgroup v2 controller, like memory.high (those of cgroup.* steer the tree itself)")
 		}
 		unified(r, file, c.table("resources.unified")[file].(string))
+		c.keysOf("linux.resources.unified."+file, at)
 	}
 }
 

@@ -63,10 +63,7 @@ func (c *compiler) buildUnit() {
 	for _, name := range sortedKeys(c.table("systemd.scope")) {
 		at, value := join("systemd.scope", name), c.table("systemd.scope")[name].(string)
 		c.property(at, name, value)
-		if s.PropertyKeys == nil {
-			s.PropertyKeys = map[string][]string{}
-		}
-		s.PropertyKeys[name] = c.propertyAt[name]
+		c.keysOf(name, c.propertyAt[name]...)
 		if c.o.Property == nil || c.wrong(at) {
 			continue
 		}
@@ -125,6 +122,14 @@ func CheckSlice(name string) error {
 		return nil
 	}
 	return fmt.Errorf("%q: want a name like \"web.slice\" of letters, digits, '_', '.' and single '-'", name)
+}
+
+// keysOf notes the keys of a source, see [Settings.PropertyKeys].
+func (c *compiler) keysOf(source string, keys ...string) {
+	if c.set.PropertyKeys == nil {
+		c.set.PropertyKeys = map[string][]string{}
+	}
+	c.set.PropertyKeys[source] = keys
 }
 
 // startLimit understands "5/10s": starts in a time.

@@ -94,7 +94,7 @@ func setOf(s *specs.LinuxCapabilities, name string) *[]string {
 func (c *compiler) checkSets(s *specs.LinuxCapabilities) {
 	const p = "capabilities."
 	for _, rule := range []struct{ part, whole string }{
-		{"effective", "permitted"}, {"permitted", "bounding"}, {"ambient", "permitted"}, {"ambient", "inheritable"},
+		{"effective", "permitted"}, {"permitted", "bounding"}, {"ambient", "permitted"}, {"ambient", "inheritable"}, {"inheritable", "bounding"},
 	} {
 		for _, n := range *setOf(s, rule.part) {
 			if !slices.Contains(*setOf(s, rule.whole), n) && !c.wrong(p+rule.part) {

@@ -44,6 +44,7 @@ func TestContradictions(t *testing.T) {
 		{`capabilities.add = ["cap_all"]`, `4:21: capabilities.add: "cap_all": want capabilities.preset = "all"`},
 		{`capabilities.bounding = ["all"]`, `4:26: capabilities.bounding: "all": want each by its name`},
 		{`capabilities = { drop = ["CHOWN"], bounding = [] }`, `4:18: capabilities.drop: does not go with capabilities.bounding`},
+		{`capabilities = { inheritable = ["SYS_ADMIN"] }`, `4:18: capabilities.inheritable: CAP_SYS_ADMIN: is not in the bounding set`},
 		{`capabilities = { effective = ["CHOWN"], permitted = [] }`, `4:18: capabilities.effective: CAP_CHOWN: is not in the permitted set`},
 		{`capabilities.add = ["NET_RAW"]` + "\n" + `process.user = "app"`, `4:14: capabilities.add: CAP_NET_RAW: user "app" would lose it at exec (use capabilities.ambient)`},
 		{`namespaces.pid = "container:x"`, `4:12: namespaces.pid: "container:x": want "private", "host" or "path:/FILE"`},

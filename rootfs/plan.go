@@ -137,7 +137,7 @@ func Check(spec *specs.Spec, set configs.Settings) error {
 // parse understands the whole Spec before the first step is added, or says all that is
 // wrong with it.
 func (b *builder) parse() error {
-	errs := []error{b.checkRoot()}
+	errs := b.checkRoot()
 	add := func(more []error) { errs = append(errs, more...) }
 	var more []error
 	b.mounts, more = parseMounts(b.spec)
@@ -166,29 +166,32 @@ func joined(errs []error) error {
 
 var errLongName = errors.New("longer than the kernel's 64 bytes")
 
-func (b *builder) checkRoot() error {
+func (b *builder) checkRoot() []error {
 	switch {
 	case !b.ns.has(mountNS):
-		return errors.New("the container has no mount namespace: its root would be the host's")
+		return []error{errors.New("the container has no mount namespace: its root would be the host's")}
 	case b.ns.joined(mountNS) && !b.ns.owned(mountNS):
 		err := fmt.Errorf("a container with a user namespace of its own has no power over another mount namespace: %s", b.orJoin())
-		return &configs.FieldError{Field: "linux.namespaces", Entry: string(mountNS), Err: err}
+		return []error{&configs.FieldError{Field: "linux.namespaces", Entry: string(mountNS), Err: err}}
 	case b.spec.Root == nil || !path.IsAbs(b.spec.Root.Path):
-		return errors.New("root.path: want an absolute path")
+		return []error{errors.New("root.path: want an absolute path")}
 	case b.spec.Hostname != "" && !b.ns.has(utsNS):
-		return fmt.Errorf("hostname %q: the container has no UTS namespace", b.spec.Hostname)
+		return []error{fmt.Errorf("hostname %q: the container has no UTS namespace", b.spec.Hostname)}
 	case b.spec.Domainname != "" && !b.ns.has(utsNS):
-		return fmt.Errorf("domainname %q: the container has no UTS namespace", b.spec.Domainname)
-	case len(b.spec.Hostname) > 64:
-		return &configs.FieldError{Field: "hostname", Err: errLongName}
-	case len(b.spec.Domainname) > 64:
-		return &configs.FieldError{Field: "domainname", Err: errLongName}
+		return []error{fmt.Errorf("domainname %q: the container has no UTS namespace", b.spec.Domainname)}
+	}
+	var errs []error
+	if len(b.spec.Hostname) > 64 {
+		errs = append(errs, &configs.FieldError{Field: "hostname", Err: errLongName})
+	}
+	if len(b.spec.Domainname) > 64 {
+		errs = append(errs, &configs.FieldError{Field: "domainname", Err: errLongName})
 	}
 	p := strings.TrimPrefix(b.linux.RootfsPropagation, "r")
 	if p != "" && !has(propagations, p) {
-		return fmt.Errorf("rootfsPropagation %q: want private, slave, shared or unbindable", b.linux.RootfsPropagation)
+		errs = append(errs, fmt.Errorf("rootfsPropagation %q: want private, slave, shared or unbindable", b.linux.RootfsPropagation))
 	}
-	return nil
+	return errs
 }
 
 // replace turns a mount that only the owner of a namespace may make into a copy

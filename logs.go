@@ -36,7 +36,8 @@ type LogEntry struct {
 
 // Logs yields what the processes of the container id wrote, as the journal has it. What ran in
 // the foreground wrote to its caller's output instead. A container that was removed keeps its
-// lines, those of its scope and of its service.
+// lines, those of its scope and of its service; the name of that service's unit in place of id
+// asks for the latter alone, also of one that has a record, from its first on.
 //
 // The last pair may be an error: ErrNotExist of what has neither a record nor a line. When the
 // context ends there is none. The Runtime's Warn is told when the last lines may be missing.
@@ -61,15 +62,20 @@ type logReader struct {
 }
 
 func (l *logReader) all(ctx context.Context, id string) error {
-	c, err := l.r.Load(id)
-	if err != nil && !errors.Is(err, ErrNotExist) {
-		return err
+	var c *Container
+	units := []string{"_SYSTEMD_UNIT=" + id}
+	if unitgen.InstanceName(id) == "" {
+		var err error
+		if c, err = l.r.Load(id); err != nil && !errors.Is(err, ErrNotExist) {
+			return err
+		}
+		units = []string{"_SYSTEMD_UNIT=" + scope.UnitName(id), "_SYSTEMD_UNIT=" + unitgen.Instance(id)}
 	}
 	q := journal.Query{Since: l.o.Since, Until: l.o.Until}
 	running := false
 	if c == nil {
 		// The record is gone, the lines are not.
-		q.Match = []string{"_SYSTEMD_UNIT=" + scope.UnitName(id), "_SYSTEMD_UNIT=" + unitgen.Instance(id)}
+		q.Match = units
 	} else {
 		st, err := c.State()
 		if err != nil {

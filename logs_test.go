@@ -98,6 +98,8 @@ func TestLogs(t *testing.T) {
 		{"web", LogOptions{Follow: true}, all, nil, ""}, // it has ended
 		{"svc", LogOptions{}, all, nil, "--no-pager -- _SYSTEMD_UNIT="},
 		{"removed", LogOptions{}, all, nil, "-- _SYSTEMD_UNIT=sdc-removed.scope _SYSTEMD_UNIT=sdcontainer@removed.service\n"},
+		{"sdcontainer@removed.service", LogOptions{}, all, nil, "-- _SYSTEMD_UNIT=sdcontainer@removed.service\n"},
+		{"sdcontainer@web.service", LogOptions{}, all, nil, "--no-pager -- _SYSTEMD_UNIT=sdcontainer@web.service\n"}, // which has the name of a scope's
 		{"none", LogOptions{}, nil, ErrNotExist, ""},
 		{"none", LogOptions{Last: 3, Follow: true}, nil, ErrNotExist, ""},
 		{"none", LogOptions{Last: -1}, nil, ErrNotExist, ""},

@@ -310,18 +310,30 @@ func (a *app) prestop(ctx context.Context, id string) int {
 
 // load finds a container by its name or its unit's.
 func (a *app) load(ctx context.Context, name string) (*sdcontainer.Container, error) {
-	name = cmp.Or(unitgen.InstanceName(name), name)
-	c, err := a.rt.Load(name)
+	id := cmp.Or(unitgen.InstanceName(name), name)
+	c, err := a.rt.Load(id)
+	if err == nil && id != name {
+		err = inUnit(c, name)
+	}
 	if err == nil || !errors.Is(err, sdcontainer.ErrNotExist) {
 		return c, err
 	}
 	if other, err := a.rt.LoadUnit(name); err == nil { // a record that cannot be read is not the one
 		return other, nil
 	}
-	if hint := serviceHint(ctx, name); hint != "" {
+	if hint := serviceHint(ctx, id); hint != "" {
 		err = hinted{err, hint}
 	}
 	return nil, err
+}
+
+// inUnit returns ErrNotExist of a container in another unit: a service and a scope may have had the same name.
+func inUnit(c *sdcontainer.Container, unit string) error {
+	st, err := c.State()
+	if err == nil && st.Unit != unit {
+		err = &sdcontainer.Error{Op: "load", ID: unit, Err: sdcontainer.ErrNotExist}
+	}
+	return err
 }
 
 // each calls f for every named container and joins the errors, so that one that

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 func (a *app) rm() *cobra.Command {
@@ -51,10 +52,13 @@ func (a *app) remove(ctx context.Context, name string, force bool) error {
 	case !force:
 		return err
 	}
-	if err := a.rt.Remove(ctx, name, force); !errors.Is(err, sdcontainer.ErrNotExist) {
-		return err
+	if unitgen.InstanceName(name) == "" { // what a name alone finds, without a record that can be read, is a scope
+		err = a.rt.Remove(ctx, name, force)
 	}
-	return errNothing
+	if errors.Is(err, sdcontainer.ErrNotExist) {
+		return errNothing
+	}
+	return err
 }
 
 func (a *app) removeAll(ctx context.Context, force bool) error {

@@ -4,12 +4,14 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -56,6 +58,8 @@ func parseSeccomp(b []byte) (*specs.LinuxSeccomp, []error) {
 	switch {
 	case w.docker != "":
 		return nil, []error{errors.New(w.docker)}
+	case w.more > 0:
+		w.errs = append(w.errs, fmt.Errorf("%d more such mistakes", w.more))
 	case errors.As(err, &typ):
 		w.errs = append(w.errs, fmt.Errorf("line %d: %s: want %s, not a JSON %s", lineAt(b, typ.Offset), typ.Field, jsonKind(typ.Type.Kind()), typ.Value))
 	case err != nil:
@@ -86,68 +90,113 @@ func jsonKind(k reflect.Kind) string {
 // dockerFields are conditions of the profiles of Docker and Podman, which they turn into OCI ones.
 var dockerFields = []string{"archMap", "includes", "excludes"}
 
+// mostMistakes are told of one profile: a file of another kind may have one in each line.
+const mostMistakes = 20
+
 // A jsonWalk holds a document to the fields of a type: those that it does not have, and those given twice, of which
 // encoding/json takes the last.
 type jsonWalk struct {
-	text   []byte
-	d      *json.Decoder
-	errs   []error
-	docker string // what is wrong with all of it
+	text    []byte
+	d       *json.Decoder
+	errs    []error
+	more    int    // mistakes than are told
+	docker  string // what is wrong with all of it
+	counted int64  // how much of the text lies before what lineHere was asked for last
+	line    int    // how many ends of lines that has
 }
 
 // value looks at the next one, which the decoder has accepted as JSON.
 func (w *jsonWalk) value(t reflect.Type, at string) {
-	for t != nil && t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch token, _ := w.d.Token(); token {
-	case json.Delim('{'):
+	switch token, _ := w.d.Token(); {
+	case token == json.Delim('{') && t.Kind() == reflect.Struct:
 		w.object(t, at)
-		_, _ = w.d.Token() // the end
-	case json.Delim('['):
-		var elem reflect.Type
-		if t != nil && t.Kind() == reflect.Slice {
-			elem = t.Elem()
-		}
+	case token == json.Delim('[') && t.Kind() == reflect.Slice:
 		for i := 0; w.d.More(); i++ {
-			w.value(elem, index(at, i))
+			w.value(t.Elem(), index(at, i))
 		}
-		_, _ = w.d.Token()
+		_, _ = w.d.Token() // the end
+	case token == json.Delim('{') || token == json.Delim('['):
+		w.leave() // its type is wrong, which is told
 	}
 }
 
+// leave passes over the rest of an object or an array.
+func (w *jsonWalk) leave() {
+	for depth := 1; depth > 0; {
+		token, err := w.d.Token()
+		switch {
+		case err != nil:
+			return
+		case token == json.Delim('{') || token == json.Delim('['):
+			depth++
+		case token == json.Delim('}') || token == json.Delim(']'):
+			depth--
+		}
+	}
+}
+
+// object looks at the fields of one up to its end.
 func (w *jsonWalk) object(t reflect.Type, at string) {
-	var seen []string
+	seen := map[string]bool{}
 	for w.d.More() {
 		token, _ := w.d.Token()
 		name, _ := token.(string)
-		key, end := join(at, name), w.d.InputOffset()
-		line := func() int { return lineAt(w.text, end) } // which reads all that comes before
+		folded := foldCase(name)
 		field, fields := jsonField(t, name)
-		switch {
-		case t == nil || t.Kind() != reflect.Struct: // whose type is wrong, which is told
-		case slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }):
-			w.errs = append(w.errs, fmt.Errorf("line %d: %s: given twice", line(), key))
+		switch key := join(at, name); {
+		case seen[folded]:
+			w.bad("%s: given twice", key)
 		case field == nil && slices.Contains(dockerFields, name):
 			w.docker = fmt.Sprintf("line %d: %s: this is the format of Docker and Podman, with conditions that no OCI profile has: "+
-				"want the OCI one, as linux.seccomp of a config.json", line(), key)
+				"want the OCI one, as linux.seccomp of a config.json", w.lineHere(), key)
 		case field == nil:
 			hint := "accepted here: " + strings.Join(fields, ", ")
 			if n := nearest(name, fields); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			}
-			w.errs = append(w.errs, fmt.Errorf("line %d: %s: unknown field; %s", line(), key, hint))
+			w.bad("%s: unknown field; %s", key, hint)
 		}
-		seen = append(seen, name)
-		w.value(field, key)
+		seen[folded] = true
+		w.value(cmp.Or(field, reflect.TypeFor[any]()), join(at, name))
 	}
+	_, _ = w.d.Token() // the end
+}
+
+// bad tells of a mistake here, or counts it.
+func (w *jsonWalk) bad(format string, args ...any) {
+	if len(w.errs) == mostMistakes {
+		w.more++
+		return
+	}
+	w.errs = append(w.errs, fmt.Errorf("line %d: "+format, append([]any{w.lineHere()}, args...)...))
+}
+
+// lineHere is the line of what was read last. It counts on from the line before.
+func (w *jsonWalk) lineHere() int {
+	end := w.d.InputOffset()
+	w.line += bytes.Count(w.text[w.counted:end], []byte{'\n'})
+	w.counted = end
+	return w.line + 1
+}
+
+// foldCase gives names that encoding/json does not tell apart the same letters.
+func foldCase(name string) string {
+	return strings.Map(func(r rune) rune {
+		for {
+			next := unicode.SimpleFold(r)
+			if next <= r { // round to the first
+				return next
+			}
+			r = next
+		}
+	}, name)
 }
 
 // jsonField is the type of the field that encoding/json reads a name into, nil if there is none, and the names of all.
 func jsonField(t reflect.Type, name string) (field reflect.Type, all []string) {
-	if t == nil || t.Kind() != reflect.Struct {
-		return nil, nil
-	}
 	for i := range t.NumField() {
 		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		if all = append(all, tag); strings.EqualFold(tag, name) {

@@ -3,8 +3,10 @@
 package configs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -51,5 +53,49 @@ func TestSeccompProfileIsReadStrictly(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file of another kind may be all mistakes: a few are told, in the time that the size takes.
+func TestSeccompProfileOfMistakesAlone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		each func(i int) string
+		last string
+	}{
+		"unknown": {func(i int) string { return fmt.Sprintf("\"k%d\": 1", i) }, `line 20: k19: unknown field; accepted here: `},
+		"doubled": {func(int) string { return `"syscalls": null` }, "line 21: syscalls: given twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteByte('{')
+			i := 0
+			for ; b.Len() < 1<<20; i++ {
+				b.WriteString(tt.each(i) + ",\n")
+			}
+			b.WriteString(`"defaultAction": "SCMP_ACT_ALLOW"}`)
+			begun := time.Now()
+			_, errs := parseSeccomp([]byte(b.String()))
+			if took := time.Since(begun); took > time.Minute { // were each line counted anew, or each name sought among the others: some minutes
+				t.Errorf("took %v", took)
+			}
+			if len(errs) != mostMistakes+1 || !strings.HasPrefix(errs[mostMistakes-1].Error(), tt.last) {
+				t.Fatalf("%d, the last %v", len(errs), errs[len(errs)-1])
+			}
+			if want := fmt.Sprintf("%d more such mistakes", i-mostMistakes-strings.Count(tt.last, "twice")); errs[mostMistakes].Error() != want {
+				t.Errorf("%v, want %s", errs[mostMistakes], want)
+			}
+		})
+	}
+}
+
+// What is unknown may be long, and have much in it.
+func TestSeccompProfileOfOneLongName(t *testing.T) {
+	profile := `{"` + strings.Repeat("x", 1<<20) + `": [` + strings.Repeat("0,", 1<<20) + "0]}"
+	begun := time.Now()
+	if _, errs := parseSeccomp([]byte(profile)); len(errs) != 1 {
+		t.Errorf("%d mistakes", len(errs))
+	}
+	if took := time.Since(begun); took > time.Minute { // were the name made longer by each number: half an hour
+		t.Errorf("took %v", took)
 	}
 }

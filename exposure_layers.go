@@ -92,9 +92,21 @@ func (o overlays) everywhere(h holding) []holding {
 type mountPoints map[string]mountLine
 
 func pointsOf(table []mountLine) mountPoints {
+	byID := make(map[uint64]mountLine, len(table))
+	for _, m := range table {
+		byID[m.id] = m
+	}
+	covered := map[uint64]bool{} // by one on the same place. The order of lines does not say it from Linux 6.8 on
+	for _, m := range table {
+		if below, ok := byID[m.parent]; ok && below.point == m.point && below.id != m.id {
+			covered[below.id] = true
+		}
+	}
 	points := make(mountPoints, len(table))
 	for _, m := range table {
-		points[m.point] = m // a later one covers an earlier one
+		if !covered[m.id] {
+			points[m.point] = m
+		}
 	}
 	return points
 }

@@ -273,6 +273,10 @@ func TestNamesInOverlays(t *testing.T) {
 		{"is the root, whose upper one has another name here", holding{"/srv/web", false, "0:9", "/srv/web"},
 			[]mountLine{overlay("0:9", "/", "/", "/cow/upper", "/ro")}, nil},
 		{"two in a circle", holding{"/a/x", false, "0:9", "/x"}, []mountLine{overlay("0:9", "/a", "/", "/b/up"), overlay("0:10", "/b", "/", "/a/up")}, []string{"/b/up/x"}},
+		{"a layer on the top one of a stack, in whatever order", holding{"/web", false, "8:4", "/web"}, []mountLine{{id: 34, parent: 33, point: "/lo", dev: "8:4", root: "/"},
+			{id: 32, parent: 31, point: "/lo", dev: "8:2", root: "/"}, {id: 33, parent: 32, point: "/lo", dev: "8:3", root: "/"}, overlay("0:9", "/o", "/", "/up", "/lo/web")}, []string{"/lo/web", "/o"}},
+		{"a layer below one covered", holding{"/web", false, "8:2", "/web"}, []mountLine{{id: 33, parent: 32, point: "/lo", dev: "8:3", root: "/"},
+			{id: 32, parent: 31, point: "/lo", dev: "8:2", root: "/"}, overlay("0:9", "/o", "/", "/up", "/lo/web")}, []string{"/lo/web"}},
 	} {
 		table := append(slices.Clone(disk), tt.table...)
 		want := append([]string{tt.h.point}, tt.want...)

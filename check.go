@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -26,12 +27,28 @@ import (
 func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem) {
 	warn := func(p configs.Problem) { warnings = append(warnings, p) }
 	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Warn: warn}
-	var whole error // what Explain finds that has no place in the file
+	var whole error  // what Explain finds that has no place in the file
+	var silent error // of the first filesystem that does not answer: one is enough to wait for
+	ask := func(what string, f func() error) error {
+		if silent != nil {
+			return nil
+		}
+		_, err := look(context.Background(), what, func() (struct{}, error) { return struct{}{}, f() }, nil)
+		if errors.Is(err, context.DeadlineExceeded) {
+			silent = err
+		}
+		return err
+	}
 	o.Spec = func(spec *specs.Spec, s configs.Settings) error {
 		if configs.CheckName(s.Name) != nil {
 			s.Name = "check" // which is told, and would hide the rest
 		}
-		errs := []error{checkSpec(spec, s), checkUnit(spec, s, u), checkJoins(spec, s)}
+		errs := []error{checkSpec(spec, s), checkUnit(spec, s, u)}
+		errs = append(errs, ask("look at namespaces to join", func() error { return checkJoins(spec, s) }))
+		errs = append(errs, ask("look at the root and at the sources of mounts", func() error { return errors.Join(slices.Concat(separated(spec), misfits(spec))...) }))
+		if whole = silent; whole != nil {
+			return errors.Join(errs...)
+		}
 		x, err := Explain("", spec, u)
 		if whole = err; err == nil {
 			errs = append(errs, x.missing...)
@@ -40,14 +57,16 @@ func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem
 	}
 	// What the caller may not see, root may.
 	o.Find = func(name string, dir bool) error {
-		info, err := os.Stat(name)
-		switch {
-		case errors.Is(err, unix.EACCES):
-			return &configs.FieldError{Field: "path", Entry: name, Err: unix.EACCES, Warning: true}
-		case err == nil && dir && !info.IsDir():
-			return unix.ENOTDIR
-		}
-		return err
+		return ask("look at it", func() error {
+			info, err := os.Stat(name)
+			switch {
+			case errors.Is(err, unix.EACCES):
+				return &configs.FieldError{Field: "path", Entry: name, Err: unix.EACCES, Warning: true}
+			case err == nil && dir && !info.IsDir():
+				return unix.ENOTDIR
+			}
+			return err
+		})
 	}
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
@@ -171,7 +190,7 @@ func checkSpec(spec *specs.Spec, s configs.Settings) error {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
 		}
 	}
-	return errors.Join(slices.Concat(errs, missingDevices(unit), missingCPUs(spec, unit), sharesAbove(unit), missingSysctls(spec), separated(spec), misfits(spec))...)
+	return errors.Join(slices.Concat(errs, missingDevices(unit), missingCPUs(spec, unit), sharesAbove(unit), missingSysctls(spec))...)
 }
 
 // checkUnit finds what no unit file can say, and what the systemd of u lacks. Whatever else is wrong is found elsewhere.

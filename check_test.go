@@ -6,8 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -386,18 +386,17 @@ func TestCheckWithoutRights(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text+later), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // which ends with this function, as who it has become
-		_ = unix.Setfsuid(65534)
-		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-		all := texts(warnings)
-		if len(problems) > 0 || !strings.Contains(all, "c.toml:5:1: mount.source: ") || !strings.Contains(all, "closed/x\": permission denied") || !strings.Contains(all, "c.toml:8:1: namespaces.uts: uts namespace: open /run/nothing/uts: no such file") {
-			t.Errorf("another finds %v, with the warnings %q", problems, warnings)
-		}
-	}()
-	<-done
+	if err := syscall.Setresuid(-1, 65534, 0); err != nil { // of all threads
+		t.Fatal(err)
+	}
+	problems, warnings := sdcontainer.Check(file, unitgen.Options{})
+	if err := syscall.Setresuid(-1, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	all := texts(warnings)
+	if len(problems) > 0 || !strings.Contains(all, "c.toml:5:1: mount.source: ") || !strings.Contains(all, "closed/x\": permission denied") || !strings.Contains(all, "c.toml:8:1: namespaces.uts: uts namespace: open /run/nothing/uts: no such file") {
+		t.Errorf("another finds %v, with the warnings %q", problems, warnings)
+	}
 }
 
 // Everything that the running systemd lacks is told at its key, beside what else is wrong.

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +57,9 @@ type ExplainedProperty struct {
 // in o the unit file is for the newest systemd, and says what it needs.
 func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, error) {
 	var unseen []string
-	facts, err := findFacts(spec, false, func(err error) { unseen = append(unseen, err.Error()) })
+	facts, err := look(context.Background(), "look at the sources of mounts", func() (rootfs.Facts, error) {
+		return findFacts(spec, false, func(err error) { unseen = append(unseen, err.Error()) })
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func Explain(id string, spec *specs.Spec, o unitgen.Options) (*Explanation, erro
 		return nil, err
 	}
 	x.Notes = append(x.Notes, unseen...)
-	exposed, err := exposures(x.sources, mayMount(spec.Process))
+	exposed, err := exposedWithin(context.Background(), x.sources, mayMount(spec.Process))
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +149,10 @@ type sighting struct {
 
 // payload finds user and executable, or stands in for what it does not find.
 func (x *Explanation) payload(spec *specs.Spec, find func(*specs.Spec) sighting) (y *caps.Payload, err error) {
-	s := find(spec)
+	s, err := look(context.Background(), "look for the user and the command in the rootfs", func() (sighting, error) { return find(spec), nil }, nil)
+	if err != nil {
+		return nil, err
+	}
 	if y = s.payload; s.noUser != nil {
 		if y, err = standIn(spec); err != nil {
 			return nil, err

@@ -26,9 +26,7 @@ import (
 // host, where other users of the host can execute them: set-user-ID files, of root's too
 // (CVE-2021-41091).
 func (l *launch) keepOthersOut(ctx context.Context, sources []rootfs.Source) error {
-	mounts := mayMount(l.spec.Process)
-	exposed, err := look(ctx, "look at the directories above the sources of mounts",
-		func() ([]*exposedError, error) { return exposures(sources, mounts) }, nil)
+	exposed, err := exposedWithin(ctx, sources, mayMount(l.spec.Process))
 	if err != nil {
 		return err
 	}
@@ -58,6 +56,12 @@ func (e *exposedError) field() *configs.FieldError {
 		field.Field, field.Entry = "mounts", e.source.Target
 	}
 	return field
+}
+
+// exposedWithin is exposures, where the filesystems answer.
+func exposedWithin(ctx context.Context, sources []rootfs.Source, mayMount bool) ([]*exposedError, error) {
+	return look(ctx, "look at the directories above the sources of mounts",
+		func() ([]*exposedError, error) { return exposures(sources, mayMount) }, nil)
 }
 
 // exposures tells of each source that others get to. The first is the root: one that is no directory is an error, and

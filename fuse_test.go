@@ -4,14 +4,25 @@ package sdcontainer
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // A fuse is a filesystem with one empty directory that answers, until it is told to be mute.
@@ -127,4 +138,62 @@ func (f *fuse) serve() {
 		}
 		_, _ = unix.Write(int(f.dev.Fd()), reply.Bytes()) // the one who asked may be gone
 	}
+}
+
+// check and explain ask no filesystem for ever, and of several wait for one.
+func TestCheckOfWhatDoesNotAnswer(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	silent := mountFuse(t)
+	impatient(t)
+	silent.mute.Store(true)
+	in := filepath.Join(silent.dir, fuseDir)
+	minimal := "version = 1\nprocess.args = ['/bin/true']\nrootfs.path = "
+	for more, want := range map[string]string{
+		fmt.Sprintf("%q\nmount = [{ target = '/mnt', source = %q }]", in, in):               "3:8: rootfs.path: ",
+		fmt.Sprintf("%q", silent.dir):                                                       "look at the root and at the sources of mounts: ",
+		fmt.Sprintf("%q\nuserns.mode = 'none'\nnamespaces.uts = 'path:%s'", silent.dir, in): "look at namespaces to join: ",
+		fmt.Sprintf("%q\nmount = [{ target = '/mnt', source = %q }]", w.root, in):           "4:29: mount.source: ",
+	} {
+		path := filepath.Join(t.TempDir(), "x.toml")
+		if err := os.WriteFile(path, []byte(minimal+more), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		problems := answered(t, func() []configs.Problem { problems, _ := Check(path, unitgen.Options{}); return problems })
+		if len(problems) != 1 || !strings.Contains(problems[0].String(), want) || !strings.Contains(problems[0].Msg, "does not answer") {
+			t.Errorf("%s: %v, want %s", more, problems, want)
+		}
+	}
+	root, source := w.spec("silent", "/bin/true"), w.spec("silent", "/bin/true")
+	root.Root.Path = silent.dir
+	source.Mounts = append(source.Mounts, specs.Mount{Type: "bind", Source: in, Destination: "/mnt", Options: []string{"bind"}})
+	for want, spec := range map[string]*specs.Spec{"in the rootfs": root, "sources of mounts": source} {
+		err := answered(t, func() error { _, err := Explain("silent", spec, unitgen.Options{}); return err })
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+			t.Errorf("explain: %v, want that of what is %s", err, want)
+		}
+	}
+	err := answered(t, func() error {
+		_, err := exposedWithin(t.Context(), []rootfs.Source{{Path: in, For: "root", IDMap: &rootfs.IDMap{}}}, false)
+		return err
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("exposures: %v, want a deadline exceeded", err)
+	}
+}
+
+// answered is what f returns, if it does.
+func answered[T any](t *testing.T, f func() T) T {
+	t.Helper()
+	came := make(chan T, 1)
+	go func() { came <- f() }()
+	select {
+	case v := <-came:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("no answer: it waits for the filesystem")
+	}
+	panic("not reached")
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +27,8 @@ func (a *app) wait() *cobra.Command {
 		Short: "Wait for containers to end and print their exit codes",
 		Long: `Waits until each container has ended and prints its exit code, one a line in the
 order given; "unknown" when nobody was there to see it. Of a service that has ended
-already it is what systemd remembers: of one that failed, until it starts again.
+already its unit's name, sdcontainer@NAME.service, asks for what systemd remembers:
+of one that failed, until it starts again.
 
 --format json prints, when all have ended, an array with an object for each: id, and exit
 with code, signal if one ended it, oomKilled if processes of it were killed for want of
@@ -41,6 +41,7 @@ The exit status is the first code that is not 0; 125 when one is unknown or
 sdcontainer failed, 124 when something did not answer it in time.`,
 		Example: `  sdcontainer wait job
   code=$(sdcontainer wait job)
+  sdcontainer wait sdcontainer@web.service
   sdcontainer wait --format json job
   sdcontainer wait --format '{{.ID}}: {{with .Exit}}{{.Code}} {{.OOMKilled}} {{.At}}{{else}}unknown{{end}}' job`,
 		ValidArgsFunction: a.completeNames,
@@ -93,15 +94,16 @@ func (a *app) waitFor(ctx context.Context, name string) (ending, error) {
 }
 
 // exit waits for the container that e names. What systemd knows of a service that has ended is asked here, and not in
-// load: for the other verbs that is no container. A service has its record in the default directory.
+// load: for the other verbs that is no container. Only its unit's name asks for it: a mere name may be that of a scope
+// that has ended since. A service has its record in the default directory.
 func (a *app) exit(ctx context.Context, e *ending) (sdcontainer.Exit, error) {
 	c, err := a.load(ctx, e.ID)
 	if err == nil {
 		e.ID = c.ID()
 		return c.Wait(ctx)
 	}
-	if errors.Is(err, sdcontainer.ErrNotExist) && a.rt.Dir == sdcontainer.DefaultDir {
-		name := cmp.Or(unitgen.InstanceName(e.ID), e.ID)
+	name := unitgen.InstanceName(e.ID)
+	if name != "" && errors.Is(err, sdcontainer.ErrNotExist) && a.rt.Dir == sdcontainer.DefaultDir {
 		if exit, none := a.rt.ServiceExit(ctx, name); none == nil {
 			e.ID = name
 			return exit, nil

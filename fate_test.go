@@ -124,6 +124,24 @@ func TestNoSpecYet(t *testing.T) {
 	if _, err := other.Spec(); !errors.Is(err, ErrNotRunning) || errors.Is(err, ErrDamaged) {
 		t.Errorf("one that is being created: %v, want ErrNotRunning", err)
 	}
+	dead := second
+	dead.Start++
+	for id, st := range map[string]record{
+		"now":    {BootID: thisBoot(t), Creator: second},
+		"killed": {BootID: thisBoot(t), Creator: dead},
+		"before": {BootID: "another", Creator: second},
+	} {
+		st.ID, st.Phase = id, Creating
+		r.put(t, st)
+		c, err := r.Load(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]string{true: "it is being created", false: "its creation was cut short"}[id == "now"]
+		if _, err := c.Spec(); !errors.Is(err, ErrNotRunning) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v, want that %s", id, err, want)
+		}
+	}
 }
 
 // R26, R27: what has a container's PIDs today is another process: because it began at another

@@ -293,8 +293,10 @@ func (c *Container) stillMade() error {
 	switch {
 	case c.st != nil && (now.st.Creator != c.st.Creator || !now.st.Created.Equal(c.st.Created)):
 		return ErrNotExist
-	case now.st.Phase == Creating:
+	case now.status() == Creating:
 		return fmt.Errorf("%w: it is being created", ErrNotRunning)
+	case now.st.Phase == Creating:
+		return fmt.Errorf("%w: its creation was cut short", ErrNotRunning)
 	}
 	return nil
 }

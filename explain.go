@@ -47,7 +47,7 @@ type ExplainedProperty struct {
 	Signature string `json:"signature"`
 	Value     any    `json:"value"`
 	Source    string `json:"source"`
-	// Default says that it is what the profile has when a TOML says nothing.
+	// Default says that it is what the profile has when a TOML says nothing, and that [systemd.scope] does not say it.
 	Default bool `json:"default,omitempty"`
 }
 
@@ -236,8 +236,9 @@ func (x *Explanation) unit(u scope.Unit, s configs.Settings) error {
 		info, _ := scope.Lookup(p.Name)
 		e := ExplainedProperty{Name: p.Name, Signature: info.Sig, Value: p.Value, Source: p.Source}
 		if s.Source != "" && p.Source != scope.SourceAlways {
-			e.Source = sourceKey(p, s.PropertyKeys)
-			e.Default = slices.ContainsFunc(defaults, func(d scope.Property) bool {
+			var written bool
+			e.Source, written = sourceKey(p, s.PropertyKeys)
+			e.Default = !written && slices.ContainsFunc(defaults, func(d scope.Property) bool {
 				return d.Name == p.Name && reflect.DeepEqual(d.Value, p.Value)
 			})
 		}
@@ -259,19 +260,20 @@ func defaultProperties(s configs.Settings) ([]scope.Property, error) {
 	return u.Properties, err
 }
 
-// sourceKey is the key of the TOML that a property comes from, those of given for what is in [systemd.scope]. What has none keeps its source.
-func sourceKey(p scope.Property, given map[string][]string) string {
+// sourceKey is the key of the TOML that a property comes from, those of given for what is written in [systemd.scope]. What has none keeps
+// its source.
+func sourceKey(p scope.Property, given map[string][]string) (key string, written bool) {
 	name, _ := strings.CutPrefix(p.Source, "property ")
 	if keys := given[name]; len(keys) > 0 {
-		return strings.Join(keys, ", ")
+		return strings.Join(keys, ", "), true
 	}
 	directive := strings.NewReplacer("PerSecUSec", "", "PeriodUSec", "", "USec", "Sec").Replace(strings.TrimSuffix(p.Name, "Scale")) + "="
 	for _, k := range configs.Keys() {
 		if k.Maps == directive || k.Maps == p.Source {
-			return k.Path
+			return k.Path, false
 		}
 	}
-	return p.Source
+	return p.Source, false
 }
 
 // WriteText writes the explanation for people.

@@ -256,6 +256,8 @@ func TestExplainKeys(t *testing.T) {
 		{"systemd.scope.RuntimeMaxSec = 3600", "RuntimeMaxUSec", "systemd.scope.RuntimeMaxSec"},
 		{"systemd.scope.MemoryZSwapWriteback = false", "MemoryZSwapWriteback", "systemd.scope.MemoryZSwapWriteback"},
 		{"resources.tasks = 5", "TasksMax", "resources.tasks"},
+		{"systemd.scope.TasksMax = 2048", "TasksMax", "systemd.scope.TasksMax"},
+		{"systemd.scope.OOMPolicy = 'continue'\nsecurity.profile = 'system'", "OOMPolicy", "systemd.scope.OOMPolicy"},
 		{"systemd.stop_timeout = '10s'", "TimeoutStopUSec", "systemd.stop_timeout, default"},
 	} {
 		file := filepath.Join(t.TempDir(), "web.toml")

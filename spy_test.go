@@ -33,13 +33,27 @@ func (w *world) hostile(id, what string) *specs.Spec {
 	return spec
 }
 
-func init() {
-	if len(os.Args) > 2 && os.Args[1] == "spy" && os.Args[2] == "headless" {
-		runtime.LockOSThread() // main stays on the first thread, which nothing that runs later can be sure of
-	}
-}
-
 const ptraceSeize = 0x4206 // PTRACE_SEIZE
+
+// endFirstThread ends the process's first thread alone, and says when it has. Whoever is on another keeps that one, so that the first
+// one's turn comes.
+func endFirstThread() {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		go endFirstThread()
+		select {}
+	}
+	go func() {
+		for f, err := kernel.StatFields(1); err == nil && f[0] != "Z"; f, err = kernel.StatFields(1) {
+			runtime.Gosched()
+		}
+		fmt.Println("up")
+		time.Sleep(time.Hour)
+	}()
+	// Not raw: Go's runtime would wait for the thread to stop for the garbage collector.
+	_, _, errno := unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+	fmt.Println(errno)
+}
 
 func spy(what string, args ...string) {
 	switch what {
@@ -55,16 +69,7 @@ func spy(what string, args ...string) {
 		fmt.Println("traced")
 		time.Sleep(time.Hour)
 	case "headless":
-		go func() {
-			for f, err := kernel.StatFields(1); err == nil && f[0] != "Z"; f, err = kernel.StatFields(1) {
-				runtime.Gosched()
-			}
-			fmt.Println("up")
-			time.Sleep(time.Hour)
-		}()
-		// Of the first thread alone: see init. Not raw: Go's runtime would wait for the thread to stop for the garbage collector.
-		_, _, errno := unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
-		fmt.Println(errno)
+		endFirstThread()
 	case "helpers":
 		fmt.Println("up")
 		runtime.LockOSThread() // a tracer is a thread

@@ -63,14 +63,14 @@ func formOfName(name string) (form, bool) {
 	case "Environment":
 		return several("assignments like NAME=value", func(w string) bool {
 			name, _, ok := strings.Cut(w, "=")
-			return ok && isVariable(name)
+			return ok && isServiceVariable(name)
 		}), true
 	case "PassEnvironment":
-		return several("names of variables", isVariable), true
+		return several("names of variables", isServiceVariable), true
 	case "UnsetEnvironment":
 		return several("names of variables or assignments like NAME=value", func(w string) bool {
 			name, _, _ := strings.Cut(w, "=")
-			return isVariable(name)
+			return isServiceVariable(name)
 		}), true
 	case "LogExtraFields":
 		return several("fields of the journal like NAME=value", func(w string) bool {
@@ -118,9 +118,12 @@ func ofRecords(v string) bool {
 	})
 }
 
-var variable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_]\w*$`) })
+var serviceVariable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_]\w*$`) })
 
-func isVariable(name string) bool { return strings.Contains(name, "%") || variable().MatchString(name) }
+// isServiceVariable holds to what systemd takes: it ignores names that [configs.IsVariable] lets a payload have. Specifiers may become anything.
+func isServiceVariable(name string) bool {
+	return strings.Contains(name, "%") || serviceVariable().MatchString(name)
+}
 
 // isCredential says whether a file may have the name; quotes are letters there.
 func isCredential(name string) bool {

@@ -366,6 +366,26 @@ func TestCheckOpensNamespaces(t *testing.T) {
 	}
 }
 
+// E1: a setting of a namespace that is joined by its path is refused where that is the host's own.
+func TestE1SysctlsOfHostNamespaces(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.toml")
+	const sysctl = "security.sysctl = { 'kernel.msgmax' = 5, 'net.ipv4.ip_forward' = 1 }\n"
+	for text, want := range map[string]string{
+		sysctl + "network.mode = 'path:/proc/self/ns/net'\n":                                                                              ":6:9: network.mode: network namespace: /proc/self/ns/net is the host's: sysctl net.ipv4.ip_forward would change",
+		sysctl + "namespaces.ipc = 'path:/proc/self/ns/ipc'\n":                                                                            ":6:12: namespaces.ipc: ipc namespace: /proc/self/ns/ipc is the host's: sysctl kernel.msgmax would change",
+		"network.mode = 'path:/proc/self/ns/net'\nnamespaces.ipc = 'path:/proc/self/ns/ipc'\nnamespaces.uts = 'path:/proc/self/ns/uts'\n": "",
+	} {
+		doc := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\nuserns.mode = 'none'\n" + text
+		if err := os.WriteFile(file, []byte(doc), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		problems, _ := sdcontainer.Check(file, unitgen.Options{})
+		if got := texts(problems); !strings.HasPrefix(got, file+want) && want != "" || (got == "") != (want == "") || len(problems) > 1 {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestCheckWithoutRights: what the caller may not see is no mistake of the file.
 func TestCheckWithoutRights(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)

@@ -153,7 +153,7 @@ func (p *plan) bindNamespaces(s *nsexec.Program) (made uint64, fds []nsexec.Reg)
 		switch {
 		case i < 0: // the host's
 		case p.spec.Linux.Namespaces[i].Path != "":
-			p.joins = append(p.joins, join{k.typ, k.kind, p.spec.Linux.Namespaces[i].Path, k.flag})
+			p.joins = append(p.joins, join{k.typ, k.kind, p.spec.Linux.Namespaces[i].Path, k.flag, harmIn(p.spec, k.typ)})
 			fds = append(fds, s.Receive(k.kind+" namespace "+p.spec.Linux.Namespaces[i].Path))
 		default:
 			made |= k.flag

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/rootfs"
 )
 
 // A join is a namespace that exists already.
@@ -22,6 +25,23 @@ type join struct {
 	kind string // as in /proc/PID/ns
 	path string
 	flag uint64
+	harm string // what it would be for the container to join the host's; "" is none
+}
+
+// harmIn is the harm of a container that joins the host's namespace of type typ.
+func harmIn(spec *specs.Spec, typ specs.LinuxNamespaceType) string {
+	switch {
+	case typ == specs.MountNamespace:
+		return "the container's root would take the place of its root (leave the path out)"
+	case typ == specs.UTSNamespace && spec.Hostname+spec.Domainname != "":
+		return "the container's name would be the host's (leave out the name or the path)"
+	}
+	for _, key := range slices.Sorted(maps.Keys(spec.Linux.Sysctl)) {
+		if file, err := rootfs.SysctlFile(key); err == nil && rootfs.SysctlNamespace(file) == typ {
+			return fmt.Sprintf("sysctl %s would change the host's setting (leave out the sysctl or the path)", key)
+		}
+	}
+	return ""
 }
 
 // openJoins opens the namespaces to join, and checks their type.
@@ -55,8 +75,8 @@ func (j join) open() (*os.File, error) {
 	switch {
 	case err != nil || uint64(typ) != j.flag:
 		err = unjoinable{other}
-	case j.kind == "mnt" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)):
-		err = unjoinable{fmt.Errorf("mount namespace: %s is the host's: the container's root would take the place of its root (leave the path out)", j.path)}
+	case j.harm != "" && (isOf(f, "self", j.kind) || isOf(f, "1", j.kind)):
+		err = unjoinable{fmt.Errorf("%s namespace: %s is the host's: %s", j.typ, j.path, j.harm)}
 	default:
 		return f, nil
 	}

@@ -157,3 +157,27 @@ func TestTimeOffsets(t *testing.T) {
 		t.Errorf("up for %s seconds, want ten days more", f[6])
 	}
 }
+
+// E1: what a container sets in a namespace that it joins is not set in the host's.
+func TestE1JoinsNoHostNamespaceToSet(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for typ, path := range map[specs.LinuxNamespaceType]string{
+		specs.NetworkNamespace: "/proc/self/ns/net", specs.IPCNamespace: "/proc/1/ns/ipc", specs.UTSNamespace: "/proc/self/ns/uts",
+	} {
+		spec := w.spec("own", "/bin/true")
+		hostRoot(t, spec)
+		joined(spec, typ, path)
+		if typ != specs.UTSNamespace {
+			spec.Hostname = ""
+		}
+		spec.Linux.Sysctl = map[specs.LinuxNamespaceType]map[string]string{
+			specs.NetworkNamespace: {"net.ipv4.ip_default_ttl": "63"}, specs.IPCNamespace: {"kernel.msgmax": "8191"},
+		}[typ]
+		if _, err := w.startSpec("own", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), path+" is the host's: ") {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+}

@@ -5,9 +5,11 @@ package rootfs
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
@@ -88,25 +90,32 @@ func checkValue(v string) error {
 	return nil
 }
 
-func allowSysctl(file string, ns namespaces) error {
-	need := func(t nsType) error {
-		if ns.has(t) {
-			return nil
-		}
-		return fmt.Errorf("would change the host's setting: the container has no %s namespace", t)
-	}
-	top, rest, _ := strings.Cut(file, "/")
+// SysctlNamespace is the kind of namespace that a file below /proc/sys is a setting of, "" if of none.
+func SysctlNamespace(file string) specs.LinuxNamespaceType {
+	top, _, _ := strings.Cut(file, "/")
 	switch {
 	case top == "net":
-		return need(netNS)
+		return netNS
 	case configs.IPCSysctl(file):
-		return need(ipcNS)
+		return ipcNS
 	case top == "user":
-		return need(userNS)
+		return userNS
 	case file == "kernel/hostname" || file == "kernel/domainname":
-		return fmt.Errorf("use the key %s", rest)
+		return utsNS
 	}
-	return fmt.Errorf("belongs to no namespace: it would change the host's setting (want net.*, fs.mqueue.*, user.* or kernel.msg*, kernel.sem, kernel.shm*)")
+	return ""
+}
+
+func allowSysctl(file string, ns namespaces) error {
+	switch t := SysctlNamespace(file); {
+	case t == "":
+		return fmt.Errorf("belongs to no namespace: it would change the host's setting (want net.*, fs.mqueue.*, user.* or kernel.msg*, kernel.sem, kernel.shm*)")
+	case t == utsNS:
+		return fmt.Errorf("use the key %s", path.Base(file))
+	case !ns.has(t):
+		return fmt.Errorf("would change the host's setting: the container has no %s namespace", t)
+	}
+	return nil
 }
 
 // addSysctls writes the kernel settings.

@@ -61,6 +61,8 @@ func TestCheck(t *testing.T) {
 		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +
 			"6:1: resources.unified.pids.max: \"x\": want a number or max\n8:1: resources.unified.memory.oom.group: \"2\": want 0 or 1\n" +
 			"9:1: resources.unified.io.max: \"x=1\": want rbps\n10:1: resources.unified.foo.bar: want one of a cgroup v2\n11:1: resources.unified.cpu.max.burst: \"9\": want",
+		"network.mode = 'path:/proc/self/ns/net'\nsecurity.sysctl = { 'net.a' = 1 }": "4:9: network.mode: network namespace: /proc/self/ns/net is the host's\n" +
+			"5:21: security.sysctl.net.a: is for the root of the user namespace that owns the network namespace: join that too (userns.mode =",
 		"security.mask = ['/x', '/sys/fs/cgroup/x']":                                                                 `4:24: security.mask: "/sys/fs/cgroup/x": lies in the cgroup mount`,
 		"security.read_only_paths = ['/sys/fs/cgroup/x', '/sys/fs/cgroup/%n/y']":                                     "4:29: security.read_only_paths: \"/sys/fs/cgroup/x\": lies in\n4:49: security.read_only_paths: \"/sys/fs/cgroup/x/y\": lies in",
 		"security.mask = ['%Q', '/sys/fs/cgroup/x']":                                                                 "4:18: security.mask: \"%Q\": unknown specifier\n4:24: security.mask: \"/sys/fs/cgroup/x\": lies in",

@@ -37,7 +37,8 @@ type sysctl struct{ file, value string }
 
 // parseSysctls allows the settings that belong to a namespace of the
 // container's, and no other.
-func parseSysctls(list map[string]string, ns namespaces) (out []sysctl, errs []error) {
+func (b *builder) parseSysctls() (out []sysctl, errs []error) {
+	list := b.linux.Sysctl
 	out = make([]sysctl, 0, len(list))
 	for _, key := range slices.Sorted(maps.Keys(list)) {
 		file, err := SysctlFile(key)
@@ -45,7 +46,7 @@ func parseSysctls(list map[string]string, ns namespaces) (out []sysctl, errs []e
 			err = checkValue(list[key])
 		}
 		if err == nil {
-			err = allowSysctl(file, ns)
+			err = b.allowSysctl(file)
 		}
 		if err != nil {
 			errs = append(errs, &configs.FieldError{Field: "linux.sysctl", Entry: key, Err: err})
@@ -106,14 +107,16 @@ func SysctlNamespace(file string) specs.LinuxNamespaceType {
 	return ""
 }
 
-func allowSysctl(file string, ns namespaces) error {
+func (b *builder) allowSysctl(file string) error {
 	switch t := SysctlNamespace(file); {
 	case t == "":
 		return fmt.Errorf("belongs to no namespace: it would change the host's setting (want net.*, fs.mqueue.*, user.* or kernel.msg*, kernel.sem, kernel.shm*)")
 	case t == utsNS:
 		return fmt.Errorf("use the key %s", path.Base(file))
-	case !ns.has(t):
+	case !b.ns.has(t):
 		return fmt.Errorf("would change the host's setting: the container has no %s namespace", t)
+	case !b.ns.owned(t):
+		return fmt.Errorf("is for the root of the user namespace that owns the %s namespace: %s", t, b.orJoin())
 	}
 	return nil
 }

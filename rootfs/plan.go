@@ -145,7 +145,7 @@ func (b *builder) parse() error {
 	add(b.checkMounts())
 	b.nodes, more = b.parseDevices()
 	add(more)
-	b.sysctl, more = parseSysctls(b.linux.Sysctl, b.ns)
+	b.sysctl, more = b.parseSysctls()
 	add(more)
 	b.masks, more = b.parsePaths("linux.maskedPaths", b.linux.MaskedPaths)
 	add(more)

@@ -185,6 +185,7 @@ func TestPlanRefuses(t *testing.T) {
 // E1: CVE-2022-0811 and relatives.
 func TestE1SysctlsRefused(t *testing.T) {
 	all := namespaces{netNS: "", ipcNS: "", utsNS: "", userNS: ""}
+	pod := namespaces{netNS: "/run/net", userNS: "/run/user"}
 	for _, c := range []struct {
 		key, value string
 		ns         namespaces
@@ -202,6 +203,11 @@ func TestE1SysctlsRefused(t *testing.T) {
 		{"net.ipv4.ip_forward", "1", namespaces{ipcNS: ""}, "no network namespace", false},
 		{"kernel.sem", "1", namespaces{netNS: ""}, "no ipc namespace", false},
 		{"user.max_user_namespaces", "1", namespaces{netNS: ""}, "no user namespace", false},
+		{"net.ipv4.ip_forward", "1", namespaces{netNS: "/run/net", userNS: ""}, "owns the network namespace: join that too, have none", false},
+		{"kernel.sem", "1", namespaces{ipcNS: "/run/ipc", userNS: ""}, "owns the ipc namespace: join that too, have none", false},
+		{"net.ipv4.ip_forward", "1", namespaces{netNS: "/run/net"}, "net/ipv4/ip_forward", true},
+		{"net.ipv4.ip_forward", "1", pod, "net/ipv4/ip_forward", true},
+		{"user.max_user_namespaces", "1", pod, "user/max_user_namespaces", true},
 		{"kernel.core_pattern", "|/x", all, "belongs to no namespace", false},
 		{"kernel.hostname", "x", all, "use the key hostname", false},
 		{"kernel.shm_rmid_forced", "1+kernel.core_pattern=|/x", all, "kernel/shm_rmid_forced", true}, // one value of one file
@@ -216,7 +222,8 @@ func TestE1SysctlsRefused(t *testing.T) {
 		{"net.a\x00", "x", all, "not a name", false},
 		{"net.a b", "x", all, "not a name", false},
 	} {
-		got, errs := parseSysctls(map[string]string{c.key: c.value}, c.ns)
+		b := &builder{ns: c.ns, linux: &specs.Linux{Sysctl: map[string]string{c.key: c.value}}}
+		got, errs := b.parseSysctls()
 		err := errors.Join(errs...)
 		switch {
 		case c.ok && (err != nil || got[0] != sysctl{c.want, c.value}):

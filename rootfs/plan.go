@@ -195,12 +195,16 @@ func (b *builder) checkRoot() []error {
 }
 
 // replace turns a mount that only the owner of a namespace may make into a copy
-// of the host's.
-func (b *builder) replace(m *mount) {
+// of the host's, unless that could not have its options.
+func (b *builder) replace(m *mount) error {
 	host := map[string]string{"proc": "/proc", "sysfs": "/sys", "mqueue": "/dev/mqueue"}[m.Type]
 	t, shows := shows[m.Type]
 	switch {
 	case m.kind == fresh && shows && !b.ns.owned(t):
+		if o := m.lost(); o != "" {
+			err := fmt.Errorf("option %q: without a %s namespace of its own the container has a copy of the host's %s, which this cannot change (leave it out)", o, t, m.Type)
+			return &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err}
+		}
 	case m.kind == cgroups && !(b.ns.has(cgroupNS) && b.ns.owned(cgroupNS)):
 		// In the host's cgroup namespace a new mount would change the options of the
 		// host's hierarchy (nsdelegate), so it must be a copy; in one that is joined and
@@ -208,13 +212,27 @@ func (b *builder) replace(m *mount) {
 		host = "/sys/fs/cgroup"
 		m.shut()
 	default:
-		return
+		return nil
 	}
 	if m.Type == "sysfs" {
 		m.attr.add(attributes()["ro"])
 	}
 	m.kind, m.Source, m.recursive, m.params, m.super = bound, host, true, nil, nil
 	m.below, m.attr = m.attr, change{}
+	return nil
+}
+
+// lost is an option that a copy of the host's proc, sysfs or mqueue does not have, "" if it can have all. Its sysfs is read-only.
+func (m *mount) lost() string {
+	switch {
+	case len(m.params) > 0:
+		return m.params[0].String()
+	case len(m.super) > 0:
+		return m.super[0]
+	case m.Type == "sysfs" && m.attr.clear&unix.MOUNT_ATTR_RDONLY != 0:
+		return "rw"
+	}
+	return ""
 }
 
 // shut makes a mount read-only unless its options say otherwise.

@@ -81,7 +81,7 @@ func (b *builder) checkMounts() (errs []error) {
 		if m.kind == fresh && b.ns.has(userNS) && fstypes()[m.Type].host {
 			errs = append(errs, b.hostOnly(m))
 		}
-		b.replace(m)
+		errs = append(errs, b.replace(m))
 		kept = append(kept, m)
 	}
 	b.mounts = kept

@@ -4,6 +4,7 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os/exec"
 	"slices"
@@ -84,6 +85,28 @@ func TestHostFilesystems(t *testing.T) {
 	want := []string{"bpf", "configfs", "debugfs", "efivarfs", "fusectl", "hugetlbfs", "securityfs", "tracefs"}
 	if !slices.Equal(refused, want) {
 		t.Errorf("refused: %q, want %q", refused, want)
+	}
+}
+
+// What shows a namespace that is not the container's is a copy of the host's, and no option of it is left out in silence.
+func TestCopyOfHostsKeepsOptions(t *testing.T) {
+	for _, c := range []struct{ typ, options, lost string }{
+		{"proc", "hidepid=2", "hidepid=2"}, {"proc", "ro subset=pid", "subset=pid"}, {"mqueue", "sync", "sync"}, {"sysfs", "ro rw", "rw"},
+		{"proc", "nosuid noexec nodev rw", ""}, {"sysfs", "rw ro", ""}, {"mqueue", "ro", ""},
+	} {
+		spec := withUserns(usual("/rootfs"))
+		spec.Mounts = []specs.Mount{{Type: c.typ, Source: c.typ, Destination: "/" + c.typ, Options: strings.Fields(c.options)}}
+		if c.typ == "proc" {
+			spec.Mounts[0].Destination = "/proc"
+		}
+		if err := Check(spec, configs.Settings{}); err != nil {
+			t.Errorf("%v, of its own: %v", c, err)
+		}
+		spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == shows[c.typ] })
+		err := Check(spec, configs.Settings{})
+		if c.lost == "" && err != nil || c.lost != "" && !strings.Contains(fmt.Sprint(err), fmt.Sprintf("option %q: without a %s namespace", c.lost, shows[c.typ])) {
+			t.Errorf("%v, the host's: %v", c, err)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                                                  `6:1: mount.target: "/proc/x": would hide a part of proc`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                                      `6:1: mount.fstype: "ext9": want bind or one of`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'debugfs'\ntarget = '/x'":                                                   `7:1: mount.target: "/x": the kernel mounts debugfs in no user namespace: bind the host's (type = "bind")`,
+		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['metacopy=on']":                 `7:1: mount.target: "/x": option "metacopy=on": the kernel gives it to no user namespace (leave it out, or set userns`,
 		"namespaces.pid = 'host'\n[[mount]]\ntype = 'raw'\nfstype = 'proc'\ntarget = '/proc'\noptions = ['hidepid=2']": `8:1: mount.target: "/proc": option "hidepid=2": without a pid namespace of its own`,
 		"[[mount]]\nsource = '.'\ntarget = '/proc'\n[[mount]]\nsource = '.'\ntarget = '/sys'":                          "6:1: mount.target: \"/proc\": is for type proc\n9:1: mount.target: \"/sys\": is for type sysfs",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=baz', 'mpol=baz:0', 'noswap=1', 'uid=70000', 'gid=7']": "7:12: mount.options: option \"huge=baz\": want huge= with one of never,\n" +
@@ -46,8 +47,8 @@ func TestCheck(t *testing.T) {
 			"7:50: mount.options: 70000: is not among the ids of the user namespace, 0-65535",
 		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['redirect_dir=foo', 'xino=auto', 'index']": "8:12: mount.options: option \"redirect_dir=foo\": want redirect_dir= with\n" +
 			"8:45: mount.options: option \"index\": want index= with one of on, off",
-		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=never', 'mpol=bind=static:0', 'noswap']": "",
-		"[[mount]]\ntype = 'raw'\nfstype = 'bind'\nsource = '/'\ntarget = '/x'":                              `6:1: mount.fstype: "bind": want type = "bind" instead`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=never', 'mpol=bind=static:0']": "",
+		"[[mount]]\ntype = 'raw'\nfstype = 'bind'\nsource = '/'\ntarget = '/x'":                    `6:1: mount.fstype: "bind": want type = "bind" instead`,
 		"systemd.scope.MemoryMaxx = 5":        `4:15: systemd.scope.MemoryMaxx: property "MemoryMaxx": unknown (did you mean MemoryMax?)`,
 		"systemd.scope.MemoryMax = 'lots'":    `4:15: systemd.scope.MemoryMax: property MemoryMax: value`,
 		"systemd.scope.KillMode = \"'none'\"": `4:15: systemd.scope.KillMode: property KillMode: value "none": want control-group or mixed: another would leave processes behind`,

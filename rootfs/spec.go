@@ -81,7 +81,7 @@ func (b *builder) checkMounts() (errs []error) {
 		if m.kind == fresh && b.ns.has(userNS) && fstypes()[m.Type].host {
 			errs = append(errs, b.hostOnly(m))
 		}
-		errs = append(errs, b.replace(m))
+		errs = append(errs, b.checkParams(m), b.replace(m))
 		kept = append(kept, m)
 	}
 	b.mounts = kept
@@ -116,6 +116,30 @@ func (b *builder) hostOnly(m *mount) error {
 	}
 	err := fmt.Errorf("the kernel mounts %s in no user namespace: %s", m.Type, instead)
 	return &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err}
+}
+
+// checkParams finds options that the kernel would refuse with no more than EPERM or EINVAL.
+func (b *builder) checkParams(m *mount) error {
+	user := given(m.params, "userxattr")
+	for _, p := range m.params {
+		free, host := hostOptions[p.key]
+		if !host || slices.Contains(free, p.value) {
+			continue
+		}
+		var err error
+		switch {
+		case user && p.key != "verity":
+			err = fmt.Errorf("option %q: does not go with userxattr (leave one out)", p)
+		case !user && b.ns.has(userNS) && b.set.Source != "":
+			err = fmt.Errorf(`option %q: the kernel gives it to no user namespace (leave it out, or set userns.mode = "none")`, p)
+		case !user && b.ns.has(userNS):
+			err = fmt.Errorf("option %q: the kernel gives it to no user namespace (leave it out, or have none)", p)
+		default:
+			continue
+		}
+		return &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err}
+	}
+	return nil
 }
 
 // parseMount returns a [configs.FieldError] of what is wrong with one field, "type" or "destination".

@@ -110,6 +110,28 @@ func TestCopyOfHostsKeepsOptions(t *testing.T) {
 	}
 }
 
+// Options that no user namespace may have, and those that contradict each other, are told before a start.
+func TestHostOptions(t *testing.T) {
+	const nowhere, both = "the kernel gives it to no user namespace", "does not go with userxattr"
+	for _, c := range []struct{ typ, options, user, host string }{
+		{"tmpfs", "noswap", nowhere, ""}, {"tmpfs", "huge=always", "", ""},
+		{"overlay", "redirect_dir=on", nowhere, ""}, {"overlay", "redirect_dir=follow", nowhere, ""}, {"overlay", "redirect_dir=off", nowhere, ""},
+		{"overlay", "redirect_dir=nofollow metacopy=off verity=off", "", ""},
+		{"overlay", "metacopy=on", nowhere, ""}, {"overlay", "verity=on", nowhere, ""}, {"overlay", "index=on verity=require", nowhere, ""},
+		{"overlay", "userxattr verity=on", "", ""}, {"overlay", "userxattr", "", ""}, {"overlay", "userxattr redirect_dir=nofollow", "", ""},
+		{"overlay", "metacopy=on userxattr", both, both}, {"overlay", "userxattr redirect_dir=off", both, both},
+	} {
+		spec := usual("/rootfs")
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: c.typ, Source: c.typ, Destination: "/x", Options: strings.Fields(c.options)})
+		for _, want := range []string{c.host, c.user} {
+			if err := Check(spec, configs.Settings{}); (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("%v: %v, want %q", c, err, want)
+			}
+			withUserns(spec)
+		}
+	}
+}
+
 // All problems are told at once, and those of an entry say which.
 func TestCheckTellsAll(t *testing.T) {
 	spec := usual("/rootfs")

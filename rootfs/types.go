@@ -62,3 +62,7 @@ var cgroupKeys = []string{"nsdelegate", "memory_recursiveprot", "memory_localeve
 // names of filesystems whose instance shows a namespace: to make one, that
 // namespace must belong to our user namespace.
 var shows = map[string]nsType{"proc": pidNS, "sysfs": netNS, "mqueue": ipcNS}
+
+// hostOptions are what the kernel gives to no user namespace, or has no effect there (ovl_fs_params_verify, shmem_parse_one),
+// with the values that any may have. Those of an overlay are about trusted xattrs: "userxattr" is without them.
+var hostOptions = map[string][]string{"redirect_dir": {"nofollow"}, "metacopy": {"off"}, "verity": {"off"}, "noswap": nil}

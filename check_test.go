@@ -40,6 +40,9 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                                      `6:1: mount.fstype: "ext9": want bind or one of`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'debugfs'\ntarget = '/x'":                                                   `7:1: mount.target: "/x": the kernel mounts debugfs in no user namespace: bind the host's (type = "bind")`,
 		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['metacopy=on']":                 `7:1: mount.target: "/x": option "metacopy=on": the kernel gives it to no user namespace (leave it out, or set userns`,
+		"userns.mode = 'none'\n[[mount]]\ntype = 'tmpfs'\ntarget = '/dev'":                                             `7:1: mount.target: "/dev": is nodev: the device /dev/null`,
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/dev'":                                                                   "",
+		"userns.mode = 'none'\n[[mount]]\ntype = 'tmpfs'\ntarget = '/dev'\noptions = ['dev']":                          "",
 		"namespaces.pid = 'host'\n[[mount]]\ntype = 'raw'\nfstype = 'proc'\ntarget = '/proc'\noptions = ['hidepid=2']": `8:1: mount.target: "/proc": option "hidepid=2": without a pid namespace of its own`,
 		"[[mount]]\nsource = '.'\ntarget = '/proc'\n[[mount]]\nsource = '.'\ntarget = '/sys'":                          "6:1: mount.target: \"/proc\": is for type proc\n9:1: mount.target: \"/sys\": is for type sysfs",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=baz', 'mpol=baz:0', 'noswap=1', 'uid=70000', 'gid=7']": "7:12: mount.options: option \"huge=baz\": want huge= with one of never,\n" +

@@ -124,6 +124,32 @@ func (b *builder) parseDevice(d specs.LinuxDevice) (node, error) {
 	return n, nil
 }
 
+// checkNodes finds mounts that forbid the devices which are to be made in them.
+func (b *builder) checkNodes() (errs []error) {
+	told := map[*mount]bool{}
+	for _, n := range b.nodes {
+		m := b.holder(n.path)
+		// The host's node is a mount of its own.
+		if m == nil || told[m] || n.bound || n.mode&unix.S_IFMT == unix.S_IFIFO || m.top().set&unix.MOUNT_ATTR_NODEV == 0 {
+			continue
+		}
+		told[m] = true
+		err := fmt.Errorf("is nodev: the device %s, which is made in it, could not be opened (give it the option dev)", n.path)
+		errs = append(errs, &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err})
+	}
+	return errs
+}
+
+// holder is the mount that is at path or above it, nil for the root: the last, which hides the others.
+func (b *builder) holder(path string) (found *mount) {
+	for _, m := range b.mounts {
+		if below(path, m.dest) {
+			found = m
+		}
+	}
+	return found
+}
+
 // addDevices fills /dev.
 func (b *builder) addDevices() {
 	// Order: after the mounts: /dev is one of them, and a mount over it would hide

@@ -145,6 +145,7 @@ func (b *builder) parse() error {
 	add(b.checkMounts())
 	b.nodes, more = b.parseDevices()
 	add(more)
+	add(b.checkNodes())
 	b.sysctl, more = b.parseSysctls()
 	add(more)
 	b.masks, more = b.parsePaths("linux.maskedPaths", b.linux.MaskedPaths)

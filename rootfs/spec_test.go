@@ -132,6 +132,36 @@ func TestHostOptions(t *testing.T) {
 	}
 }
 
+// A device that is made here can be opened; one that is the host's is a mount of its own.
+func TestDevicesInNodev(t *testing.T) {
+	tun := specs.LinuxDevice{Path: "/dev/net/tun", Type: "c", Major: 10, Minor: 200}
+	tmpfs := func(dest string, options ...string) specs.Mount {
+		return specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: dest, Options: options}
+	}
+	for _, c := range []struct {
+		mounts []specs.Mount
+		device specs.LinuxDevice
+		want   string
+	}{
+		{[]specs.Mount{tmpfs("/dev", "nodev")}, tun, `mounts "/dev": is nodev: the device /dev/null, `},
+		{[]specs.Mount{tmpfs("/dev", "nodev", "dev")}, tun, ""},
+		{[]specs.Mount{tmpfs("/dev"), tmpfs("/dev/net", "nodev")}, tun, `mounts "/dev/net": is nodev: the device /dev/net/tun, `},
+		{[]specs.Mount{tmpfs("/dev"), tmpfs("/dev/net", "nodev")}, specs.LinuxDevice{Path: "/dev/net/x", Type: "p"}, ""},
+		{[]specs.Mount{tmpfs("/dev/net", "nodev"), tmpfs("/dev")}, tun, ""}, // hidden
+		{[]specs.Mount{tmpfs("/dev"), tmpfs("/dev/nets", "nodev")}, tun, ""},
+		{[]specs.Mount{{Type: "bind", Source: "/x", Destination: "/dev", Options: []string{"rbind", "rnodev"}}}, tun, `mounts "/dev": is nodev: the device /dev/net/tun, `},
+	} {
+		spec := &specs.Spec{Root: &specs.Root{Path: "/rootfs"}, Mounts: c.mounts,
+			Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: mountNS}}, Devices: []specs.LinuxDevice{c.device}}}
+		if err := Check(spec, configs.Settings{}); (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), "rootfs: "+c.want) || strings.Contains(fmt.Sprint(err), "\n") {
+			t.Errorf("%v: %v, want %q", c.mounts, err, c.want)
+		}
+		if err := Check(withUserns(spec), configs.Settings{}); err != nil {
+			t.Errorf("%v with a user namespace: %v", c.mounts, err)
+		}
+	}
+}
+
 // All problems are told at once, and those of an entry say which.
 func TestCheckTellsAll(t *testing.T) {
 	spec := usual("/rootfs")

@@ -393,6 +393,20 @@ func TestE1SysctlsOfHostNamespaces(t *testing.T) {
 	}
 }
 
+// Nobody can join the user namespace that they are in (setns(2): EINVAL).
+func TestCheckOwnUserNamespace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.toml")
+	const doc = "version = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\nuserns.mode = 'path:/proc/self/ns/user'\n"
+	if err := os.WriteFile(file, []byte(doc), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	problems, _ := sdcontainer.Check(file, unitgen.Options{})
+	const want = ":4:8: userns.mode: user namespace: /proc/self/ns/user is the host's: who is in it cannot join it"
+	if got := texts(problems); !strings.HasPrefix(got, file+want) || len(problems) != 1 {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestCheckWithoutRights: what the caller may not see is no mistake of the file.
 func TestCheckWithoutRights(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)

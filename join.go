@@ -33,6 +33,8 @@ func harmIn(spec *specs.Spec, typ specs.LinuxNamespaceType) string {
 	switch {
 	case typ == specs.MountNamespace:
 		return "the container's root would take the place of its root (leave the path out)"
+	case typ == specs.UserNamespace:
+		return "who is in it cannot join it (a container without a user namespace has it)"
 	case typ == specs.UTSNamespace && spec.Hostname+spec.Domainname != "":
 		return "the container's name would be the host's (leave out the name or the path)"
 	}

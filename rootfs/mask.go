@@ -23,6 +23,10 @@ func (b *builder) parsePaths(field string, list []string) (out []string, errs []
 		if err == nil && field == "linux.maskedPaths" && (clean == "/proc" || clean == "/sys") {
 			err = errors.New("is looked at before the payload starts (want a path below it)")
 		}
+		if err == nil && field == "linux.readonlyPaths" && below("/dev/pts", clean) {
+			// The owner of a terminal could not be set, and /dev/shm would be read-only with /dev.
+			err = errors.New("exec could not have a terminal there (a mount on /dev has its own ro option)")
+		}
 		if err != nil {
 			errs = append(errs, &configs.FieldError{Field: field, Entry: p, Err: err})
 			continue

@@ -221,6 +221,8 @@ func TestPlanRefuses(t *testing.T) {
 		`linux.maskedPaths "/sys/": is looked at before`: func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/sys/"} },
 		`linux.maskedPaths "x": path`:                    func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"x"} },
 		`linux.readonlyPaths "/": path`:                  func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/"} },
+		`linux.readonlyPaths "/dev": exec could`:         func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/proc", "/dev/shm", "/dev"} },
+		`linux.readonlyPaths "/dev/pts": exec could`:     func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/dev/pts"} },
 		"lies in the cgroup mount":                       func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/sys/fs/cgroup/x"} },
 		"type devpts on /dev/pts":                        func(s *specs.Spec) { s.Process.Terminal, s.Mounts = true, nil },
 		"want c, b, u or p":                              func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} },

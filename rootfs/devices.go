@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -124,11 +125,15 @@ func (b *builder) parseDevice(d specs.LinuxDevice) (node, error) {
 	return n, nil
 }
 
-// checkNodes finds mounts that forbid the devices which are to be made in them.
+// checkNodes finds devices that could not be made, and mounts that forbid those which could.
 func (b *builder) checkNodes() (errs []error) {
 	told := map[*mount]bool{}
 	for _, n := range b.nodes {
 		m := b.holder(n.path)
+		if err := b.checkPlace(n, m); err != nil {
+			errs = append(errs, &configs.FieldError{Field: "linux.devices", Entry: n.path, Err: err})
+			continue
+		}
 		// The host's node is a mount of its own.
 		if m == nil || told[m] || n.bound || n.mode&unix.S_IFMT == unix.S_IFIFO || m.top().set&unix.MOUNT_ATTR_NODEV == 0 {
 			continue
@@ -138,6 +143,22 @@ func (b *builder) checkNodes() (errs []error) {
 		errs = append(errs, &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err})
 	}
 	return errs
+}
+
+// checkPlace says why a device cannot be made where it is to be, which m holds. What a bind brings may be the device itself.
+func (b *builder) checkPlace(n node, m *mount) error {
+	i := slices.IndexFunc(b.nodes, func(o node) bool { return o.path != n.path && below(n.path, o.path) })
+	switch {
+	case i >= 0:
+		return fmt.Errorf("lies below the device %s", b.nodes[i].path)
+	case m == nil || m.bind:
+		return nil
+	case m.dest == n.path:
+		return fmt.Errorf("is the place of the %s mount", m.Type)
+	case m.kind == cgroups || m.Type == "devpts" || m.Type == "mqueue":
+		return fmt.Errorf("lies in the %s mount, where none can be made", m.Type)
+	}
+	return nil
 }
 
 // holder is the mount that is at path or above it, nil for the root: the last, which hides the others.

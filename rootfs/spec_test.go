@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -158,6 +159,26 @@ func TestDevicesInNodev(t *testing.T) {
 		}
 		if err := Check(withUserns(spec), configs.Settings{}); err != nil {
 			t.Errorf("%v with a user namespace: %v", c.mounts, err)
+		}
+	}
+}
+
+// Where no device can be made is told, with a user namespace or without; what a bind brings may be the device.
+func TestDevicesNowhere(t *testing.T) {
+	for at, want := range map[string]string{
+		"/dev/shm": "is the place of the tmpfs mount", "/dev/pts/0": "lies in the devpts mount", "/dev/mqueue/x": "lies in the mqueue mount",
+		"/dev/null/x": "lies below the device /dev/null", "/dev/shm/x": "", "/dev/fuse": "", "/dev/nullx": "",
+	} {
+		spec := usual("/rootfs")
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/dev/fuse", Destination: "/dev/fuse"})
+		spec.Mounts[3].Options = nil // of /dev/shm: nodev
+		spec.Linux.Devices = []specs.LinuxDevice{{Path: at, Type: "c", Major: 10, Minor: 229}}
+		for range 2 {
+			err := Check(spec, configs.Settings{})
+			if (err == nil) != (want == "") || want != "" && !strings.Contains(err.Error(), "linux.devices "+strconv.Quote(at)+": "+want) {
+				t.Errorf("%s: %v, want %q", at, err, want)
+			}
+			withUserns(spec)
 		}
 	}
 }

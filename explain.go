@@ -239,7 +239,7 @@ func (x *Explanation) unit(u scope.Unit, s configs.Settings) error {
 			var written bool
 			e.Source, written = sourceKey(p, s.PropertyKeys)
 			e.Default = !written && slices.ContainsFunc(defaults, func(d scope.Property) bool {
-				return d.Name == p.Name && reflect.DeepEqual(d.Value, p.Value)
+				return d.Name == p.Name && d.Source == p.Source && reflect.DeepEqual(d.Value, p.Value)
 			})
 		}
 		x.Properties = append(x.Properties, e)
@@ -260,8 +260,8 @@ func defaultProperties(s configs.Settings) ([]scope.Property, error) {
 	return u.Properties, err
 }
 
-// sourceKey is the key of the TOML that a property comes from, those of given for what is written in [systemd.scope]. What has none keeps
-// its source.
+// sourceKey is the key of the TOML that a property comes from, those of given, which are written there, where there are any. What has
+// none keeps its source.
 func sourceKey(p scope.Property, given map[string][]string) (key string, written bool) {
 	name, _ := strings.CutPrefix(p.Source, "property ")
 	if keys := given[name]; len(keys) > 0 {

@@ -259,6 +259,9 @@ func (c *compiler) quota(cpu *specs.LinuxCPU) {
 	if c.wrong(p + "period") { // what comes to how much in it is unknown
 		return
 	}
+	if c.has(p + "period") {
+		c.keysOf("linux."+p+"period", p+"period")
+	}
 	d := get(c, p+"period", defaultPeriod)
 	if d < time.Millisecond || d > time.Second {
 		c.problem(p+"period", "%s: want 1ms to 1s", c.written(p+"period"))

@@ -47,8 +47,10 @@ func (c *compiler) buildDevices() {
 	if c.spec.Process.Terminal {
 		c.problem("security.device_policy", `"strict": a terminal needs devices (use "closed")`)
 	}
-	c.property("security.device_policy", "DevicePolicy", variantString("strict"))
-	c.property("security.device_policy", "DeviceAllow", "@a(ss) ["+strings.Join(allowed, ", ")+"]")
+	for name, value := range map[string]string{"DevicePolicy": variantString("strict"), "DeviceAllow": "@a(ss) [" + strings.Join(allowed, ", ") + "]"} {
+		c.property("security.device_policy", name, value)
+		c.keysOf(name, c.propertyAt[name]...)
+	}
 }
 
 // device looks at the node on this host unless its numbers are given.

@@ -24,8 +24,8 @@ type Settings struct {
 	// UnitProperties are org.systemd.property.NAME annotations: systemd's own
 	// property names with values as GVariant text, e.g. "uint64 5" or "'kill'".
 	UnitProperties map[string]string
-	// PropertyKeys are the keys of those UnitProperties that [systemd.scope] has a part in, and, by their place in
-	// the Spec, of the files in [resources.unified]; the others have the one key that becomes them. Only explanations read it.
+	// PropertyKeys are the keys behind unit properties where neither their names nor the Spec tell: by the name of one of
+	// UnitProperties, or by the field of the Spec that it comes from. Only explanations read it.
 	PropertyKeys map[string][]string
 
 	// Seccomp is "default" (the built-in filter), "unconfined", or "" when the Spec

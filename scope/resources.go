@@ -156,21 +156,21 @@ func (p *planner) quota(at string, c *specs.LinuxCPU) {
 		return
 	}
 	if quota != 0 || period != 0 {
-		p.bandwidth(at+"quota", quota, period)
+		p.bandwidth(at+"quota", at+"period", quota, period)
 	}
 }
 
 // bandwidth limits CPU time. systemd keeps whole percents in the unit's file, cut off, and reads
 // that back at daemon-reload: what is finer would change then, and
 // less than one percent would be no limit. So it is rounded up to whole percents here.
-func (p *planner) bandwidth(at string, quota int64, period uint64) {
+func (p *planner) bandwidth(at, periodAt string, quota int64, period uint64) {
 	perSecond := uint64(Infinity)
 	if quota > 0 {
 		perSecond = wholePercent(uint64(quota), cmp.Or(period, defaultPeriod))
 	}
 	p.set(at, "CPUQuotaPerSecUSec", perSecond)
 	if period != 0 {
-		p.set(at, "CPUQuotaPeriodUSec", period)
+		p.set(periodAt, "CPUQuotaPeriodUSec", period)
 	}
 }
 

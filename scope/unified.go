@@ -183,10 +183,10 @@ func (p *planner) cpuMax(at, value string) {
 	delete(p.unit.Payload, "cpu.max")
 	delete(p.unit.Payload, "cpu.max.burst")
 	if quota > math.MaxInt64 {
-		p.bandwidth(at, -1, period)
+		p.bandwidth(at, at, -1, period)
 		return
 	}
-	p.bandwidth(at, int64(quota), period)
+	p.bandwidth(at, at, int64(quota), period)
 }
 
 // unifiedBurst moves the quota to where its burst is, see [planner.burst].

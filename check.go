@@ -210,7 +210,7 @@ func checkUnit(spec *specs.Spec, s configs.Settings, u unitgen.Options) error {
 		case errors.As(e, &wrong):
 			errs = append(errs, &configs.FieldError{Field: "unit", Entry: wrong.Directive, Err: inPlace(wrong.Err)})
 		case errors.As(e, &lacks):
-			err := fmt.Errorf("%s= needs systemd %d, %s (set systemd.strict = false to do without)", lacks.Directive, lacks.Needs, lacks.Target)
+			err := fmt.Errorf("%s=%s needs systemd %d, %s (set systemd.strict = false to do without)", lacks.Directive, lacks.Value, lacks.Needs, lacks.Target)
 			errs = append(errs, &configs.FieldError{Field: "unit", Entry: lacks.Directive, Err: err})
 		}
 	}

@@ -49,21 +49,26 @@ func (f *file) add(section int, name string, w func(...string) (string, error), 
 
 // line writes one directive that needs no escaping, unless the target does not have it.
 func (f *file) line(section int, name, value string) {
-	if f.supports(name, newerThan(name, value)) {
+	need, what := newerThan(name, value), name+"="
+	if need > newerThan(name, "") {
+		what += value
+	}
+	if f.supports(what, need) {
 		f.lines[section] = append(f.lines[section], directive{name, value})
 	}
 }
 
-// supports says whether the target systemd has a directive. One that it lacks is an error, or
-// a comment in the file; what the newest has is a comment too, where older ones lack it.
-func (f *file) supports(name string, need int) bool {
+// supports says whether the target systemd has a directive, "NAME=", or a word for it, "NAME=WORD". What it lacks is an
+// error, or a comment in the file; what the newest has is a comment too, where older ones lack it.
+func (f *file) supports(what string, need int) bool {
 	switch {
 	case need > f.version && f.strict:
-		f.lack(UnsupportedError{name, need, f.target})
+		name, word, _ := strings.Cut(what, "=")
+		f.lack(UnsupportedError{name, word, need, f.target})
 	case need > f.version:
-		f.note("# %s= is left out: it needs systemd %d, %s.", name, need, f.target)
+		f.note("# %s is left out: it needs systemd %d, %s.", what, need, f.target)
 	case need > Floor && f.version == Newest:
-		f.note("# %s= needs systemd %d.", name, need)
+		f.note("# %s needs systemd %d.", what, need)
 	}
 	return need <= f.version
 }
@@ -75,16 +80,21 @@ func (f *file) note(format string, args ...any) {
 	}
 }
 
-// An UnsupportedError is a directive that the systemd a unit is for does not have. It is a
+// An UnsupportedError is a directive that the systemd a unit is for does not have, or not with that value. It is a
 // [scope.ErrUnsupported].
 type UnsupportedError struct {
 	Directive string
+	Value     string // "" if it has none of the directive's
 	Needs     int    // the first systemd that has it
 	Target    string // the one it is for: "the running one is 252"
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("unit file: %s: needs systemd %d, %s (set systemd.strict = false to do without)", e.Directive, e.Needs, e.Target)
+	what := e.Directive
+	if e.Value != "" {
+		what += "=" + e.Value
+	}
+	return fmt.Sprintf("unit file: %s: needs systemd %d, %s (set systemd.strict = false to do without)", what, e.Needs, e.Target)
 }
 
 // Is makes the sentinel of package scope match.

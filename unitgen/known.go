@@ -19,25 +19,46 @@ const (
 	Newest = math.MaxInt
 )
 
-// newerThan is the version a directive came with, 0 for those that came before the floor: systemd.directives(7).
+// newerThan is the version a directive came with, or with a value that word of it, 0 for those that came before the floor:
+// systemd.directives(7).
 func newerThan(name, value string) int {
+	if need := newerWord(name, strings.TrimSpace(value)); need > 0 {
+		return need
+	}
 	switch name {
 	case "MemoryZSwapMax", "ReloadSignal", "OpenFile", "LogFilterPatterns":
 		return 253
 	case "DelegateSubgroup", "RestartMode", "RestartSteps", "RestartMaxDelaySec",
 		"FileDescriptorStorePreserve", "ImportCredential", "MemoryKSM", "MemoryPressureWatch",
 		"MemoryPressureThresholdSec", "StartupMemoryLow", "StartupMemoryHigh", "StartupMemoryMax",
-		"StartupMemorySwapMax", "StartupMemoryZSwapMax":
+		"StartupMemorySwapMax", "StartupMemoryZSwapMax", "DefaultStartupMemoryLow", "UpheldBy":
 		return 254
-	case "NFTSet", "CoredumpReceive", "SurviveFinalKillSignal":
+	case "NFTSet", "CoredumpReceive", "SurviveFinalKillSignal", "SetLoginEnvironment":
 		return 255
 	case "MemoryZSwapWriteback", "WantsMountsFor":
 		return 256
 	case "ManagedOOMMemoryPressureDurationSec":
 		return 257
-	case "Type":
-		if value == "notify-reload" {
-			return 253
+	}
+	return 0
+}
+
+// newerWord is the version a directive got that word with, 0 for those that it had before the floor.
+func newerWord(name, word string) int {
+	switch name + "=" + word {
+	case "Type=notify-reload":
+		return 253
+	case "RestartMode=debug": // systemd pull request 33877
+		return 257
+	case "OnFailureJobMode=restart-dependencies", "OnSuccessJobMode=restart-dependencies": // 28215
+		return 254
+	case "CPUSchedulingPolicy=ext": // 39474
+		return 259
+	}
+	switch first, _, _ := strings.Cut(word, "-"); name {
+	case "FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction":
+		if slices.Contains([]string{"soft", "kexec", "halt"}, first) { // 27435, 28104
+			return 254
 		}
 	}
 	return 0

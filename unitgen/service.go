@@ -305,7 +305,7 @@ func (f *file) property(p scope.Property) {
 	if slices.Contains(unitSection, name) {
 		section = sectionUnit
 	}
-	if p.Name != "OOMPolicy" && !f.supports(name, p.Since) { // older on services than on scopes
+	if p.Name != "OOMPolicy" && !f.supports(name+"=", p.Since) { // older on services than on scopes
 		return
 	}
 	if !list(name) {

@@ -159,6 +159,28 @@ func TestNewer(t *testing.T) {
 	}
 }
 
+// TestNewerValues asks for words that only a newer systemd has for a directive, and for those that all have.
+func TestNewerValues(t *testing.T) {
+	spec, s := small()
+	s.Unit = map[string][]string{"FailureAction": {"soft-reboot"}, "StartLimitAction": {"kexec"}, "SuccessAction": {"reboot"}}
+	s.Service, s.Install = map[string][]string{"RestartMode": {"debug"}}, map[string][]string{"UpheldBy": {"a.target"}}
+	_, err := Service(spec, s, Options{})
+	for _, want := range []string{"FailureAction=soft-reboot: needs systemd 254, ", "StartLimitAction=kexec: needs systemd 254, ", "UpheldBy: needs systemd 254, ", "RestartMode=debug: needs systemd 257, "} {
+		if !errors.Is(err, scope.ErrUnsupported) || !strings.Contains(err.Error(), "unit file: "+want) || strings.Contains(err.Error(), "SuccessAction") {
+			t.Errorf("strict: %v, want %q", err, want)
+		}
+	}
+	s.Strict = false
+	text, err := Service(spec, s, Options{Version: 254})
+	if err != nil || strings.Contains(text, "\nRestartMode=") || !strings.Contains(text, "# RestartMode=debug is left out: it needs systemd 257, ") || !strings.Contains(text, "\nFailureAction=soft-reboot\n") {
+		t.Errorf("254: %v\n%s", err, text)
+	}
+	text, err = Service(spec, s, Options{Version: Newest})
+	if err != nil || !strings.Contains(text, "\n# RestartMode=debug needs systemd 257.\n") || !strings.Contains(text, "\nUpheldBy=a.target\n") {
+		t.Errorf("newest: %v\n%s", err, text)
+	}
+}
+
 func TestOverrides(t *testing.T) {
 	got, err := service(t, func(_ *specs.Spec, s *configs.Settings) {
 		s.StopSignal, s.StopTimeout, s.Notify, s.Slice = "SIGRTMIN+3", 90*time.Second, "container", "a-b.slice"

@@ -21,11 +21,11 @@ var (
 
 func span() form {
 	return form{want: `a time like "10s" or "1min 30s", a number of seconds, or "infinity"`,
-		ok: func(v string) bool { return !strings.Contains(v, "ns") && inTime(v, 1, 1e-6) }}
+		ok: func(v string) bool { return !strings.Contains(v, "ns") && inTime(v, 1, 1e-6) }, full: true}
 }
 
 func nanoseconds() form {
-	return form{want: `a time like "50us" or "1ms", a number of nanoseconds, or "infinity"`, ok: func(v string) bool { return inTime(v, 1e-9, 1e-9) }}
+	return form{want: `a time like "50us" or "1ms", a number of nanoseconds, or "infinity"`, ok: func(v string) bool { return inTime(v, 1e-9, 1e-9) }, full: true}
 }
 
 // inTime says whether v is a time that is written in units of so many seconds where it has none, and that 64 bits can count.

@@ -19,7 +19,7 @@ func TestOldNames(t *testing.T) {
 		if err := permitted(number, name, []string{"5"}); err == nil || !strings.Contains(err.Error(), "(use "+use+")") {
 			t.Errorf("%s: %v, want %s", name, err, use)
 		}
-		if err := permitted(number, use, []string{""}); err != nil || !configs.KnownDirective(section, use) || !configs.KnownDirective(section, name) {
+		if err := permitted(number, use, nil); err != nil || !configs.KnownDirective(section, use) || !configs.KnownDirective(section, name) {
 			t.Errorf("%s instead of %s: %v", use, name, err)
 		}
 	}

@@ -49,7 +49,7 @@ func formOfPath(name string) (form, bool) {
 	case "ConfigurationDirectory":
 		return several(`relative paths without .. or : in them, other than "private"`, func(w string) bool { return isDirectory(w) && !strings.Contains(w, ":") }), true
 	case "RuntimeDirectoryMode", "StateDirectoryMode", "CacheDirectoryMode", "LogsDirectoryMode", "ConfigurationDirectoryMode":
-		return form{want: `an octal mode like "0750"`, ok: func(v string) bool {
+		return form{full: true, want: `an octal mode like "0750"`, ok: func(v string) bool {
 			n, err := strconv.ParseUint(v, 8, 32)
 			return err == nil && n <= 0o7777
 		}}, true
@@ -77,7 +77,12 @@ func formOfName(name string) (form, bool) {
 			name, _, ok := strings.Cut(w, "=")
 			return ok && (strings.Contains(name, "%") || name == configs.NameField || configs.CheckJournalField(name) == nil)
 		}), true
-	case "SetCredential", "SetCredentialEncrypted":
+	case "SetCredentialEncrypted":
+		return form{want: "a name and base64, like NAME:aGVsbG8=", ok: func(v string) bool {
+			name, text, _ := strings.Cut(v, ":")
+			return isCredential(name) && text != "" && isBase64(text)
+		}}, true
+	case "SetCredential":
 		return form{want: "a name and what it has, like NAME:text", ok: func(v string) bool {
 			name, text, _ := strings.Cut(v, ":")
 			return isCredential(name) && text != ""

@@ -184,7 +184,7 @@ func TestNewerValues(t *testing.T) {
 func TestOverrides(t *testing.T) {
 	got, err := service(t, func(_ *specs.Spec, s *configs.Settings) {
 		s.StopSignal, s.StopTimeout, s.Notify, s.Slice = "SIGRTMIN+3", 90*time.Second, "container", "a-b.slice"
-		s.Service = map[string][]string{"SendSIGKILL": {"True"}, "FinalKillSignal": {""}, "Restart": {"on-failure"}, "OOMPolicy": {"stop"}, "SuccessExitStatus": {"3"}}
+		s.Service = map[string][]string{"SendSIGKILL": {"True"}, "Restart": {"on-failure"}, "OOMPolicy": {"stop"}, "SuccessExitStatus": {"3"}}
 		s.UnitProperties = map[string]string{"TimeoutStopSec": "5", "KillMode": "'control-group'"}
 		s.Install = map[string][]string{"WantedBy": {"a.target", "b.target"}}
 	})

@@ -26,10 +26,17 @@ type form struct {
 	words bool              // want is a list of words, to which a newer systemd may add
 	list  bool              // the value has several, with spaces between
 	newer func(string) bool // what only some systemd take, or nil
+	full  bool              // no value is not one either, but for those in resets
 }
 
 func oneOf(list ...string) form {
-	return form{want: "one of " + strings.Join(list, ", "), ok: func(v string) bool { return slices.Contains(list, v) }, words: true}
+	return form{want: "one of " + strings.Join(list, ", "), ok: func(v string) bool { return slices.Contains(list, v) }, words: true, full: true}
+}
+
+// notEmpty is a form whose directives cannot be empty.
+func (f form) notEmpty() form {
+	f.full = true
+	return f
 }
 
 // orNumber is a form of words that have numbers.
@@ -88,11 +95,11 @@ func boolean() form {
 	return form{want: "yes or no", ok: func(v string) bool {
 		_, no := truths()
 		return isTrue(v) || slices.Contains(no, strings.ToLower(v))
-	}}
+	}, full: true}
 }
 
 func signal() form {
-	return form{want: `a signal in capital letters like "SIGTERM", or a number from 1 to 64`, ok: isSignal}
+	return form{want: `a signal in capital letters like "SIGTERM", or a number from 1 to 64`, ok: isSignal, full: true}
 }
 
 func isSignal(v string) bool {
@@ -120,11 +127,14 @@ func signalOf(v string) (unix.Signal, bool) {
 
 // wrong says what a directive takes instead of one of the values, nil if that is not known or not wrong.
 func wrong(name string, values []string) error {
+	f, known := formOf(name)
 	for _, v := range values {
 		if v = strings.TrimSpace(v); v == "" {
+			if f.full && !f.list && !slices.Contains(resets, name) {
+				return fmt.Errorf("cannot be empty: want %s", f.want)
+			}
 			continue
 		}
-		f, known := formOf(name)
 		if !known {
 			if err := unruly(name, v); err != nil {
 				return err
@@ -141,6 +151,12 @@ func wrong(name string, values []string) error {
 		}
 	}
 	return nil
+}
+
+// resets are directives that no value gives back their default, others than those of their kind.
+var resets = []string{
+	"CPUQuotaPeriodSec", "CPUSchedulingPolicy", "IOSchedulingClass", "ManagedOOMMemoryPressure", "ManagedOOMMemoryPressureDurationSec", "ManagedOOMSwap",
+	"MemoryKSM", "NUMAPolicy", "Personality", "SetLoginEnvironment", "TimeoutAbortSec",
 }
 
 // entries are those of a list, else the value.
@@ -223,11 +239,11 @@ func formOf(name string) (form, bool) {
 	case "Nice":
 		return inRange(-20, 19), true
 	case "CPUSchedulingPriority":
-		return inRange(0, 99), true
+		return inRange(0, 99).notEmpty(), true
 	case "IOSchedulingPriority":
 		return inRange(0, 7), true
 	case "StartLimitBurst", "LogRateLimitBurst", "FileDescriptorStoreMax", "RestartSteps":
-		return inRange(0, math.MaxUint32), true
+		return inRange(0, math.MaxUint32).notEmpty(), true
 	case "ReloadSignal":
 		return signal(), true
 	case "RestartSec", "RestartMaxDelaySec", "TimeoutStartSec", "TimeoutSec", "TimeoutAbortSec", "WatchdogSec", "StartLimitIntervalSec",

@@ -77,7 +77,7 @@ func sectionOf(name string) (section, directive string) {
 
 // empties are values that reset a list, unless it has something of ours.
 func empties(name string) []string {
-	if kept[name] != "" {
+	if kept[name] != "" || !list(name) {
 		return nil
 	}
 	return []string{"", " "}
@@ -104,6 +104,21 @@ func TestValues(t *testing.T) {
 	for _, name := range []string{"ExecStartPre", "SystemCallLog", "OpenFile", "X-Y"} {
 		if err := permitted(sectionService, name, []string{"off"}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// No value is none for directives of which systemd would ignore the line, and a default is not replaced by one.
+func TestNoValues(t *testing.T) {
+	for _, name := range []string{"TimeoutStopSec", "RestartSec", "TimerSlackNSec", "CPUSchedulingPriority", "RuntimeDirectoryMode", "KeyringMode", "FileDescriptorStoreMax",
+		"KillSignal", "OOMPolicy", "SendSIGKILL", "RestartSteps", "StandardOutput"} {
+		if err := permitted(sectionService, name, []string{" "}); err == nil || !strings.Contains(err.Error(), "cannot be empty: want ") {
+			t.Errorf("%s: %v, want what it takes", name, err)
+		}
+	}
+	for _, name := range []string{"Nice", "TimeoutAbortSec", "CPUQuota", "MemoryMax", "TasksMax", "KillMode", "Environment", "SuccessExitStatus", "Personality", "CoredumpFilter", "MemoryKSM", "X-A"} {
+		if err := permitted(sectionService, name, []string{""}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -142,7 +157,7 @@ func TestStrangeValues(t *testing.T) {
 // Whatever leaves no process behind may be said of the end.
 func TestEnds(t *testing.T) {
 	for name, values := range map[string][]string{"KillMode": {"mixed", "control-group"}, "SendSIGKILL": {"yes", "True", "1", "on"}, "FinalKillSignal": {"SIGKILL", "KILL", "9", "011"}} {
-		if err := permitted(sectionService, name, append(values, "")); err != nil {
+		if err := permitted(sectionService, name, values); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -84,7 +84,7 @@ func formOfWord(name string) (form, bool) {
 	case "TTYColumns", "TTYRows":
 		return inRange(0, math.MaxUint32), true
 	case "BusName":
-		return form{want: `a name like "org.example.Web"`, ok: func(v string) bool { return strings.Contains(v, "%") || busName().MatchString(v) }}, true
+		return form{want: `a name like "org.example.Web"`, full: true, ok: func(v string) bool { return strings.Contains(v, "%") || busName().MatchString(v) }}, true
 	case "LogNamespace":
 		return form{want: `a name of letters, digits and _ - . : or @, with up to 222 of them`, ok: isInstance}, true
 	case "StandardInputData":

@@ -33,6 +33,7 @@ var wordCases = []valueCase{
 	{"RuntimeDirectoryMode", []string{"8", "10000", "0x1", "+7", "0o755", "7 5"}, []string{"0755", "755", "07777"}},
 	{"RuntimeDirectoryPreserve", []string{"x"}, []string{"no", "yes", "restart", "1", "ON"}},
 	{"SetCredential", []string{"a", "a/b:c", ":c", "a:", `"a/b":c`, "é:x"}, []string{"a:b", "%n:c", `"a":b`, "a:%h"}},
+	{"SetCredentialEncrypted", []string{"a", "a:", "a:$$$", "a:aGVsbG8", "a:%n", `a:"aGVsbG8="`, ":aGVsbG8="}, []string{"a:aGVsbG8=", "a:aGVs bG8="}},
 	{"LoadCredential", []string{"a/b", "a:x/y", "a:../x", "a:/x/../y", "a:b:c", "a:..", "a:é", `a:"x/y"`, `"a/b":c`}, []string{"a", "a:", "a:b c", `a:"b"`, "a:%h:b", "a:/é", "a:/x", "a:x", "a b", "%n:/x", "a:%h", "a:%h/x", "a:/x:y"}},
 	{"Environment", []string{"A=b C", "1A=b", "A", "A-B=c"}, []string{"A=b", `"A=b c"`, "A=%n"}},
 	{"EnvironmentFile", []string{"x", "-x", "--/x", "/x/../y", `"/x"`, "-"}, []string{"/x", "-/x", "%h/x", "/x y", "-%h"}},

@@ -74,6 +74,7 @@ func ours() map[string]string {
 		"DelegateSubgroup": "sdcontainer makes the payload's cgroup itself",
 		"ExecStart":        "set process.args instead",
 		"ExecStop":         "set process.stop_signal instead",
+		"KillSignal":       "set process.stop_signal instead: what that signal ends is a success, too",
 		"PIDFile":          "sdcontainer reports the payload as the main process by notification",
 		"GuessMainPID":     "sdcontainer reports the payload as the main process by notification",
 		"RemainAfterExit":  "the unit ends with the container",

@@ -81,6 +81,7 @@ func TestRefused(t *testing.T) {
 		"another rlimit":       set("Service", "LimitNOFILE", "4096"),
 		"no kill":              set("Service", "SendSIGKILL", "no"),
 		"a kill that is none":  set("Service", "FinalKillSignal", "SIGQUIT"),
+		"a stop signal":        set("Service", "KillSignal", "SIGHUP"),
 		"a section as name":    set("Unit", "X]\n[Service", "y"),
 		"a newline":            set("Install", "WantedBy", "a\n[Service]"),
 		"a name with =":        set("Unit", "After=x", "y"),

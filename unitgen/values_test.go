@@ -36,9 +36,8 @@ var valueCases = []valueCase{
 	{"CPUAccounting", []string{"maybe", "2"}, []string{"yes", "ON", "0", "f"}},
 	{"OOMPolicy", []string{"foo"}, []string{"kill"}},
 	{"DevicePolicy", []string{"open"}, []string{"closed"}},
-	{"KillSignal", []string{"SIGFOO", "70", "SIG15", "kill", "stop", "sigkill", "Kill", "08", "-9", "0", "65", "SIGSIGKILL", "RTMIN+", "RTMIN-1", "RTMIN++3", "RTMIN+08", "RTMIN+31", "RTMAX--1",
+	{"RestartKillSignal", []string{"SIGFOO", "70", "SIG15", "kill", "stop", "sigkill", "Kill", "08", "-9", "0", "65", "SIGSIGKILL", "RTMIN+", "RTMIN-1", "RTMIN++3", "RTMIN+08", "RTMIN+31", "RTMAX--1",
 		"RTMAX-31", "RTMAX+1", "IOT", "SIG", "SIG0x9", "SIG+9", "rtmin+3", "1_0", "%i"}, []string{"SIGTERM", "TERM", "RTMIN+3", "15", "0x10", "010", "+9", "0b11", "RTMIN", "SIGRTMAX", "RTMAX-3", "RTMIN+0x1", "RTMIN+010", "64", "IO"}},
-	{"RestartKillSignal", []string{"int"}, []string{"INT"}},
 	{"WatchdogSignal", []string{"abrt"}, []string{"0x6"}},
 	{"SuccessExitStatus", []string{"kill", "08", "sigterm", "SIG15"}, []string{"KILL 010 0x10 SIGTERM RTMIN+3"}},
 	{"RestartPreventExitStatus", []string{"1 term"}, []string{"1 TERM"}},
@@ -108,10 +107,17 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// A stop signal by its directive would leave SuccessExitStatus= with another one's.
+func TestStopSignal(t *testing.T) {
+	if err := permitted(sectionService, "KillSignal", []string{"SIGHUP"}); err == nil || !strings.Contains(err.Error(), "set process.stop_signal instead") {
+		t.Errorf("%v, want the key", err)
+	}
+}
+
 // No value is none for directives of which systemd would ignore the line, and a default is not replaced by one.
 func TestNoValues(t *testing.T) {
 	for _, name := range []string{"TimeoutStopSec", "RestartSec", "TimerSlackNSec", "CPUSchedulingPriority", "RuntimeDirectoryMode", "KeyringMode", "FileDescriptorStoreMax",
-		"KillSignal", "OOMPolicy", "SendSIGKILL", "RestartSteps", "StandardOutput"} {
+		"RestartKillSignal", "OOMPolicy", "SendSIGKILL", "RestartSteps", "StandardOutput"} {
 		if err := permitted(sectionService, name, []string{" "}); err == nil || !strings.Contains(err.Error(), "cannot be empty: want ") {
 			t.Errorf("%s: %v, want what it takes", name, err)
 		}

@@ -154,7 +154,25 @@ func spanText(d time.Duration) string {
 	if d == maxSpan {
 		return "infinity"
 	}
-	return fmt.Sprintf("%dus", d.Microseconds())
+	return UnitSpan(uint64(d.Microseconds()))
+}
+
+// UnitSpan is a time of microseconds as unit files have it: with the largest unit that loses nothing.
+func UnitSpan(v uint64) string {
+	unit := "us"
+	for _, u := range []struct {
+		name string
+		of   uint64
+	}{{"ms", 1000}, {"s", 1000}, {"min", 60}, {"h", 60}} {
+		if v == 0 || v%u.of != 0 {
+			break
+		}
+		v, unit = v/u.of, u.name
+	}
+	if v == 0 {
+		return "0"
+	}
+	return strconv.FormatUint(v, 10) + unit
 }
 
 // directive sets a directive of the unit file.

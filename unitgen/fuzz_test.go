@@ -134,7 +134,7 @@ func FuzzNumbers(f *testing.F) {
 	sizes := map[string]uint64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 	times := map[string]uint64{"": 1e6, "us": 1, "ms": 1e3, "s": 1e6, "min": 60e6, "h": 3600e6}
 	f.Fuzz(func(t *testing.T, v uint64) {
-		for text, units := range map[string]map[string]uint64{size(v): sizes, timespan(v): times} {
+		for text, units := range map[string]map[string]uint64{size(v): sizes, configs.UnitSpan(v): times} {
 			digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzKMGT")
 			n, err := strconv.ParseUint(digits, 10, 64)
 			if unit, ok := units[text[len(digits):]]; err != nil || !ok || n*unit != v {

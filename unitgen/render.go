@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -102,7 +103,7 @@ func number(info scope.Info, v uint64) string {
 	case info.Kind == scope.KindBytes:
 		return size(v)
 	case info.Kind == scope.KindUSec:
-		return timespan(v)
+		return configs.UnitSpan(v)
 	case info.Kind == scope.KindPercent:
 		return percent(float64(v) / 1e6)
 	case v == 0 && strings.HasSuffix(info.Name, "CPUWeight"):
@@ -121,24 +122,6 @@ func size(v uint64) string {
 		v, suffix = v/1024, s
 	}
 	return strconv.FormatUint(v, 10) + suffix
-}
-
-// timespan writes microseconds with the largest unit that loses nothing.
-func timespan(v uint64) string {
-	unit := "us"
-	for _, u := range []struct {
-		name string
-		of   uint64
-	}{{"ms", 1000}, {"s", 1000}, {"min", 60}, {"h", 60}} {
-		if v == 0 || v%u.of != 0 {
-			break
-		}
-		v, unit = v/u.of, u.name
-	}
-	if v == 0 {
-		return "0"
-	}
-	return strconv.FormatUint(v, 10) + unit
 }
 
 // percent writes a fraction of one with the two decimals systemd reads, never
@@ -171,7 +154,7 @@ func pathNumber(info scope.Info, e scope.PathValue) (string, error) {
 		return "", err
 	}
 	if info.Kind == scope.KindPathDuration {
-		return path + " " + timespan(e.Value), nil
+		return path + " " + configs.UnitSpan(e.Value), nil
 	}
 	// Rates take suffixes of base 1000, unlike sizes: plain digits mislead nobody.
 	if e.Value == scope.Infinity {

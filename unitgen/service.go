@@ -235,7 +235,7 @@ func (f *file) stop(s configs.Settings) {
 	}
 	f.line(sectionService, "KillSignal", name)
 	if s.StopTimeout > 0 {
-		f.line(sectionService, "TimeoutStopSec", timespan(uint64(s.StopTimeout/time.Microsecond)))
+		f.line(sectionService, "TimeoutStopSec", configs.UnitSpan(uint64(s.StopTimeout/time.Microsecond)))
 	}
 	switch sig {
 	case unix.SIGKILL, unix.SIGABRT, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGSYS, unix.SIGTRAP:

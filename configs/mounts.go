@@ -197,7 +197,11 @@ func (c *compiler) options(at string) []string {
 		case name == "gid" && get(c, at+"fstype", "") != "devpts": // which goes without one
 			c.mappedID(index(at+"options", i), value, c.spec.Linux.GIDMappings)
 		}
-		if key := layerKeys[name]; key != "" && get(c, at+"type", "") == "overlay" && !c.wrong(index(at+"options", i)) {
+		key := ownKeys[name]
+		if key == "" && get(c, at+"type", "") == "overlay" {
+			key = layerKeys[name]
+		}
+		if key != "" && !c.wrong(index(at+"options", i)) {
 			c.problem(index(at+"options", i), "%q: want the key %s instead", o, key)
 		}
 	}
@@ -206,7 +210,7 @@ func (c *compiler) options(at string) []string {
 
 // contradicted is the key of a mount that an option takes back, "" if none.
 func (c *compiler) contradicted(at, option string) string {
-	name, word, value := strings.Cut(option, "=")
+	name, _, value := strings.Cut(option, "=")
 	switch {
 	case (option == "rw" || option == "rrw") && get(c, at+"read_only", false):
 		return "read_only = true"
@@ -216,10 +220,6 @@ func (c *compiler) contradicted(at, option string) string {
 		return "propagation"
 	case name == "rbind" && !get(c, at+"recursive", true):
 		return "recursive = false"
-	case (name == "idmap" || name == "ridmap") && !get(c, at+"idmap", true):
-		return "idmap = false"
-	case name == "x-sdc.create" && c.has(at+"create") && word != get(c, at+"create", ""):
-		return "create"
 	}
 	return ""
 }
@@ -229,6 +229,9 @@ func propagates(option string) bool {
 	_, err := find("mount[].propagation").Kind.parse(option)
 	return err == nil
 }
+
+// ownKeys are the keys for options that a Spec has: what is written with a key is checked with the others.
+var ownKeys = map[string]string{"idmap": "idmap", "ridmap": "idmap", "x-sdc.create": "create", "x-sdc.optional": "optional"}
 
 // layerKeys are the keys for options of an overlay: only of these are the directories looked for and made apart.
 var layerKeys = map[string]string{"lowerdir": "lower", "lowerdir+": "lower", "upperdir": "upper", "workdir": "work"}

@@ -30,7 +30,7 @@ func targets(spec *specs.Spec) (list []string) {
 
 // What an option and a key both say is no contradiction.
 func TestOptionSaysWhatItsKeySays(t *testing.T) {
-	spec := compiled(t, "[[mount]]\ntarget = '/d'\nsource = '/mine'\npropagation = 'rslave'\ncreate = 'dir'\noptions = ['rslave', 'x-sdc.create=dir', 'rbind']\n")
+	spec := compiled(t, "[[mount]]\ntarget = '/d'\nsource = '/mine'\npropagation = 'rslave'\ncreate = 'dir'\noptions = ['rslave', 'rbind']\n")
 	if m := spec.Mounts[len(spec.Mounts)-1]; m.Destination != "/d" || !slices.Contains(m.Options, "rslave") {
 		t.Errorf("%+v", m)
 	}

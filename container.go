@@ -26,7 +26,8 @@ const (
 // zero Runtime uses /run/sdcontainer.
 type Runtime struct {
 	Dir string
-	// Warn is told what a configuration with systemd.strict = false loses here, and what Logs may lack.
+	// Warn, if there is one, is told what makes no call fail: what a container has to do without here, as with
+	// systemd.strict = false, what of its end the journal lacks or was not cleaned up, and what Logs may lack.
 	Warn func(msg string)
 
 	ahead atomic.Pointer[preparation] // see PrepareCreate

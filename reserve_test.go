@@ -195,4 +195,7 @@ func TestWaitWhileItIsCreated(t *testing.T) {
 	if err := <-ended; !errors.Is(err, ErrNotExist) {
 		t.Errorf("%v, want that there is no such container", err)
 	}
+	if _, err := c.Wait(t.Context()); !errors.Is(err, ErrNotExist) {
+		t.Errorf("again: %v, want that there is no such container", err)
+	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Wait waits, from any process, for the container's end and returns how its
-// payload ended. Errors: ErrExitUnknown.
+// payload ended. Errors: ErrExitUnknown, ErrNotExist when its record is gone already or it never came to be.
 func (c *Container) Wait(ctx context.Context) (Exit, error) {
 	e, err := c.wait(ctx)
 	return e, wrap("wait", c.id, err)

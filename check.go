@@ -25,60 +25,71 @@ import (
 // and no rights are needed. The warnings are of what a start would fail for now, as the root or the machine has not
 // got it, of what the caller may not see, and of what systemd.strict = false makes no problem.
 func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem) {
-	warn := func(p configs.Problem) { warnings = append(warnings, p) }
-	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Warn: warn}
-	var whole error  // what Explain finds that has no place in the file
-	var silent error // of the first filesystem that does not answer: one is enough to wait for
-	ask := func(what string, f func() error) error {
-		if silent != nil {
-			return nil
-		}
-		_, err := look(context.Background(), what, func() (struct{}, error) { return struct{}{}, f() }, nil)
-		if errors.Is(err, context.DeadlineExceeded) {
-			silent = err
-		}
-		return err
-	}
-	o.Spec = func(spec *specs.Spec, s configs.Settings) error {
-		if configs.CheckName(s.Name) != nil {
-			s.Name = "check" // which is told, and would hide the rest
-		}
-		errs := []error{checkSpec(spec, s), checkUnit(spec, s, u)}
-		errs = append(errs, ask("look at namespaces to join", func() error { return checkJoins(spec, s) }))
-		errs = append(errs, ask("look at the root and at the sources of mounts", func() error { return errors.Join(slices.Concat(separated(spec), misfits(spec))...) }))
-		if whole = silent; whole != nil {
-			return errors.Join(errs...)
-		}
-		x, err := Explain("", spec, u)
-		if whole = err; err == nil {
-			errs = append(errs, x.missing...)
-		}
-		return errors.Join(errs...)
-	}
-	// What the caller may not see, root may.
-	o.Find = func(name string, dir bool) error {
-		return ask("look at it", func() error {
-			info, err := os.Stat(name)
-			switch {
-			case errors.Is(err, unix.EACCES):
-				return &configs.FieldError{Field: "path", Entry: name, Err: unix.EACCES, Warning: true}
-			case err == nil && dir && !info.IsDir():
-				return unix.ENOTDIR
-			}
-			return err
-		})
-	}
+	k := checker{unit: u}
+	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Find: k.find, Spec: k.spec}
+	o.Warn = func(p configs.Problem) { warnings = append(warnings, p) }
 	if problems = o.Check(path); len(problems) > 0 {
 		return problems, nil
 	}
-	if whole == nil {
-		slices.SortStableFunc(warnings, configs.Problem.Compare)
-		return nil, warnings
-	}
-	for _, e := range flat(whole) {
+	for _, e := range flat(k.whole) {
 		problems = append(problems, configs.Problem{File: path, Msg: e.Error()})
 	}
-	return problems, nil
+	if len(problems) > 0 {
+		return problems, nil
+	}
+	slices.SortStableFunc(warnings, configs.Problem.Compare)
+	return nil, warnings
+}
+
+// A checker looks at what a configuration comes to, and at what it needs of this machine.
+type checker struct {
+	unit   unitgen.Options
+	whole  error // what has no place in the file
+	silent error // of the first filesystem that does not answer: one is enough to wait for
+}
+
+// ask does what looks into filesystems, unless one of them has not answered.
+func (k *checker) ask(what string, f func() error) error {
+	if k.silent != nil {
+		return nil
+	}
+	_, err := look(context.Background(), what, func() (struct{}, error) { return struct{}{}, f() }, nil)
+	if errors.Is(err, context.DeadlineExceeded) {
+		k.silent = err
+	}
+	return err
+}
+
+// find looks for a path of the host. What the caller may not see, root may.
+func (k *checker) find(name string, dir bool) error {
+	return k.ask("look at it", func() error {
+		info, err := os.Stat(name)
+		switch {
+		case errors.Is(err, unix.EACCES):
+			return &configs.FieldError{Field: "path", Entry: name, Err: unix.EACCES, Warning: true}
+		case err == nil && dir && !info.IsDir():
+			return unix.ENOTDIR
+		}
+		return err
+	})
+}
+
+func (k *checker) spec(spec *specs.Spec, s configs.Settings) error {
+	if configs.CheckName(s.Name) != nil {
+		s.Name = "check" // which is told, and would hide the rest
+	}
+	errs := []error{checkSpec(spec, s), checkUnit(spec, s, k.unit)}
+	errs = append(errs, k.ask("look at namespaces to join", func() error { return checkJoins(spec, s) }))
+	errs = append(errs, k.ask("look at the root and at the sources of mounts", func() error {
+		return errors.Join(slices.Concat(separated(spec), misfits(spec))...)
+	}))
+	if k.whole = k.silent; k.whole == nil {
+		var x *Explanation
+		if x, k.whole = Explain("", spec, k.unit); k.whole == nil {
+			errs = append(errs, x.missing...)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkJoins opens the namespaces to join. One that cannot be opened is no mistake: another unit may make it before a

@@ -5,11 +5,13 @@ package sdcontainer
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -61,6 +63,23 @@ func TestC1InheritableFileCapabilities(t *testing.T) {
 					t.Fatalf("%+v: %s", e, out)
 				}
 				checkSets(t, out, uid)
+
+				spec.Process.Args = []string{"/bin/sleep", "1000"}
+				c, err := w.startSpec("beside", spec, CreateOptions{Detach: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, fd := pipe(t)
+				p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/cat", "/proc/self/status"}}, ExecOptions{Stdout: fd, Stderr: fd})
+				fd.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(r)
+				if e, waited := p.Wait(t.Context()); err != nil || waited != nil || e.Code != 0 {
+					t.Fatalf("%v, %v, %+v: %s", err, waited, e, b)
+				}
+				checkSets(t, string(b), uid)
 			})
 		}
 	}

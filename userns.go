@@ -240,7 +240,6 @@ func (r *Runtime) release(block, id string) error {
 	return ignoreMissing(err)
 }
 
-// mapOne translates a container id to the host's; without a map they are equal.
 // onHost are the ids of the host that the payload's are.
 func onHost(y *caps.Payload, uidMap, gidMap []specs.LinuxIDMapping) (uid, gid uint32, groups []uint32, err error) {
 	if uid, err = mapOne(y.UID, uidMap); err != nil {
@@ -259,6 +258,7 @@ func onHost(y *caps.Payload, uidMap, gidMap []specs.LinuxIDMapping) (uid, gid ui
 	return uid, gid, groups, nil
 }
 
+// mapOne translates a container id to the host's; without a map they are equal.
 func mapOne(id uint32, maps []specs.LinuxIDMapping) (uint32, error) {
 	if len(maps) == 0 {
 		return id, nil

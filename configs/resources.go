@@ -197,8 +197,9 @@ func sizeOfDirective(v any) (Size, bool) {
 	if len(values) == 0 {
 		return Size{}, false
 	}
-	size, err := parseSize(values[len(values)-1])
-	if err != nil {
+	text := values[len(values)-1]
+	size, err := parseSize(text)
+	if err != nil || strings.HasSuffix(text, "B") { // which is no size for systemd
 		return Size{}, false
 	}
 	return size.(Size), true

@@ -134,8 +134,8 @@ func (b *builder) checkNodes() (errs []error) {
 			errs = append(errs, &configs.FieldError{Field: "linux.devices", Entry: n.path, Err: err})
 			continue
 		}
-		// The host's node is a mount of its own.
-		if m == nil || told[m] || n.bound || n.mode&unix.S_IFMT == unix.S_IFIFO || m.top().set&unix.MOUNT_ATTR_NODEV == 0 {
+		// The host's node is a mount of its own, and an optional mount may be left out.
+		if m == nil || m.optional && !has(b.in.Sources, m.Source) || told[m] || n.bound || n.mode&unix.S_IFMT == unix.S_IFIFO || m.top().set&unix.MOUNT_ATTR_NODEV == 0 {
 			continue
 		}
 		told[m] = true

@@ -115,10 +115,16 @@ func (b *builder) allowSysctl(file string) error {
 		return fmt.Errorf("use the key %s", path.Base(file))
 	case !b.ns.has(t):
 		return fmt.Errorf("would change the host's setting: the container has no %s namespace", t)
-	case !b.ns.owned(t):
+	case !b.ns.owned(t) && !(t == netNS && b.hostRoot()):
 		return fmt.Errorf("is for the root of the user namespace that owns the %s namespace: %s", t, b.orJoin())
 	}
 	return nil
+}
+
+// hostRoot says whether the container's root is the host's, as in a map that begins with it: most settings of networks
+// are for who has that id.
+func (b *builder) hostRoot() bool {
+	return slices.ContainsFunc(b.linux.UIDMappings, func(m specs.LinuxIDMapping) bool { return m.ContainerID == 0 && m.HostID == 0 && m.Size > 0 })
 }
 
 // addSysctls writes the kernel settings.

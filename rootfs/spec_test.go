@@ -148,7 +148,8 @@ func TestDevicesInNodev(t *testing.T) {
 		{[]specs.Mount{tmpfs("/dev", "nodev", "dev")}, tun, ""},
 		{[]specs.Mount{tmpfs("/dev"), tmpfs("/dev/net", "nodev")}, tun, `mounts "/dev/net": is nodev: the device /dev/net/tun, `},
 		{[]specs.Mount{tmpfs("/dev"), tmpfs("/dev/net", "nodev")}, specs.LinuxDevice{Path: "/dev/net/x", Type: "p"}, ""},
-		{[]specs.Mount{tmpfs("/dev/net", "nodev"), tmpfs("/dev")}, tun, ""}, // hidden
+		{[]specs.Mount{tmpfs("/dev/net", "nodev"), tmpfs("/dev")}, tun, ""},                                                       // hidden
+		{[]specs.Mount{{Type: "bind", Source: "/x", Destination: "/dev", Options: []string{"nodev", "x-sdc.optional"}}}, tun, ""}, // which may not be there
 		{[]specs.Mount{tmpfs("/dev"), tmpfs("/dev/nets", "nodev")}, tun, ""},
 		{[]specs.Mount{{Type: "bind", Source: "/x", Destination: "/dev", Options: []string{"rbind", "rnodev"}}}, tun, `mounts "/dev": is nodev: the device /dev/net/tun, `},
 	} {
@@ -328,6 +329,13 @@ func TestE1SysctlsRefused(t *testing.T) {
 			t.Errorf("%q: %v, %v, want %s", c.key, got, err, c.want)
 		case !c.ok && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%q: %v, %v, want %q", c.key, got, err, c.want)
+		}
+	}
+	// Who is root of the host may set what belongs to a network of the host's user namespace.
+	for host, ok := range map[uint32]bool{0: true, 65536: false} {
+		b := &builder{ns: namespaces{netNS: "/run/net", userNS: ""}, linux: &specs.Linux{UIDMappings: []specs.LinuxIDMapping{{HostID: host, Size: 65536}}}}
+		if err := b.allowSysctl("net/ipv4/ip_default_ttl"); (err == nil) != ok {
+			t.Errorf("root is %d: %v", host, err)
 		}
 	}
 }

@@ -49,26 +49,25 @@ func (f *file) add(section int, name string, w func(...string) (string, error), 
 
 // line writes one directive that needs no escaping, unless the target does not have it.
 func (f *file) line(section int, name, value string) {
-	need, what := newerThan(name, value), name+"="
+	need, word := newerThan(name, value), ""
 	if need > newerThan(name, "") {
-		what += value
+		word = value
 	}
-	if f.supports(what, need) {
+	if f.supports(name, word, need) {
 		f.lines[section] = append(f.lines[section], directive{name, value})
 	}
 }
 
-// supports says whether the target systemd has a directive, "NAME=", or a word for it, "NAME=WORD". What it lacks is an
-// error, or a comment in the file; what the newest has is a comment too, where older ones lack it.
-func (f *file) supports(what string, need int) bool {
+// supports says whether the target systemd has a directive, or a word for it if that is not "". What it lacks is an error, or
+// a comment in the file; what the newest has is a comment too, where older ones lack it.
+func (f *file) supports(name, word string, need int) bool {
 	switch {
 	case need > f.version && f.strict:
-		name, word, _ := strings.Cut(what, "=")
 		f.lack(UnsupportedError{name, word, need, f.target})
 	case need > f.version:
-		f.note("# %s is left out: it needs systemd %d, %s.", what, need, f.target)
+		f.note("# %s=%s is left out: it needs systemd %d, %s.", name, word, need, f.target)
 	case need > Floor && f.version == Newest:
-		f.note("# %s needs systemd %d.", what, need)
+		f.note("# %s=%s needs systemd %d.", name, word, need)
 	}
 	return need <= f.version
 }

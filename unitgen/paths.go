@@ -112,12 +112,12 @@ func isDirectory(p string) bool {
 	return !strings.HasPrefix(p, "/") && normal(p) && p != "private" && !strings.HasPrefix(p, "private/")
 }
 
-// ofRecords says whether a value of RuntimeDirectory= has a directory or a link where the records of containers are. %p and %j
-// are sdcontainer in all our units.
+// ofRecords says whether a value of RuntimeDirectory= has a directory or a link where the records of containers are. %p, %P, %j and
+// %J are sdcontainer in all our units.
 func ofRecords(v string) bool {
 	parts := strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(" \t\r\n:", r) })
 	return slices.ContainsFunc(parts, func(p string) bool {
-		p = strings.NewReplacer("%p", "sdcontainer", "%j", "sdcontainer", `"`, "", "'", "").Replace(p)
+		p = strings.NewReplacer("%p", "sdcontainer", "%P", "sdcontainer", "%j", "sdcontainer", "%J", "sdcontainer", `"`, "", "'", "").Replace(p)
 		first, _, _ := strings.Cut(path.Clean(p), "/")
 		return first == "sdcontainer"
 	})

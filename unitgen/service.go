@@ -228,6 +228,9 @@ func (f *file) stop(s configs.Settings) {
 		f.fail("KillSignal", err)
 		return
 	}
+	if p, err := scope.Parse("KillSignal", s.UnitProperties["KillSignal"]); err == nil { // what is wrong with it is told with the others
+		sig = unix.Signal(p.Value.(int32))
+	}
 	name, err := signalName(int32(sig))
 	if err != nil {
 		f.fail("KillSignal", err)
@@ -305,7 +308,7 @@ func (f *file) property(p scope.Property) {
 	if slices.Contains(unitSection, name) {
 		section = sectionUnit
 	}
-	if p.Name != "OOMPolicy" && !f.supports(name+"=", p.Since) { // older on services than on scopes
+	if p.Name != "OOMPolicy" && !f.supports(name, "", p.Since) { // older on services than on scopes
 		return
 	}
 	if !list(name) {

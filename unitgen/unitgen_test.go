@@ -111,7 +111,7 @@ func TestHarmfulIsKnown(t *testing.T) {
 
 // systemd makes runtime directories anew and removes them with the unit, so that none may be where the records are.
 func TestRuntimeDirectory(t *testing.T) {
-	for _, v := range []string{"sdcontainer", "sdcontainer/web", "./sdcontainer/", "a sdcontainer//x", "a:sdcontainer", "a:sdcontainer/x:ro", "%p", "%p/%i", "%j/x", `"sdcontainer" a`, "'sdcontainer'"} {
+	for _, v := range []string{"sdcontainer", "sdcontainer/web", "./sdcontainer/", "a sdcontainer//x", "a:sdcontainer", "a:sdcontainer/x:ro", "%p", "%p/%i", "%j/x", "%P/web", "%J", `"sdcontainer" a`, "'sdcontainer'"} {
 		err := permitted(sectionService, "RuntimeDirectory", []string{"a", v})
 		if err == nil || !strings.Contains(err.Error(), "a stop would remove the records of containers") {
 			t.Errorf("%s: %v, want the reason", v, err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
@@ -111,6 +113,11 @@ func TestValues(t *testing.T) {
 func TestStopSignal(t *testing.T) {
 	if err := permitted(sectionService, "KillSignal", []string{"SIGHUP"}); err == nil || !strings.Contains(err.Error(), "set process.stop_signal instead") {
 		t.Errorf("%v, want the key", err)
+	}
+	// As a property it is the scope's too, and what it ends is a success all the same.
+	got, err := service(t, func(_ *specs.Spec, s *configs.Settings) { s.UnitProperties = map[string]string{"KillSignal": "12"} })
+	if want := []string{"140 SIGUSR2"}; err != nil || !slices.Equal(got["Service.KillSignal"], []string{"SIGUSR2"}) || !slices.Equal(got["Service.SuccessExitStatus"], want) {
+		t.Errorf("%v: %v, %v, want SIGUSR2 and %v", err, got["Service.KillSignal"], got["Service.SuccessExitStatus"], want)
 	}
 }
 

@@ -329,11 +329,10 @@ func (a *app) load(ctx context.Context, name string) (*sdcontainer.Container, er
 
 // inUnit returns ErrNotExist of a container in another unit: a service and a scope may have had the same name.
 func inUnit(c *sdcontainer.Container, unit string) error {
-	st, err := c.State()
-	if err == nil && st.Unit != unit {
-		err = &sdcontainer.Error{Op: "load", ID: unit, Err: sdcontainer.ErrNotExist}
+	if st, err := c.State(); err == nil && st.Unit != unit { // without its state it is told by the verb
+		return &sdcontainer.Error{Op: "load", ID: unit, Err: sdcontainer.ErrNotExist}
 	}
-	return err
+	return nil
 }
 
 // each calls f for every named container and joins the errors, so that one that

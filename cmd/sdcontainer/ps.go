@@ -70,7 +70,7 @@ of what tabs separate. A field with more in it may be missing, as Exit of what r
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "names only")
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "do not cut lines at the terminal's width")
 	formatFlag(cmd, &format, "table", "json")
-	cmd.MarkFlagsMutuallyExclusive("quiet", "format")
+	cmd.MarkFlagsMutuallyExclusive("quiet", "format", "json")
 	return cmd
 }
 

@@ -109,17 +109,17 @@ func (b testBinary) tests(ctx context.Context) ([]string, error) {
 // heavy are the tests that take an emulated processor ten seconds and more; all else counts as light. Only
 // how long both guests take depends on these.
 var heavy = map[string]int{
-	"TestSystemdScripts": 80, "TestExamples": 72, "TestReloadStorm": 60, "TestJoinsEachNamespace": 20, "TestCommandOutOfMemory": 20,
-	"TestR16KilledByOomd": 18, "TestSystemInAServiceHasControllers": 10,
-	"TestClockJumps": 28, "TestCrowd": 25, "TestServiceMainPIDIsThePayload": 23, "TestParallelStarts": 22, "TestA5LeakyManager": 21,
-	"TestServiceWithLimitsSystemdLacks": 20, "TestJournal": 20, "TestPausedServiceStops": 18, "TestHostileRootfs": 17,
-	"TestServiceThatHearsNoSignalStopsAtOnce": 17, "TestFewTasks": 14, "TestExitCodes": 14, "TestManagerFaults": 14,
-	"TestExitIsUnknownAfterTheKeeperWasKilled": 13, "TestDamagedState": 13, "TestB2ConsoleIsLink": 12, "TestHistories": 15, "TestAttestNamesEverySabotage": 15, "TestAttestNamesEverySabotageOfExec": 15,
-	"TestServiceRestartsByItself": 12, "TestServiceOutOfMemorySaysSo": 12, "TestServiceKilledByOthersHasFailed": 12,
-	"TestServiceWithInitStops": 11, "TestServiceWithoutTheControllerSaysWhich": 10, "TestA6ExchangedWorkingDirectory": 10,
+	"TestSystemdScripts": 80, "TestExamples": 44, "TestE8LimitsHold": 36, "TestDeadlinePasses": 32, "TestR24StrangeCgroups": 25, "TestReloadStorm": 24,
+	"TestB23SeenFromInside": 22, "TestParallelStarts": 20, "TestA5LeakyManager": 20, "TestR16KilledByOomd": 17, "TestClockJumps": 16,
+	"TestServiceWithLimitsSystemdLacks": 16, "TestPausedServiceStops": 16, "TestHostileRootfs": 16, "TestServiceThatHearsNoSignalStopsAtOnce": 15,
+	"TestJournal": 15, "TestCrowd": 15, "TestCommandOutOfMemory": 15, "TestServiceMainPIDIsThePayload": 13, "TestManagerFaults": 13,
+	"TestAttestNamesEverySabotage": 13, "TestAttestNamesEverySabotageOfExec": 13, "TestHistories": 13, "TestJoinsEachNamespace": 12,
+	"TestExitIsUnknownAfterTheKeeperWasKilled": 12, "TestExitCodes": 11, "TestFewTasks": 11, "TestDamagedState": 11, "TestServiceRestartsByItself": 10,
+	"TestB2ConsoleIsLink": 10, "TestServiceOutOfMemorySaysSo": 10, "TestServiceKilledByOthersHasFailed": 10, "TestServiceWithInitStops": 10,
+	"TestServiceWithoutTheControllerSaysWhich": 10, "TestSystemInAServiceHasControllers": 10, "TestA6ExchangedWorkingDirectory": 10,
 }
 
-const light = 2
+const light = 1
 
 func (n named) weight() int { return cmp.Or(heavy[n.test], light) }
 

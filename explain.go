@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
@@ -114,7 +113,9 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err != nil {
 		return nil, err
 	}
-	y.DeathSignal = unix.SIGKILL // as in the foreground
+	if y.DeathSignal, err = deathSignal(settings, true); err != nil {
+		return nil, err
+	}
 	enter, err := p.enter(y)
 	if err != nil {
 		return nil, err

@@ -72,6 +72,12 @@ func (l *launch) tellSend(t *teller, why, what, program string, files int) {
 }
 
 func (l *launch) tellPlan(t *teller) {
+	for _, s := range l.plan.world.Sources {
+		if c := s.Create; c != nil {
+			kind := map[bool]string{true: "file", false: "directory"}[c.Kind == nsexec.File]
+			t.say(s.For, "make the %s %s where there is none: mode %04o, owner %d:%d", kind, s.Path, c.Mode, c.UID, c.GID)
+		}
+	}
 	t.say("while the namespaces are made", "look at the sources of mounts, compile program %s and the filter", l.plan.world.Program.Name())
 }
 

@@ -191,6 +191,27 @@ func TestExplainUnknownUser(t *testing.T) {
 }
 
 // A Spec made in memory has no file that a service could be made from.
+// The payload's signal at the death of its parent is that of a run in the foreground.
+func TestExplainDeathSignal(t *testing.T) {
+	for text, want := range map[string]string{"": "SIGKILL", ", parent_death_signal = 'SIGTERM'": "SIGTERM"} {
+		file := filepath.Join(t.TempDir(), "web.toml")
+		if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = '/r'\nprocess = { args = ['x']"+text+" }\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		spec, err := configs.Load(file, configs.LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := Explain("", spec, unitgen.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if enter := fmt.Sprint(x.Programs["enter"]); !strings.Contains(enter, "PR_SET_PDEATHSIG, "+want) {
+			t.Errorf("%q: no %s in %s", text, want, enter)
+		}
+	}
+}
+
 func TestExplainWithoutAFile(t *testing.T) {
 	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})
 	if err != nil {

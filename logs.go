@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os/exec"
 	"time"
 
 	"github.com/sdcontainer/sdcontainer/internal/journal"
@@ -40,14 +41,38 @@ type LogEntry struct {
 // asks for the latter alone, also of one that has a record, from its first on.
 //
 // The last pair may be an error: ErrNotExist of what has neither a record nor a line. When the
-// context ends there is none. The Runtime's Warn is told when the last lines may be missing.
+// context ends there is none. A [TimeError] is of a time that systemd cannot read. The Runtime's Warn is told when the last
+// lines may be missing.
 func (r *Runtime) Logs(ctx context.Context, id string, o LogOptions) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
 		l := logReader{r: r, o: o, yield: yield}
 		if err := l.all(ctx, id); err != nil && !l.over {
-			yield(LogEntry{}, err)
+			yield(LogEntry{}, o.explain(ctx, err))
 		}
 	}
+}
+
+// A TimeError is a time of [LogOptions] that systemd cannot read.
+type TimeError struct {
+	Option string // "since" or "until"
+	Text   string
+}
+
+func (e *TimeError) Error() string {
+	return fmt.Sprintf(`%s %q: want a time like "10 min ago", "2026-01-31 12:00" or "@1700000000"`, e.Option, e.Text)
+}
+
+// explain looks for what journalctl has failed of: it has one exit status for everything.
+func (o LogOptions) explain(ctx context.Context, err error) error {
+	if !errors.As(err, new(*exec.ExitError)) {
+		return err
+	}
+	for _, e := range []*TimeError{{"since", o.Since}, {"until", o.Until}} {
+		if e.Text != "" && journal.BadTime(ctx, e.Text) {
+			return e
+		}
+	}
+	return err
 }
 
 // A logReader passes entries on and remembers where it is.

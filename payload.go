@@ -30,7 +30,7 @@ func (l *launch) find(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if l.who.DeathSignal, err = l.deathSignal(); err != nil {
+	if l.who.DeathSignal, err = deathSignal(l.settings, l.c.st.Foreground); err != nil {
 		return err
 	}
 	l.become, err = l.plan.enter(l.who)
@@ -45,16 +45,16 @@ func (l *launch) enter(ctx context.Context) error {
 	return l.until(ctx, nsexec.Synced, syncReady)
 }
 
-// deathSignal is what the payload gets when its parent dies. In the foreground that is us:
-// without us nobody would clean up.
-func (l *launch) deathSignal() (unix.Signal, error) {
+// deathSignal is what the payload gets when its parent dies. In the foreground that is us: without us nobody would clean up.
+// That of a service steps aside before the payload is executed.
+func deathSignal(s configs.Settings, foreground bool) (unix.Signal, error) {
 	switch {
-	case l.settings.ParentDeathSignal != "":
-		return configs.ParseSignal(l.settings.ParentDeathSignal)
-	case l.c.st.Foreground:
-		return unix.SIGKILL, nil
+	case !foreground:
+		return 0, nil
+	case s.ParentDeathSignal != "":
+		return configs.ParseSignal(s.ParentDeathSignal)
 	}
-	return 0, nil
+	return unix.SIGKILL, nil
 }
 
 // lookTimeout is how long the container's filesystem may take to answer.

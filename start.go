@@ -212,7 +212,8 @@ func (c *Container) recordTraced() error {
 }
 
 // MessageEnded is the MESSAGE_ID of the journal entry written when a container
-// has ended.
+// has ended. Its fields are CONTAINER_ID and CONTAINER_NAME, OBJECT_SYSTEMD_UNIT, EXIT_CODE ("exited" or "killed"),
+// EXIT_STATUS, EXIT_TIMESTAMP and OOM_KILLED ("true" or "false"); of an end that nobody saw those from EXIT_CODE on are missing.
 const MessageEnded = "5c6c9b8f1d1e4b6f9a3f0c2d7e8b4a10"
 
 // logEnd writes the one journal entry that says how the container ended, so that

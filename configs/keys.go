@@ -67,7 +67,7 @@ func processKeys() []Key {
 		{"process.io_class", shaped("^(idle|(be|rt):[+]?0*[0-7])$"), "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
 		{"process.exec_cpus", kindCPUs, "", "process.execCPUAffinity", "CPUs of what exec runs in the container."},
 		{"process.stop_signal", kindSignal, `"SIGTERM"`, "KillSignal=", "What stop sends."},
-		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies. By default the container then dies."},
+		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies; a detached container and a service live on. By default the container then dies."},
 
 		{"capabilities.preset", words("default", "none", "all"), `"default"`, "process.capabilities", "default: eight for root, none for others; none; all."},
 		{"capabilities.add", kindStrings, "", "process.capabilities", "More, by name."},
@@ -122,7 +122,7 @@ func fileKeys() []Key {
 		{"mount[].options", kindStrings, "", "mounts[].options", "More mount options. Of every mount: `ro`, `nosuid`, `nodev`, `noexec`, `nodiratime`, `nosymfollow`, `relatime`, `noatime`, `strictatime` and their opposites, each also with an `r` before it, as in `rro`, for the mounts below too; `private`, `slave`, `shared`, `unbindable`, these with an `r` as well. Of all but bind mounts: `sync`, `dirsync`, `lazytime`, `iversion`, `mand` and their opposites, and what the filesystem itself has: a tmpfs `nr_inodes`, `nr_blocks`, `uid`, `gid`, `huge`, `mpol`, `noswap`, `inode32`, `inode64`, `context`, `rootcontext`; an overlay `redirect_dir`, `index`, `uuid`, `nfs_export`, `xino`, `metacopy`, `verity`, `volatile`, `userxattr`, `default_permissions`, `context`; in a user namespace not `noswap`, nor, without `userxattr`, `verity` that is not off; `redirect_dir` that is not nofollow and `metacopy` that is not off go neither in a user namespace nor with `userxattr`. `defaults` stands for nothing. Everything else of mount(8) is refused: `remount`, and what says in fstab(5) when and by whom to mount, as `noauto`, `nofail`, `user`, `_netdev`, `x-systemd.automount`. Of contradicting ones the last counts, for the mount itself also one with an r. Every mount is nosuid and nodev, and so are those below a recursive bind, unless suid or dev is here: then those below keep what they have. Without a user namespace a mount with devices made in it, as one on `/dev`, needs dev."},
 
 		{"device[].path", kindString, "", "linux.devices", "Device of the host. Required."},
-		{"device[].target", kindString, "path", "linux.devices[].path", "Where, in the container."},
+		{"device[].target", kindString, "path", "linux.devices[].path", "Where, in the container. In a user namespace a device keeps its path."},
 		{"device[].access", kindAccess, `"rw"`, "DeviceAllow=", "Any of r, w, m."},
 		{"device[].type", words("c", "b"), "", "linux.devices[].type", "Type of the device. With major and minor the device is not looked at on this host."},
 		{"device[].major", between(0, 0xfff), "", "linux.devices[].major", "Its major number."},

@@ -33,7 +33,7 @@ var samples = map[string]struct{ value, beside, without string }{
 	"mount[].size": {`"5M"`, "target = '/t'\ntype = 'tmpfs'\n", ""}, "mount[].mode": {`"0700"`, "target = '/t'\ntype = 'tmpfs'\n", ""}, "mount[].options": {`["noexec"]`, "target = '/t'\nsource = '/a'\n", ""},
 	"mount[].lower": {`["/l", "/m"]`, "target = '/t'\ntype = 'overlay'\n", "lower = ['/x', '/y']\n"}, "mount[].upper": {`"/u"`, "target = '/t'\ntype = 'overlay'\nlower = ['/l']\nwork = '/w'\n", "upper = '/old'\n"},
 	"mount[].work": {`"/u"`, "target = '/t'\ntype = 'overlay'\nlower = ['/l']\nupper = '/w'\n", "work = '/old'\n"}, "mount[].fstype": {`"proc"`, "target = '/t'\ntype = 'raw'\n", "fstype = 'sysfs'\n"},
-	"device[].path": {`"/dev/full"`, "", "path = '/dev/null'\n"}, "device[].target": {`"/dev/other"`, "path = '/dev/zero'\n", ""}, "device[].access": {`"m"`, "path = '/dev/zero'\n", ""},
+	"device[].path": {`"/dev/full"`, "", "path = '/dev/null'\n"}, "device[].target": {`"/dev/other"`, "path = '/dev/zero'\n", ""}, "device[].access": {`"m"`, "path = '/dev/x'\ntype = 'c'\nmajor = 1\nminor = 2\n", ""},
 	"device[].type": {`"b"`, "path = '/dev/x'\nmajor = 1\nminor = 2\n", "type = 'c'\n"}, "device[].major": {"77", "path = '/dev/x'\ntype = 'c'\nminor = 2\n", "major = 1\n"}, "device[].minor": {"77", "path = '/dev/x'\ntype = 'c'\nmajor = 2\n", "minor = 1\n"},
 	"network.mode": {`"host"`, "", ""}, "network.hostname": {`"other"`, "", ""}, "network.domainname": {`"other"`, "", ""}, "network.allow": {`["localhost"]`, "", ""}, "network.deny": {`["any"]`, "", ""},
 	"resources.tasks": {"5", "", ""}, "resources.memory.max": {`"5M"`, "", ""}, "resources.memory.high": {`"50%"`, "", ""}, "resources.memory.low": {`"5M"`, "", ""}, "resources.memory.min": {`"5M"`, "", ""},

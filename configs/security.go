@@ -36,6 +36,10 @@ func (c *compiler) buildDevices() {
 		}
 		seen[d.Path] = true
 		access := get(c, at+"access", "rw")
+		all := strings.Contains(access, "r") && strings.Contains(access, "w") && strings.Contains(access, "m")
+		if policy == "closed" && c.has(at+"access") && standard(d) && !all && !c.wrong(at+"access") {
+			c.problem(at+"access", `%q: every container has all rights over the standard devices (or set security.device_policy = "strict")`, access)
+		}
 		r.Devices = append(r.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: d.Type, Major: &d.Major, Minor: &d.Minor, Access: access})
 		node := fmt.Sprintf("/dev/%s/%d:%d", map[string]string{"c": "char", "b": "block"}[d.Type], d.Major, d.Minor)
 		allowed = append(allowed, fmt.Sprintf("(%s, %s)", variantString(node), variantString(access)))
@@ -51,6 +55,12 @@ func (c *compiler) buildDevices() {
 		c.property("security.device_policy", name, value)
 		c.keysOf(name, c.propertyAt[name]...)
 	}
+}
+
+// standard says whether a device is one of those that systemd's DevicePolicy=closed allows, or a pty.
+func standard(d specs.LinuxDevice) bool {
+	minors := map[int64][]int64{1: {3, 5, 7, 8, 9}, 5: {0, 2}}[d.Major]
+	return d.Type == "c" && (d.Major == 136 || slices.Contains(minors, d.Minor))
 }
 
 // device looks at the node on this host unless its numbers are given.

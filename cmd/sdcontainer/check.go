@@ -24,7 +24,9 @@ wrong and what is accepted. Nothing is started. A configuration without problems
 compiled too, down to the calls a start would make and the unit file of a service, which is
 for the running systemd if there is one; an executable or user that the root does not
 have now is a warning, as are a namespace to join that is not there, a path that
-the caller may not see and, with systemd.strict = false, an unknown directive.
+the caller may not see, what else a start would fail for on this machine as it is (a
+root that other users get to, a CPU it has not got) and, with systemd.strict = false, an
+unknown directive.
 
 The exit status is 1 when there is a problem. --json prints an array for editors: of each
 problem and warning its file, line, column, key, message and severity, "error" or

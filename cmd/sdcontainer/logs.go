@@ -3,18 +3,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
-	"os/exec"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer"
-	"github.com/sdcontainer/sdcontainer/internal/journal"
 )
 
 type logOptions struct {
@@ -91,8 +88,9 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 		from.Last = -1
 	}
 	for e, err := range a.rt.Logs(ctx, name, from) {
-		if errors.As(err, new(*exec.ExitError)) {
-			err = cmp.Or(checkTime(ctx, "since", o.since), checkTime(ctx, "until", o.until), err)
+		if bad := (*sdcontainer.TimeError)(nil); errors.As(err, &bad) {
+			text := map[string]string{"since": o.since, "until": o.until}[bad.Option]
+			return usage(`--%s %q: want a time like "10 min ago", "2026-01-31 12:00" or 10m`, bad.Option, text)
 		}
 		if err != nil {
 			return err
@@ -102,14 +100,6 @@ func (a *app) showLogs(ctx context.Context, name string, o logOptions) error {
 		}
 	}
 	return nil
-}
-
-// checkTime refuses a time that systemd cannot read.
-func checkTime(ctx context.Context, flag, text string) error {
-	if text == "" || !journal.BadTime(ctx, journalTime(text)) {
-		return nil
-	}
-	return usage(`--%s %q: want a time like "10 min ago", "2026-01-31 12:00" or 10m`, flag, text)
 }
 
 // infoLevel is the syslog priority of what is no complaint.

@@ -96,7 +96,7 @@ func TestOOM(t *testing.T) {
 	if s.Exit == nil || s.Exit.Code != 137 || !s.Exit.OOMKilled {
 		t.Errorf("inspect: %+v", s.Exit)
 	}
-	if o := sd(t, "ps", "-a"); !strings.Contains(strings.ToUpper(o.stdout), "OOM") {
+	if o := sd(t, "ps", "-a"); !strings.Contains(o.stdout, "exited (137, out of memory)") {
 		t.Errorf("ps -a does not say so: %v", o)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // share is what a guest runs of the tests. Where guests are emulated, each test runs in one of the two, and
 // on average every other commit exchanges the halves. What asks for no more than a Go program, and has passed on this machine,
-// is in neither.
+// is in neither. Of what asks for a systemd or for root and has passed here, half is in neither either, but for CI.
 type share int
 
 const (
@@ -46,13 +46,32 @@ func shareOf(ctx context.Context, o options, wanted []string, emulated bool) (sh
 	if len(wanted) < 2 || o.run != "" || !slices.Equal(o.packages, everything) || !emulated {
 		return allTests, nil
 	}
-	// The commit's name changes with each and is there in a shallow clone too.
+	return share(lastDigit(ctx) & 1), ctx.Err()
+}
+
+// lastDigit is that of the commit, whose name changes with each and is there in a shallow clone too; '0' for sources without a
+// repository.
+func lastDigit(ctx context.Context) byte {
 	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
 	if err != nil {
-		return firstHalf, ctx.Err() // sources without a repository
+		return '0'
 	}
 	last := strings.TrimSpace(string(commit))
-	return share(last[len(last)-1] & 1), nil
+	return last[len(last)-1]
+}
+
+// otherTurn is the half of tests, by package and name, that another turn has.
+func otherTurn(tests []string, turn byte) (half []string) {
+	name := func(test string) string { return test[strings.LastIndexByte(test, ' ')+1:] }
+	slices.SortFunc(tests, func(a, b string) int {
+		return cmp.Or(cmp.Compare(named{test: name(b)}.weight(), named{test: name(a)}.weight()), strings.Compare(a, b))
+	})
+	for i, test := range tests {
+		if byte(i&1) != turn&1 {
+			half = append(half, test)
+		}
+	}
+	return half
 }
 
 // named is a test of one of several binaries.
@@ -61,8 +80,8 @@ type named struct {
 	test   string
 }
 
-// choose sets what is run of each of binaries; pure are the tests that a half goes without.
-func (s share) choose(ctx context.Context, run string, binaries []testBinary, pure map[string]bool) ([]testBinary, error) {
+// choose sets what is run of each of binaries; without are the tests that a half goes without.
+func (s share) choose(ctx context.Context, run string, binaries []testBinary, without map[string]bool) ([]testBinary, error) {
 	chosen := slices.Clone(binaries)
 	if run != "" {
 		for i := range chosen {
@@ -77,7 +96,7 @@ func (s share) choose(ctx context.Context, run string, binaries []testBinary, pu
 			return nil, err
 		}
 		for _, name := range names {
-			if s == allTests || !pure[b.pkg+" "+name] {
+			if s == allTests || !without[b.pkg+" "+name] {
 				all = append(all, named{i, name})
 			}
 		}

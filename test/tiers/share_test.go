@@ -39,6 +39,19 @@ func TestHalvesAreAll(t *testing.T) {
 	}
 }
 
+func TestTurnsAreAll(t *testing.T) {
+	all := []string{"p TestA", "p TestExamples", "q TestA", "q TestSystemdScripts", "q TestB"}
+	one, other := otherTurn(slices.Clone(all), 0), otherTurn(slices.Clone(all), 1)
+	for _, test := range all {
+		if slices.Contains(one, test) == slices.Contains(other, test) {
+			t.Errorf("%s: both turns leave it out, or none: %q and %q", test, one, other)
+		}
+	}
+	if slices.Contains(one, "p TestExamples") == slices.Contains(one, "q TestSystemdScripts") {
+		t.Errorf("%q: both that are heavy", one)
+	}
+}
+
 func TestHeavyTestsExist(t *testing.T) {
 	root, err := sdtest.ModuleRoot()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -73,12 +74,21 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
+	without := map[string]bool{}
+	maps.Copy(without, all["pure"].tests)
 	if half != allTests {
-		fmt.Printf("\nemulated guests share the tests: %s has the %s half (SHARE=all runs all in both)\n", wanted[0], shareNames[half])
+		more := ""
+		if passed := slices.AppendSeq(slices.Collect(maps.Keys(all["root"].tests)), maps.Keys(all["systemd"].tests)); o.share == "" && os.Getenv("CI") == "" && len(passed) > 0 {
+			for _, test := range otherTurn(passed, lastDigit(ctx)>>1) {
+				without[test] = true
+			}
+			more = ", of what has passed here half of that (CI=true runs it all)"
+		}
+		fmt.Printf("\nemulated guests share the tests: %s has the %s half%s (SHARE=all runs all in both)\n", wanted[0], shareNames[half], more)
 	}
 	shares := make([][]testBinary, len(wanted))
 	for i := range wanted {
-		if shares[i], err = half.choose(ctx, o.run, binaries, all["pure"].tests); err != nil {
+		if shares[i], err = half.choose(ctx, o.run, binaries, without); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
 		half = half.other()

@@ -47,13 +47,9 @@ func compare(all []*contender, warm, rounds int, progress io.Writer) error {
 	for n := range warm + rounds {
 		for i := range all {
 			c := all[(i+n)%len(all)]
-			took, err := once(c.command(n))
-			if err != nil && c.flaky {
-				fmt.Fprintf(progress, "%s, round %d, once more: %v\n", c.name, n, err)
-				took, err = once(c.command(n))
-			}
+			took, err := c.round(n, progress)
 			if err != nil {
-				return fmt.Errorf("%s, round %d: %w", c.name, n, err)
+				return err
 			}
 			if c.after != nil {
 				if err := c.after(); err != nil {
@@ -69,6 +65,19 @@ func compare(all []*contender, warm, rounds int, progress io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// round is round n of it.
+func (c *contender) round(n int, progress io.Writer) (time.Duration, error) {
+	took, err := once(c.command(n))
+	if err != nil && c.flaky {
+		fmt.Fprintf(progress, "%s, round %d, once more: %v\n", c.name, n, err)
+		took, err = once(c.command(n))
+	}
+	if err != nil {
+		err = fmt.Errorf("%s, round %d: %w", c.name, n, err)
+	}
+	return took, err
 }
 
 func once(cmd *exec.Cmd) (time.Duration, error) {

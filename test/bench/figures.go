@@ -27,7 +27,7 @@ func growth(b *bed, k kind, runs int) (growthResult, error) {
 	all := b.runs(k)
 	for n := range runs {
 		for _, c := range all {
-			took, err := once(c.command(2_000_000 + n))
+			took, err := c.round(2_000_000+n, os.Stderr)
 			if err != nil {
 				return growthResult{}, err
 			}

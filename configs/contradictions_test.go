@@ -112,7 +112,6 @@ func TestContradictions(t *testing.T) {
 		{`resources.io.read_bps = { sda = "1M" }`, `4:27: resources.io.read_bps.sda: want the absolute path of a device`},
 		{`resources.io.read_bps = { "/dev//sda" = "1M" }`, `4:27: resources.io.read_bps./dev//sda: want the path in its shortest form: /dev/sda`},
 		{`resources.io.read_bps = { "/dev/sda" = "1M", "/dev/./sda" = "1M" }`, `4:46: resources.io.read_bps./dev/./sda: want the path in its shortest form: /dev/sda`},
-		{`device = [{ path = "/dev/null", access = "r" }]`, `4:33: device.access: "r": every container has all rights over the standard devices`},
 		{`resources.io.read_bps = { "%m" = "1M" }`, `4:27: resources.io.read_bps.%m: want the absolute path of a device`},
 		{`resources.io.latency = { "/dev/%Q" = "1ms" }`, `4:26: resources.io.latency./dev/%Q: "/dev/%Q": unknown specifier %Q`},
 		{`resources.io.read_iops = { "/dev/%n" = 5, "/dev/x" = 6 }`, `4:43: resources.io.read_iops./dev/x: "/dev/x" has a limit here already`},

@@ -4,6 +4,8 @@ package configs
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -173,5 +175,24 @@ func TestDefaultPingGroups(t *testing.T) {
 	}
 	if set := compiled(t, `security.sysctl = { "net/ipv4/ping_group_range" = "5 6" }`).Linux.Sysctl; len(set) != 1 {
 		t.Errorf("set twice: %v", set)
+	}
+}
+
+// Rights over a standard device that every container has are told to be in vain.
+func TestAccessToStandardDevices(t *testing.T) {
+	for text, want := range map[string]int{
+		`device = [{ path = "/dev/null", access = "r" }]`: 1, `device = [{ path = "/dev/null", access = "wrm" }]`: 0, `device = [{ path = "/dev/null" }]`: 0,
+		"device = [{ path = '/dev/null', access = 'r' }]\nsecurity.device_policy = 'strict'":    0,
+		`device = [{ path = "/dev/x", type = "c", major = 10, minor = 200, access = "r" }]`:     0,
+		`device = [{ path = "/dev/pts/9", type = "c", major = 136, minor = 9, access = "rw" }]`: 1,
+	} {
+		file := filepath.Join(t.TempDir(), "x.toml")
+		if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = '/srv'\nprocess.args = ['x']\n"+text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var warned []Problem
+		if _, err := Load(file, LoadOptions{Warn: func(p Problem) { warned = append(warned, p) }}); err != nil || len(warned) != want {
+			t.Errorf("%s: %v, %v, want %d warnings", text, err, warned, want)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (c *compiler) buildDevices() {
 		access := get(c, at+"access", "rw")
 		all := strings.Contains(access, "r") && strings.Contains(access, "w") && strings.Contains(access, "m")
 		if policy == "closed" && c.has(at+"access") && standard(d) && !all && !c.wrong(at+"access") {
-			c.problem(at+"access", `%q: every container has all rights over the standard devices (or set security.device_policy = "strict")`, access)
+			c.warning(at+"access", fmt.Errorf(`%q: every container has all rights over the standard devices, with security.device_policy = "strict" these`, access))
 		}
 		r.Devices = append(r.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: d.Type, Major: &d.Major, Minor: &d.Minor, Access: access})
 		node := fmt.Sprintf("/dev/%s/%d:%d", map[string]string{"c": "char", "b": "block"}[d.Type], d.Major, d.Minor)

@@ -23,7 +23,7 @@ import (
 // Check lists everything that is wrong with the configuration at path: what reading it
 // shows and what compiling it to programs and unit, as [Explain] does, shows. Nothing is started,
 // and no rights are needed. The warnings are of what a start would fail for now, as the root or the machine has not
-// got it, of what the caller may not see, and of what systemd.strict = false makes no problem.
+// got it, of what the caller may not see, of what is asked for in vain, and of what systemd.strict = false makes no problem.
 func Check(path string, u unitgen.Options) (problems, warnings []configs.Problem) {
 	k := checker{unit: u}
 	o := configs.LoadOptions{Property: checkProperty, Directive: checkDirective, Mount: checkMount, Find: k.find, Spec: k.spec}

@@ -190,7 +190,6 @@ func TestExplainUnknownUser(t *testing.T) {
 	}
 }
 
-// A Spec made in memory has no file that a service could be made from.
 // The payload's signal at the death of its parent is that of a run in the foreground.
 func TestExplainDeathSignal(t *testing.T) {
 	for text, want := range map[string]string{"": "SIGKILL", ", parent_death_signal = 'SIGTERM'": "SIGTERM"} {
@@ -212,6 +211,7 @@ func TestExplainDeathSignal(t *testing.T) {
 	}
 }
 
+// A Spec made in memory has no file that a service could be made from.
 func TestExplainWithoutAFile(t *testing.T) {
 	spec, err := configs.FromRootfs("web", t.TempDir(), []string{"/bin/true"})
 	if err != nil {

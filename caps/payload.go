@@ -173,8 +173,12 @@ func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
 
 // fate says what a death signal is for.
 func (y *Payload) fate() string {
-	if y.DeathSignal == 0 {
+	switch y.DeathSignal {
+	case 0:
 		return "the payload outlives who started it"
+	case unix.SIGKILL:
+	default:
+		return "the payload is told when who started it dies; the change of user has undone that"
 	}
 	return "the payload ends with who started it; the change of user has undone that"
 }

@@ -67,7 +67,7 @@ func processKeys() []Key {
 		{"process.io_class", shaped("^(idle|(be|rt):[+]?0*[0-7])$"), "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
 		{"process.exec_cpus", kindCPUs, "", "process.execCPUAffinity", "CPUs of what exec runs in the container."},
 		{"process.stop_signal", kindSignal, `"SIGTERM"`, "KillSignal=", "What stop sends."},
-		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies; a detached container and a service live on. By default the container then dies."},
+		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies. By default the container then dies. A detached container and a service live on."},
 
 		{"capabilities.preset", words("default", "none", "all"), `"default"`, "process.capabilities", "default: eight for root, none for others; none; all."},
 		{"capabilities.add", kindStrings, "", "process.capabilities", "More, by name."},

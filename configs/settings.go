@@ -43,7 +43,7 @@ type Settings struct {
 	// StopSignal ("SIGTERM") is sent by stop; StopTimeout later everything is killed.
 	StopSignal  string
 	StopTimeout time.Duration
-	// ParentDeathSignal is what the payload gets when a foreground run dies, "" none.
+	// ParentDeathSignal is what the payload gets when a foreground run dies, "" SIGKILL.
 	ParentDeathSignal string
 
 	Log LogSettings

@@ -230,7 +230,7 @@ func (b *bed) parallelMarks(managers int) []*contender {
 func sixteen(managers int, one string) string {
 	var s strings.Builder
 	for m := range managers {
-		fmt.Fprintf(&s, "(for i in $(seq %d); do %s; done) &\n", 16/managers, strings.ReplaceAll(one, "ID", fmt.Sprintf("p-$N-%d-$i", m)))
+		fmt.Fprintf(&s, "(for i in $(seq %d); do %s; done) & all=\"$all $!\"\n", 16/managers, strings.ReplaceAll(one, "ID", fmt.Sprintf("p-$N-%d-$i", m)))
 	}
-	return s.String() + "wait"
+	return s.String() + "for one in $all; do wait $one; done" // each for itself: a mere wait tells of no failure
 }

@@ -148,10 +148,15 @@ func TestKeep(t *testing.T) {
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Error(diff)
 	}
+	t.Setenv("CI", "true")
 	for args, want := range map[string]bool{"": true, "-v": true, "-run=X": false, "-tiers=pure": false, "./caps": false} {
 		if o, err := parse(strings.Fields(args)); err != nil || o.whole() != want {
 			t.Errorf("%q: %v, %v", args, o.whole(), err)
 		}
+	}
+	t.Setenv("CI", "")
+	if o, err := parse(nil); err != nil || o.whole() == sdtest.Emulated() {
+		t.Errorf("with turns: %v, %v", o.whole(), err)
 	}
 }
 

@@ -78,7 +78,7 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	maps.Copy(without, all["pure"].tests)
 	if half != allTests {
 		more := ""
-		if passed := slices.AppendSeq(slices.Collect(maps.Keys(all["root"].tests)), maps.Keys(all["systemd"].tests)); o.share == "" && os.Getenv("CI") == "" && len(passed) > 0 {
+		if passed := slices.AppendSeq(slices.Collect(maps.Keys(all["root"].tests)), maps.Keys(all["systemd"].tests)); o.takesTurns() && len(passed) > 0 {
 			for _, test := range otherTurn(passed, lastDigit(ctx)>>1) {
 				without[test] = true
 			}

@@ -125,22 +125,27 @@ func TestEveryReason(t *testing.T) {
 	}
 }
 
-// What systemd cannot express is shown as the files of payload/ it goes to, in the text and in the JSON.
-func TestExplainPayload(t *testing.T) {
+// explained is the explanation of a container of which a TOML says no more than text.
+func explained(t *testing.T, text string) *Explanation {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "web.toml")
-	text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['/bin/true']\nresources.cpu = { quota = '50%', burst = '10ms' }\n" +
-		"resources.unified = { 'hugetlb.2MB.max' = '2097152' }\n"
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = '/srv'\nprocess.args = ['/bin/true']\n"+text+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	spec, err := configs.Load(file, configs.LoadOptions{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(text, err)
 	}
 	x, err := Explain("", spec, unitgen.Options{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(text, err)
 	}
+	return x
+}
+
+// What systemd cannot express is shown as the files of payload/ it goes to, in the text and in the JSON.
+func TestExplainPayload(t *testing.T) {
+	x := explained(t, "resources.cpu = { quota = '50%', burst = '10ms' }\nresources.unified = { 'hugetlb.2MB.max' = '2097152' }")
 	var b bytes.Buffer
 	if err := x.WriteText(&b); err != nil {
 		t.Fatal(err)
@@ -192,19 +197,8 @@ func TestExplainUnknownUser(t *testing.T) {
 
 // The payload's signal at the death of its parent is that of a run in the foreground.
 func TestExplainDeathSignal(t *testing.T) {
-	for text, want := range map[string]string{"": "SIGKILL", ", parent_death_signal = 'SIGTERM'": "SIGTERM"} {
-		file := filepath.Join(t.TempDir(), "web.toml")
-		if err := os.WriteFile(file, []byte("version = 1\nrootfs.path = '/r'\nprocess = { args = ['x']"+text+" }\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		spec, err := configs.Load(file, configs.LoadOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, err := Explain("", spec, unitgen.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+	for text, want := range map[string]string{"": "SIGKILL", "process.parent_death_signal = 'SIGTERM'": "SIGTERM"} {
+		x := explained(t, text)
 		if enter := fmt.Sprint(x.Programs["enter"]); !strings.Contains(enter, "PR_SET_PDEATHSIG, "+want) {
 			t.Errorf("%q: no %s in %s", text, want, enter)
 		}
@@ -294,19 +288,7 @@ func TestExplainKeys(t *testing.T) {
 		{"resources.unified = { 'memory.oom.group' = '0' }", "OOMPolicy", "resources.unified.memory.oom.group"},
 		{"systemd.stop_timeout = '10s'", "TimeoutStopUSec", "systemd.stop_timeout, default"},
 	} {
-		file := filepath.Join(t.TempDir(), "web.toml")
-		text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['/bin/true']\n" + tt.text + "\n"
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		spec, err := configs.Load(file, configs.LoadOptions{})
-		if err != nil {
-			t.Fatal(tt.text, err)
-		}
-		x, err := Explain("", spec, unitgen.Options{})
-		if err != nil {
-			t.Fatal(tt.text, err)
-		}
+		x := explained(t, tt.text)
 		var b bytes.Buffer
 		if err := x.WriteText(&b); err != nil {
 			t.Fatal(err)

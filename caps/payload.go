@@ -177,10 +177,9 @@ func (y *Payload) fate() string {
 	case 0:
 		return "the payload outlives who started it"
 	case unix.SIGKILL:
-	default:
-		return "the payload is told when who started it dies; the change of user has undone that"
+		return "the payload ends with who started it; the change of user has undone that"
 	}
-	return "the payload ends with who started it; the change of user has undone that"
+	return "the payload is told when who started it dies; the change of user has undone that"
 }
 
 func joinKeyring(p *nsexec.Program) {

@@ -57,10 +57,15 @@ func (c *compiler) buildDevices() {
 	}
 }
 
-// standard says whether a device is one of those that systemd's DevicePolicy=closed allows, or a pty.
+// A DeviceNumber is that of a character device; a Minor of -1 stands for every one.
+type DeviceNumber struct{ Major, Minor int64 }
+
+// StandardDevices are those that every container may use: null, zero, full, random, urandom, tty, ptmx and the ptys.
+var StandardDevices = []DeviceNumber{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, {136, -1}}
+
+// standard says whether a device is one of the [StandardDevices].
 func standard(d specs.LinuxDevice) bool {
-	minors := map[int64][]int64{1: {3, 5, 7, 8, 9}, 5: {0, 2}}[d.Major]
-	return d.Type == "c" && (d.Major == 136 || slices.Contains(minors, d.Minor))
+	return d.Type == "c" && slices.ContainsFunc(StandardDevices, func(n DeviceNumber) bool { return n.Major == d.Major && (n.Minor == -1 || n.Minor == d.Minor) })
 }
 
 // device looks at the node on this host unless its numbers are given.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 // wildcard stands for every number.
@@ -18,21 +20,6 @@ type deviceRule struct {
 	kind         byte // 'c' or 'b'
 	major, minor int64
 	access       string // of "rwm", in this order
-}
-
-// defaultDevices are allowed in every container: making any node, and using those of
-// the default /dev.
-var defaultDevices = []deviceRule{
-	{'c', wildcard, wildcard, "m"},
-	{'b', wildcard, wildcard, "m"},
-	{'c', 1, 3, "rwm"},          // null
-	{'c', 1, 5, "rwm"},          // zero
-	{'c', 1, 7, "rwm"},          // full
-	{'c', 1, 8, "rwm"},          // random
-	{'c', 1, 9, "rwm"},          // urandom
-	{'c', 5, 0, "rwm"},          // tty
-	{'c', 5, 2, "rwm"},          // ptmx
-	{'c', 136, wildcard, "rwm"}, // pts/*
 }
 
 // deviceList is the state of cgroup v1's device controller, in which OCI rules are thought:
@@ -56,8 +43,11 @@ func (p *planner) devices(rules []specs.LinuxDeviceCgroup) {
 		p.set(at, "DevicePolicy", "auto")
 		return
 	}
-	for _, d := range defaultDevices {
-		list.allow(d)
+	// In every container: to make any node, and to use those of the default /dev.
+	list.allow(deviceRule{'c', wildcard, wildcard, "m"})
+	list.allow(deviceRule{'b', wildcard, wildcard, "m"})
+	for _, d := range configs.StandardDevices {
+		list.allow(deviceRule{'c', d.Major, d.Minor, "rwm"})
 	}
 	p.set(at, "DevicePolicy", "strict")
 	p.set(at, "DeviceAllow", list.words())

@@ -51,10 +51,10 @@ func (a *app) logs() *cobra.Command {
 level than info go to standard error, which are those of their standard error unless
 the configuration has other levels (log.stdout_level, stderr_level, level_prefix).
 With -f it goes on until the container ends. What ran in the foreground wrote to
-its caller's output instead. Of one that was removed its scope's and its service's lines
-are there; its unit's name, sdcontainer@NAME.service, asks for the service's alone.
+its caller's output instead.
 
-A container that was removed keeps its lines: its name is enough.
+A container that was removed keeps its lines: its name is enough, for those of its scope
+and of its service; sdcontainer@NAME.service asks for the service's alone.
 journalctl -u UNIT shows them too, with what systemd says of the unit.`,
 		Example: `  sdcontainer logs web
   sdcontainer logs -f -n 20 web

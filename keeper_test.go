@@ -13,6 +13,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 func TestKilledKeeperMeansUnknown(t *testing.T) {
@@ -59,6 +60,45 @@ func TestKilledKeeperMeansUnknown(t *testing.T) {
 	w.nothingLeft("unseen-rm")
 	if ends := endsInJournal(t, "unseen-rm", began); len(ends) != 1 || !strings.Contains(ends[0]["MESSAGE"], "exit status unknown") {
 		t.Errorf("after rm -f the journal says %v", ends)
+	}
+}
+
+// A start that was killed while systemd moved its keeper leaves the keepers' scope empty: rm ends it.
+func TestEmptyKeepersScopeEnds(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	conn, err := scope.Dial(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	dead := exec.Command("/bin/true")
+	if err := dead.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = dead.Wait() }() // only to be rid of it
+	if err := unix.Waitid(unix.P_PID, dead.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.StartKeeper(t.Context(), uint32(dead.Process.Pid)); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := conn.WatchRemoved(t.Context(), scope.KeepersUnit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Remove(t.Context(), "nobody", true); !errors.Is(err, ErrNotExist) {
+		t.Errorf("rm -f: %v", err)
+	}
+	select {
+	case err := <-gone:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-soon(t).Done():
+		t.Error("the empty scope stays")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // sweep removes what commands that were killed have left in the run directory under
@@ -34,10 +35,11 @@ func (r *Runtime) sweep(entries []os.DirEntry) {
 	}
 }
 
-// sweepAll is sweep for who has not read the directory.
+// sweepAll is sweep for who has not read the directory, and has the keepers' scope end that a killed start has left empty.
 func (r *Runtime) sweepAll() {
 	entries, _ := os.ReadDir(r.dir()) // what is there of it
 	r.sweep(entries)
+	_ = scope.EndEmptyKeepers() // the next keeper takes over what stays
 }
 
 // sweepNew removes a record that is being made, unless its maker lives: he has its

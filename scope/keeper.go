@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // KeepersUnit holds the keepers of all detached containers.
@@ -25,6 +26,24 @@ func KeepersCgroup() (string, error) {
 
 func keepersBelow(manager string) string {
 	return path.Join(strings.TrimSuffix(manager, "/init.scope"), "/", DefaultSlice, KeepersUnit)
+}
+
+// EndEmptyKeepers has systemd end the keepers' scope where no keeper is left in it. It would by itself, but hears of an
+// empty cgroup only when a process leaves it: a keeper that was killed on its way in never does, and the scope stays.
+//
+// To be told of a change, systemd watches cgroup.events for writes, which a new time of last change is to inotify(7); then
+// it looks for itself whether anybody is there. So a keeper that comes at this moment is never stopped.
+func EndEmptyKeepers() error {
+	cgroup, err := KeepersCgroup()
+	if err != nil || Populated(cgroup) {
+		return err
+	}
+	now := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_NOW}}
+	err = unix.UtimesNanoAt(unix.AT_FDCWD, dir(cgroup, "cgroup.events"), now, 0)
+	if vanished(err) {
+		return nil
+	}
+	return err
 }
 
 // keeperTimeout bounds how long others may make and end the keepers' scope before a keeper has got into it.

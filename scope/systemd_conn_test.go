@@ -45,6 +45,55 @@ func TestRealKeepers(t *testing.T) {
 	}
 }
 
+// A keeper that was killed on its way in leaves a scope of which systemd hears nothing more.
+func TestRealEmptyKeepers(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := dialTest(t)
+	if err := EndEmptyKeepers(); err != nil {
+		t.Errorf("without a scope: %v", err)
+	}
+	if err := c.StartKeeper(ctx, zombie(t)); err != nil {
+		t.Fatal(err) // a later systemd may well refuse it: then there is no such scope any more
+	}
+	cgroup := keepersCgroup(t, c)
+	if Populated(cgroup) {
+		t.Fatalf("%s is populated by a dead process", cgroup)
+	}
+	gone, err := c.WatchRemoved(ctx, KeepersUnit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := EndEmptyKeepers(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-gone:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-ctx.Done():
+		t.Error("the empty scope stays")
+	}
+
+	// One in which there is a keeper is left alone.
+	if err := errors.Join(c.StartKeeper(ctx, sleeper(t)), EndEmptyKeepers()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Version(ctx); err != nil { // systemd has looked
+		t.Fatal(err)
+	}
+	if !Populated(keepersCgroup(t, c)) {
+		t.Error("the scope of a living keeper is gone")
+	}
+	if err := c.Stop(ctx, KeepersUnit); err != nil {
+		t.Error(err)
+	}
+}
+
 // R9: the manager re-executes itself and takes every connection along.
 func TestRealReexec(t *testing.T) {
 	if !sdtest.InsideAll(t) {

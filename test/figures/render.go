@@ -29,7 +29,6 @@ func renderSoak(b *strings.Builder, s sheet) error {
 			Calls   int     `json:"calls"`
 			Stopped int     `json:"stopped"`
 			Clean   int     `json:"clean"`
-			Keepers int     `json:"keepers"`
 			Gone    float64 `json:"goneMs"`
 			Removed float64 `json:"removeMs"`
 			Note    string  `json:"note"`

@@ -75,7 +75,7 @@ func TestKillHelper(t *testing.T) {
 
 func (m *machine) sweepHelper(v verb) {
 	line := tally{Sweep: "kill helper of " + v.name + m.config.name}
-	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
+	defer func() { tell(m.t, line) }()
 	for _, role := range []trace.Role{trace.Helper, trace.Init} {
 		m.every(&line, "the "+role.String()+" killed", 1, v.quick/2, func(n int) (int, string, error) { return m.killHelper(v, role, n) })
 	}

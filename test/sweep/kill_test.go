@@ -119,7 +119,7 @@ func (m *machine) every(line *tally, what string, salt uint64, quick int, one fu
 // sweep interrupts a verb until it ends by itself.
 func (m *machine) sweep(v verb) {
 	line := tally{Sweep: "kill " + v.name + m.config.name}
-	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
+	defer func() { tell(m.t, line) }()
 	m.every(&line, "killed", 0, v.quick, func(n int) (int, string, error) {
 		r, err := m.round(v, n)
 		line.took(r)

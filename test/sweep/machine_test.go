@@ -28,20 +28,19 @@ const (
 
 // A machine is a place to run the command in, and what it looked like before.
 type machine struct {
-	t            *testing.T
-	order        order
-	config       configuration
-	bin          string
-	dir          string // of records
-	root         string
-	file         string // configuration
-	out          *os.File
-	watch        canary.Watch
-	clean        canary.Snapshot
-	known        map[int]bool // helpers that were there before
-	reader       *os.File     // a pipe to whoever reads standard output; nil is a file
-	again        func()       // makes the container that is there all the time
-	emptyKeepers int          // scopes for keepers that were left, and ended
+	t      *testing.T
+	order  order
+	config configuration
+	bin    string
+	dir    string // of records
+	root   string
+	file   string // configuration
+	out    *os.File
+	watch  canary.Watch
+	clean  canary.Snapshot
+	known  map[int]bool // helpers that were there before
+	reader *os.File     // a pipe to whoever reads standard output; nil is a file
+	again  func()       // makes the container that is there all the time
 }
 
 func newMachine(t *testing.T, o order, c configuration) *machine {
@@ -91,7 +90,7 @@ func (m *machine) look() {
 	var err error
 	stays := m.inspect().Status == "running"
 	m.clean, err = canary.Rest(m.t.Context(), m.watch, 4*patience, func(text string) bool {
-		return stays || !strings.Contains(text, keepers) || m.endKeepers()
+		return stays || !strings.Contains(text, "sdcontainer-keepers.scope")
 	})
 	if err != nil {
 		m.t.Fatal(err)
@@ -198,25 +197,8 @@ func (m *machine) helpersGone() (time.Duration, error) {
 // cleaned waits for the machine to be as it was.
 func (m *machine) cleaned() error {
 	diff, err := canary.Settle(m.t.Context(), m.clean, m.watch, 3*time.Second)
-	if err == nil && strings.Contains(diff, keepers) && m.endKeepers() {
-		diff, err = canary.Settle(m.t.Context(), m.clean, m.watch, 3*time.Second)
-	}
 	if err == nil && diff != "" {
 		err = fmt.Errorf("left behind:\n%s", diff)
 	}
 	return err
-}
-
-const keepers = "sdcontainer-keepers.scope"
-
-// endKeepers ends, and counts, a scope for keepers in which there is none: one that was killed while systemd
-// moved it leaves that. The next keeper takes it over, and it ends with that one.
-func (m *machine) endKeepers() bool {
-	b, err := os.ReadFile("/sys/fs/cgroup/sdcontainer.slice/" + keepers + "/cgroup.events")
-	if err != nil || !strings.Contains(string(b), "populated 0") {
-		return false
-	}
-	m.emptyKeepers++
-	_, code, _ := sdtest.Bounded(patience, "systemctl", "stop", keepers)
-	return code == 0
 }

@@ -38,7 +38,6 @@ type tally struct {
 	Calls   int     `json:"calls"`   // system calls there were
 	Stopped int     `json:"stopped"` // of which so many were interrupted, one run each
 	Clean   int     `json:"clean"`   // and so many left nothing
-	Keepers int     `json:"keepers"` // empty scopes for keepers that were left, and ended
 	Gone    float64 `json:"goneMs"`  // the longest a helper lived on
 	Removed float64 `json:"removeMs"`
 	Note    string  `json:"note,omitempty"`
@@ -130,9 +129,9 @@ func summary() error {
 		return nil
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "calls\tstopped\tclean\tkeepers\thelper gone\trm -f\t sweep\n")
+	fmt.Fprint(w, "calls\tstopped\tclean\thelper gone\trm -f\t sweep\n")
 	for _, l := range all.Sorted() {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.0f ms\t%.0f ms\t %s %s\n", l.Calls, l.Stopped, l.Clean, l.Keepers, l.Gone, l.Removed, l.Sweep, l.Note)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%.0f ms\t%.0f ms\t %s %s\n", l.Calls, l.Stopped, l.Clean, l.Gone, l.Removed, l.Sweep, l.Note)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -35,7 +35,7 @@ func TestReaderGone(t *testing.T) {
 
 func (m *machine) sweepReader(v verb) {
 	line := tally{Sweep: "no reader of " + v.name}
-	defer func() { line.Keepers = m.emptyKeepers; tell(m.t, line) }()
+	defer func() { tell(m.t, line) }()
 	r, broken := m.stays(v), 0
 	m.every(&line, "the reader gone", 5, v.quick, func(n int) (int, string, error) {
 		calls, last, end, err := m.readUntil(r, n)

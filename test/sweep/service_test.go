@@ -46,7 +46,7 @@ func TestKillService(t *testing.T) {
 	m := newMachine(t, o, plain)
 	s := m.newService()
 	line := tally{Sweep: "kill run --unit"}
-	defer func() { line.Keepers = m.emptyKeepers; tell(t, line) }()
+	defer func() { tell(t, line) }()
 	m.every(&line, "killed", 3, 12, func(n int) (int, string, error) {
 		r, err := s.round(n)
 		line.took(r)

@@ -150,7 +150,8 @@ bench: stage $(SDVM) vm-deps ## starts, exec, ps and services against crun, runc
 	@$(GO) run ./test/bench $(BENCH)
 
 FUZZTIME ?= 30s
-fuzz: $(HELPER) ## every fuzz target, FUZZTIME=30s or 1000x each; RUN=FuzzX to choose, FUZZ="-runs N -keep"
+FUZZ ?= -runs 100000000
+fuzz: $(HELPER) ## every fuzz target, FUZZTIME=30s or 1000x each, the parser in C 10^8 times; RUN=FuzzX to choose, FUZZ="-runs N -keep"
 	@test/deps.sh clang libclang-rt-dev
 	@mkdir -p bin
 	@$(GO) run ./test/fuzz -time '$(FUZZTIME)' -run '$(RUN)' $(FUZZ) $(PKG)

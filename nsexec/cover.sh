@@ -19,11 +19,12 @@ chmod 711 "$tmp" # interpreters of other users map the counters too
 counters=$tmp/counters
 
 cd "$here/.."
+echo "commit $(git describe --always --match= --abbrev=12 --dirty=+ 2>/dev/null || echo unknown)" >"$out/coverage.txt"
 go test -count=1 -v -run '^TestParserCoverage$' ./nsexec >"$tmp/unit" || {
 	cat "$tmp/unit"
 	exit 1
 }
-sed -n 's/.* coverage parse.c, /parse.c, /p' "$tmp/unit" | tee "$out/coverage.txt"
+sed -n 's/.* coverage parse.c, /parse.c, /p' "$tmp/unit" | tee -a "$out/coverage.txt"
 
 cc() {
 	clang -std=gnu11 -D_GNU_SOURCE "-DCOUNTERS=\"$counters\"" -O1 -fno-pie -Wno-unused-command-line-argument -fno-stack-protector -Wno-gnu "$@"

@@ -58,3 +58,30 @@ func TestB11ForbiddenCalls(t *testing.T) {
 		}
 	}
 }
+
+// B11: what the interpreter opens, makes and asks by itself, not as a step of its program: below a root by openat2(2), in a directory that
+// came from there, or where no name of the container's is looked up.
+func TestB11PathsInC(t *testing.T) {
+	calls := regexp.MustCompile(`SYS\((open|mk|statx?\b|newfstat|readlink|exec|ch|fch|lch|mount|umount|move_mount|pivot|unlink|rename|symlink|link|access|faccess|truncate|utime|[gs]etxattr|l[gs]etxattr)[a-z0-9_]*,[^)]*`)
+	allowed := []string{
+		`SYS(openat2, root, path, &how, `,
+		`SYS(mkdirat, dir, name, `, `SYS(mknodat, dir, name, S_IFREG | mode`, `SYS(readlinkat, dir, name, `,
+		`SYS(statx, a[0], "", AT_EMPTY_PATH, `, `SYS(execveat, a[3], "", `,
+		`SYS(openat, a[2], "payload", `, `SYS(openat, a[2], "memory.events", `, // of a cgroup
+		`SYS(openat, AT_FDCWD, "/proc/self/exe", `, // before there is a container
+		`SYS(execve, a[2], `,                       // the payload, in its root
+	}
+	source, err := os.ReadFile("nsexec/nsexec.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := calls.FindAllString(string(source), -1)
+	if len(found) < len(allowed) {
+		t.Errorf("%d calls with a path, of %d known: %q", len(found), len(allowed), found)
+	}
+	for _, call := range found {
+		if !slices.ContainsFunc(allowed, func(form string) bool { return strings.HasPrefix(call, form) }) {
+			t.Errorf("nsexec.c: %s): a path that is not known to stay in its root", call)
+		}
+	}
+}

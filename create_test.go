@@ -3,12 +3,15 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
@@ -149,4 +152,43 @@ func TestInitGoneEarly(t *testing.T) {
 		t.Error(err)
 	}
 	w.nothingLeft("gone")
+}
+
+// R6: an init that is killed takes its unit's cgroup along: the error is about the init.
+func TestKilledInitIsNamed(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w, ctx := newWorld(t), soon(t)
+	l := w.launch(&Container{rt: w.Runtime, id: "shot"}, w.spec("shot", "/bin/true"), w.options(CreateOptions{}))
+	steps := l.steps()
+	settle := slices.IndexFunc(steps, func(s launchStep) bool { return s.name == "settle" })
+	err := l.do(ctx, steps[:settle])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.waitJob(ctx); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := l.bus.WatchRemoved(ctx, l.job.Unit().Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(l.pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-gone; err != nil {
+		t.Fatal(err)
+	}
+	if err := l.settleIn(ctx); err == nil {
+		t.Error("its cgroup is still there")
+	}
+	l.job = nil // which has been waited for
+	if err := l.do(ctx, steps[settle:]); err == nil || !strings.Contains(err.Error(), "killed by SIGKILL") {
+		t.Errorf("%v; want that the init was killed", err)
+	}
+	if err := l.takeBack(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft("shot")
 }

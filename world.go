@@ -304,12 +304,20 @@ func (l *launch) settle(ctx context.Context) error {
 		l.c.rt.tell(l.job.Dropped)
 		l.timing("job")
 	}
+	if err := l.settleIn(ctx); err != nil {
+		return l.unlessGone(err) // with its last process systemd removes the cgroup
+	}
+	return nil
+}
+
+// settleIn finds the cgroup that the init is in, and makes it the payload's.
+func (l *launch) settleIn(ctx context.Context) error {
 	path, err := scope.CgroupOf(l.pid)
 	if err != nil {
 		return err
 	}
 	if l.job != nil && filepath.Base(path) != l.plan.unit.Name {
-		return l.unlessGone(fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name))
+		return fmt.Errorf("%w: the init is in %s, not in %s", ErrAttest, path, l.plan.unit.Name)
 	}
 	switch {
 	case l.o.Service: // it was born in its payload's

@@ -154,41 +154,43 @@ func TestInitGoneEarly(t *testing.T) {
 	w.nothingLeft("gone")
 }
 
-// R6: an init that is killed takes its unit's cgroup along: the error is about the init.
+// R6: an init that is killed takes its unit's cgroup along, and its files in /proc: the error is about the init.
 func TestKilledInitIsNamed(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
-	w, ctx := newWorld(t), soon(t)
-	l := w.launch(&Container{rt: w.Runtime, id: "shot"}, w.spec("shot", "/bin/true"), w.options(CreateOptions{}))
-	steps := l.steps()
-	settle := slices.IndexFunc(steps, func(s launchStep) bool { return s.name == "settle" })
-	err := l.do(ctx, steps[:settle])
-	if err != nil {
-		t.Fatal(err)
+	for _, before := range []string{"settle", "attest"} {
+		t.Run(before, func(t *testing.T) {
+			w, ctx := newWorld(t), soon(t)
+			l := w.launch(&Container{rt: w.Runtime, id: "shot"}, w.spec("shot", "/bin/true"), w.options(CreateOptions{}))
+			steps := l.steps()
+			next := slices.IndexFunc(steps, func(s launchStep) bool { return s.name == before })
+			if err := l.do(ctx, steps[:next]); err != nil {
+				t.Fatal(err)
+			}
+			if before == "settle" {
+				if err := l.waitJob(ctx); err != nil {
+					t.Fatal(err)
+				}
+				l.plan.unit, l.job = l.job.Unit(), nil // it is not waited for again
+			}
+			gone, err := l.bus.WatchRemoved(ctx, l.plan.unit.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Kill(l.pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-gone; err != nil {
+				t.Fatal(err)
+			}
+			if err := steps[next].do(ctx); err == nil || !strings.Contains(err.Error(), "killed by SIGKILL") {
+				t.Errorf("%v; want that the init was killed", err)
+			}
+			if err := l.takeBack(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+			w.nothingLeft("shot")
+		})
 	}
-	if err := l.waitJob(ctx); err != nil {
-		t.Fatal(err)
-	}
-	gone, err := l.bus.WatchRemoved(ctx, l.job.Unit().Name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Kill(l.pid, unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-gone; err != nil {
-		t.Fatal(err)
-	}
-	if err := l.settleIn(ctx); err == nil {
-		t.Error("its cgroup is still there")
-	}
-	l.job = nil // which has been waited for
-	if err := l.do(ctx, steps[settle:]); err == nil || !strings.Contains(err.Error(), "killed by SIGKILL") {
-		t.Errorf("%v; want that the init was killed", err)
-	}
-	if err := l.takeBack(context.WithoutCancel(t.Context())); err != nil {
-		t.Error(err)
-	}
-	w.nothingLeft("shot")
 }

@@ -261,7 +261,9 @@ func (l *launch) scoreJoined(context.Context) error {
 
 // attestJoined compares the process with what was compiled, and its namespaces
 // with those of the container's init.
-func (l *launch) attestJoined(context.Context) error {
+func (l *launch) attestJoined(context.Context) error { return l.unlessGone(l.attestInside()) }
+
+func (l *launch) attestInside() error {
 	e, err := l.expectProcess(l.joined.leaf)
 	if err != nil {
 		return err

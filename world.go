@@ -204,6 +204,9 @@ func (l *launch) attach(ctx context.Context) (err error) {
 
 // unlessGone is the error of what was done to the init, or that it is there no more.
 func (l *launch) unlessGone(err error) error {
+	if err == nil {
+		return nil
+	}
 	if _, none := identify(l.pid); gone(none) {
 		return l.helper.Died(err)
 	}
@@ -304,10 +307,7 @@ func (l *launch) settle(ctx context.Context) error {
 		l.c.rt.tell(l.job.Dropped)
 		l.timing("job")
 	}
-	if err := l.settleIn(ctx); err != nil {
-		return l.unlessGone(err) // with its last process systemd removes the cgroup
-	}
-	return nil
+	return l.unlessGone(l.settleIn(ctx)) // with its last process systemd removes the cgroup
 }
 
 // settleIn finds the cgroup that the init is in, and makes it the payload's.

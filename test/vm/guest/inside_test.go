@@ -18,9 +18,15 @@ import (
 
 // The payload of the check from inside is this binary.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "inside" {
-		fmt.Print(inside(os.Args[2:]))
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "inside":
+			fmt.Print(inside(os.Args[2:]))
+			return
+		case "write":
+			fmt.Print(strings.Join(writes(os.Args[2:]), "\n"))
+			return
+		}
 	}
 	os.Exit(sdtest.Main(m))
 }
@@ -71,6 +77,42 @@ func TestB23SeenFromInside(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// B22: what root of the host's own ids can open for writing has nothing behind it that writes.
+func TestB22NothingWrites(t *testing.T) {
+	sdtest.Require(t, sdtest.Guest)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := goldens.ReadFile("testdata/inside-hostids-" + release(t) + ".txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, files, _ := strings.Cut(string(golden), "# files of /proc and /sys that can be opened for writing\n")
+	files, _, _ = strings.Cut(files, "\n#")
+	list := strings.Fields(files)
+	if len(list) < 20 {
+		t.Fatalf("%d files in the golden file: %q", len(list), list)
+	}
+	args, err := json.Marshal(append([]string{"/inside", "write"}, list...)) // as in TOML
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := container(t, "writes", fmt.Sprintf("[userns]\nmode = \"none\"\n[rootfs]\npath = %q\n[process]\nargs = %s\n[[mount]]\ntype = \"bind\"\n"+
+		"source = %q\ntarget = \"/inside\"\noptions = [\"ro\", \"exec\"]\n", busybox, args, self))
+	o := sd(t, "run", "--rm", file)
+	if o.code != 0 || o.stderr != "" {
+		t.Fatal(o)
+	}
+	var want []string
+	for _, f := range list {
+		want = append(want, f+" EIO")
+	}
+	if d := cmp.Diff(want, strings.Split(o.stdout, "\n")); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -117,9 +117,9 @@ func FromRootfs(name, dir string, args []string, set ...Setting) (*specs.Spec, e
 	c := newCompiler(abs, LoadOptions{})
 	c.source, c.raw = "", true
 	if len(set) > 0 { // else the table of keys need not be made
-		doc := map[string]any{}
-		c.lay(doc, set)
-		c.walk("", "", doc)
+		c.doc = map[string]any{}
+		c.lay(set)
+		c.walk("", "", c.doc)
 	}
 	c.flagged("rootfs.path", Setting{Flag: "--rootfs"})
 	maps.Copy(c.vals, map[string]any{"name": name, "rootfs.path": abs, "process.args": slices.Clone(args)})

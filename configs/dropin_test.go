@@ -3,6 +3,8 @@
 package configs
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,5 +61,58 @@ func TestDropInNames(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What stands in the place of a table, or is a table where there are several, is told wherever it is, and hides nothing
+// of the other files.
+func TestDropInsLoseNoTable(t *testing.T) {
+	const base = minimal + "resources.tasks = 'many'\nprocess.env.A = []\n[[mount]]\ntarget = 'x'\nsource = '/x'\n"
+	kept := []string{
+		`web.toml:4:11: resources.tasks: "many": want a number like 512`,
+		`web.toml:5:13: process.env.A: []: want a string`,
+		`web.toml:7:1: mount.target: "x": want an absolute path`,
+	}
+	for _, tt := range []struct{ first, second, want string }{
+		{"resources = 'later'", "resources.cpu.weight = 50", "1:1: resources: want a table: [resources] of cpu, "},
+		{"resources = ['later']", "resources.memory.max = '1M'", "1:1: resources: want a table: "},
+		{"[[resources]]\ntasks = 5", "resources.cpu.weight = 50", "1:1: resources: want a table: "},
+		{"process = 'x'", "process.env.B = 'x'", "1:1: process: want a table: "},
+		{"process.env = 'x'", "process.env.B = 'x'", `1:9: process.env: "x": want a table of text like { NAME = ... }`},
+		{"[[process.env]]\nB = 'x'", "process.env.B = 'x'", "1:1: process.env: a table: want a table of text like"},
+		{"process.env = []", "", "1:9: process.env: []: want a table of text like"},
+		{"mount = 5", "", "1:1: mount: want tables: [[mount]]"},
+		{"mount = [5]", "", "1:1: mount: want tables: [[mount]]"},
+		{"[mount]\ntarget = '/y'\nsource = '/y'", "", "1:1: mount: want tables: [[mount]]"},
+		{"mount.read_only = true", "", "1:1: mount: want tables: [[mount]]"},
+		{"[device]\npath = '/dev/fuse'", "device = []", "1:1: device: want tables: [[device]]"},
+	} {
+		got := problemsOf(t, "web.toml", base, "web.toml.d/1.toml", tt.first, "web.toml.d/2.toml", tt.second)
+		want := append(slices.Clone(kept), "web.toml.d/1.toml:"+tt.want)
+		if !slices.EqualFunc(got, want, strings.HasPrefix) {
+			t.Errorf("%s:\n got %q\nwant %q", tt.first, got, want)
+		}
+	}
+	got := problemsOf(t, "web.toml", minimal+"resources = 5\nlog = 'x'", "web.toml.d/1.toml", "resources.tasks = 'many'", "web.toml.d/2.toml", "log = 'y'\n[resources]\ncpu = 1")
+	want := []string{"web.toml:4:1: resources: want a table: ", "web.toml:5:1: log: want a table: ", "web.toml.d/1.toml:1:11: resources.tasks: ",
+		"web.toml.d/2.toml:1:1: log: want a table: ", "web.toml.d/2.toml:3:1: resources.cpu: want a table: "}
+	if !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+// A flag is laid over what is right of the files, and takes the place of no table itself.
+func TestSettingsLoseNoTable(t *testing.T) {
+	dir := write(t, "web.toml", minimal+"resources.tasks = 'many'\n", "web.toml.d/1.toml", "resources = 'x'\nprocess.env = 'x'\nmount = 'x'\n")
+	got := LoadOptions{Set: []Setting{
+		{Flag: "--cpus", Key: "resources.cpu.quota", Value: "150%"}, {Flag: "--env", Key: "process.env", Value: map[string]any{"A": "b"}},
+		{Flag: "--tmpfs", Key: "mount", Value: map[string]any{"type": "tmpfs", "target": "/t"}}, {Flag: "--all", Key: "resources", Value: "x"},
+	}}.Check(filepath.Join(dir, "web.toml"))
+	want := []string{"--all want a table: [resources] of ", "web.toml:4:11: resources.tasks: ", "web.toml.d/1.toml:1:1: resources: want a table: ",
+		"web.toml.d/1.toml:2:9: process.env: ", "web.toml.d/1.toml:3:1: mount: want tables: "}
+	if !slices.EqualFunc(got, want, func(p Problem, want string) bool {
+		return strings.HasPrefix(strings.TrimPrefix(p.String(), dir+"/"), want)
+	}) {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,7 +116,7 @@ type compiler struct {
 	dir      string
 	o        LoadOptions
 	raw      bool           // no specifiers
-	doc      map[string]any // all files
+	doc      map[string]any // all files, nil before the first
 	vals     map[string]any // parsed, by key path with indices
 	places   map[string]place
 	mounts   int // elements of [[mount]]
@@ -165,8 +164,7 @@ func load(path string, o LoadOptions) (*compiler, error) {
 	}
 	c := newCompiler(abs, o)
 	c.shown = path
-	doc, at := c.read(path)
-	c.place("", path, at)
+	c.read(path)
 	drops, others, err := dropIns(path)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: path + ".d", Msg: reason(err)})
@@ -174,23 +172,21 @@ func load(path string, o LoadOptions) (*compiler, error) {
 	for _, o := range others {
 		c.problems = append(c.problems, Problem{File: o, Msg: "is not read: the names of drop-ins end in .toml"})
 	}
+	base := c.doc != nil
 	for _, d := range drops {
-		if more, at := c.read(d); doc != nil {
-			c.merge(doc, more, "", d, at)
-		}
+		c.read(d)
 	}
-	if doc != nil {
-		c.lay(doc, o.Set)
-		c.compile(doc)
+	if base { // else who knows what a drop-in is laid over
+		c.lay(o.Set)
+		c.compile()
 	}
 	slices.SortStableFunc(c.problems, Problem.Compare)
 	return c, nil
 }
 
-// compile makes the Spec of a document and checks it.
-func (c *compiler) compile(doc map[string]any) {
-	c.doc = doc
-	c.parse(doc)
+// compile makes the Spec of what was read and checks it.
+func (c *compiler) compile() {
+	c.parse()
 	c.build()
 	c.planned()
 	if len(c.problems) > 0 {
@@ -226,12 +222,12 @@ func dropIns(path string) (files, others []string, err error) {
 	return files, others, err
 }
 
-// read decodes one file and finds where its keys stand.
-func (c *compiler) read(file string) (map[string]any, map[string]position) {
+// read decodes one file and lays it over those before it.
+func (c *compiler) read(file string) {
 	b, err := readFile(file)
 	if err != nil {
 		c.problems = append(c.problems, Problem{File: file, Msg: reason(err)})
-		return nil, nil
+		return
 	}
 	doc, at, s := decode(file, b)
 	c.problems = append(c.problems, s.problems...)
@@ -242,7 +238,9 @@ func (c *compiler) read(file string) (map[string]any, map[string]position) {
 		}
 	}
 	c.partial = c.partial || s.partial
-	return doc, at
+	if doc != nil {
+		c.add(doc, file, at)
+	}
 }
 
 // decode reads a document: its tree, where its keys stand, and what of it cannot be read.
@@ -258,36 +256,6 @@ func decode(file string, text []byte) (map[string]any, map[string]position, *sal
 		s.problems = append(s.problems, r.problem(file))
 	}
 	return doc, keys.found, s
-}
-
-// place notes where the keys at and below path stand, in the place of what was
-// known of them.
-func (c *compiler) place(path, file string, at map[string]position) {
-	under := func(key string) bool {
-		rest, ok := strings.CutPrefix(key, path)
-		return ok && (path == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
-	}
-	maps.DeleteFunc(c.places, func(key string, _ place) bool { return under(key) })
-	for key, p := range at {
-		if under(key) {
-			c.places[key] = place{file: file, at: p}
-		}
-	}
-}
-
-// merge lays a drop-in over a document: tables merge, everything else replaces.
-func (c *compiler) merge(into, from map[string]any, path, file string, at map[string]position) {
-	for k, v := range from {
-		below := join(path, k)
-		a, ok1 := into[k].(map[string]any)
-		b, ok2 := v.(map[string]any)
-		if ok1 && ok2 {
-			c.merge(a, b, below, file, at)
-			continue
-		}
-		into[k] = v
-		c.place(below, file, at)
-	}
 }
 
 func reason(err error) string {

@@ -161,8 +161,8 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		c.problems, c.partial = s.problems, s.partial
-		c.place("", file, at)
-		c.compile(tree)
+		c.add(tree, file, at)
+		c.compile()
 		if len(c.problems) == 0 {
 			if err := Validate(c.spec); err != nil {
 				t.Fatal(err)

@@ -19,11 +19,11 @@ type Setting struct {
 // OfFlag says whether a problem is that of a [Setting], not of a file.
 func (p Problem) OfFlag() bool { return p.Line == 0 && p.Key != "" }
 
-// lay puts settings over a document.
-func (c *compiler) lay(doc map[string]any, settings []Setting) {
+// lay puts settings over what was read.
+func (c *compiler) lay(settings []Setting) {
 	for _, s := range settings {
 		keys := strings.Split(s.Key, ".")
-		last, table := len(keys)-1, doc
+		last, table := len(keys)-1, c.doc
 		for _, k := range keys[:last] {
 			table = tableIn(table, k)
 		}
@@ -31,7 +31,7 @@ func (c *compiler) lay(doc map[string]any, settings []Setting) {
 	}
 }
 
-// tableIn is a table of a table, made if it is not there.
+// tableIn is a table of a table, made if it is not there: what files have in the place of one is out by then, see [compiler.fit].
 func tableIn(t map[string]any, name string) map[string]any {
 	sub, ok := t[name].(map[string]any)
 	if !ok {
@@ -59,6 +59,10 @@ func (c *compiler) give(t map[string]any, name string, s Setting) {
 			c.flagged(join(s.Key, k), s)
 		}
 	default:
+		if wrong := misfit(s.Key, v); wrong != "" { // what the files have there is not to be lost
+			c.problems = append(c.problems, Problem{File: s.Flag, Key: s.Key, Msg: wrong})
+			return
+		}
 		t[name] = v
 		c.flagged(s.Key, s)
 	}

@@ -13,9 +13,9 @@ import (
 )
 
 // parse checks every key of the document and keeps what it means.
-func (c *compiler) parse(doc map[string]any) {
-	c.walk("", "", doc)
-	if _, ok := doc["version"]; !ok {
+func (c *compiler) parse() {
+	c.walk("", "", c.doc)
+	if _, ok := c.doc["version"]; !ok {
 		c.problem("version", "missing: write version = 1")
 	}
 }
@@ -24,6 +24,10 @@ func (c *compiler) parse(doc map[string]any) {
 func (c *compiler) walk(path, pattern string, t map[string]any) {
 	for _, name := range sortedKeys(t) {
 		v, at, pat := t[name], join(path, name), join(pattern, name)
+		if wrong := misfit(pat, v); wrong != "" {
+			c.problem(at, "%s", wrong)
+			continue
+		}
 		if k := find(pat); k != nil {
 			c.value(k, at, v)
 			continue
@@ -35,17 +39,19 @@ func (c *compiler) walk(path, pattern string, t map[string]any) {
 			c.problem(at, "not supported yet%s", use)
 			continue
 		}
-		sub, isTable := v.(map[string]any)
-		switch {
-		case hasPrefix(pat + "[]."):
-			c.elements(at, pat, v)
-		case !hasPrefix(pat + "."):
-			c.unknown(at, pat)
-		case !isTable:
-			c.problem(at, "want a table: [%s] of %s", pat, strings.Join(childrenOf(pat+"."), ", "))
-		default:
-			c.walk(at, pat, sub)
+		switch v := v.(type) {
+		case map[string]any:
+			if hasPrefix(pat + ".") {
+				c.walk(at, pat, v)
+				continue
+			}
+		case []map[string]any, []any:
+			if hasPrefix(pat + "[].") {
+				c.elements(at, pat, v)
+				continue
+			}
 		}
+		c.unknown(at, pat)
 	}
 }
 
@@ -63,23 +69,7 @@ func hasPrefix(p string) bool {
 
 // elements walks an array of tables.
 func (c *compiler) elements(path, pattern string, v any) {
-	var list []map[string]any
-	switch v := v.(type) {
-	case []map[string]any:
-		list = v
-	case []any:
-		for _, x := range v {
-			t, ok := x.(map[string]any)
-			if !ok {
-				c.problem(path, "want tables: [[%s]]", pattern)
-				return
-			}
-			list = append(list, t)
-		}
-	default:
-		c.problem(path, "want tables: [[%s]]", pattern)
-		return
-	}
+	list, _ := tablesOf(v)
 	for i, t := range list {
 		c.walk(index(path, i), pattern+"[]", t)
 	}
@@ -98,15 +88,7 @@ func (c *compiler) value(k *Key, path string, v any) {
 		}
 		return
 	}
-	t, ok := v.(map[string]any)
-	if !ok {
-		hint := ""
-		if k.Path == "systemd.unit" && (v == "scope" || v == "split") {
-			hint = `: the directives of [Unit]. What runs a container is a scope of its own, "split" is not supported yet`
-		}
-		c.problem(path, "%s: want a %s like { NAME = ... }%s", show(v), k.Kind.Name, hint)
-		return
-	}
+	t, _ := v.(map[string]any)
 	out := make(map[string]any, len(t))
 	for _, name := range sortedKeys(t) {
 		if parsed, ok := c.parsed(k.Kind.elem, join(path, name), t[name]); ok {

@@ -36,7 +36,7 @@ args = ["/bin/sh", "-c", "echo hello"]
 
 func rules() string {
 	return `**Drop-ins.** Files ` + "`NAME.toml.d/*.toml`" + ` beside ` + "`NAME.toml`" + ` are laid over it in the order of their names: tables merge, everything else
-(lists, ` + "`[[mount]]`" + ` and ` + "`[[device]]`" + ` too) replaces. Any other file in that directory is an error, except hidden ones, ` + "`NAME~`" + ` and backups by the usual
+(lists, ` + "`[[mount]]`" + ` and ` + "`[[device]]`" + ` too) replaces. What is no table where the key is one is an error in each of the files; of values that replace each other the last counts. Any other file in that directory is an error, except hidden ones, ` + "`NAME~`" + ` and backups by the usual
 endings (` + "`.bak`, `.dpkg-old`, `.rpmnew`" + ` and the like).
 
 **Twice.** ` + "`resources.unified`, `systemd.scope`, `systemd.unit`, `systemd.service` and `systemd.install`" + ` take directives, properties and files by their own names. One that sets what another key of

@@ -2,10 +2,7 @@
 
 package configs
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // A definition is what a document first makes of a key, and in which line.
 type definition struct {
@@ -27,7 +24,7 @@ const (
 // A redefinition is a key that a document defines again in a way that TOML forbids. The library lets
 // these pass: of a value in the place of a table nothing would be left.
 type redefinition struct {
-	key   string // of a scanner
+	key   string
 	at    position
 	how   how
 	first definition
@@ -58,7 +55,7 @@ func (s *scanner) define(key string, h how, p position) {
 }
 
 func (r redefinition) problem(file string) Problem {
-	key := plain(strings.ReplaceAll(r.key, separator, "."))
+	key := plain(r.key)
 	msg := fmt.Sprintf("given twice, first in line %d", r.first.line)
 	switch {
 	case r.first.how == valued && r.how != valued:

@@ -3,6 +3,7 @@
 package configs
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 	"strconv"
@@ -15,9 +16,12 @@ func (c *compiler) unknown(path, pattern string) {
 	if i := strings.LastIndexByte(pattern, '.'); i >= 0 {
 		parent, name = pattern[:i+1], pattern[i+1:]
 	}
+	name = shown(name)
 	here := childrenOf(parent)
 	hint := "accepted here: " + strings.Join(here, ", ")
-	if meant := guess(parent, name, here); len(meant) > 0 {
+	if all := parent + name; strings.ContainsAny(name, ".[") && (find(all) != nil || hasPrefix(all+".")) {
+		hint = fmt.Sprintf("in quotes %q is one name: did you mean %s?", name, named(strings.ReplaceAll(all, "[]", "")))
+	} else if meant := guess(parent, name, here); len(meant) > 0 {
 		hint = "did you mean " + strings.Join(meant, " or ") + "?"
 	}
 	c.problem(path, "unknown key; %s", hint)

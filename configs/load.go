@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -234,7 +233,7 @@ func (c *compiler) read(file string) {
 	for _, key := range s.unread {
 		if _, ok := at[key]; !ok {
 			c.bad[key] = true
-			c.unread = append(c.unread, key)
+			c.unread = append(c.unread, shown(key))
 		}
 	}
 	c.partial = c.partial || s.partial
@@ -322,25 +321,6 @@ func (c *compiler) where(path string) place {
 	}
 	return place{file: c.shown, at: position{1, 1}}
 }
-
-// plain is a path as people write it: without the numbers of array elements.
-func plain(path string) string {
-	if path == "" {
-		return `""` // a key may be that
-	}
-	for _, array := range []string{"mount[", "device["} {
-		if rest, ok := strings.CutPrefix(path, array); ok {
-			_, rest, _ = strings.Cut(rest, "]")
-			path = array[:len(array)-1] + rest
-		}
-	}
-	if i := strings.LastIndexByte(path, '['); i > 0 && strings.HasSuffix(path, "]") {
-		path = path[:i]
-	}
-	return path
-}
-
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // get returns the value of a key, or def.
 func get[T any](c *compiler, path string, def T) T {

@@ -17,8 +17,7 @@ func offset(doc string, at int) position {
 	return position{strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')}
 }
 
-// positions finds where each key of a TOML document stands. Keys are joined by ".", elements of an array
-// of tables are "[n]": "mount[0].type".
+// positions finds where each key of a TOML document stands. See [join].
 func positions(doc string) map[string]position { return scan(doc, "").found }
 
 // scan finds the keys of a TOML document, or of a part of it in that table. The TOML library tells
@@ -45,16 +44,6 @@ type scanner struct {
 
 func newScanner(text, table string) *scanner {
 	return &scanner{text: text, line: 1, table: table, found: map[string]position{}, count: map[string]int{}, defined: map[string]definition{}}
-}
-
-// separator joins keys in a scanner, where a quoted one may have dots.
-const separator = "\x00"
-
-func under(prefix, key string) string {
-	if prefix == "" {
-		return key
-	}
-	return prefix + separator + key
 }
 
 func (s *scanner) end() bool { return s.at >= len(s.text) }
@@ -129,7 +118,7 @@ func (s *scanner) header() {
 	}
 	s.table = ""
 	for i, k := range keys {
-		s.table = under(s.table, k)
+		s.table = join(s.table, k)
 		s.mark(s.table, at)
 		last := i == len(keys)-1
 		how := implied
@@ -152,15 +141,7 @@ func (s *scanner) header() {
 	s.mark(s.table, at)
 }
 
-func join(prefix, key string) string {
-	if prefix == "" {
-		return key
-	}
-	return prefix + "." + key
-}
-
 func (s *scanner) mark(path string, p position) {
-	path = strings.ReplaceAll(path, separator, ".")
 	if _, ok := s.found[path]; !ok {
 		s.found[path] = p
 	}
@@ -205,7 +186,7 @@ func (s *scanner) pair(prefix string) {
 	parts, at := s.keys()
 	path := prefix
 	for i, k := range parts {
-		path = under(path, k)
+		path = join(path, k)
 		s.mark(path, at[i])
 		how := dotted
 		if i == len(parts)-1 {

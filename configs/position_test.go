@@ -39,7 +39,7 @@ n = 2
 "é\u00e9" = true
 end = -1.5e3~`, "~", "")
 	var want = map[string]position{
-		"version": {2, 1}, "a": {3, 1}, "a.b": {3, 3}, "a.b.c.d": {3, 7}, "quoted key": {4, 1}, "lit": {7, 1},
+		"version": {2, 1}, "a": {3, 1}, "a.b": {3, 3}, join("a.b", "c.d"): {3, 7}, "quoted key": {4, 1}, "lit": {7, 1},
 		"list": {9, 1}, "list[0]": {10, 3}, "list[1]": {10, 8}, "list[2]": {10, 13}, "list[2].in": {10, 15},
 		"list[2].x y": {10, 23}, "list[2].x y[0]": {10, 32}, "list[2].x y[1]": {10, 35}, "list[3]": {11, 3}, "list[3][0]": {11, 5},
 		"tab": {12, 3}, "tab.le": {12, 3}, "tab.le.k": {13, 3}, "tab.le.k.one": {13, 6}, "tab.le.k.two": {13, 14}, "tab.le.k.two.three": {13, 18},

@@ -44,7 +44,7 @@ func (c *compiler) buildResources() {
 			c.problem(at, "want a file of a cgroup v2 controller, like memory.high (those of cgroup.* steer the tree itself)")
 		}
 		unified(r, file, c.table("resources.unified")[file].(string))
-		c.keysOf("linux.resources.unified."+file, at)
+		c.keysOf("linux.resources.unified."+file, shown(at))
 	}
 }
 
@@ -143,7 +143,7 @@ func (c *compiler) ordered(name, why string) {
 	above, b, ok2 := c.memoryLimit("Max")
 	sameKind := (a.Percent > 0) == (b.Percent > 0)
 	if ok1 && ok2 && sameKind && (a.Percent > b.Percent || a.Bytes > b.Bytes && a.Bytes != Infinity) {
-		c.problem(below, "%s: is above %s, which is %s: %s", c.written(below), above, c.written(above), why)
+		c.problem(below, "%s: is above %s, which is %s: %s", c.written(below), shown(above), c.written(above), why)
 	}
 }
 

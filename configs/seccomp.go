@@ -146,7 +146,8 @@ func (w *jsonWalk) object(t reflect.Type, at string) {
 		name, _ := token.(string)
 		folded := foldCase(name)
 		field, fields := jsonField(t, name)
-		switch key := join(at, name); {
+		key := strings.TrimPrefix(at+"."+name, ".")
+		switch {
 		case seen[folded]:
 			w.bad("%s: given twice", key)
 		case field == nil && slices.Contains(dockerFields, name):
@@ -160,7 +161,7 @@ func (w *jsonWalk) object(t reflect.Type, at string) {
 			w.bad("%s: unknown field; %s", key, hint)
 		}
 		seen[folded] = true
-		w.value(cmp.Or(field, reflect.TypeFor[any]()), join(at, name))
+		w.value(cmp.Or(field, reflect.TypeFor[any]()), key)
 	}
 	_, _ = w.d.Token() // the end
 }

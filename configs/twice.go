@@ -235,7 +235,7 @@ func (c *compiler) contradictions() (found []contradiction) {
 			case name == "" || s.flag:
 				continue
 			case o.flag:
-				delete(c.table(s.table), strings.TrimPrefix(s.at, s.table+"."))
+				delete(c.table(s.table), shown(strings.TrimPrefix(s.at, s.table+".")))
 			default:
 				found = append(found, contradiction{s.at, o.at, name})
 			}
@@ -254,6 +254,6 @@ func (c *compiler) tell(found []contradiction) {
 		if !strings.Contains(f.name, ".") {
 			f.name += "="
 		}
-		c.problem(f.at, "contradicts %s, which sets %s too (leave one out)", f.other, f.name)
+		c.problem(f.at, "contradicts %s, which sets %s too (leave one out)", shown(f.other), f.name)
 	}
 }

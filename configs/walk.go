@@ -109,16 +109,12 @@ func (c *compiler) parsed(k *Kind, path string, v any) (any, bool) {
 
 // written shows the value of a key as the files have it.
 func (c *compiler) written(at string) string {
-	table := c.doc
-	for at != "" {
-		if v, ok := table[at]; ok { // whose name may have dots
-			return show(v)
-		}
-		var name string
-		name, at, _ = strings.Cut(at, ".")
-		table, _ = table[name].(map[string]any)
+	var v any = c.doc
+	for name := range strings.SplitSeq(at, ".") {
+		table, _ := v.(map[string]any)
+		v = table[shown(name)]
 	}
-	return show(nil)
+	return show(v)
 }
 
 // show prints a value of the document for a message.

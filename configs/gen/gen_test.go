@@ -127,6 +127,7 @@ func TestSchemaAgreesWithLoader(t *testing.T) {
 		`systemd.stop_timeout = "10 parsecs"`, `resources.memory.max = "1.5"`, `name = "a b"`, `process.umask = "1022"`, `process.scheduler = "fifo"`, `process.io_class = "be:9"`,
 		`systemd.start_limit = "5"`, `[[mount]]` + "\n" + `create = "yes"`, `process.cwd = "x"`, `[[mount]]` + "\n" + `target = "x"`, `resources.cpu.weight = "0"`, `resources.tasks = "0"`,
 		`userns.mode = "manual"` + "\n" + `userns.gid_map = ["0:1:1"]` + "\n" + `userns.uid_map = ["0:1"]`, `network.hostname = "a b"`,
+		`resources."memory.max" = "5M"`, `"process.user" = "0"`, `"systemd.service" = {}`, `"mount[]" = {}`, `"mount[].target" = "/x"`, `"" = 1`,
 	} {
 		var doc map[string]any
 		if _, err := toml.Decode(bad, &doc); err != nil {

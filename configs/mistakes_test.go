@@ -55,7 +55,7 @@ func TestJ4SyntaxErrors(t *testing.T) {
 		"k = \"\"\"\nfoo\nbar":              "3:3: k: unexpected EOF",
 		"a = 2021-13-01\n":                  `1:5: a: invalid datetime: "2021-13-01"`,
 		"x=1\nd = 0x\n":                     `2:5: d: not a hexadecimal number: '0x\n'`,
-		"a = {b = 1\nc = 2}\n":              "2:1: a.b: expected a comma or an inline table terminator",
+		"a = {b = 1\nc = 2}\n":              "2:1: a: expected a comma or an inline table terminator",
 		"b = [1,\n2,\n3 4]\n":               "3:3: b: expected a comma (',') or array terminator (']')",
 		"x = 1\r\ny = \r\n":                 "2:5: ",
 		"version = 1\n[[mount]]\n[mount]":   "3:2: mount: given twice, first in line 2",

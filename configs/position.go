@@ -40,6 +40,8 @@ type scanner struct {
 	count       map[string]int // elements of arrays of tables so far
 	defined     map[string]definition
 	again       []redefinition
+	reading     string // the key whose value was begun last, and where; the table of a key without one, and -1
+	valueAt     int
 }
 
 func newScanner(text, table string) *scanner {
@@ -194,14 +196,19 @@ func (s *scanner) pair(prefix string) {
 		}
 		s.define(path, how, at[i])
 	}
-	if s.peek() == '=' {
+	given := s.peek() == '='
+	if given {
 		s.next()
 	}
 	s.space(false)
 	s.value(path)
+	if !given {
+		s.reading, s.valueAt = prefix, -1
+	}
 }
 
 func (s *scanner) value(path string) {
+	s.reading, s.valueAt = path, s.at
 	switch s.peek() {
 	case '"', '\'':
 		s.str()

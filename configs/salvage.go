@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/BurntSushi/toml"
 )
@@ -83,6 +84,9 @@ func (s *salvage) blank(p *Problem, at int) {
 	to := from + lineEnd(statement)
 	_, value, _ := strings.Cut(string(s.text[from:to]), "=")
 	value = strings.TrimSpace(value)
+	if again == nil && assignment().MatchString(statement) {
+		s.explain(p, from, at, table)
+	}
 	switch {
 	case len(s.problems) >= maxSyntax || strings.TrimSpace(string(s.text[from:to])) == "":
 		to = len(s.text)
@@ -104,12 +108,12 @@ func (s *salvage) blank(p *Problem, at int) {
 			p.Msg += "; the rest of this table was not read"
 		}
 	case strings.HasPrefix(value, "["):
-		to = from + resume(statement, newTable(), assignment())
+		to = max(to, from+min(closed(statement), resume(statement, newTable(), assignment())))
 	}
 	if strings.HasSuffix(p.Msg, restRead) || again == nil && !assignment().MatchString(statement) {
 		s.partial = true
 	}
-	if to < len(s.text) { // else it is all that follows, which the scanner would take for one endless value
+	if to < len(s.text) || to == from+lineEnd(statement) { // else it is all that follows, which the scanner would take for one endless value
 		s.forget(string(s.text[from:to]), table)
 	}
 	for i := from; i < to; i++ {
@@ -117,6 +121,57 @@ func (s *salvage) blank(p *Problem, at int) {
 			s.text[i] = ' '
 		}
 	}
+}
+
+// explain tells of a value that is no TOML as of one that its key does not take: most often it lacks quotes.
+func (s *salvage) explain(p *Problem, from, at int, table string) {
+	k := newScanner(string(s.text[from:min(at+1, len(s.text))]), table)
+	k.statement()
+	if k.reading == table {
+		return // what is wrong is the key
+	}
+	s.unread = append(s.unread, k.reading)
+	p.Key = plain(k.reading)
+	if k.valueAt < 0 || strings.Contains(p.Msg, ": want ") {
+		return
+	}
+	statement := string(s.text[from:])
+	_, whole, _ := strings.Cut(statement[:lineEnd(statement)], "=")
+	ends := "#\n"
+	if whole = strings.TrimSpace(whole); strings.HasPrefix(whole, "{") || strings.HasPrefix(whole, "[") {
+		ends += ",]}"
+	}
+	word := statement[k.valueAt:]
+	if i := strings.IndexAny(word, ends); i >= 0 {
+		word = word[:i]
+	}
+	word = strings.TrimSpace(word)
+	strange := strings.ContainsAny(word, "\"'=[{") || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsPrint(r) })
+	if word == "" || strange || len(word) > 60 {
+		return
+	}
+	pattern := strings.TrimSuffix(element().ReplaceAllString(k.reading, "[]"), "[]")
+	if wrong := misfit(pattern, word); wrong != "" {
+		p.Msg = wrong
+	} else if kind := kindOf(pattern); kind != nil {
+		p.Msg = word + ": want " + kind.Accepts()
+		if _, err := kind.parse(word); err == nil {
+			p.Msg += fmt.Sprintf("; write it in quotes: %q", word)
+		}
+	}
+}
+
+// kindOf is the kind of a key, or of what a table with free names has; nil if there is none.
+func kindOf(pattern string) *Kind {
+	if k := find(pattern); k != nil {
+		return &k.Kind
+	}
+	if i := strings.LastIndexByte(pattern, '.'); i > 0 {
+		if k := find(pattern[:i]); k != nil {
+			return k.Kind.elem
+		}
+	}
+	return nil
 }
 
 // first tells where before a statement a key is given; an element of an array counts as its own.
@@ -155,6 +210,13 @@ func statementAt(text string, at int) (from int, table string) {
 		from, table = k.at, k.table
 		k.statement()
 	}
+}
+
+// closed is where the line ends on which the first statement of a text does.
+func closed(text string) int {
+	k := newScanner(text, "")
+	k.statement()
+	return k.at + lineEnd(text[k.at:])
 }
 
 // lineEnd is where the first line of a text ends.

@@ -39,15 +39,20 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\nsource = '.'\ntarget = '/proc/x'":                                                                  `6:1: mount.target: "/proc/x": would hide a part of proc`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'ext9'\ntarget = '/x'":                                                      `6:1: mount.fstype: "ext9": want bind or one of`,
 		"[[mount]]\ntype = 'raw'\nfstype = 'debugfs'\ntarget = '/x'":                                                   `7:1: mount.target: "/x": the kernel mounts debugfs in no user namespace: bind the host's (type = "bind")`,
-		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['metacopy=on']":                 `7:1: mount.target: "/x": option "metacopy=on": the kernel gives it to no user namespace (leave it out, or set userns`,
+		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['metacopy=on']":                 `8:12: mount.options: option "metacopy=on": the kernel gives it to no user namespace (leave it out, or set userns`,
 		"userns.mode = 'none'\n[[mount]]\ntype = 'tmpfs'\ntarget = '/dev'":                                             `7:1: mount.target: "/dev": is nodev: the device /dev/null`,
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/dev'":                                                                   "",
 		"userns.mode = 'none'\n[[mount]]\ntype = 'tmpfs'\ntarget = '/dev'\noptions = ['dev']":                          "",
-		"namespaces.pid = 'host'\n[[mount]]\ntype = 'raw'\nfstype = 'proc'\ntarget = '/proc'\noptions = ['hidepid=2']": `8:1: mount.target: "/proc": option "hidepid=2": without a pid namespace of its own`,
+		"namespaces.pid = 'host'\n[[mount]]\ntype = 'raw'\nfstype = 'proc'\ntarget = '/proc'\noptions = ['hidepid=2']": `9:12: mount.options: option "hidepid=2": without a pid namespace of its own`,
 		"[[mount]]\nsource = '.'\ntarget = '/proc'\n[[mount]]\nsource = '.'\ntarget = '/sys'":                          "6:1: mount.target: \"/proc\": is for type proc\n9:1: mount.target: \"/sys\": is for type sysfs",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=baz', 'mpol=baz:0', 'noswap=1', 'uid=70000', 'gid=7']": "7:12: mount.options: option \"huge=baz\": want huge= with one of never,\n" +
 			"7:24: mount.options: option \"mpol=baz:0\": want a policy of default, prefer\n7:38: mount.options: option \"noswap=1\": want noswap without a value\n" +
 			"7:50: mount.options: 70000: is not among the ids of the user namespace, 0-65535",
+		"[[mount]]\nsource = '.'\ntarget = '/x'\noptions = ['foo=5', 'noauto']\ncreate = 'dir:999'":                                "7:12: mount.options: unknown option \"foo=5\"\n7:21: mount.options: unknown option \"noauto\"\n8:1: mount.create: \"dir:999\": want",
+		"[[mount]]\nsource = '.'\ntarget = '/x'\noptions = ['foo']\noptional = true\ncreate = 'dir'":                               "7:12: mount.options: unknown option \"foo\"\n9:1: mount.create: goes with optional = false",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['noswap', 'foo', 'a,b']":                                             "7:12: mount.options: option \"noswap\": the kernel gives it to no user namespace\n7:22: mount.options: unknown option \"foo\"\n7:29: mount.options: \"a,b\": want one option in each",
+		"[[mount]]\ntype = 'overlay'\ntarget = '/x'\noptions = ['foo']":                                                            "4:1: mount.lower: missing\n7:12: mount.options: unknown option \"foo\"",
+		"[[mount]]\ntype = 'overlay'\nlower = ['/']\nupper = '/tmp'\ntarget = '/x'\noptions = ['foo', 'metacopy=on', 'verity=on']": "7:1: mount.upper: upper and work go together\n9:12: mount.options: unknown option \"foo\"\n9:19: mount.options: option \"metacopy=on\": the kernel gives\n9:34: mount.options: option \"verity=on\": the kernel gives",
 		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['redirect_dir=foo', 'xino=auto', 'index']": "8:12: mount.options: option \"redirect_dir=foo\": want redirect_dir= with\n" +
 			"8:45: mount.options: option \"index\": want index= with one of on, off",
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['huge=never', 'mpol=bind=static:0']": "",

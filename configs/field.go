@@ -16,7 +16,9 @@ import (
 type FieldError struct {
 	Field string // "linux.sysctl"; "unit" for a directive of the unit file
 	Entry string // the name in a table, the path of a mount, device or list; "" for the whole field
-	Err   error
+	// Option is the one of a mount's options that is wrong, "" for the mount.
+	Option string
+	Err    error
 	// Warning says that it is no mistake of the TOML, which is told to LoadOptions.Warn: another machine, time or
 	// caller may have what is missing.
 	Warning bool
@@ -138,12 +140,15 @@ func (c *compiler) tables(array string, n int, e *FieldError, keys ...string) {
 	for i := n - 1; i >= 0; i-- {
 		at := index(array, i) + "."
 		k := keys[max(0, slices.IndexFunc(keys, func(k string) bool { return c.has(at + k) }))]
-		if path.Clean(c.text(at+k)) == e.Entry {
-			if !c.badBelow(index(array, i)) {
-				c.planner(at+k, e, fmt.Errorf("%q: %w", e.Entry, e.Err))
-			}
-			return
+		if path.Clean(c.text(at+k)) != e.Entry {
+			continue
 		}
+		if option := slices.Index(c.list(at+"options"), e.Option); e.Option != "" && option >= 0 {
+			c.planner(index(at+"options", option), e, e.Err)
+		} else if !c.badBelow(index(array, i)) {
+			c.planner(at+k, e, fmt.Errorf("%q: %w", e.Entry, e.Err))
+		}
+		return
 	}
 }
 

@@ -30,6 +30,7 @@ func (c *compiler) buildMounts() {
 		}
 		seen[m.Destination] = true
 		c.checkMount(i, m)
+		m.Options = c.rightOptions(i, m.Options)
 		// In the place of a default one: what lies below that stays on top of it.
 		if i := slices.IndexFunc(c.spec.Mounts, func(d specs.Mount) bool { return d.Destination == m.Destination }); i >= 0 {
 			c.spec.Mounts[i] = m
@@ -57,6 +58,20 @@ func (c *compiler) checkMount(i int, m specs.Mount) {
 			c.mountProblem(at, m, err)
 		}
 	}
+}
+
+// rightOptions are a mount's options without those of the written ones, its last, that have a problem: planners can
+// then say what is wrong with the others.
+func (c *compiler) rightOptions(i int, all []string) []string {
+	at := index("mount", i) + ".options"
+	own := len(all) - len(get(c, at, []string(nil)))
+	right := slices.Clone(all[:own])
+	for n, o := range all[own:] {
+		if !c.wrong(index(at, n)) {
+			right = append(right, o)
+		}
+	}
+	return right
 }
 
 // mountProblem reports what is wrong with a mount at the key for it, if it is a field's.
@@ -262,6 +277,7 @@ func (c *compiler) bind(at string, m *specs.Mount) {
 	if get(c, at+"optional", false) {
 		if create != "none" {
 			c.also(at+"create", at+"optional", "optional = false: a missing source is either made or left out")
+			create = "none" // with both no option could be told
 		}
 		m.Options = append(m.Options, "x-sdc.optional")
 	}
@@ -288,7 +304,7 @@ func (c *compiler) create(at, text string) string {
 	}
 	if !ok {
 		c.problem(at, `%q: want "dir" or "file", or one with ":MODE" or ":MODE:UID:GID"`, text)
-		return text
+		return "dir:0755:0:0" // with which options can be told
 	}
 	return strings.Join(append(f, defaults[len(f):]...), ":")
 }

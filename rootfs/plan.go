@@ -204,7 +204,7 @@ func (b *builder) replace(m *mount) error {
 	case m.kind == fresh && shows && !b.ns.owned(t):
 		if o := m.lost(); o != "" {
 			err := fmt.Errorf("option %q: without a %s namespace of its own the container has a copy of the host's %s, which this cannot change (leave it out)", o, t, m.Type)
-			return &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err}
+			return &configs.FieldError{Field: "mounts", Entry: m.dest, Option: o, Err: err}
 		}
 	case m.kind == cgroups && !(b.ns.has(cgroupNS) && b.ns.owned(cgroupNS)):
 		// In the host's cgroup namespace a new mount would change the options of the

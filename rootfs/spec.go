@@ -81,7 +81,7 @@ func (b *builder) checkMounts() (errs []error) {
 		if m.kind == fresh && b.ns.has(userNS) && fstypes()[m.Type].host {
 			errs = append(errs, b.hostOnly(m))
 		}
-		errs = append(errs, b.checkParams(m), b.replace(m))
+		errs = append(append(errs, b.checkParams(m)...), b.replace(m))
 		kept = append(kept, m)
 	}
 	b.mounts = kept
@@ -119,7 +119,7 @@ func (b *builder) hostOnly(m *mount) error {
 }
 
 // checkParams finds options that the kernel would refuse with no more than EPERM or EINVAL.
-func (b *builder) checkParams(m *mount) error {
+func (b *builder) checkParams(m *mount) (errs []error) {
 	user := given(m.params, "userxattr")
 	for _, p := range m.params {
 		free, host := hostOptions[p.key]
@@ -137,9 +137,9 @@ func (b *builder) checkParams(m *mount) error {
 		default:
 			continue
 		}
-		return &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err}
+		errs = append(errs, &configs.FieldError{Field: "mounts", Entry: m.dest, Option: p.String(), Err: err})
 	}
-	return nil
+	return errs
 }
 
 // parseMount returns a [configs.FieldError] of what is wrong with one field, "type" or "destination".

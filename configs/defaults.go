@@ -25,18 +25,19 @@ type Profile struct {
 	Mounts       []specs.Mount
 	Tasks        uint64
 	OOMPolicy    string // "" is systemd's own
+	StopSignal   string
 }
 
 // Defaults is the profile of that name; ProfileApp for a name there is not.
 func Defaults(name string) Profile {
 	p := Profile{
 		Capabilities: appCapabilities, Masked: maskedPaths, ReadOnly: readonlyPaths, Rlimits: defaultRlimits,
-		Mounts: defaultMounts(), Tasks: 2048, OOMPolicy: "kill",
+		Mounts: defaultMounts(), Tasks: 2048, OOMPolicy: "kill", StopSignal: "SIGTERM",
 	}
 	if name != ProfileSystem {
 		return p
 	}
-	p.Capabilities, p.Tasks, p.OOMPolicy = systemCapabilities, 16384, "continue"
+	p.Capabilities, p.Tasks, p.OOMPolicy, p.StopSignal = systemCapabilities, 16384, "continue", "SIGRTMIN+3"
 	// What systemd's container interface asks for: /run and /tmp of its own, a /dev and a
 	// cgroup tree it may write. As many files as systemd allows in its own /run.
 	for i, m := range p.Mounts {

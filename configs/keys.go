@@ -36,7 +36,7 @@ func topKeys() []Key {
 	return []Key{
 		{"version", kindVersion, "", "–", "Version of this format: 1. Required."},
 		{"name", shaped("^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"), "file name", "container ID", "Name of the container and part of its unit's."},
-		{"description", kindString, "", "Description=", "One line for people."},
+		{"description", kindString, "Container NAME", "Description=", "One line for people."},
 
 		{"rootfs.path", kindString, "", "root.path", "Directory with the container's files. Required. A relative path starts at the TOML file."},
 		{"rootfs.read_only", kindBool, "false", "root.readonly", "Mounts the root read-only; what is mounted below it on the host stays as writable as it is there. A payload with `CAP_SYS_ADMIN`, as of profile `system`, can undo that."},
@@ -66,7 +66,7 @@ func processKeys() []Key {
 		{"process.scheduler", shaped("^(other|batch|idle|(fifo|rr):[+]?0*[1-9][0-9]?)$"), "", "process.scheduler.policy", "other, batch, idle, or fifo:PRIORITY, rr:PRIORITY."},
 		{"process.io_class", shaped("^(idle|(be|rt):[+]?0*[0-7])$"), "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
 		{"process.exec_cpus", kindCPUs, "", "process.execCPUAffinity", "CPUs of what exec runs in the container."},
-		{"process.stop_signal", kindSignal, `"SIGTERM"`, "KillSignal=", "What stop sends."},
+		{"process.stop_signal", kindSignal, "see Profiles", "KillSignal=", "What stop sends."},
 		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies. By default the container then dies. A detached container and a service live on."},
 
 		{"capabilities.preset", words("default", "none", "all"), `"default"`, "process.capabilities", "default: eight for root, none for others; none; all."},
@@ -114,7 +114,7 @@ func fileKeys() []Key {
 		{"mount[].create", shaped("^(none|(dir|file)(:0*[0-7]{1,4}(:[0-9]+){0,2})?)?$"), `"none"`, "–", "Makes a missing source: dir, file, dir:MODE, dir:MODE:UID:GID; or none."},
 		{"mount[].propagation", propagation, `"rprivate"`, "mounts[].options", "How mounts spread."},
 		{"mount[].size", kindSize, "", "mounts[].options size=", "Of a tmpfs: 10% of memory unless given. The number of its files is limited by `options = [\"nr_inodes=16k\"]`."},
-		{"mount[].mode", kindMode, "", "mounts[].options mode=", "Of a tmpfs."},
+		{"mount[].mode", kindMode, `"1777"`, "mounts[].options mode=", "Of a tmpfs."},
 		{"mount[].lower", kindStrings, "", "mounts[].options lowerdir=", "Lower directories of an overlay, topmost first. These, upper and work must lie where the container's root, an id of its range, gets to."},
 		{"mount[].upper", kindString, "", "mounts[].options upperdir=", "Upper directory of an overlay."},
 		{"mount[].work", kindString, "", "mounts[].options workdir=", "Work directory of an overlay."},
@@ -143,7 +143,7 @@ func networkKeys() []Key {
 
 func resourceKeys() []Key {
 	return []Key{
-		{"resources.tasks", kindCount, "2048", "TasksMax=", "Processes and threads."},
+		{"resources.tasks", kindCount, "see Profiles", "TasksMax=", "Processes and threads."},
 		{"resources.memory.max", kindSize, "", "MemoryMax=", "Hard limit: beyond it processes are killed."},
 		{"resources.memory.high", kindSize, "", "MemoryHigh=", "Above it the container is slowed down."},
 		{"resources.memory.low", kindSize, "", "MemoryLow=", "Protected as long as others have more."},

@@ -5,8 +5,11 @@ package configs
 import (
 	"encoding/json"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/BurntSushi/toml"
 )
 
 // samples are values that are not the defaults; with what a key needs beside it,
@@ -126,6 +129,44 @@ func TestEveryKeyHasAType(t *testing.T) {
 		}
 		if found != 1 {
 			t.Errorf("%s: %d problems", k.Path, found)
+		}
+	}
+}
+
+// elsewhereDefault are the keys whose default is that of systemd, of the kernel or of a planner.
+var elsewhereDefault = map[string]bool{
+	"rootfs.propagation": true, "resources.cpu.period": true, "resources.cpu.weight": true, "resources.io.weight": true,
+	"systemd.restart": true, "systemd.restart_delay": true, "systemd.wanted_by": true,
+}
+
+// What the pages have for a default changes nothing, in either profile.
+func TestDefaultsAreThose(t *testing.T) {
+	for _, k := range Keys() {
+		value := k.Default
+		if k.Kind.Name == "time" {
+			value = strconv.Quote(value)
+		}
+		if _, err := toml.Decode("x = "+value, new(any)); err != nil || k.Default == "" {
+			continue
+		}
+		for _, profile := range []string{ProfileApp, ProfileSystem} {
+			text, key := opening(k.Path)
+			beside := samples[k.Path].beside
+			switch k.Path {
+			case "mount[].type":
+				beside = "target = '/t'\nsource = '/a'\n"
+			case "device[].access":
+				beside, text = "path = '/dev/fuse'\ntype = 'c'\nmajor = 10\nminor = 229\n", strings.Replace(text, "userns.mode = 'none'\n", "", 1)
+			case "security.profile":
+				profile = ProfileApp
+			}
+			if profile != ProfileApp {
+				text = strings.Replace(text, "version = 1\n", "version = 1\nsecurity.profile = '"+profile+"'\n", 1)
+			}
+			with, without := textOf(t, text+beside+key+" = "+value+"\n"), textOf(t, text+beside)
+			if with != without != elsewhereDefault[k.Path] {
+				t.Errorf("%s = %s is not the default of profile %s", k.Path, value, profile)
+			}
 		}
 	}
 }

@@ -47,10 +47,7 @@ func (c *compiler) buildProcess() {
 	c.ioClass(p)
 	c.set.Init = get(c, "process.init", false)
 	c.set.ParentDeathSignal = get(c, "process.parent_death_signal", "")
-	c.set.StopSignal = get(c, "process.stop_signal", "")
-	if c.set.StopSignal == "" && c.set.Profile == ProfileSystem {
-		c.set.StopSignal = "SIGRTMIN+3"
-	}
+	c.set.StopSignal = get(c, "process.stop_signal", Defaults(c.set.Profile).StopSignal)
 }
 
 // user understands numbers; names wait for the container's files.

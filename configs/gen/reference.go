@@ -174,7 +174,7 @@ func profiles(b *bytes.Buffer) {
 		p := configs.Defaults(name)
 		fmt.Fprintf(b, "\n### %s\n\n", name)
 		fmt.Fprintf(b, "- capabilities of root (others have none): %s\n", list(p.Capabilities))
-		fmt.Fprintf(b, "- tasks: %d; OOM policy: %s\n", p.Tasks, p.OOMPolicy)
+		fmt.Fprintf(b, "- tasks: %d; OOM policy: %s; stop signal: %s\n", p.Tasks, p.OOMPolicy, p.StopSignal)
 		b.WriteString("- mounts:")
 		for i, m := range p.Mounts {
 			if i > 0 {

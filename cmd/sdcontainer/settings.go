@@ -66,6 +66,7 @@ func addKeyFlags(cmd *cobra.Command, settings *[]configs.Setting) {
 			cmd.Flags().Var(&same, alias, "the same as --"+k.name)
 			must(cmd.Flags().MarkHidden(alias))
 		}
+		cmd.MarkFlagsMutuallyExclusive(append(k.aliases, k.name)...)
 	}
 }
 

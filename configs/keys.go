@@ -49,7 +49,7 @@ func processKeys() []Key {
 	inside := shaped("^[/%]") // a path in the container, or a specifier
 	umask := Kind{"mode", `{"type": "string", "pattern": "^0*[0-7]{1,3}$"}`, parseMode, nil}
 	return []Key{
-		{"process.args", kindStrings, "", "process.args", "The command. Required."},
+		{"process.args", kindStrings, "", "process.args", "The command. Required, unless `run` is given one."},
 		{"process.cwd", inside, `"/"`, "process.cwd", "Working directory. The container's root must be able to enter it (on NFS with root_squash, or another user's FUSE, it is not); the user need not."},
 		{"process.user", kindString, `"0"`, "process.user", "NAME, UID, NAME:GROUP or UID:GID; names are looked up in the container's files."},
 		{"process.groups", kindIDs, "", "process.user.additionalGids", "Further group ids."},

@@ -42,6 +42,8 @@ type LoadOptions struct {
 	Warn func(Problem)
 	// Set is laid over the files, in order.
 	Set []Setting
+	// Args take the place of process.args, as they are; nil leaves those of the files.
+	Args []string
 }
 
 // A Problem is one thing wrong with a configuration. That of a [Setting] has its flag for
@@ -186,6 +188,11 @@ func load(path string, o LoadOptions) (*compiler, error) {
 // compile makes the Spec of what was read and checks it.
 func (c *compiler) compile() {
 	c.parse()
+	if c.o.Args != nil {
+		c.place("process.args", "", nil)
+		c.flagged("process.args", Setting{Flag: "COMMAND"})
+		c.vals["process.args"] = slices.Clone(c.o.Args)
+	}
 	c.build()
 	c.planned()
 	if len(c.problems) > 0 {

@@ -111,6 +111,29 @@ resources.io.write_iops = { "/dev/disk/by-label/%n" = 5 }
 	}
 }
 
+// What is run instead of process.args is as it is, and needs none in the file.
+func TestArgs(t *testing.T) {
+	args := []string{"printf", "%s 100%", "%n"}
+	const root = "version = 1\nrootfs.path = '/srv/root'\n"
+	for _, text := range []string{root, root + "process.args = ['a', 'b', '%%', '%n']\n"} {
+		spec, err := Load(filepath.Join(write(t, "x.toml", text), "x.toml"), LoadOptions{Args: args})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(args, spec.Process.Args); diff != "" {
+			t.Error(diff)
+		}
+	}
+	_, err := Load(filepath.Join(write(t, "x.toml", root+"process.args = 5"), "x.toml"), LoadOptions{Args: []string{""}})
+	if err == nil || !strings.Contains(err.Error(), "x.toml:3:9: process.args: 5: want a list of strings") {
+		t.Errorf("%v", err)
+	}
+	_, err = Load(filepath.Join(write(t, "x.toml", root), "x.toml"), LoadOptions{Args: []string{""}})
+	if err == nil || !strings.HasPrefix(err.Error(), "COMMAND missing: the command") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestFromRootfs(t *testing.T) {
 	args := []string{"printf", "%s 100%", "%n"}
 	spec, err := FromRootfs("one", "some%dir", args)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer"
+	"github.com/sdcontainer/sdcontainer/configs"
 )
 
 func (a *app) explain() *cobra.Command {
@@ -24,7 +25,7 @@ be as a service: with the running systemd, or without one with the newest.`,
 		ValidArgsFunction: a.completeFiles,
 		Args:              arguments(1, 1, "one configuration"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := loadConfig(args[0])
+			spec, err := loadConfig(args[0], configs.LoadOptions{})
 			if err != nil {
 				return err
 			}

@@ -38,7 +38,8 @@ func (a *app) run() *cobra.Command {
 		Long: `Starts a container and waits for it, or with -d returns once it runs.
 
 FILE is a TOML configuration; a name without a slash is looked up in
-` + configs.Dir + ` too. COMMAND replaces the configuration's process.args.
+` + configs.Dir + ` too. COMMAND replaces the configuration's process.args,
+which need not have any then.
 
 Flags that are keys of the TOML, as --memory is resources.memory.max, take what the
 key takes and are laid over the configuration, with nothing in them expanded; lists
@@ -128,16 +129,17 @@ func (o *runOptions) spec(args []string) (*specs.Spec, error) {
 		if o.name != "" {
 			o.settings = append(o.settings, configs.Setting{Flag: "--name", Key: "name", Value: o.name})
 		}
-		spec, err = loadConfig(args[0], o.settings...)
+		set := configs.LoadOptions{Set: o.settings}
+		if len(args) > 1 {
+			set.Args = args[1:]
+		}
+		spec, err = loadConfig(args[0], set)
 	}
 	switch {
 	case flagsOnly(err):
 		return nil, hinted{err, "sdcontainer run --help shows what it takes"}
 	case err != nil:
 		return nil, err
-	}
-	if o.rootfs == "" && len(args) > 1 {
-		spec.Process.Args = args[1:]
 	}
 	return spec, o.apply(spec)
 }
@@ -160,9 +162,9 @@ func (o *runOptions) apply(spec *specs.Spec) error {
 }
 
 // loadConfig compiles a configuration given by path, or by name in /etc.
-func loadConfig(file string, set ...configs.Setting) (*specs.Spec, error) {
+func loadConfig(file string, o configs.LoadOptions) (*specs.Spec, error) {
 	path := configs.Find(file)
-	spec, err := configs.Load(path, configs.LoadOptions{Set: set})
+	spec, err := configs.Load(path, o)
 	if flagsOnly(err) {
 		return nil, err
 	}

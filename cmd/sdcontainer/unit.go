@@ -86,7 +86,7 @@ type generated struct {
 }
 
 func loadUnit(ctx context.Context, file string, version int) (*generated, error) {
-	spec, err := loadConfig(file)
+	spec, err := loadConfig(file, configs.LoadOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,9 @@ func (a *app) showStats(cmd *cobra.Command, names []string, o statsOptions) erro
 	stream, _ := cmd.Flags().GetBool("stream") // it is defined
 	m := meter{a: a, names: names, last: map[string]sdcontainer.Stats{}}
 	samples, err := m.read(cmd.Context())
+	if err != nil && len(samples) == 0 && o.format == "table" {
+		return err // a header alone says nothing
+	}
 	if err != nil || o.once || !stream && !isTerminal(a.stdout) {
 		return errors.Join(err, a.printStats(samples, o.format))
 	}

@@ -62,7 +62,7 @@ func TestManPages(t *testing.T) {
 
 // manPages are all pages by file name.
 func manPages(root *cobra.Command) map[string]string {
-	pages := map[string]string{"sdcontainer.1": rootPage(root)}
+	pages := map[string]string{"sdcontainer.1": rootPage(root), "sdcontainer-completion.1": completionPage()}
 	for name, cmd := range commands(root) {
 		pages[pageName(name)+".1"] = verbPage(name, cmd)
 	}
@@ -229,6 +229,31 @@ func verbPage(name string, cmd *cobra.Command) string {
 	return r.String()
 }
 
+// completionPage is that of cobra's own verb, which no other is built with: one page for all shells.
+func completionPage() string {
+	root := newRoot()
+	strict(root)
+	var r roff
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		r.head(pageName(cmd.Name()), cmd.Short)
+		r.line(".SH SYNOPSIS\n.nf")
+		r.synopsis(cmd)
+		r.line(".fi\n.SH DESCRIPTION")
+		r.text(cmd.Long + " make install puts those of bash, fish and zsh in place.")
+		for _, shell := range cmd.Commands() {
+			r.line(".SS %s", roffText(shell.Name()))
+			r.text(shell.Long)
+		}
+		r.line(".SH OPTIONS")
+		r.flags(cmd.Commands()[0].LocalFlags())
+	}
+	r.line(".SH SEE ALSO\n\\fBsdcontainer\\fR(1)")
+	return r.String()
+}
+
 func rootPage(root *cobra.Command) string {
 	var r roff
 	r.head("sdcontainer", root.Short)
@@ -246,8 +271,8 @@ func rootPage(root *cobra.Command) string {
 			}
 			r.line(".TP\n\\fB%s\\fR(1)\n%s", roffText(pageName(name)), roffText(cmd.Short))
 		}
-		if g.ID == groupOther { // cobra's own, which has help and no page
-			r.line(".TP\n\\fBsdcontainer completion\\fR \\fIshell\\fR\nPrint the completion script of bash, zsh, fish or powershell")
+		if g.ID == groupOther {
+			r.line(".TP\n\\fBsdcontainer\\-completion\\fR(1)\nPrint the completion script of bash, zsh, fish or powershell")
 		}
 	}
 	r.line(".SH OPTIONS")

@@ -195,7 +195,7 @@ func (l *launch) sendJoin(context.Context) error {
 	if err := stdio.fill(); err != nil {
 		return err
 	}
-	l.null = stdio.null()
+	l.null, l.pipes = stdio.kinds()
 	fds, err := l.openJoined()
 	defer closeAll(fds)
 	if err != nil {

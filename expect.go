@@ -52,6 +52,17 @@ func mapsOf(pid int) (uids, gids []specs.LinuxIDMapping, err error) {
 	return parseIDMap(string(u)), parseIDMap(string(g)), errors.Join(err1, err2)
 }
 
+// idMaps are those of the container's user namespace; nil where it has none.
+func (l *launch) idMaps() (uids, gids []specs.LinuxIDMapping, err error) {
+	switch {
+	case l.plan.made(specs.UserNamespace):
+		return l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings, nil
+	case joins(l.spec, specs.UserNamespace):
+		return mapsOf(l.pid) // that it is the right namespace is attested; its maps are its maker's
+	}
+	return nil, nil, nil
+}
+
 // expect says, from the Spec, what must be true of the init now.
 func (l *launch) expect() (*expectation, error) {
 	e, err := l.expectProcess(l.c.st.Cgroup)
@@ -95,13 +106,8 @@ func (l *launch) expectProcess(cgroup string) (*expectation, error) {
 	if u := l.spec.Process.User.Umask; u != nil {
 		e.umask = *u
 	}
-	if l.plan.made(specs.UserNamespace) {
-		e.uidMap, e.gidMap = linux.UIDMappings, linux.GIDMappings
-	} else if joins(l.spec, specs.UserNamespace) {
-		// That it is the right namespace is attested; its maps are its maker's.
-		if e.uidMap, e.gidMap, err = mapsOf(l.pid); err != nil {
-			return nil, err
-		}
+	if e.uidMap, e.gidMap, err = l.idMaps(); err != nil {
+		return nil, err
 	}
 	if e.uid, e.gid, e.groups, err = onHost(y, e.uidMap, e.gidMap); err != nil {
 		return nil, err

@@ -39,6 +39,9 @@ func (l *launch) find(ctx context.Context) (err error) {
 
 // enter has the init become that, one step before exec.
 func (l *launch) enter(ctx context.Context) error {
+	if err := l.givePipes(); err != nil {
+		return err
+	}
 	if err := l.helper.Send(l.become); err != nil {
 		return err
 	}

@@ -151,13 +151,48 @@ func (s *stdio) fill() error {
 	return nil
 }
 
-// null says which are the null device, the host's.
-func (s *stdio) null() (is [3]bool) {
+// kinds says which are the null device, the host's, and which are pipes without a name: one that has
+// a name is a file, whose owner others rely on.
+func (s *stdio) kinds() (null [3]bool, pipes []*os.File) {
 	for i, f := range s.files() {
 		var st unix.Stat_t
-		is[i] = unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+		if unix.Fstat(int(f.Fd()), &st) != nil {
+			continue
+		}
+		null[i] = st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+		var fs unix.Statfs_t
+		if st.Mode&unix.S_IFMT == unix.S_IFIFO && unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.PIPEFS_MAGIC {
+			pipes = append(pipes, f)
+		}
 	}
-	return is
+	return null, pipes
+}
+
+// givePipes makes the payload's user the owner of the pipes among its standard streams: to open /dev/stdout is to
+// open the pipe anew, which is for its owner.
+//
+// Order: by the parent: the init cannot, in a user namespace that does not know who made the pipe. Before
+// the payload runs, and no earlier than its user is known.
+func (l *launch) givePipes() error {
+	if len(l.pipes) == 0 || l.spec.Process.Terminal {
+		return nil
+	}
+	uids, _, err := l.idMaps()
+	if err != nil {
+		return err
+	}
+	uid, err := mapOne(l.who.UID, uids)
+	if err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	for i, f := range l.pipes {
+		// Who may not give files away (no CAP_CHOWN, or the pipe is of somebody outside the user namespace we are in
+		// ourselves) still has a pipe that works by its descriptor: only to open it anew is refused.
+		if err := f.Chown(int(uid), -1); err != nil && !errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("give pipe %d of the standard streams to user %d: %w", i, uid, err)
+		}
+	}
+	return nil
 }
 
 // noDirectories refuses standard streams through which the payload could leave its

@@ -40,7 +40,7 @@ func (l *launch) spawn(ctx context.Context) error {
 		return err
 	}
 	defer stdio.close()
-	l.null = stdio.null()
+	l.null, l.pipes = stdio.kinds()
 	if l.helper, err = l.ahead.takeHelper(); err != nil {
 		return err
 	}

@@ -139,8 +139,8 @@ func environment(p *specs.Process, id Identity) ([]string, error) {
 func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
 	joinKeyring(p)
 	y.schedule(p)
-	// Order: standard streams get their owner while we may still give files away
-	// (chown(2), CAP_CHOWN).
+	// Order: the terminal gets its owner while we may still give files away
+	// (chown(2), CAP_CHOWN); pipes get theirs from the parent.
 	terminal()
 	y.directory(p)
 	y.bound(p)

@@ -211,7 +211,7 @@ func unitKeys() []Key {
 		{"systemd.install", kindDirectives, "", "[Install]", "Directives, for services, as in systemd.service."},
 		{"systemd.scope", kindProperties, "", "any property", "Any property of the unit by its D-Bus name, in GVariant text where TOML is not enough."},
 
-		{"log.driver", notYet(words("journald", "passthrough", "none"), "k8s-file"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough (the command's own output, which must be no terminal), none."},
+		{"log.driver", notYet(words("journald", "passthrough", "none"), "k8s-file"), `"journald"`, "–", "Where output goes without a terminal: journald, passthrough (the command's own output, which must be no terminal), none. With journald /dev/stdout and /dev/stderr are sockets: they are written to, but cannot be opened by these names (ENXIO), as a log file that is a link to one of them would be."},
 		{"log.identifier", kindString, "name", "SYSLOG_IDENTIFIER=", "Name of the lines."},
 		{"log.stdout_level", level, `"info"`, "PRIORITY=", "Level of standard output."},
 		{"log.stderr_level", level, `"err"`, "PRIORITY=", "Level of standard error."},

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+)
+
+// reopen opens each standard stream by its name, as programs do whose log file is a link to /dev/stdout.
+const reopen = "read a </dev/stdin && echo $a-out >/dev/stdout && echo $a-err >/dev/stderr"
+
+// ownerOf says whose a file is.
+func ownerOf(t *testing.T, f *os.File) (uid, gid uint32) {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Uid, st.Gid
+}
+
+// threePipes are standard streams; said reads what comes through the last two.
+func threePipes(t *testing.T) (o CreateOptions, said func() string) {
+	t.Helper()
+	in, word := pipe(t)
+	r1, out := pipe(t)
+	r2, err := pipe(t)
+	if _, err := word.WriteString("word\n"); err != nil {
+		t.Fatal(err)
+	}
+	word.Close()
+	return CreateOptions{Stdin: in, Stdout: out, Stderr: err}, func() string {
+		t.Helper()
+		out.Close()
+		err.Close()
+		var all []byte
+		for _, r := range []*os.File{r1, r2} {
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b...)
+		}
+		return string(all)
+	}
+}
+
+// A payload opens its standard streams by name where they are pipes, whoever it is, and so does a command of exec.
+func TestPipesAreItsOwn(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name         string
+		user         uint32
+		host, detach bool
+	}{
+		{"root", 0, false, false}, {"user", 1000, false, false}, {"detached", 1000, false, true}, {"host-user", 1000, true, false},
+	} {
+		spec := w.spec(tt.name, "/bin/sh", "-c", reopen+"; exec sleep 60")
+		spec.Process.User = specs.User{UID: tt.user, GID: tt.user}
+		if tt.host {
+			hostRoot(t, spec)
+			spec.Process.Rlimits = nil // for another user of ours they take CAP_SYS_RESOURCE
+		}
+		o, said := threePipes(t)
+		streams := []*os.File{o.Stdin, o.Stdout, o.Stderr}
+		o.Detach = tt.detach
+		c, err := w.startSpec(tt.name, spec, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := mapOne(tt.user, spec.Linux.UIDMappings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, f := range streams {
+			if uid, gid := ownerOf(t, f); uid != want || gid != 0 {
+				t.Errorf("%s: standard stream %d is of %d:%d, want %d:0", tt.name, i, uid, gid, want)
+			}
+		}
+		o, heard := threePipes(t)
+		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", reopen}, User: specs.User{UID: 7, GID: 7}},
+			ExecOptions{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, err = mapOne(7, spec.Linux.UIDMappings); err != nil {
+			t.Fatal(err)
+		}
+		if uid, gid := ownerOf(t, o.Stdout); uid != want || gid != 0 {
+			t.Errorf("%s: exec: standard output is of %d:%d, want %d:0", tt.name, uid, gid, want)
+		}
+		if text := heard(); text != "word-out\nword-err\n" {
+			t.Errorf("%s: exec said %q", tt.name, text)
+		}
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := c.Signal(t.Context(), unix.SIGKILL, false); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if text := said(); text != "word-out\nword-err\n" {
+			t.Errorf("%s said %q", tt.name, text)
+		}
+	}
+}
+
+// What has a name, and what is no pipe, keeps its owner: others rely on it.
+func TestFilesKeepTheirOwner(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	named := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(named, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifo, err := os.OpenFile(named, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fifo.Close()
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1])
+	socket := os.NewFile(uintptr(pair[0]), "socket")
+	defer socket.Close()
+	streams := []*os.File{fifo, file, socket, hostNull(t)}
+	for i, f := range streams {
+		spec := w.spec(fmt.Sprint("kept", i), "/bin/true")
+		spec.Process.User = specs.User{UID: 1000, GID: 1000}
+		c, err := w.startSpec(fmt.Sprint("kept", i), spec, CreateOptions{Stdin: f, Stdout: f, Stderr: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if uid, gid := ownerOf(t, f); uid != 0 || gid != 0 {
+			t.Errorf("%s is of %d:%d now, want 0:0", f.Name(), uid, gid)
+		}
+	}
+	if info, err := os.Stat(named); err != nil || strings.TrimPrefix(info.Mode().String(), "p") != "rw-------" {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}

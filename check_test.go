@@ -64,8 +64,13 @@ func TestCheck(t *testing.T) {
 			"4:38: systemd.scope.After: property After: value \"foo\": want a unit name such as\n4:57: systemd.scope.SendSIGKILL: property SendSIGKILL: value false: want true",
 		"[systemd.service]\nMemoryMax = 'foo'\nRestart = 'foo'\nTasksMax = '50%'\nWatchdogSec = ['5s', 'abc']\n": "5:1: systemd.service.MemoryMax: value \"foo\": want a size like\n" +
 			"6:1: systemd.service.Restart: value \"foo\": want one of no, always\n8:1: systemd.service.WatchdogSec: value \"abc\": want a time like",
-		"systemd.scope.Slice = 'x.slice'":            `4:15: systemd.scope.Slice: property Slice: not to be set`,
-		"[resources.unified]\n'memory.max' = 'lots'": `5:1: resources.unified.memory.max: "lots": want bytes or max`,
+		"systemd.service.WatchdogSec = ['0', '5s']":                            `4:17: systemd.service.WatchdogSec: "5s": the payload has no socket to answer on`,
+		"systemd.service.WatchdogSec = ['5s', '0 min']":                        "",
+		"systemd.service.WatchdogSec = 'infinity'":                             "",
+		"systemd = { notify = 'container', service = { WatchdogSec = '5s' } }": "",
+		"systemd = { notify = 'containr', service = { WatchdogSec = '5s' } }":  `4:13: systemd.notify: "containr": want`,
+		"systemd.scope.Slice = 'x.slice'":                                      `4:15: systemd.scope.Slice: property Slice: not to be set`,
+		"[resources.unified]\n'memory.max' = 'lots'":                           `5:1: resources.unified.memory.max: "lots": want bytes or max`,
 		"[resources.unified]\n'rdma.max' = 'abc'\n'misc.max' = 5\n'hugetlb.2MB.max' = 'max'\n'dmem.max' = 'zz'\n": "5:1: resources.unified.rdma.max: \"abc\": want a device with\n" +
 			"6:1: resources.unified.misc.max: \"5\": want NAME and a number or max\n8:1: resources.unified.dmem.max: \"zz\": want REGION and bytes or max",
 		"no = 1\n[resources.unified]\n'pids.max' = 'x'\n'cpu.weight' = 5\n'memory.oom.group' = 2\n'io.max' = '8:0 x=1'\n'foo.bar' = 1\n'cpu.max.burst' = 9": "4:1: no: unknown key\n" +

@@ -133,7 +133,7 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.Capabilities == nil {
 		q.Capabilities = from.Capabilities
 	}
-	q.Env = slices.Concat(from.Env, p.Env) // of one name the last counts
+	q.Env = slices.Concat(withoutEnv(from.Env, watchdogEnv), p.Env) // of one name the last counts; the watchdog waits for the payload
 	q.NoNewPrivileges = q.NoNewPrivileges || from.NoNewPrivileges
 	if q.Rlimits == nil {
 		q.Rlimits = from.Rlimits

@@ -5,9 +5,11 @@ package sdcontainer
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,10 +60,41 @@ func abuseNotify() error {
 	return nil
 }
 
+// answerWatchdog says that the service is ready and, if it is to, that it lives, for twice the time that systemd gives it.
+func answerWatchdog(speak bool) error {
+	if pid, ok := os.LookupEnv("WATCHDOG_PID"); ok {
+		return fmt.Errorf("WATCHDOG_PID is %s", pid)
+	}
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil {
+		return err
+	}
+	c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("READY=1")); err != nil {
+		return err
+	}
+	if !speak {
+		time.Sleep(time.Hour) // it is ended long before
+	}
+	const often = 6 // than it must
+	tick := time.NewTicker(time.Duration(usec) * time.Microsecond / often)
+	for range 2 * often {
+		<-tick.C
+		if _, err := c.Write([]byte("WATCHDOG=1")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // runNotifier is the main process of a service that becomes a container which has the manager's socket.
 func runNotifier(args []string) error {
 	r := &Runtime{Dir: args[0]}
-	spec, err := testSpec("notifier", args[1], []string{"/spy", "spy", "notify"})
+	spec, err := testSpec("notifier", args[1], []string{"/spy", "spy", args[2]})
 	if err != nil {
 		return err
 	}
@@ -93,7 +126,7 @@ func TestE13HostileMessages(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	before := len(filesOfPID1(t))
 	out, err := exec.Command("systemd-run", "--unit=notifier", "-pType=notify", "-pNotifyAccess=all", "-pDelegate=yes", "-pTimeoutStartSec=60",
-		"-pStandardOutput=file:"+said, "-pStandardError=file:"+said, sdtest.Payload(t), "other", "notifier", w.Dir, w.root).CombinedOutput()
+		"-pStandardOutput=file:"+said, "-pStandardError=file:"+said, sdtest.Payload(t), "other", "notifier", w.Dir, w.root, "notify").CombinedOutput()
 	t.Cleanup(func() {
 		_ = exec.Command("systemctl", "kill", "--signal=KILL", "notifier.service").Run() // it may have ended
 		_ = exec.Command("systemctl", "stop", "notifier.service").Run()
@@ -133,4 +166,52 @@ func filesOfPID1(t *testing.T) []os.DirEntry {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// The watchdog of a service waits for its payload, which knows what for: one that answers goes on, one that does not is ended.
+func TestWatchdog(t *testing.T) {
+	if !sdtest.InsideAll(t) {
+		return
+	}
+	for _, tt := range []struct{ mode, result string }{{"watchdog", "success"}, {"silent", "watchdog"}} {
+		w := newWorld(t)
+		said, unit := filepath.Join(t.TempDir(), "said"), tt.mode+".service"
+		out, err := exec.Command("systemd-run", "--wait", "--unit="+unit, "-pType=notify", "-pNotifyAccess=all", "-pDelegate=yes", "-pWatchdogSec=3s",
+			"-pTimeoutStopSec=20s", "-pStandardOutput=file:"+said, "-pStandardError=file:"+said, sdtest.Payload(t), "other", "notifier", w.Dir, w.root, tt.mode).CombinedOutput()
+		t.Cleanup(func() {
+			_ = exec.Command("systemctl", "reset-failed", unit).Run() // one has not failed
+			if c, err := w.Load("notifier"); err == nil {
+				_ = c.Destroy(context.Background(), true) // nothing waits for its end
+			}
+		})
+		b, _ := os.ReadFile(said) // for the message
+		if (err == nil) != (tt.result == "success") || !strings.Contains(string(out), "result: "+tt.result) {
+			t.Errorf("%s: %v: %s: %s", tt.mode, err, out, b)
+		}
+	}
+}
+
+// The payload alone is to answer: a command of exec is not asked, and where the payload cannot answer a warning says so.
+func TestWatchdogEnvironment(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "/run/notify")
+	t.Setenv("WATCHDOG_USEC", "5000000")
+	t.Setenv("WATCHDOG_PID", "7")
+	var warned []string
+	l := &launch{c: &Container{rt: &Runtime{Warn: func(msg string) { warned = append(warned, msg) }}}, o: CreateOptions{Service: true}}
+	l.spec = &specs.Spec{Process: &specs.Process{Env: []string{"A=b", "WATCHDOG_USEC=1", "WATCHDOG_PID=1"}},
+		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}}}
+	if err := l.choose(t.Context()); err != nil || len(warned) != 1 || !strings.Contains(warned[0], "WatchdogSec=") {
+		t.Errorf("%v, %q", err, warned)
+	}
+	l.settings.Notify = "container"
+	if err := l.choose(t.Context()); err != nil || len(warned) != 1 {
+		t.Errorf("%v, %q", err, warned)
+	}
+	want := []string{"A=b", "NOTIFY_SOCKET=" + notifyPlace, "WATCHDOG_USEC=5000000"}
+	if env := l.spec.Process.Env; !slices.Equal(env, want) {
+		t.Errorf("environment: %q, want %q", env, want)
+	}
+	if env := inherit(&specs.Process{Env: []string{"C=d"}}, l.spec.Process).Env; !slices.Equal(env, []string{want[0], want[1], "C=d"}) {
+		t.Errorf("environment of exec: %q", env)
+	}
 }

@@ -135,9 +135,24 @@ func passNotifySocket(spec *specs.Spec) error {
 	spec.Mounts = append(spec.Mounts, specs.Mount{
 		Type: "bind", Source: socket, Destination: notifyPlace, Options: []string{"bind", "rprivate", "nosuid", "nodev", "noexec"},
 	})
-	others := slices.DeleteFunc(slices.Clone(spec.Process.Env), func(kv string) bool { return strings.HasPrefix(kv, "NOTIFY_SOCKET=") })
-	spec.Process.Env = append(others, "NOTIFY_SOCKET="+notifyPlace)
+	spec.Process.Env = append(withoutEnv(spec.Process.Env, "NOTIFY_SOCKET", watchdogEnv, "WATCHDOG_PID"), "NOTIFY_SOCKET="+notifyPlace)
+	if every := os.Getenv(watchdogEnv); every != "" {
+		// Without WATCHDOG_PID, which is ours: then every process of the payload may answer, as with process.init one does
+		// that is not process 1 (sd_watchdog_enabled(3)).
+		spec.Process.Env = append(spec.Process.Env, watchdogEnv+"="+every)
+	}
 	return nil
+}
+
+// watchdogEnv says how often systemd wants to hear from the service.
+const watchdogEnv = "WATCHDOG_USEC"
+
+// withoutEnv is an environment without the variables of these names.
+func withoutEnv(env []string, names ...string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(names, name)
+	})
 }
 
 // recordServiceExit writes the exit record of a container in a service from what

@@ -108,6 +108,10 @@ func spy(what string, args ...string) {
 		if err := abuseNotify(); err != nil {
 			panic(err)
 		}
+	case "watchdog", "silent":
+		if err := answerWatchdog(what == "watchdog"); err != nil {
+			panic(err)
+		}
 	case "nodes":
 		makeNodes()
 	case "sleep":

@@ -81,8 +81,12 @@ func (l *launch) choose(ctx context.Context) error {
 	if l.o.Detach && (joins(l.spec, specs.UserNamespace) || joins(l.spec, specs.MountNamespace)) {
 		return fmt.Errorf("%w: a detached container that joins a user or mount namespace: its keeper would be inside (run it in the foreground, or as a service)", ErrUnsupported)
 	}
-	if l.o.Service && l.settings.Notify == "container" {
+	switch {
+	case !l.o.Service:
+	case l.settings.Notify == "container":
 		return passNotifySocket(l.spec)
+	case os.Getenv(watchdogEnv) != "": // of a unit that we have not written
+		l.c.rt.warn(`WatchdogSec= of the unit: the payload has no socket to answer on, and systemd will end the service (set systemd.notify = "container")`)
 	}
 	return nil
 }

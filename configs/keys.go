@@ -191,7 +191,7 @@ func unitKeys() []Key {
 	return []Key{
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
 		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable idmapped root or mount that other users can reach, is an error; false makes it a warning."},
-		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace.`},
+		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace. WatchdogSec= in systemd.service goes with it: the payload has WATCHDOG_USEC and says WATCHDOG=1 (sd_watchdog_enabled(3)). One that falls silent gets SIGABRT, which process 1 of a namespace only hears with a handler, and after the stop timeout SIGKILL.`},
 		{"systemd.stop_timeout", kindSpan, "10s", "TimeoutStopSec=", "After it, what has not stopped is killed."},
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},
@@ -234,7 +234,7 @@ var later = sync.OnceValue(func() map[string]string {
 		"oci": "", "labels": "", "annotations": "",
 		"network.publish": `use network.mode "host" or "path:/FILE"`, "network.dns": "mount a resolv.conf", "network.devices": "", "network.address": "",
 		"network.aliases": "", "network.mac": "", "systemd.type": "services are Type=notify", "systemd.delegate": "it is always on", "rootfs.overlay": `use a [[mount]] of type "overlay"`, "rootfs.overlay_size": "",
-		"security.apparmor": "", "security.selinux": "", "systemd.watchdog": "use systemd.service WatchdogSec",
+		"security.apparmor": "", "security.selinux": "", "systemd.watchdog": `use systemd.service WatchdogSec, with systemd.notify = "container"`,
 		"namespaces.join": "use namespaces.* = \"path:/proc/PID/ns/...\"",
 	}
 })

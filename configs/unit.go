@@ -40,6 +40,7 @@ func (c *compiler) buildUnit() {
 	for _, name := range sortedKeys(sections) {
 		*sections[name] = c.directives(name)
 	}
+	c.watchdog()
 	for _, l := range lists {
 		v := c.list(l.key)
 		for i, name := range v {
@@ -73,6 +74,18 @@ func (c *compiler) buildUnit() {
 	}
 	if d := get(c, "systemd.runtime_max", maxSpan); d != maxSpan {
 		c.property("systemd.runtime_max", "RuntimeMaxUSec", fmt.Sprintf("uint64 %d", d.Microseconds()))
+	}
+}
+
+// watchdog refuses one that the payload could not answer: systemd would end the service each time.
+func (c *compiler) watchdog() {
+	const at = "systemd.service.WatchdogSec"
+	v := c.set.Service["WatchdogSec"]
+	if len(v) == 0 || c.set.Notify == "container" || c.wrong("systemd.notify") || c.wrong(at) {
+		return
+	}
+	if last := v[len(v)-1]; last != "infinity" && strings.ContainsAny(last, "123456789") {
+		c.problem(at, `%q: the payload has no socket to answer on, and systemd would end the service each time (set systemd.notify = "container")`, last)
 	}
 }
 

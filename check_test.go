@@ -69,6 +69,8 @@ func TestCheck(t *testing.T) {
 		"systemd.service.WatchdogSec = 'infinity'":                             "",
 		"systemd = { notify = 'container', service = { WatchdogSec = '5s' } }": "",
 		"systemd = { notify = 'containr', service = { WatchdogSec = '5s' } }":  `4:13: systemd.notify: "containr": want`,
+		"systemd.service.MemoryPressureWatch = 'on'":                           `4:17: systemd.service.MemoryPressureWatch: cannot be set: the payload is not told, and could not watch: but for root in`,
+		"systemd.scope.MemoryPressureThresholdUSec = 1":                        `4:15: systemd.scope.MemoryPressureThresholdUSec: property MemoryPressureThresholdUSec: not to be set: the payload is not told, and could not watch`,
 		"systemd.scope.Slice = 'x.slice'":                                      `4:15: systemd.scope.Slice: property Slice: not to be set`,
 		"[resources.unified]\n'memory.max' = 'lots'":                           `5:1: resources.unified.memory.max: "lots": want bytes or max`,
 		"[resources.unified]\n'rdma.max' = 'abc'\n'misc.max' = 5\n'hugetlb.2MB.max' = 'max'\n'dmem.max' = 'zz'\n": "5:1: resources.unified.rdma.max: \"abc\": want a device with\n" +
@@ -453,12 +455,12 @@ func TestCheckWithoutRights(t *testing.T) {
 // Everything that the running systemd lacks is told at its key, beside what else is wrong.
 func TestCheckVersion(t *testing.T) {
 	const text = "version = 1\nrootfs.path = '/'\nprocess.args = ['x']\nresources.memory.zswap_max = '10M'\n" +
-		"systemd.scope.MemoryPressureWatch = 'on'\n[systemd.service]\nRestartMode = 'direct'\nOpenFile = ['/a', '/b']\n[resources.unified]\n'memory.zswap.writeback' = 0\n"
+		"systemd.scope.CoredumpReceive = true\n[systemd.service]\nRestartMode = 'direct'\nOpenFile = ['/a', '/b']\n[resources.unified]\n'memory.zswap.writeback' = 0\n"
 	const lacks, without = "needs systemd ", ", the running one is 252 (set systemd.strict = false to do without)"
 	want := []string{
 		`:2:8: rootfs.path: "/": want a directory of its own`,
 		":4:18: resources.memory.zswap_max: MemoryZSwapMax= " + lacks + "253" + without,
-		":5:15: systemd.scope.MemoryPressureWatch: MemoryPressureWatch= " + lacks + "254" + without,
+		":5:15: systemd.scope.CoredumpReceive: CoredumpReceive= " + lacks + "255" + without,
 		":7:1: systemd.service.RestartMode: RestartMode= " + lacks + "254" + without,
 		":8:1: systemd.service.OpenFile: OpenFile= " + lacks + "253" + without,
 		":10:1: resources.unified.memory.zswap.writeback: MemoryZSwapWriteback= " + lacks + "256" + without,

@@ -45,7 +45,7 @@ const (
 		DefaultMemoryLow DefaultMemoryLowScale DefaultMemoryMin DefaultMemoryMinScale
 		ManagedOOMMemoryPressure ManagedOOMMemoryPressureDurationUSec ManagedOOMMemoryPressureLimit ManagedOOMPreference ManagedOOMSwap
 		MemoryAccounting MemoryHigh MemoryHighScale MemoryLow MemoryLowScale MemoryMax MemoryMaxScale MemoryMin MemoryMinScale
-		MemoryPressureThresholdUSec MemoryPressureWatch MemorySwapMax MemorySwapMaxScale
+		MemorySwapMax MemorySwapMaxScale
 		MemoryZSwapMax MemoryZSwapMaxScale MemoryZSwapWriteback
 		StartupMemoryHigh StartupMemoryLow StartupMemoryMax StartupMemorySwapMax StartupMemoryZSwapMax
 		TasksAccounting TasksMax TasksMaxScale

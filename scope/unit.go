@@ -140,6 +140,11 @@ func (p *planner) checkText(what, s string) {
 	}
 }
 
+// NoPressureWatch is why nothing in a container watches memory pressure as systemd's services do: they write to the
+// memory.pressure of their own cgroup, which is not among /sys/kernel/cgroup/delegate.
+const NoPressureWatch = "the payload is not told, and could not watch: but for root in the host's cgroup namespace, memory.pressure is read-only or " +
+	"not its own, and at the root of a cgroup namespace the kernel takes no write (cgroups(7)); it may read /sys/fs/cgroup/memory.pressure"
+
 // reserved are properties that the start itself decides.
 func reserved() map[string]string {
 	return map[string]string{
@@ -152,6 +157,9 @@ func reserved() map[string]string {
 		"Group":               "a scope does not change its processes' group",
 		"Controller":          "nobody stays connected to say how the scope ends",
 		"AddRef":              "nobody stays connected",
+
+		"MemoryPressureWatch":         NoPressureWatch,
+		"MemoryPressureThresholdUSec": NoPressureWatch,
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // Floor is the oldest systemd there are units for, Newest stands for one that has every
@@ -85,6 +87,9 @@ func ours() map[string]string {
 		"UMask":            "set process.umask instead: the payload has its own",
 		"OOMScoreAdjust":   "set process.oom_score_adj instead: the payload has its own",
 		"DynamicUser":      "set process.user instead; the container is built with privileges",
+
+		"MemoryPressureWatch":        scope.NoPressureWatch,
+		"MemoryPressureThresholdSec": scope.NoPressureWatch,
 	}
 }
 

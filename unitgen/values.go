@@ -184,7 +184,7 @@ func (f form) refuse(v string) error {
 // specifiers, and lists with quotes, are systemd's to read.
 func unruly(name, value string) error {
 	info, ok := scope.Lookup(configs.CurrentDirective(name))
-	if !ok || name == "MemoryPressureWatch" { // in files it may be any word for yes and no
+	if !ok {
 		return nil
 	}
 	var text string

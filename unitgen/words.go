@@ -54,8 +54,6 @@ func formOfWord(name string) (form, bool) {
 		return oneOf(architectures...), true
 	case "RuntimeDirectoryPreserve", "FileDescriptorStorePreserve":
 		return oneOf("yes", "no", "restart").or("another word for yes or no", boolean().ok), true
-	case "MemoryPressureWatch":
-		return oneOf("auto", "on", "off", "skip").or("another word for on or off", boolean().ok), true
 	case "LogLevelMax", "SyslogLevel":
 		return oneOf(configs.Levels()...).orNumber(7), true
 	case "SyslogFacility":

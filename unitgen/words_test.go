@@ -65,6 +65,5 @@ var wordCases = []valueCase{
 	{"Unit.PropagateReloadTo", []string{"foo"}, []string{"foo.service"}},
 	{"Install.WantedBy", []string{"multi-user.traget", "a.target b", "10%"}, []string{"multi-user.target a.target", "%i.target"}},
 	{"Install.Also", []string{"x"}, []string{"x.socket"}},
-	{"MemoryPressureWatch", []string{"maybe"}, []string{"auto", "skip", "1", "Yes", "off"}},
 	{"Unit.SurviveFinalKillSignal", []string{"x"}, []string{"yes"}},
 }

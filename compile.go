@@ -23,6 +23,9 @@ import (
 // syncReady is the Sync before exec: everything is done and can be attested.
 const syncReady = 1
 
+// syncUnexecuted is the Sync of a service's init whose exec failed.
+const syncUnexecuted = 4
+
 // A plan is a container compiled, as far as that is possible before it exists.
 // It is a pure function of the Spec and the facts.
 type plan struct {
@@ -231,7 +234,15 @@ func (p *plan) enter(y *caps.Payload) (*nsexec.Program, error) {
 	e := nsexec.Next("enter", p.world.Program)
 	p.world.EnterMounts(e)
 	y.Enter(e, func() { p.world.Terminal(e, y.UID) }, func() { p.addFilter(e) })
-	finish(e, y, p.spec.Process.Args, p.settings.Init)
+	ready(e, p.settings.Init)
+	e.At("execute "+y.Path, executes)
+	if p.born {
+		// Order: before the process dies of it: systemd takes the exit status of the main process for the service's. It is not
+		// the payload's, which has none, but the parent's, which says why.
+		e.ExecOrSync(nsexec.Control, syncUnexecuted, y.Path, p.spec.Process.Args, y.Env, unexecutable...)
+	} else {
+		e.Exec(y.Path, p.spec.Process.Args, y.Env)
+	}
 	_, err := e.Encode()
 	return e, err
 }
@@ -249,8 +260,10 @@ func (p *plan) addFilter(e *nsexec.Program) {
 	e.Seccomp(p.filter, p.flags)
 }
 
-// finish ends a program that becomes the payload.
-func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
+const executes = "the payload; every descriptor of ours closes"
+
+// ready comes last before exec in a program that becomes the payload.
+func ready(e *nsexec.Program, init bool) {
 	e.At("ready", "the parent attests from outside, then lets go")
 	e.Ready(nsexec.Control, syncReady)
 	if init {
@@ -259,6 +272,4 @@ func finish(e *nsexec.Program, y *caps.Payload, argv []string, init bool) {
 		// inherits them (setrlimit(2)).
 		e.Reap()
 	}
-	e.At("execute "+y.Path, "the payload; every descriptor of ours closes")
-	e.Exec(y.Path, argv, y.Env)
 }

@@ -347,7 +347,9 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 		rootfs.ExecTerminal(e, root, l.who.UID)
 	}
 	l.who.Enter(e, terminal, func() { l.plan.addFilter(e) })
-	finish(e, l.who, l.spec.Process.Args, false)
+	ready(e, false)
+	e.At("execute "+l.who.Path, executes)
+	e.Exec(l.who.Path, l.spec.Process.Args, l.who.Env)
 	_, err := e.Encode()
 	return e, err
 }

@@ -29,25 +29,26 @@ type launch struct {
 	o        CreateOptions
 	unlock   func()
 
-	ahead    *preparation
-	plan     *plan
-	null     [3]bool           // standard streams that are the host's null device
-	pipes    []*os.File        // those that are pipes
-	saved    *future[struct{}] // the Spec being written
-	bus      *scope.Conn
-	helper   *nsexec.Helper
-	pid      int
-	pidfd    *os.File
-	job      *scope.Job
-	waited   bool         // for job
-	keeping  nsexec.Event // of the keeper
-	last     nsexec.Event // the one until stopped at
-	oom      oomFiles
-	who      *caps.Payload
-	become   *nsexec.Program // the one that makes the init that
-	joined   *joining        // of a process that joins a container
-	terminal *os.File        // master side of the payload's
-	cleanup  []string
+	ahead      *preparation
+	plan       *plan
+	null       [3]bool           // standard streams that are the host's null device
+	pipes      []*os.File        // those that are pipes
+	saved      *future[struct{}] // the Spec being written
+	bus        *scope.Conn
+	helper     *nsexec.Helper
+	pid        int
+	pidfd      *os.File
+	job        *scope.Job
+	waited     bool         // for job
+	unexecuted bool         // the payload of a service, for what exec said
+	keeping    nsexec.Event // of the keeper
+	last       nsexec.Event // the one until stopped at
+	oom        oomFiles
+	who        *caps.Payload
+	become     *nsexec.Program // the one that makes the init that
+	joined     *joining        // of a process that joins a container
+	terminal   *os.File        // master side of the payload's
+	cleanup    []string
 
 	undo []func(context.Context) error // what to take back, first done first
 }

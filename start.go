@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,22 @@ func (l *launch) execute(ctx context.Context) error {
 	if err := l.helper.Answer(l.last, nil); err != nil {
 		return err
 	}
-	return execError(l.until(ctx, nsexec.Executed, 0))
+	err := l.until(ctx, nsexec.Executed, 0)
+	if err == nil && l.unexecuted {
+		err = errors.New("execve failed, and then did not: who changes the rootfs while it starts?") // nobody knows its main process
+	}
+	return execError(err)
+}
+
+// unexecutable are the errors of execve that have an exit status: the first is of what is not there.
+var unexecutable = []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOEXEC, unix.EISDIR}
+
+// takeOver makes us the main process of the service again, in place of an init whose exec has failed and that is to die.
+func (l *launch) takeOver(ctx context.Context) {
+	l.unexecuted = true
+	if err := journal.NotifyAs(ctx, l.pid, fmt.Sprintf("MAINPID=%d", os.Getpid())); err != nil {
+		l.c.rt.warn(fmt.Sprintf("%s: the exit status of %s does not say why the payload was not executed: %v", l.c.id, l.c.st.Unit, err))
+	}
 }
 
 // execError tells the sentinel for a failed execve.
@@ -86,9 +102,9 @@ func execError(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, unix.ENOENT):
+	case errors.Is(err, unexecutable[0]):
 		return fmt.Errorf("%w: %w (the file is there: its interpreter or loader is not in the rootfs)", ErrNotFound, err)
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOEXEC), errors.Is(err, unix.EISDIR):
+	case slices.ContainsFunc(unexecutable, func(e unix.Errno) bool { return errors.Is(err, e) }):
 		return fmt.Errorf("%w: %w", ErrNotExecutable, err)
 	}
 	return err
@@ -98,7 +114,7 @@ func execError(err error) error {
 // before it executes the payload.
 //
 // Order: before exec: of a payload that ends at once, PID 1 would reap the status
-// without knowing whose it was.
+// without knowing whose it was, and without READY=1 before it take it for a failed start.
 func (l *launch) handOver(ctx context.Context) error {
 	// Order: before systemd hears of it, the init must be PID 1's child: see compileSpawn.
 	aside, err := kernel.Pidfd(l.helper.Pid)

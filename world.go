@@ -275,6 +275,8 @@ func (l *launch) until(ctx context.Context, kind nsexec.EventKind, id uint32) er
 			if err := setSize(e.File, l.spec.Process.ConsoleSize); err != nil {
 				return err
 			}
+		case e.Kind == nsexec.Synced && e.ID == syncUnexecuted && l.o.Service:
+			l.takeOver(ctx)
 		case e.Kind == nsexec.Executed: // not yet: the death of a process that is to reap looks like it
 			return l.helper.Died(errors.New("connection closed"))
 		default:

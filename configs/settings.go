@@ -48,7 +48,7 @@ type Settings struct {
 
 	Log LogSettings
 
-	// Notify is "started" (ready when the payload has been executed) or "container"
+	// Notify is "started" (ready when the payload is about to be executed) or "container"
 	// (the payload says READY=1 itself). For services.
 	Notify string
 	// Unit and Service are directives for the [Unit] and [Service] sections of the unit file,

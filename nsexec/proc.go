@@ -302,6 +302,16 @@ func (p *Program) Exec(path string, argv, envp []string) {
 	p.call(unix.SYS_EXECVE, path, p.String(path), p.Vector(argv), p.Vector(envp))
 }
 
+// ExecOrSync is Exec that, when it fails with one of errs, tells the parent so by a [Program.Sync] on sock, and then tries
+// again and dies of that.
+func (p *Program) ExecOrSync(sock Reg, id uint32, path string, argv, envp []string, errs ...unix.Errno) {
+	first := p.call(unix.SYS_EXECVE, path, p.String(path), p.Vector(argv), p.Vector(envp))
+	again := *first
+	first.Tolerate(errs...)
+	p.Sync(sock, id, NoReg)
+	p.add(again)
+}
+
 // Setaffinity limits the process to the CPUs of mask.
 func (p *Program) Setaffinity(mask []byte) *Step {
 	return p.call(unix.SYS_SCHED_SETAFFINITY, "", Imm(0), Imm(len(mask)), p.Bytes(mask))

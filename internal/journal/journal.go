@@ -172,7 +172,11 @@ var ErrNoManager = errors.New("NOTIFY_SOCKET is not set: not started by systemd 
 
 // Notify tells the service manager state (lines like READY=1) and waits until it
 // has been read, so that the caller may end at once. Errors: ErrNoManager.
-func Notify(ctx context.Context, state string) error {
+func Notify(ctx context.Context, state string) error { return NotifyAs(ctx, os.Getpid(), state) }
+
+// NotifyAs is Notify in the name of process pid, which the manager listens to where it does not listen to us. For
+// another than our own it takes CAP_SYS_ADMIN (unix(7), SCM_CREDENTIALS).
+func NotifyAs(ctx context.Context, pid int, state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return ErrNoManager
@@ -185,7 +189,8 @@ func Notify(ctx context.Context, state string) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := f.WriteString(state); err != nil {
+	who := unix.UnixCredentials(&unix.Ucred{Pid: int32(pid), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())})
+	if err := kernel.Retry(func() error { return unix.Sendmsg(int(f.Fd()), []byte(state), who, nil, unix.MSG_NOSIGNAL) }); err != nil {
 		return fmt.Errorf("notify: %w", err)
 	}
 	return barrier(ctx, f)

@@ -85,6 +85,7 @@ func TestCheck(t *testing.T) {
 		"security.mask = ['%Q', '/sys/fs/cgroup/x']":                                                                 "4:18: security.mask: \"%Q\": unknown specifier\n4:24: security.mask: \"/sys/fs/cgroup/x\": lies in",
 		"namespaces.ipc = 'path:/proc/self/ns/ipc'":                                                                  `4:12: namespaces.ipc: mount mqueue on /dev/mqueue shows it`,
 		"security.sysctl = { 'net.a' = '', 'net.b..c' = 1, 'net.d' = 1 }":                                            "4:21: security.sysctl.net.a: value of 0 bytes\n4:35: security.sysctl.net.b..c: not a name",
+		"security.seccomp = 'notify.json'":                                                                           `4:10: security.seccomp: "notify.json": seccomp: syscalls[0]: action SCMP_ACT_NOTIFY is not supported`,
 		"security.seccomp = 'none.json'":                                                                             "4:10: security.seccomp: \"none.json\": seccomp: syscalls[0]: names: at least one is needed",
 		"[[mount]]\ntype = 'raw'\nfstype = 'cgroup2'\ntarget = '/x'":                                                 `7:1: mount.target: "/x": there is a cgroup mount on /sys/fs/cgroup already`,
 		"[[mount]]\nsource = '.'\ntarget = '/sys/fs/cgroup/x'":                                                       `6:1: mount.target: "/sys/fs/cgroup/x": lies below the cgroup mount`,
@@ -113,6 +114,10 @@ func TestCheck(t *testing.T) {
 		}
 		profile := `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO"}]}`
 		if err := os.WriteFile(filepath.Join(dir, "none.json"), []byte(profile), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		profile = strings.NewReplacer("[]", `["mkdir"]`, "ACT_ERRNO", "ACT_NOTIFY").Replace(profile)
+		if err := os.WriteFile(filepath.Join(dir, "notify.json"), []byte(profile), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})

@@ -176,7 +176,7 @@ func securityKeys() []Key {
 	profile := notYet(words(ProfileApp, ProfileSystem), "strict", "privileged")
 	return []Key{
 		{"security.profile", profile, `"app"`, "–", "app; or system: for a payload that is systemd itself."},
-		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default (refuses ptrace without a user namespace or CAP_SYS_PTRACE), unconfined, or a file with an OCI profile: `linux.seccomp` of a `config.json`, not the format of Docker and Podman."},
+		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default (refuses ptrace without a user namespace or CAP_SYS_PTRACE), unconfined, or a file with an OCI profile: `linux.seccomp` of a `config.json`, not the format of Docker and Podman, and without `SCMP_ACT_NOTIFY`, `listenerPath` and `listenerMetadata`: calls are for no program to decide."},
 		{"security.mask", kindStrings, "", "linux.maskedPaths", "More paths to hide."},
 		{"security.unmask", kindStrings, "", "linux.maskedPaths", "Paths of the default lists not to hide or protect."},
 		{"security.read_only_paths", kindStrings, "", "linux.readonlyPaths", "More paths to protect. Except with an automatic user namespace, `/proc/dynamic_debug` is one."},

@@ -103,7 +103,11 @@ func checkJoins(spec *specs.Spec, s configs.Settings) error {
 	for _, j := range p.joins {
 		f, err := j.open()
 		if err == nil {
-			err = f.Close()
+			if j.typ == specs.UserNamespace {
+				uids, gids := mapsIn(f)
+				err = j.checkIDs(s, uids, gids)
+			}
+			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
 			errs = append(errs, &configs.FieldError{Field: "linux.namespaces", Entry: string(j.typ), Err: err, Warning: !errors.As(err, new(unjoinable))})

@@ -91,6 +91,9 @@ func (l *launch) tellAttach(t *teller) {
 		t.say(why, "write /proc/INIT/uid_map: %s", mapText(l.spec.Linux.UIDMappings))
 		t.say(why, "write /proc/INIT/gid_map: %s", mapText(l.spec.Linux.GIDMappings))
 	}
+	if joins(l.spec, specs.UserNamespace) {
+		t.say("some settings do not go with id 0 of the host", "read /proc/INIT/uid_map and gid_map")
+	}
 	if score := l.spec.Process.OOMScoreAdj; score != nil {
 		t.say("to lower it needs a right of the host's", "write /proc/INIT/oom_score_adj: %d", *score)
 	}

@@ -71,7 +71,7 @@ func TestParentIsTold(t *testing.T) {
 // What only some containers have is told of those: a terminal, files of payload/, a namespace that is joined.
 func TestParentOfEverything(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "all.toml")
-	text := "version = 1\nrootfs.path = '/srv'\nprocess = { args = ['/bin/true'], terminal = true }\nnetwork.mode = 'path:/run/netns/x'\n" +
+	text := "version = 1\nrootfs.path = '/srv'\nprocess = { args = ['/bin/true'], terminal = true }\nnetwork.mode = 'path:/run/netns/x'\nuserns.mode = 'path:/run/userns/x'\n" +
 		"resources.cpu = { quota = '50%', burst = '10ms' }\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestParentOfEverything(t *testing.T) {
 	}
 	at := -1
 	for _, want := range []string{
-		"spawn: open /run/netns/x, the net namespace to join", "build: send program build with", "build: receive the master of the container's terminal",
+		"spawn: open /run/netns/x, the net namespace to join", "attach: read /proc/INIT/uid_map and gid_map", "build: send program build with", "build: receive the master of the container's terminal",
 		"build: make the terminal 80 columns by 24 rows", "settle: make payload/", "settle: write payload/cpu.max: 50000 100000",
 		"settle: write payload/cpu.max.burst: 10000", "enter: open the gate", "attest: prlimit(INIT, RLIMIT_CORE", "attest: compare", "start: ",
 	} {

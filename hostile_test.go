@@ -317,12 +317,34 @@ func TestA13MissingStandardDescriptors(t *testing.T) {
 
 // E13: the notify socket is passed to nobody systemd would believe everything.
 func TestE13NotifyNeedsUserNamespace(t *testing.T) {
+	const notify, system = `systemd.notify = "container" needs a user namespace`, `security.profile = "system" gives CAP_SYS_ADMIN`
+	maps := func(more ...specs.LinuxIDMapping) []specs.LinuxIDMapping {
+		return append([]specs.LinuxIDMapping{{HostID: 100000, Size: 9}}, more...)
+	}
+	root := specs.LinuxIDMapping{ContainerID: 9, Size: 1}
+	for name, tt := range map[string]struct {
+		userns     []specs.LinuxNamespace
+		uids, gids []specs.LinuxIDMapping
+		refused    bool
+	}{
+		"none": {nil, nil, nil, true}, "ids of its own": {[]specs.LinuxNamespace{{Type: specs.UserNamespace}}, maps(), maps(), false},
+		"root of the host": {[]specs.LinuxNamespace{{Type: specs.UserNamespace}}, maps(root), maps(), true}, "its group": {[]specs.LinuxNamespace{{Type: specs.UserNamespace}}, maps(), maps(root), true},
+		"joined": {[]specs.LinuxNamespace{{Type: specs.UserNamespace, Path: "/x"}}, nil, nil, false},
+	} {
+		s := configs.DefaultSettings()
+		s.Notify, s.Profile = "container", configs.ProfileSystem
+		spec := &specs.Spec{Root: &specs.Root{Path: "/x"}, Process: &specs.Process{Args: []string{"/x"}, Cwd: "/"},
+			Linux: &specs.Linux{Namespaces: tt.userns, UIDMappings: tt.uids, GIDMappings: tt.gids}}
+		s.Annotate(spec)
+		if got := fmt.Sprint(configs.Validate(spec)); strings.Contains(got, notify) != tt.refused || strings.Contains(got, system) != tt.refused {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestNotifySocketIsPassed(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "/run/notify")
 	spec := &specs.Spec{Process: &specs.Process{Env: []string{"NOTIFY_SOCKET=/of/the/image"}}, Linux: &specs.Linux{}}
-	if err := passNotifySocket(spec); err == nil || len(spec.Mounts) != 0 {
-		t.Errorf("%v, %v", err, spec.Mounts)
-	}
-	spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}}
 	if err := passNotifySocket(spec); err != nil || len(spec.Mounts) != 1 {
 		t.Errorf("%v, %v", err, spec.Mounts)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -15,6 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/rootfs"
 )
@@ -109,6 +111,45 @@ func isOf(ns *os.File, pid, kind string) bool {
 	its, err1 := os.Stat("/proc/" + pid + "/ns/" + kind)
 	it, err2 := ns.Stat()
 	return err1 == nil && err2 == nil && os.SameFile(its, it)
+}
+
+// checkJoinedIDs looks at the maps of the user namespace that the init has joined.
+func (l *launch) checkJoinedIDs() error {
+	i := slices.IndexFunc(l.plan.joins, func(j join) bool { return j.typ == specs.UserNamespace })
+	if i < 0 {
+		return nil
+	}
+	uids, gids, err := mapsOf(l.pid)
+	if err != nil {
+		return l.unlessGone(err)
+	}
+	return l.plan.joins[i].checkIDs(l.settings, uids, gids)
+}
+
+// checkIDs says what does not go with the maps of a user namespace to join.
+func (j join) checkIDs(s configs.Settings, uids, gids []specs.LinuxIDMapping) error {
+	err := s.CheckHostRoot(uids, gids)
+	if err != nil {
+		err = fmt.Errorf("user namespace: %s has id 0 of the host: %w", j.path, err)
+	}
+	return err
+}
+
+// mapsIn are the id maps of a user namespace, as a process that is in it shows them. Of one without a process that we may
+// look at they are not known.
+func mapsIn(ns *os.File) (uids, gids []specs.LinuxIDMapping) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is right
+	for _, dir := range dirs {
+		name := filepath.Base(dir)
+		pid, err := strconv.Atoi(name)
+		if err != nil || !isOf(ns, name, "user") {
+			continue
+		}
+		if uids, gids, err = mapsOf(pid); err == nil && isOf(ns, name, "user") { // still
+			return uids, gids
+		}
+	}
+	return nil, nil
 }
 
 // noNamespaces says why a process has none: it has ended, or runs on without its first thread. The other threads of one that

@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // joined has spec join that namespace instead of what it says.
@@ -178,6 +183,54 @@ func TestE1JoinsNoHostNamespaceToSet(t *testing.T) {
 		}[typ]
 		if _, err := w.startSpec("own", spec, CreateOptions{}); err == nil || !strings.Contains(err.Error(), path+" is the host's: ") {
 			t.Errorf("%s: %v", typ, err)
+		}
+	}
+}
+
+// E13: ids of the host are seen in a user namespace that is joined, by a start and by check.
+func TestE13JoinsNoHostRoot(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	const want = " has id 0 of the host: security.profile = \"system\" gives CAP_SYS_ADMIN"
+	for first, told := range map[int]bool{0: true, 100000: false} {
+		ids := []syscall.SysProcIDMap{{HostID: first, Size: 65536}}
+		sleep := exec.Command("sleep", "60")
+		sleep.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true}
+		if err := sleep.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = sleep.Process.Kill() // it may have ended
+			_ = sleep.Wait()         // killed
+		})
+		path, _ := namespaceOfPID(t, sleep.Process.Pid, "user")
+		spec := w.spec("own", "/bin/true")
+		s, err := configs.SettingsOf(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Profile, s.AutoUserns, s.IdmapRootfs = configs.ProfileSystem, 0, false
+		s.Annotate(spec)
+		joined(spec, specs.UserNamespace, path)
+		c, err := w.startSpec("own", spec, CreateOptions{})
+		if got := fmt.Sprint(err); strings.Contains(got, path+want) != told || (err == nil) == told {
+			t.Errorf("ids from %d on: %s", first, got)
+		}
+		if err == nil {
+			if _, err := c.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		file := filepath.Join(t.TempDir(), "x.toml")
+		text := fmt.Sprintf("version = 1\nrootfs.path = %q\nprocess.args = ['/bin/true']\nuserns.mode = 'path:%s'\nsecurity.profile = 'system'\n", w.root, path)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		problems, warnings := Check(file, unitgen.Options{})
+		if got := fmt.Sprint(warnings); len(problems) > 0 || strings.Contains(got, ":4:8: userns.mode: user namespace: "+path+want) != told {
+			t.Errorf("ids from %d on: %v, %s", first, problems, got)
 		}
 	}
 }

@@ -123,11 +123,8 @@ const notifyPlace = "/run/host/notify"
 
 // passNotifySocket lets the payload itself tell the service manager that it is ready.
 //
-// Only with a user namespace: systemd believes root on the host whatever main PID it names.
+// Not with id 0 of the host, see [configs.Settings.CheckHostRoot]: systemd believes it whatever main PID it names.
 func passNotifySocket(spec *specs.Spec) error {
-	if !slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace }) {
-		return fmt.Errorf("systemd.notify = \"container\" needs a user namespace: root of the host could name systemd any main PID")
-	}
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if !path.IsAbs(socket) {
 		return fmt.Errorf("systemd.notify = \"container\": NOTIFY_SOCKET is %q, want a path (set Type=notify in the unit)", socket)

@@ -181,6 +181,9 @@ func (l *launch) attach(ctx context.Context) (err error) {
 			return l.unlessGone(err)
 		}
 	}
+	if err := l.checkJoinedIDs(); err != nil {
+		return err
+	}
 	if l.spec.Process.OOMScoreAdj != nil {
 		if err := writeOOMScore(l.pid, *l.spec.Process.OOMScoreAdj); err != nil {
 			return l.unlessGone(err)

@@ -39,6 +39,7 @@ func (c *compiler) build() {
 	c.buildSecurity()
 	c.buildResources()
 	c.buildUnit()
+	c.withoutHostRoot()
 	c.buildLog()
 	c.tell(twice)
 	c.set.fill()

@@ -5,7 +5,10 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // MaxID is the highest user or group id: the next one means "no id".
@@ -36,4 +39,33 @@ func checkName(s string) error {
 		}
 	}
 	return nil
+}
+
+// HasHostRoot says whether id maps give id 0 of the host. Without a user namespace a container has it as well.
+func HasHostRoot(uids, gids []specs.LinuxIDMapping) bool {
+	return slices.ContainsFunc(slices.Concat(uids, gids), func(m specs.LinuxIDMapping) bool { return m.HostID == 0 && m.Size > 0 })
+}
+
+// notForHostRoot are values of keys that give more than they are meant to where id 0 of the host is among the
+// container's: systemd and files of the host take no notice of its user namespace then.
+var notForHostRoot = []struct {
+	key, value, why string
+	of              func(*Settings) string
+}{
+	{"security.profile", ProfileSystem, "gives CAP_SYS_ADMIN, which only a user namespace without id 0 of the host confines",
+		func(s *Settings) string { return s.Profile }},
+	{"systemd.notify", "container", "needs a user namespace without id 0 of the host, which may name systemd any main PID",
+		func(s *Settings) string { return s.Notify }},
+}
+
+// CheckHostRoot says what of the settings does not go with id maps that have id 0 of the host. Of a user namespace
+// that is joined they are known when it is there.
+func (s Settings) CheckHostRoot(uids, gids []specs.LinuxIDMapping) error {
+	var errs []error
+	for _, x := range notForHostRoot {
+		if x.of(&s) == x.value && HasHostRoot(uids, gids) {
+			errs = append(errs, fmt.Errorf("%s = %q %s", x.key, x.value, x.why))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -175,7 +175,7 @@ func resourceKeys() []Key {
 func securityKeys() []Key {
 	profile := notYet(words(ProfileApp, ProfileSystem), "strict", "privileged")
 	return []Key{
-		{"security.profile", profile, `"app"`, "–", "app; or system: for a payload that is systemd itself."},
+		{"security.profile", profile, `"app"`, "–", "app; or system: for a payload that is systemd itself, with a user namespace without id 0 of the host."},
 		{"security.seccomp", kindString, `"default"`, "linux.seccomp", "default (refuses ptrace without a user namespace or CAP_SYS_PTRACE), unconfined, or a file with an OCI profile: `linux.seccomp` of a `config.json`, not the format of Docker and Podman, and without `SCMP_ACT_NOTIFY`, `listenerPath` and `listenerMetadata`: calls are for no program to decide."},
 		{"security.mask", kindStrings, "", "linux.maskedPaths", "More paths to hide."},
 		{"security.unmask", kindStrings, "", "linux.maskedPaths", "Paths of the default lists not to hide or protect."},
@@ -191,7 +191,7 @@ func unitKeys() []Key {
 	return []Key{
 		{"systemd.slice", kindString, `"sdcontainer.slice"`, "Slice=", "Slice of the unit."},
 		{"systemd.strict", kindBool, "true", "–", "What this machine or this systemd lacks, and a writable idmapped root or mount that other users can reach, is an error; false makes it a warning."},
-		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, just before the payload is executed (where the kernel then finds no interpreter or loader, or no program, systemctl start has succeeded and the service ends with 127 or 126), or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace. WatchdogSec= in systemd.service goes with it: the payload has WATCHDOG_USEC and says WATCHDOG=1 (sd_watchdog_enabled(3)). One that falls silent gets SIGABRT, which process 1 of a namespace only hears with a handler, and after the stop timeout SIGKILL.`},
+		{"systemd.notify", notYet(words("started", "container"), "healthy"), `"started"`, "Type=notify", `Who says that the service is ready: we, just before the payload is executed (where the kernel then finds no interpreter or loader, or no program, systemctl start has succeeded and the service ends with 127 or 126), or the container itself, which can then put off the end of its stop timeout too (SECURITY.md); "container" needs a user namespace without id 0 of the host. WatchdogSec= in systemd.service goes with it: the payload has WATCHDOG_USEC and says WATCHDOG=1 (sd_watchdog_enabled(3)). One that falls silent gets SIGABRT, which process 1 of a namespace only hears with a handler, and after the stop timeout SIGKILL.`},
 		{"systemd.stop_timeout", kindSpan, "10s", "TimeoutStopSec=", "After it, what has not stopped is killed."},
 		{"systemd.runtime_max", kindSpan, "infinity", "RuntimeMaxSec=", "After it the container is stopped."},
 		{"systemd.restart", words("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"), `"no"`, "Restart=", "For services."},

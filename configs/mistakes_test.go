@@ -116,8 +116,9 @@ func TestRefusedEarly(t *testing.T) {
 		`process.env = { "A B" = "x" }`:                                   `4:17: process.env.A B: "A B": want a name without '=', spaces and control characters`,
 		`process.rlimits = { nofile = "9:infinity" }`:                     "4:21: process.rlimits.nofile: infinity: the kernel takes",
 		`process.rlimits = { nofile = 5, RLIMIT_NOFILE = 6 }`:             "4:21: process.rlimits.nofile: RLIMIT_NOFILE is given already",
-		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace`,
-		"userns.mode = 'manual'\nuserns.uid_map = ['0:4294967290:6']\nuserns.gid_map = ['0:9:1']": `5:19: userns.uid_map: "0:4294967290:6": want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to 4294967294`,
+		"userns.mode = 'none'\nsystemd.notify = 'container'":              `5:9: systemd.notify: "container": needs a user namespace without id 0 of the host, which may name systemd any main PID (userns.mode is "none")`,
+		"userns = { mode = 'manual', uid_map = ['0:0:65536'], gid_map = ['0:0:65536'] }\nsystemd.notify = 'container'": `5:9: systemd.notify: "container": needs a user namespace without id 0 of the host, which may name systemd any main PID (userns.uid_map has it)`,
+		"userns.mode = 'manual'\nuserns.uid_map = ['0:4294967290:6']\nuserns.gid_map = ['0:9:1']":                      `5:19: userns.uid_map: "0:4294967290:6": want "CONTAINER:HOST:COUNT" with a COUNT above 0 and ids up to 4294967294`,
 		// What goes with a value is not known of a wrong one.
 		"resources.cpu = { quota = '1500m', period = '50ms', burst = '1ms' }":                     `4:19: resources.cpu.quota: "1500m": `,
 		"userns = { mode = 'manul', uid_map = ['0:1:2'], gid_map = ['0:1:2'], size = 5 }":         `4:12: userns.mode: "manul": `,
@@ -155,6 +156,8 @@ func TestRefusedEarly(t *testing.T) {
 		overlay + "lower = ['/a', '/a/b']\nupper = '/u'\nwork = '/uu'", `systemd.slice = "-.slice"`, `systemd.slice = "a-b_c.slice"`, `network.hostname = "a_b.c-d"`, `process.groups = [65535]`,
 		`systemd.after = ["a@b.service", "a@.service", "srv-a\\x2db.mount", "dbus-:1.2-a.b.swap", "%i.socket", "-.slice"]`,
 		`systemd.wanted_by = ["` + strings.Repeat("a", 248) + `.timer"]`,
+		"userns = { mode = 'manual', uid_map = ['0:1:5'], gid_map = ['0:1:5'] }\nsystemd.notify = 'container'\nsecurity.profile = 'system'",
+		"userns.mode = 'path:/proc/9/ns/user'\nsystemd.notify = 'container'\nsecurity.profile = 'system'",
 		`security.sysctl."net.ipv4.ping_group_range" = "0 65535"`, `systemd.stop_timeout = "infinity"`,
 		"userns.mode = 'none'\n" + `security.sysctl."net.ipv4.ping_group_range" = "0 2147483647"`,
 	} {

@@ -44,9 +44,6 @@ func (c *compiler) buildUserns() {
 	if c.wrong("userns.mode") && (c.has("userns.uid_map") || c.has("userns.gid_map")) {
 		mode = "manual" // as meant, it seems: the maps may be wrong too
 	}
-	if mode == "none" && c.set.Profile == ProfileSystem {
-		c.problem("userns.mode", `"none": profile "system" gives CAP_SYS_ADMIN, which only a user namespace confines`)
-	}
 	for _, k := range []string{"userns.uid_map", "userns.gid_map"} {
 		switch {
 		case mode != "manual":
@@ -74,6 +71,26 @@ func (c *compiler) buildUserns() {
 		c.spec.Linux.GIDMappings = c.idMap("userns.gid_map")
 	}
 	c.mapped()
+}
+
+// withoutHostRoot reports what does not go with id 0 of the host, where the container has it.
+func (c *compiler) withoutHostRoot() {
+	var has string
+	switch l := c.spec.Linux; {
+	case get(c, "userns.mode", "auto") == "none":
+		has = `userns.mode is "none"`
+	case HasHostRoot(l.UIDMappings, nil):
+		has = "userns.uid_map has it"
+	case HasHostRoot(nil, l.GIDMappings):
+		has = "userns.gid_map has it"
+	default:
+		return
+	}
+	for _, x := range notForHostRoot {
+		if x.of(&c.set) == x.value {
+			c.problem(x.key, "%q: %s (%s)", x.value, x.why, has)
+		}
+	}
 }
 
 // mapped reports ids that the user namespace does not have. Names wait for the

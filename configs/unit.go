@@ -27,9 +27,6 @@ func (c *compiler) buildUnit() {
 	}
 	s.Strict = get(c, "systemd.strict", true)
 	s.Notify = get(c, "systemd.notify", "started")
-	if s.Notify == "container" && get(c, "userns.mode", "auto") == "none" {
-		c.problem("systemd.notify", `"container": needs a user namespace: root of the host could name systemd any main PID`)
-	}
 	s.StopTimeout = get(c, "systemd.stop_timeout", DefaultStopTimeout)
 	for _, k := range []string{"systemd.stop_timeout", "systemd.runtime_max"} {
 		if c.has(k) && get(c, k, maxSpan) < time.Millisecond {

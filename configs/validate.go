@@ -134,6 +134,13 @@ func (k *checker) mappings() {
 	case k.set.AutoUserns == 0 && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0):
 		k.bad("linux.uidMappings, gidMappings: a new user namespace needs both")
 	}
+	uids, gids := l.UIDMappings, l.GIDMappings
+	if user == nil {
+		uids = []specs.LinuxIDMapping{{Size: MaxID}}
+	}
+	if err := k.set.CheckHostRoot(uids, gids); err != nil {
+		k.errs = append(k.errs, err)
+	}
 	k.ranges("linux.uidMappings", l.UIDMappings)
 	k.ranges("linux.gidMappings", l.GIDMappings)
 }

@@ -235,7 +235,7 @@ func TestE2AnnotationsOfBundles(t *testing.T) {
 // E2: of our own annotations a bundle may have those that change nothing but its container; a new one is refused until it is
 // among the first.
 func TestE2SettingsOfBundles(t *testing.T) {
-	const auto, mapped = `[{"type": "pid"}, {"type": "user"}]}`, `[{"type": "pid"}, {"type": "user"}], "uidMappings": [{"size": 1}], "gidMappings": [{"size": 1}]}`
+	const auto, mapped = `[{"type": "pid"}, {"type": "user"}]}`, `[{"type": "pid"}, {"type": "user"}], "uidMappings": [{"hostID": 9, "size": 1}], "gidMappings": [{"hostID": 9, "size": 1}]}`
 	load := func(key, value string) error {
 		linux := mapped
 		if key == "userns-auto" {

@@ -103,7 +103,7 @@ func (l *launch) tellAttach(t *teller) {
 
 // mapText is what is written, on one line.
 func mapText(list []specs.LinuxIDMapping) string {
-	return strings.ReplaceAll(strings.TrimSuffix(nsexec.IDMapText(list), "\n"), "\n", "; ")
+	return strings.ReplaceAll(strings.TrimSuffix(configs.IDMapText(list), "\n"), "\n", "; ")
 }
 
 func (l *launch) tellBuild(t *teller) {

@@ -3,9 +3,20 @@
 package configs
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
+
+// rangesOf is n strings of a list.
+func rangesOf(n int, format string) string {
+	var list []string
+	for i := range n {
+		list = append(list, strconv.Quote(fmt.Sprintf(format, i)))
+	}
+	return strings.Join(list, ", ")
+}
 
 // Each line below is wrong in one way beside the minimal file, and is told so.
 func TestContradictions(t *testing.T) {
@@ -56,6 +67,8 @@ func TestContradictions(t *testing.T) {
 		{`userns.mode = "manual"`, `userns.gid_map: missing: ranges like`},
 		{`userns = { mode = "manual", uid_map = ["0:1:5", "4:100:2"], gid_map = ["0:1:5"] }`, `4:49: userns.uid_map: "4:100:2" overlaps 0:1:5`},
 		{`userns = { mode = "manual", uid_map = ["0:1:0"], gid_map = ["0:1"] }`, `4:40: userns.uid_map: "0:1:0": want "CONTAINER:HOST:COUNT"`},
+		{`userns = { mode = "manual", uid_map = [` + rangesOf(341, "%d:%[1]d:1") + `], gid_map = ["0:1:5"] }`, `4:29: userns.uid_map: 341 ranges: the kernel takes at most 340 (put ranges together)`},
+		{`userns = { mode = "manual", gid_map = [` + rangesOf(300, "%d:4000000%03[1]d:1") + `], uid_map = ["0:1:5"] }`, `4:29: userns.gid_map: 300 ranges, which are 4990 bytes: the kernel takes at most 4095`},
 		{`userns = { mode = "none", size = 5 }`, `4:27: userns.size: goes with userns.mode = "auto"`},
 		{`userns.mode = "none"` + "\n" + `rootfs.idmap = true`, `5:8: rootfs.idmap: needs a user namespace`},
 		{`userns.mode = "none"` + "\n" + `security.profile = "system"`, `5:10: security.profile: "system": gives CAP_SYS_ADMIN, which only a user namespace without id 0 of the host confines (userns.mode is "none")`},

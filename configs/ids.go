@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -37,6 +38,33 @@ func checkName(s string) error {
 		if !ok || i > 255 {
 			return fmt.Errorf("%q is not a user or group name", s)
 		}
+	}
+	return nil
+}
+
+// IDMapText is an id map as the kernel takes it: a line for each range.
+func IDMapText(maps []specs.LinuxIDMapping) string {
+	var b strings.Builder
+	for _, m := range maps {
+		fmt.Fprintf(&b, "%d %d %d\n", m.ContainerID, m.HostID, m.Size)
+	}
+	return b.String()
+}
+
+// The kernel's limits of an id map (user_namespaces(7)): its ranges, and its text, which is written at once and shorter than a
+// page. Where pages are larger it would take more: a map is to be one on every machine.
+const (
+	maxRanges  = 340
+	maxMapText = 4096 - 1
+)
+
+// CheckIDMapSize says whether the kernel takes that many ranges.
+func CheckIDMapSize(maps []specs.LinuxIDMapping) error {
+	if len(maps) > maxRanges {
+		return fmt.Errorf("%d ranges: the kernel takes at most %d", len(maps), maxRanges)
+	}
+	if n := len(IDMapText(maps)); n > maxMapText {
+		return fmt.Errorf("%d ranges, which are %d bytes: the kernel takes at most %d", len(maps), n, maxMapText)
 	}
 	return nil
 }

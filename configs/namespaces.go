@@ -145,6 +145,9 @@ func (c *compiler) idMap(at string) []specs.LinuxIDMapping {
 		}
 		maps = append(maps, m)
 	}
+	if err := CheckIDMapSize(maps); err != nil {
+		c.problem(at, "%v (put ranges together)", err)
+	}
 	return maps
 }
 

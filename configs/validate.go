@@ -146,6 +146,9 @@ func (k *checker) mappings() {
 }
 
 func (k *checker) ranges(what string, list []specs.LinuxIDMapping) {
+	if err := CheckIDMapSize(list); err != nil {
+		k.bad("%s: %w", what, err)
+	}
 	for i, m := range list {
 		if !validMap(m) {
 			k.bad("%s[%d]: want a size above 0 and ids below 4294967295", what, i)

@@ -70,6 +70,13 @@ func TestValidate(t *testing.T) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, user)
 			s.Linux.UIDMappings, s.Linux.GIDMappings = one, []specs.LinuxIDMapping{{}}
 		}},
+		{"gidMappings: 341 ranges", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, user)
+			for i := range uint32(341) {
+				s.Linux.GIDMappings = append(s.Linux.GIDMappings, specs.LinuxIDMapping{ContainerID: i, HostID: i, Size: 1})
+			}
+			s.Linux.UIDMappings = one
+		}},
 		{"init: want a new pid namespace", func(s *specs.Spec) {
 			s.Linux.Namespaces = s.Linux.Namespaces[:1]
 			Settings{Init: true}.Annotate(s)

@@ -9,19 +9,16 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
-// maxMappings is the kernel's limit of lines in an id map (user_namespaces(7)).
-const maxMappings = 340
-
 // CheckIDMaps says what is wrong with a pair of id maps: a range that is empty,
-// too long or overlaps another, on either side.
+// too long or overlaps another, on either side, or more ranges than the kernel takes.
 func CheckIDMaps(uids, gids []specs.LinuxIDMapping) error {
 	return errors.Join(checkIDMap("uid", uids), checkIDMap("gid", gids))
 }
@@ -30,8 +27,8 @@ func checkIDMap(kind string, maps []specs.LinuxIDMapping) error {
 	if len(maps) == 0 {
 		return fmt.Errorf("%s map is empty", kind)
 	}
-	if len(maps) > maxMappings {
-		return fmt.Errorf("%s map has %d ranges, at most %d", kind, len(maps), maxMappings)
+	if err := configs.CheckIDMapSize(maps); err != nil {
+		return fmt.Errorf("%s map: %w", kind, err)
 	}
 	for i, m := range maps {
 		text := idRange(m)
@@ -80,19 +77,10 @@ func WriteIDMaps(pid int, uids, gids []specs.LinuxIDMapping) error {
 			return err
 		}
 	}
-	if err := writeProc(dir, "uid_map", IDMapText(uids)); err != nil {
+	if err := writeProc(dir, "uid_map", configs.IDMapText(uids)); err != nil {
 		return err
 	}
-	return writeProc(dir, "gid_map", IDMapText(gids))
-}
-
-// IDMapText is an id map as the kernel takes it: a line for each range.
-func IDMapText(maps []specs.LinuxIDMapping) string {
-	var b strings.Builder
-	for _, m := range maps {
-		fmt.Fprintf(&b, "%d %d %d\n", m.ContainerID, m.HostID, m.Size)
-	}
-	return b.String()
+	return writeProc(dir, "gid_map", configs.IDMapText(gids))
 }
 
 // writeProc writes a file of a process in one call, as the kernel demands for maps.

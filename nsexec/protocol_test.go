@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
@@ -323,6 +324,29 @@ func TestA7Checks(t *testing.T) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// The longest map that is right by CheckIDMaps is so by the kernel too.
+func TestLongestIDMaps(t *testing.T) {
+	sdtest.Require(t, sdtest.Root, sdtest.Userns)
+	long := []specs.LinuxIDMapping{{ContainerID: 999, HostID: 3000000000, Size: 1000000}}
+	for i := range uint32(246) {
+		long = append(long, specs.LinuxIDMapping{ContainerID: i, HostID: 4000000000 + 2*i, Size: 1})
+	}
+	many := make([]specs.LinuxIDMapping, 340)
+	for i := range many {
+		many[i] = specs.LinuxIDMapping{ContainerID: uint32(i), HostID: uint32(i), Size: 1}
+	}
+	for _, maps := range [][]specs.LinuxIDMapping{long, many} {
+		f, err := NewUserns(testContext(t), maps, maps)
+		if err != nil {
+			t.Fatalf("%d ranges, %d bytes: %v", len(maps), len(configs.IDMapText(maps)), err)
+		}
+		f.Close()
+	}
+	if n := len(configs.IDMapText(long)); n != 4096-1 {
+		t.Errorf("%d bytes, want one less than a page", n)
 	}
 }
 

@@ -221,6 +221,16 @@ func (p *plan) compileFilter() (err error) {
 	return err
 }
 
+// ownCPUs says whether the container has CPUs of its own, on which its processes run whatever mask who starts them has. One
+// without runs where its starter does: all that there are would be those too that isolcpus= keeps free.
+func (p *plan) ownCPUs() bool {
+	if _, ok := p.settings.UnitProperties["AllowedCPUs"]; ok {
+		return true
+	}
+	r := p.spec.Linux.Resources
+	return r != nil && (r.CPU != nil && r.CPU.Cpus != "" || r.Unified["cpuset.cpus"] != "")
+}
+
 // made says whether the container gets a new namespace of that kind.
 func (p *plan) made(typ specs.LinuxNamespaceType) bool {
 	return slices.ContainsFunc(p.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
@@ -231,6 +241,7 @@ func (p *plan) made(typ specs.LinuxNamespaceType) bool {
 // enter compiles the last program, when what it needs has been found in the
 // container: who the user is and where the executable lies.
 func (p *plan) enter(y *caps.Payload) (*nsexec.Program, error) {
+	y.AnyCPU = !p.born && p.ownCPUs() // of a service CPUAffinity= says it
 	e := nsexec.Next("enter", p.world.Program)
 	p.world.EnterMounts(e)
 	y.Enter(e, func() { p.world.Terminal(e, y.UID) }, func() { p.addFilter(e) })

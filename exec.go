@@ -346,6 +346,7 @@ func (l *launch) compileEnter(j *joining) (*nsexec.Program, error) {
 		root := e.OpenHere("/", unix.O_PATH|unix.O_DIRECTORY)
 		rootfs.ExecTerminal(e, root, l.who.UID)
 	}
+	l.who.AnyCPU = l.plan.ownCPUs()
 	l.who.Enter(e, terminal, func() { l.plan.addFilter(e) })
 	ready(e, false)
 	e.At("execute "+l.who.Path, executes)

@@ -21,6 +21,7 @@ var others = map[string]func(args []string) error{
 	"foreground": runForeground,
 	"ping":       ping,
 	"notifier":   runNotifier,
+	"pinned":     runPinned,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

@@ -30,6 +30,8 @@ type Payload struct {
 	// StandsFor is the user, in words, whose ids are not known and for which the Identity stands; "" where it is
 	// known. It is only told.
 	StandsFor string
+	// AnyCPU takes away the mask of CPUs that the process has from who started it: those of its cgroup count.
+	AnyCPU bool
 	// DeathSignal ends the payload when its parent does; 0 for none.
 	DeathSignal unix.Signal
 
@@ -191,7 +193,13 @@ func joinKeyring(p *nsexec.Program) {
 }
 
 func (y *Payload) schedule(p *nsexec.Program) {
-	// Order: after the final cgroup was joined, whose cpuset replaces masks and refuses
+	if y.AnyCPU && y.affinity == nil {
+		p.At("any CPU of the cgroup's", "its cpuset alone would leave the mask of who started the process")
+		// Order: after the final cgroup was joined, whose cpuset no longer takes away a mask that was asked for (Linux 6.2,
+		// da019032819a); before the scheduler, as SCHED_DEADLINE is refused to a process that may not run on each CPU.
+		p.Setaffinity(everyCPU)
+	}
+	// Order: after the final cgroup was joined, whose cpuset limits masks (before Linux 6.2 it replaces them) and refuses
 	// SCHED_DEADLINE; before capabilities are dropped and the filter is installed.
 	if y.attr != nil {
 		p.At("scheduler", "while the right to it is there")
@@ -202,7 +210,7 @@ func (y *Payload) schedule(p *nsexec.Program) {
 		p.IoprioSet(*y.ioprio)
 	}
 	if y.affinity != nil {
-		p.At("CPU affinity", "in the final cgroup, whose cpuset would replace it")
+		p.At("CPU affinity", "in the final cgroup, whose cpuset limits it")
 		p.Setaffinity(y.affinity)
 	}
 	if y.persona != nil {

@@ -25,12 +25,21 @@ import (
 // become makes a process that is y and returns its /proc/PID/status.
 func become(t *testing.T, y *Payload, userns bool) map[string]string {
 	t.Helper()
+	return becomeFrom(t, y, userns, func(int) error { return nil })
+}
+
+// becomeFrom is become, of an interpreter to which something is done before.
+func becomeFrom(t *testing.T, y *Payload, userns bool, before func(pid int) error) map[string]string {
+	t.Helper()
 	sdtest.Require(t, sdtest.Root)
 	h, err := nsexec.Start(nsexec.StartOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
+	if err := before(h.Pid); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	spawn := nsexec.New("spawn")
@@ -163,6 +172,46 @@ func TestSchedule(t *testing.T) {
 	}
 	if st := become(t, y, false); st["Cpus_allowed_list"] != "0" {
 		t.Errorf("CPUs %q, want 0", st["Cpus_allowed_list"])
+	}
+}
+
+// A mask that the starter has goes on to the payload, unless it is taken away; one of its own is neither.
+func TestAnyCPU(t *testing.T) {
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	first, last := 0, len(all)*64-1
+	for !all.IsSet(first) {
+		first++
+	}
+	for !all.IsSet(last) {
+		last--
+	}
+	one.Set(last)
+	for name, tt := range map[string]struct {
+		any  bool
+		own  string
+		want func(list string) bool
+	}{
+		"the starter's":   {false, "", func(list string) bool { return list == fmt.Sprint(last) }},
+		"any":             {true, "", func(list string) bool { return strings.HasPrefix(list, fmt.Sprint(first)) }},
+		"one of its own":  {true, fmt.Sprint(first), func(list string) bool { return list == fmt.Sprint(first) }},
+		"that alone, too": {false, fmt.Sprint(first), func(list string) bool { return list == fmt.Sprint(first) }},
+	} {
+		p := &specs.Process{}
+		if tt.own != "" {
+			p.ExecCPUAffinity = &specs.CPUAffinity{Final: tt.own}
+		}
+		y, err := Plan(p, nil, Identity{Home: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		y.AnyCPU = tt.any
+		pin := func(pid int) error { return unix.SchedSetaffinity(pid, &one) }
+		if list := becomeFrom(t, y, false, pin)["Cpus_allowed_list"]; !tt.want(list) {
+			t.Errorf("%s: CPUs %q, of %d to %d, started on %d", name, list, first, last, last)
+		}
 	}
 }
 

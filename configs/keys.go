@@ -65,7 +65,7 @@ func processKeys() []Key {
 		{"process.nice", between(-20, 19), "", "process.scheduler.nice", "-20 to 19."},
 		{"process.scheduler", shaped("^(other|batch|idle|(fifo|rr):[+]?0*[1-9][0-9]?)$"), "", "process.scheduler.policy", "other, batch, idle, or fifo:PRIORITY, rr:PRIORITY."},
 		{"process.io_class", shaped("^(idle|(be|rt):[+]?0*[0-7])$"), "", "process.ioPriority", "idle, or be:LEVEL, rt:LEVEL with a level of 0 to 7."},
-		{"process.exec_cpus", kindCPUs, "", "process.execCPUAffinity", "CPUs of what exec runs in the container."},
+		{"process.exec_cpus", kindCPUs, "", "process.execCPUAffinity", "CPUs of what exec runs in the container. Without it and `resources.cpu.cpus` it runs on those of its caller."},
 		{"process.stop_signal", kindSignal, "see Profiles", "KillSignal=", "What stop sends."},
 		{"process.parent_death_signal", kindSignal, "", "prctl(2)", "What the payload gets when a foreground run dies. By default the container then dies. A detached container and a service live on."},
 
@@ -159,7 +159,7 @@ func resourceKeys() []Key {
 		{"resources.cpu.period", kindSpan, "100ms", "CPUQuotaPeriodSec=", "Over which the quota counts."},
 		{"resources.cpu.burst", kindSpan, "", "cpu.max.burst", "CPU time saved up and used beyond the quota. In the payload's own cgroup."},
 		{"resources.cpu.weight", kindWeight, "100", "CPUWeight=", "Share against others."},
-		{"resources.cpu.cpus", kindCPUs, "", "AllowedCPUs=", "CPUs to run on."},
+		{"resources.cpu.cpus", kindCPUs, "", "AllowedCPUs=", "CPUs to run on, whatever CPU affinity the caller of run or exec has. Of a service CPUAffinity= says which of them."},
 		{"resources.cpu.mems", kindCPUs, "", "AllowedMemoryNodes=", "Memory nodes to use."},
 		{"resources.io.weight", kindIOWeight, "100", "IOWeight=", "Share against others."},
 		{"resources.io.read_bps", tableOf(kindRate), "", "IOReadBandwidthMax=", `Bytes a second by device: { "/dev/sda" = "20M" }.`},

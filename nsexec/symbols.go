@@ -165,6 +165,7 @@ var symbols = sync.OnceValue(func() *table {
 		"setresgid": {0: number, 1: number, 2: number}, "setresuid": {0: number, 1: number, 2: number},
 		"ioprio_set": {0: named(1, "IOPRIO_WHO_PROCESS"), 2: priority},
 		"write":      {2: number}, "sethostname": {1: number}, "setdomainname": {1: number}, "setgroups": {0: number},
+		"sched_setaffinity": {1: number},
 	}, words: map[string][]notation{
 		"openat2":       {open, nil, resolve},
 		"mount_setattr": {mountAttr, mountAttr, mountFlags},
@@ -176,7 +177,8 @@ var symbols = sync.OnceValue(func() *table {
 		"setgroups": {1: groups},
 		"ioctl":     {2: request},
 
-		"sched_setattr": {1: schedule},
+		"sched_setattr":     {1: schedule},
+		"sched_setaffinity": {2: processors},
 	}}
 })
 
@@ -188,6 +190,14 @@ func capabilities(b []byte) string {
 	half := func(at int) uint64 { return uint64(le.Uint32(b[at:])) }
 	set := func(at int) string { return immHex(half(at) | half(at+12)<<32) }
 	return fmt.Sprintf("{effective %s, permitted %s, inheritable %s}", set(0), set(4), set(8))
+}
+
+// processors are a cpu_set_t.
+func processors(b []byte) string {
+	if bytes.Count(b, []byte{0xff}) == len(b) {
+		return fmt.Sprintf("{all %d}", 8*len(b))
+	}
+	return wordsText(b, nil)
 }
 
 // schedule is a struct sched_attr.

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdcontainer
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/sdcontainer/sdcontainer/caps"
+	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/rootfs"
+)
+
+// tellCPUs has the shell print which CPUs it may run on.
+const tellCPUs = "while read -r key value; do case $key in Cpus_allowed_list:) echo $value;; esac; done </proc/self/status"
+
+// runPinned tells which CPUs a container, and what is executed in it, may run on: those of the container are the third argument,
+// those of exec the fourth.
+func runPinned(args []string) (err error) {
+	ctx := context.Background()
+	r := &Runtime{Dir: args[0]}
+	spec, err := testSpec("pinned", args[1], []string{"/bin/sh", "-c", tellCPUs + "; read -r end"})
+	if err != nil {
+		return err
+	}
+	spec.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: args[2]}
+	out, in, err1 := os.Pipe()
+	until, end, err2 := os.Pipe()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	lines := bufio.NewReader(out)
+	c, err := r.Create(ctx, "pinned", spec, CreateOptions{Stdin: until, Stdout: in, Stderr: os.Stderr})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end.Close()
+		_, ended := c.Wait(ctx)
+		err = errors.Join(err, ended, c.Destroy(ctx, true))
+	}()
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	first, err := lines.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	p := &specs.Process{Args: []string{"/bin/sh", "-c", tellCPUs}}
+	if args[3] != "" {
+		p.ExecCPUAffinity = &specs.CPUAffinity{Final: args[3]}
+	}
+	proc, err := c.Exec(ctx, p, ExecOptions{Stdout: in, Stderr: os.Stderr})
+	if err != nil {
+		return err
+	}
+	second, err := lines.ReadString('\n')
+	fmt.Print(first, second)
+	_, ended := proc.Wait(ctx)
+	return errors.Join(err, ended)
+}
+
+// A container with CPUs of its own has all of them, and what is executed in it, whatever mask the command was started with.
+func TestCallersAffinity(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Fatal(err)
+	}
+	last := len(set)*64 - 1
+	for !set.IsSet(last) {
+		last--
+	}
+	one, own := fmt.Sprint(last), "0-"+fmt.Sprint(last)
+	is := func(want string) func(string) bool { return func(list string) bool { return list == want } }
+	all := func(list string) bool {
+		mask, err := configs.CPUMask(list)
+		n := 0
+		for i := range len(mask) * 8 {
+			if mask[i/8]&(1<<(i%8)) != 0 && set.IsSet(i) {
+				n++
+			}
+		}
+		return err == nil && n == set.Count()
+	}
+	for _, tt := range []struct {
+		own, exec  string
+		init, next func(list string) bool
+	}{
+		{"", "", is(one), is(one)}, {own, "", all, all}, {own, one, all, is(one)},
+	} {
+		cmd := exec.CommandContext(soon(t), "taskset", "--cpu-list", one, self, "other", "pinned", w.Dir, w.root, tt.own, tt.exec)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if lists := strings.Fields(string(out)); err != nil || len(lists) != 2 || !tt.init(lists[0]) || !tt.next(lists[1]) {
+			t.Errorf("CPUs %q, of exec %q: %v, %q", tt.own, tt.exec, err, out)
+		}
+	}
+}
+
+// Which starts take the mask away: of containers with CPUs of their own, however they are given, but not in a service.
+func TestAffinityIsTakenAway(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text    string
+		service bool
+		want    int
+	}{
+		"without": {"", false, 0}, "cpus": {"resources.cpu.cpus = '0'", false, 1}, "mems": {"resources.cpu.mems = '0'", false, 0},
+		"file of the cgroup": {"resources.unified = { 'cpuset.cpus' = '0' }", false, 1}, "property": {"systemd.scope.AllowedCPUs = '[byte 1]'", false, 1},
+		"service": {"resources.cpu.cpus = '0'", true, 0}, "of exec": {"process.exec_cpus = '0'", false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := t.TempDir() + "/x.toml"
+			text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['/x']\nuserns = { mode = 'manual', uid_map = ['0:9:9'], gid_map = ['0:9:9'] }\n" + tt.text + "\n"
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			spec, err := configs.Load(file, configs.LoadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			settings, err := configs.SettingsOf(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := newPlan(spec, settings, compileOptions{service: tt.service})
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err1 := caps.Plan(spec.Process, spec.Linux, caps.Identity{Home: "/"})
+			err2 := p.complete(rootfs.Facts{Sources: map[string]rootfs.SourceKind{}})
+			if err := cmp.Or(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			y.Path = "/x"
+			enter, err := p.enter(y)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, s := range enter.Explain() {
+				if s.Call == "sched_setaffinity" {
+					n++
+					if got := s.Args[len(s.Args)-1]; got != "{all 8192}" {
+						t.Errorf("the mask is %s", got)
+					}
+				}
+			}
+			if n != tt.want {
+				t.Errorf("%d steps set it, want %d", n, tt.want)
+			}
+		})
+	}
+}

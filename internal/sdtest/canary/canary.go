@@ -61,10 +61,10 @@ func (s Snapshot) Diff(later Snapshot) string {
 			was := s[k][name]
 			is, ok := later[k][name]
 			switch {
-			case !ok && isNumber(k):
+			case !ok && (isNumber(k) || k == keyKind):
 			case !ok:
 				fmt.Fprintf(&b, "- %s %s: %s\n", k, name, was)
-			case k == countKind && atMost(is, was, 0), k == managerKind && atMost(is, was, managerSlack):
+			case (k == countKind || k == keyKind) && atMost(is, was, 0), k == managerKind && atMost(is, was, managerSlack):
 			case was != is:
 				fmt.Fprintf(&b, "~ %s %s: %s, was %s\n", k, name, is, was)
 			}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,9 +42,6 @@ func TestSees(t *testing.T) {
 	}
 	var sleeper *exec.Cmd
 	var null *os.File
-	runtime.LockOSThread() // whose keyring it is
-	defer runtime.UnlockOSThread()
-	var ring int
 	for _, tt := range []struct {
 		want string
 		make func() error
@@ -59,13 +55,6 @@ func TestSees(t *testing.T) {
 		{"+ cgroup /canary: there", command("mkdir", "/sys/fs/cgroup/canary"), command("rmdir", "/sys/fs/cgroup/canary")},
 		{"+ mount /mnt: tmpfs", command("mount", "-t", "tmpfs", "none", "/mnt"), command("umount", "/mnt")},
 		{"~ link lo: ", command("ip", "link", "set", "lo", "mtu", "1400"), command("ip", "link", "set", "lo", "mtu", "65536")},
-		{"+ key ", func() (err error) {
-			ring, err = unix.AddKey("keyring", "sdcontainer:canary", nil, unix.KEY_SPEC_PROCESS_KEYRING)
-			return err
-		}, func() error {
-			_, err := unix.KeyctlInt(unix.KEYCTL_UNLINK, ring, unix.KEY_SPEC_PROCESS_KEYRING, 0, 0)
-			return err
-		}},
 		{"+ process ", func() error {
 			sleeper = exec.Command("sleep", "1000")
 			return sleeper.Start()

@@ -53,20 +53,6 @@ func links(_ context.Context, _ Watch, s Snapshot) error {
 	return err
 }
 
-// keys are the keyrings that carry our name: the others belong to whoever else uses this kernel.
-func keys(_ context.Context, _ Watch, s Snapshot) error {
-	b, err := os.ReadFile("/proc/keys")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); strings.Contains(line, "sdcontainer:") {
-			s.put("key", f[0], strings.Join(f[7:], " "))
-		}
-	}
-	return err
-}
-
 // processes are all but the kernel's, and those of the distribution's units. A PID that was used again is another process.
 func processes(_ context.Context, _ Watch, s Snapshot) error {
 	all, err := Processes()

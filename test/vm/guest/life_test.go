@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/internal/sdtest/canary"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -113,6 +115,31 @@ func TestExecLandsInTheContainer(t *testing.T) {
 	}
 	if o := sd(t, "exec", "nobody-there", "true"); o.code != 125 {
 		t.Errorf("a missing container: %v", o)
+	}
+}
+
+// C8: a container's session keyring, which has no name, is among what the guard of each test sees, and ends with the container.
+func TestC8KeyringEndsWithTheContainer(t *testing.T) {
+	sdtest.Require(t, sdtest.Guest)
+	quick := canary.Watch{Quick: true}
+	before, err := canary.Take(t.Context(), quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []struct{ name, more, want string }{
+		{"own", "", `(?m)^\+ key count of uid [0-9]+: 1$`},
+		{"hosts", "[userns]\nmode = \"none\"\n", `(?m)^\+ key [0-9a-f]+: keyring _ses of uid 0$`},
+	} {
+		name := "keyring-" + kind.name
+		detached(t, container(t, name, shell("exec sleep 1000")+kind.more))
+		now, err := canary.Take(t.Context(), quick)
+		if diff := before.Diff(now); err != nil || !regexp.MustCompile(kind.want).MatchString(diff) {
+			t.Errorf("%s lives: want %s, have %v\n%s", name, kind.want, err, diff)
+		}
+		must(t, "sdcontainer", "rm", "-f", name)
+		if left, err := canary.Settle(t.Context(), before, quick, patience); left != "" || err != nil {
+			t.Errorf("%s has gone: %v\n%s", name, err, left)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func watch(t testing.TB) {
 	if !each.on || strings.Contains(t.Name(), "/") || each.test == t.Name() {
 		return
 	}
-	w := canary.Watch{Files: pointedAt(), Dirs: []string{"/run/sdcontainer"}, Quick: true}
+	w := canary.Watch{Files: pointedAt(), Dirs: []string{"/run/sdcontainer"}}
 	var err error
 	if each.test = t.Name(); each.seen == nil {
 		if each.seen, err = canary.Take(t.Context(), w); err != nil {

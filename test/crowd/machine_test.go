@@ -51,7 +51,7 @@ func newMachine(t *testing.T) *machine {
 	if err := sdtest.BusyboxRoot(m.root, "sh", "true", "sleep", "seq", "echo"); err != nil {
 		t.Fatal(err)
 	}
-	m.watch = canary.Watch{Files: []string{m.root}, Dirs: []string{"/run/sdcontainer"}, Quick: true}
+	m.watch = canary.Watch{Files: []string{m.root}, Dirs: []string{"/run/sdcontainer"}}
 	// Whatever is made once and stays is made now.
 	file := m.config("first", "")
 	t.Cleanup(func() { _, _, _ = m.do("rm", "-f", "first") }) // of a test that failed half way

@@ -73,7 +73,7 @@ func newMachine(t *testing.T, o order, c configuration) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.out.Close() })
-	m.watch = canary.Watch{Files: []string{m.root, data, m.file}, Dirs: []string{m.dir}, Quick: true}
+	m.watch = canary.Watch{Files: []string{m.root, data, m.file}, Dirs: []string{m.dir}}
 	t.Cleanup(func() { _, _, _ = m.do("rm", "-f", name) }) // of a test that failed half way
 	// Whatever is made once and stays is made now.
 	m.must("run", "-d", m.file, "/bin/sleep", "1000")

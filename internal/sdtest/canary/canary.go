@@ -21,8 +21,6 @@ type Watch struct {
 	Files []string
 	// Dirs are trees in which no name may come or go.
 	Dirs []string
-	// Quick leaves out what needs another program.
-	Quick bool
 }
 
 // A Snapshot is what a machine had at one moment: kind, name, and what was seen of it.

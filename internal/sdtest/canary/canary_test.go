@@ -55,6 +55,8 @@ func TestSees(t *testing.T) {
 		{"+ cgroup /canary: there", command("mkdir", "/sys/fs/cgroup/canary"), command("rmdir", "/sys/fs/cgroup/canary")},
 		{"+ mount /mnt: tmpfs", command("mount", "-t", "tmpfs", "none", "/mnt"), command("umount", "/mnt")},
 		{"~ link lo: ", command("ip", "link", "set", "lo", "mtu", "1400"), command("ip", "link", "set", "lo", "mtu", "65536")},
+		{"+ nft table inet canary: there", nft(unix.NFT_MSG_NEWTABLE), nft(unix.NFT_MSG_DELTABLE)},
+		{"+ nft rule inet canary guard handle ", nft(unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_NEWRULE), nft(unix.NFT_MSG_DELTABLE)},
 		{"+ process ", func() error {
 			sleeper = exec.Command("sleep", "1000")
 			return sleeper.Start()
@@ -143,10 +145,10 @@ func TestRest(t *testing.T) {
 	}
 	asked := 0
 	done := func(text string) bool { asked++; return strings.Contains(text, "mount") && asked == 2 }
-	if s, err := canary.Rest(t.Context(), canary.Watch{Quick: true}, time.Minute, done); err != nil || len(s) == 0 || asked != 2 {
+	if s, err := canary.Rest(t.Context(), canary.Watch{}, time.Minute, done); err != nil || len(s) == 0 || asked != 2 {
 		t.Errorf("%v, asked %d times", err, asked)
 	}
-	if _, err := canary.Rest(t.Context(), canary.Watch{Quick: true}, time.Nanosecond, func(string) bool { return false }); err == nil {
+	if _, err := canary.Rest(t.Context(), canary.Watch{}, time.Nanosecond, func(string) bool { return false }); err == nil {
 		t.Error("no end of patience")
 	}
 }

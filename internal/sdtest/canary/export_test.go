@@ -2,5 +2,8 @@
 
 package canary
 
-// Alone and KeysOfKernel are for tests that look for keys of their own where others may have some.
-var Alone, KeysOfKernel = alone, keysOfKernel
+// KeysOfKernel is for a test that looks for keys of its own where others may have some.
+var KeysOfKernel = keysOfKernel
+
+// What changes rules talks as what lists them.
+var NftSocket, NftMessage, NftTalk = nftSocket, nftMessage, nftTalk

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -120,26 +118,4 @@ func cgroups(_ context.Context, _ Watch, s Snapshot) error {
 		}
 		return nil
 	})
-}
-
-// modules is the kernel's list of those that are loaded.
-var modules = "/proc/modules"
-
-// rules are those of nftables, without counters. Without the module there are none, and asking would load it; where nobody
-// can list them, that the module came is told.
-func rules(ctx context.Context, w Watch, s Snapshot) error {
-	if w.Quick {
-		return nil
-	}
-	if b, err := os.ReadFile(modules); err == nil && !strings.Contains(string(b), "nf_tables") {
-		return nil
-	}
-	nft, err := exec.LookPath("nft")
-	if err != nil {
-		s.put("nft", "module nf_tables", "there")
-		return nil
-	}
-	out, err := exec.CommandContext(ctx, nft, "-s", "list", "ruleset").Output()
-	s.put("nft", "ruleset", string(out))
-	return err
 }

@@ -121,8 +121,7 @@ func TestExecLandsInTheContainer(t *testing.T) {
 // C8: a container's session keyring, which has no name, is among what the guard of each test sees, and ends with the container.
 func TestC8KeyringEndsWithTheContainer(t *testing.T) {
 	sdtest.Require(t, sdtest.Guest)
-	quick := canary.Watch{Quick: true}
-	before, err := canary.Take(t.Context(), quick)
+	before, err := canary.Take(t.Context(), canary.Watch{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,12 +131,12 @@ func TestC8KeyringEndsWithTheContainer(t *testing.T) {
 	} {
 		name := "keyring-" + kind.name
 		detached(t, container(t, name, shell("exec sleep 1000")+kind.more))
-		now, err := canary.Take(t.Context(), quick)
+		now, err := canary.Take(t.Context(), canary.Watch{})
 		if diff := before.Diff(now); err != nil || !regexp.MustCompile(kind.want).MatchString(diff) {
 			t.Errorf("%s lives: want %s, have %v\n%s", name, kind.want, err, diff)
 		}
 		must(t, "sdcontainer", "rm", "-f", name)
-		if left, err := canary.Settle(t.Context(), before, quick, patience); left != "" || err != nil {
+		if left, err := canary.Settle(t.Context(), before, canary.Watch{}, patience); left != "" || err != nil {
 			t.Errorf("%s has gone: %v\n%s", name, err, left)
 		}
 	}

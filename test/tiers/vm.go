@@ -25,7 +25,7 @@ import (
 
 // vmPackages are the packages whose tests also run inside the guests: those
 // that act on a kernel or a systemd. The last one sets the clock.
-var vmPackages = []string{"./test/vm/guest", ".", "./caps", "./cmd/sdcontainer", "./internal/journal", "./internal/kernel", "./nsexec", "./rootfs", "./scope", "./test/crowd"}
+var vmPackages = []string{"./test/vm/guest", ".", "./caps", "./cmd/sdcontainer", "./internal/journal", "./internal/kernel", "./internal/sdtest/canary", "./nsexec", "./rootfs", "./scope", "./test/crowd"}
 
 // sources is where the guest finds the module: tests read their testdata and
 // the examples from there.

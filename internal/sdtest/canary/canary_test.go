@@ -167,8 +167,8 @@ func TestCheap(t *testing.T) {
 		best = min(best, time.Since(begin))
 	}
 	t.Logf("a snapshot takes %v", best)
-	if best > 100*time.Millisecond {
-		t.Errorf("a snapshot takes %v", best)
+	if limit := time.Duration(sdtest.Stride(10)) * 100 * time.Millisecond; best > limit {
+		t.Errorf("a snapshot takes %v, more than %v", best, limit)
 	}
 }
 

@@ -91,7 +91,7 @@ const sharedSlice = "sdcontainer.slice"
 func systems(unit string) bool {
 	for _, prefix := range []string{"systemd-", "user@", "user-runtime-dir@", "session-", "apt-", "dpkg-", "fstrim", "e2scrub",
 		"logrotate", "man-db", "cron", "dbus", "modprobe@", "getty@", "serial-getty@", "run-user-", "run-credentials-", "init.scope",
-		"polkit", "initrd-", "emergency", "rescue", "rc-local", "auditd", "syslog", "sdvm", "plymouth", "ldconfig", "user-"} {
+		"polkit", "initrd-", "emergency", "rescue", "rc-local", "auditd", "syslog", "plymouth", "ldconfig", "user-"} {
 		if strings.HasPrefix(unit, prefix) {
 			return true
 		}

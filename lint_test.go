@@ -10,11 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // B11, C10, E11, E14, G8: calls that must not appear, and where each may. Who needs
 // another place gives the reason in its commit.
 func TestB11ForbiddenCalls(t *testing.T) {
+	sdtest.Require(t, sdtest.Tool("go")) // the sources are there then
 	for _, rule := range []struct {
 		why, pattern string
 		where        []string
@@ -62,6 +65,7 @@ func TestB11ForbiddenCalls(t *testing.T) {
 // B11: what the interpreter opens, makes and asks by itself, not as a step of its program: below a root by openat2(2), in a directory that
 // came from there, or where no name of the container's is looked up.
 func TestB11PathsInC(t *testing.T) {
+	sdtest.Require(t, sdtest.Tool("go")) // the sources are there then
 	calls := regexp.MustCompile(`SYS\((open|mk|statx?\b|newfstat|readlink|exec|ch|fch|lch|mount|umount|move_mount|pivot|unlink|rename|symlink|link|access|faccess|truncate|utime|[gs]etxattr|l[gs]etxattr)[a-z0-9_]*,[^)]*`)
 	allowed := []string{
 		`SYS(openat2, root, path, &how, `,

@@ -178,11 +178,23 @@ func TestDefaultPingGroups(t *testing.T) {
 	}
 }
 
+// The rights over one device at two places are those of both: of two entries systemd takes the last.
+func TestDeviceAtTwoPlaces(t *testing.T) {
+	entry := `{ path = "/dev/x", target = "/dev/%s", type = "b", major = 8, minor = 1, access = "%s" }`
+	text := fmt.Sprintf("device = ["+entry+", "+entry+"]\nuserns.mode = 'none'\nsecurity.device_policy = 'strict'", "a", "w", "b", "r")
+	s, err := SettingsOf(compiled(t, text))
+	if want := "@a(ss) [('/dev/block/8:1', 'wr')]"; err != nil || s.UnitProperties["DeviceAllow"] != want {
+		t.Errorf("%q, %v, want %q", s.UnitProperties["DeviceAllow"], err, want)
+	}
+}
+
 // Rights over a standard device that every container has are told to be in vain.
 func TestAccessToStandardDevices(t *testing.T) {
 	for text, want := range map[string]int{
 		`device = [{ path = "/dev/null", access = "r" }]`: 1, `device = [{ path = "/dev/null", access = "wrm" }]`: 0, `device = [{ path = "/dev/null" }]`: 0,
-		"device = [{ path = '/dev/null', access = 'r' }]\nsecurity.device_policy = 'strict'":    0,
+		"device = [{ path = '/dev/null', access = 'r' }]\nsecurity.device_policy = 'strict'":    1,
+		"device = [{ path = '/dev/null', access = 'rw' }]\nsecurity.device_policy = 'strict'":   0,
+		"device = [{ path = '/dev/zero', access = 'r' }]\nsecurity.device_policy = 'strict'":    0,
 		`device = [{ path = "/dev/x", type = "c", major = 10, minor = 200, access = "r" }]`:     0,
 		`device = [{ path = "/dev/pts/9", type = "c", major = 136, minor = 9, access = "rw" }]`: 1,
 	} {

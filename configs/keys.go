@@ -181,7 +181,7 @@ func securityKeys() []Key {
 		{"security.unmask", kindStrings, "", "linux.maskedPaths", "Paths of the default lists not to hide or protect."},
 		{"security.read_only_paths", kindStrings, "", "linux.readonlyPaths", "More paths to protect. Except with an automatic user namespace, `/proc/dynamic_debug` is one."},
 		{"security.sysctl", kindTexts, "", "linux.sysctl", "Kernel settings of the container's own namespaces. In one that is joined, which may not be the host's, they need userns.mode path:/FILE or none."},
-		{"security.device_policy", words("closed", "strict", "auto"), `"closed"`, "linux.resources.devices", "closed: the standard devices and [[device]]; strict: [[device]] only; auto: all."},
+		{"security.device_policy", words("closed", "strict", "auto"), `"closed"`, "linux.resources.devices", "closed: the standard devices and [[device]]; strict: [[device]] and `/dev/null`, without which nothing starts; the others of `/dev` are there and cannot be opened, and there is no terminal; auto: all."},
 		{"security.personality", words("LINUX", "LINUX32"), "", "linux.personality", "Execution domain: LINUX32 is a 32-bit uname."},
 	}
 }

@@ -22,7 +22,7 @@ func (c *compiler) buildDevices() {
 	policy := get(c, "security.device_policy", "closed")
 	// Nothing but what is listed; the standard devices are in every container.
 	r.Devices = []specs.LinuxDeviceCgroup{{Allow: policy == "auto", Access: "rwm"}}
-	var allowed []string
+	allowed := map[string]string{}
 	seen := map[string]bool{}
 	for i := range c.devices {
 		at := index("device", i) + "."
@@ -36,13 +36,12 @@ func (c *compiler) buildDevices() {
 		}
 		seen[d.Path] = true
 		access := get(c, at+"access", "rw")
-		all := strings.Contains(access, "r") && strings.Contains(access, "w") && strings.Contains(access, "m")
-		if policy == "closed" && c.has(at+"access") && standard(d) && !all && !c.wrong(at+"access") {
-			c.warning(at+"access", fmt.Errorf(`%q: every container has all rights over the standard devices, with security.device_policy = "strict" these`, access))
+		if c.has(at+"access") && !c.wrong(at+"access") {
+			c.accessInVain(at+"access", policy, access, d)
 		}
 		r.Devices = append(r.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: d.Type, Major: &d.Major, Minor: &d.Minor, Access: access})
 		node := fmt.Sprintf("/dev/%s/%d:%d", map[string]string{"c": "char", "b": "block"}[d.Type], d.Major, d.Minor)
-		allowed = append(allowed, fmt.Sprintf("(%s, %s)", variantString(node), variantString(access)))
+		allowed[node] += access
 		c.spec.Linux.Devices = append(c.spec.Linux.Devices, d)
 	}
 	if policy != "strict" {
@@ -51,21 +50,51 @@ func (c *compiler) buildDevices() {
 	if c.spec.Process.Terminal {
 		c.problem("security.device_policy", `"strict": a terminal needs devices (use "closed")`)
 	}
-	for name, value := range map[string]string{"DevicePolicy": variantString("strict"), "DeviceAllow": "@a(ss) [" + strings.Join(allowed, ", ") + "]"} {
+	var list []string // to which [scope.Plan] adds what no start goes without
+	for _, node := range sortedKeys(allowed) {
+		list = append(list, fmt.Sprintf("(%s, %s)", variantString(node), variantString(allowed[node])))
+	}
+	for name, value := range map[string]string{"DevicePolicy": variantString("strict"), "DeviceAllow": "@a(ss) [" + strings.Join(list, ", ") + "]"} {
 		c.property("security.device_policy", name, value)
 		c.keysOf(name, c.propertyAt[name]...)
 	}
 }
 
-// A DeviceNumber is that of a character device; a Minor of -1 stands for every one.
-type DeviceNumber struct{ Major, Minor int64 }
+// accessInVain warns of rights over a standard device that are less than every container has.
+func (c *compiler) accessInVain(at, policy, access string, d specs.LinuxDevice) {
+	has := func(letters ...string) bool {
+		return !slices.ContainsFunc(letters, func(l string) bool { return !strings.Contains(access, l) })
+	}
+	switch s := standard(d); {
+	case s == nil:
+	case policy == "closed" && !has("r", "w", "m"):
+		c.warning(at, fmt.Errorf(`%q: every container has all rights over the standard devices, with security.device_policy = "strict" these`, access))
+	case policy == "strict" && *s == Null && !has("r", "w"):
+		c.warning(at, fmt.Errorf("%q: every container reads and writes /dev/null, without which none starts", access))
+	}
+}
 
-// StandardDevices are those that every container may use: null, zero, full, random, urandom, tty, ptmx and the ptys.
-var StandardDevices = []DeviceNumber{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, {136, -1}}
+// A StandardDevice is a character device of every container. A Minor of -1 stands for every one. Name is that of its
+// node in /dev; what has none is made by devpts.
+type StandardDevice struct {
+	Name         string
+	Major, Minor int64
+}
 
-// standard says whether a device is one of the [StandardDevices].
-func standard(d specs.LinuxDevice) bool {
-	return d.Type == "c" && slices.ContainsFunc(StandardDevices, func(n DeviceNumber) bool { return n.Major == d.Major && (n.Minor == -1 || n.Minor == d.Minor) })
+// Null is the one that no start goes without.
+var Null = StandardDevice{"null", 1, 3}
+
+// StandardDevices are those that a container may use unless it says otherwise: the default devices of the OCI runtime
+// specification, ptmx and the ptys.
+var StandardDevices = []StandardDevice{Null, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}, {"", 5, 2}, {"", 136, -1}}
+
+// standard is the one of the [StandardDevices] that a device is, or nil.
+func standard(d specs.LinuxDevice) *StandardDevice {
+	i := slices.IndexFunc(StandardDevices, func(n StandardDevice) bool { return n.Major == d.Major && (n.Minor == -1 || n.Minor == d.Minor) })
+	if d.Type != "c" || i < 0 {
+		return nil
+	}
+	return &StandardDevices[i]
 }
 
 // device looks at the node on this host unless its numbers are given.

@@ -26,14 +26,6 @@ type node struct {
 	src      nsexec.Reg // then
 }
 
-// defaultNodes are in every container (OCI runtime specification, default devices).
-var defaultNodes = []struct {
-	name         string
-	major, minor uint32
-}{
-	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
-}
-
 // links are in every /dev.
 var links = []struct{ name, target string }{
 	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
@@ -82,9 +74,9 @@ func (b *builder) parseDevices() (list []node, errs []error) {
 		return list, errs
 	}
 	var all []node
-	for _, d := range defaultNodes {
-		n := node{path: "/dev/" + d.name, mode: unix.S_IFCHR | 0o666, dev: unix.Mkdev(d.major, d.minor), bound: b.ns.has(userNS)}
-		if !listed[n.path] {
+	for _, d := range configs.StandardDevices {
+		n := node{path: "/dev/" + d.Name, mode: unix.S_IFCHR | 0o666, dev: unix.Mkdev(uint32(d.Major), uint32(d.Minor)), bound: b.ns.has(userNS)}
+		if d.Name != "" && !listed[n.path] {
 			all = append(all, n)
 		}
 	}

@@ -53,6 +53,53 @@ func (p *planner) devices(rules []specs.LinuxDeviceCgroup) {
 	p.set(at, "DeviceAllow", list.words())
 }
 
+// startDevices adds to a list that came by its name, and is the whole of it, what no start goes without: to make the
+// nodes of this container, and to open the null device, as systemd does for each service and exec in each container.
+func (p *planner) startDevices(spec *specs.Spec) {
+	i := slices.IndexFunc(p.unit.Properties, func(o Property) bool { return o.Name == "DeviceAllow" && strings.HasPrefix(o.Source, propertySource) })
+	if i < 0 {
+		return
+	}
+	list := slices.Clone(p.unit.Properties[i].Value.([]PathWord))
+	if len(list) == 0 && p.unit.Get("DevicePolicy") == "auto" {
+		return // everything is allowed
+	}
+	need := func(d deviceRule) {
+		if j := slices.IndexFunc(list, func(have PathWord) bool { return have.Path == d.path() }); j >= 0 {
+			list[j].Word, _ = normalAccess(list[j].Word + d.access) // letters of two valid ones
+			return
+		}
+		list = append(list, PathWord{d.path(), d.access})
+	}
+	for _, d := range madeNodes(spec) {
+		need(d)
+	}
+	need(deviceRule{'c', configs.Null.Major, configs.Null.Minor, "rw"})
+	p.unit.Properties[i].Value = list
+}
+
+// madeNodes are the nodes that a container without a user namespace makes: others are bound. What it may not open it may
+// still make, but nothing else: a node on a volume could be opened by whoever gets there on the host.
+func madeNodes(spec *specs.Spec) (list []deviceRule) {
+	if spec.Linux == nil || slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace }) {
+		return nil
+	}
+	for _, d := range configs.StandardDevices {
+		if d.Name != "" {
+			list = append(list, deviceRule{'c', d.Major, d.Minor, "m"})
+		}
+	}
+	for _, d := range spec.Linux.Devices {
+		switch d.Type {
+		case "c", "u":
+			list = append(list, deviceRule{'c', d.Major, d.Minor, "m"})
+		case "b":
+			list = append(list, deviceRule{'b', d.Major, d.Minor, "m"})
+		}
+	}
+	return list
+}
+
 func (l *deviceList) apply(r specs.LinuxDeviceCgroup) error {
 	access, err := normalAccess(r.Access)
 	if err != nil {

@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,43 @@ func TestDeviceErrors(t *testing.T) {
 			_, err := planDevices(t, c.rules...)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "linux.resources.devices[") {
 				t.Errorf("error is %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+// A list that came by its name gets what no start goes without: the right to make the nodes of this container, where
+// they are made, and no others; and the null device.
+func TestDevicesByName(t *testing.T) {
+	made := []string{"/dev/char/1:3 rwm", "/dev/char/1:5 m", "/dev/char/1:7 m", "/dev/char/1:8 m", "/dev/char/1:9 m", "/dev/char/5:0 m"}
+	fuse := specs.LinuxDevice{Type: "c", Major: 10, Minor: 229}
+	for name, c := range map[string]struct {
+		allow, policy string
+		linux         specs.Linux
+		want          []string
+	}{
+		"nothing":               {"@a(ss) []", "strict", specs.Linux{}, made},
+		"of a user namespace":   {"@a(ss) []", "strict", specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}}, []string{"/dev/char/1:3 rw"}},
+		"one":                   {"[('/dev/char/10:229', 'r')]", "strict", specs.Linux{Devices: []specs.LinuxDevice{fuse}}, append([]string{"/dev/char/10:229 rm"}, made...)},
+		"a node that is closed": {"[('char-pts', 'rw')]", "closed", specs.Linux{Devices: []specs.LinuxDevice{{Type: "b", Major: 8}, {Type: "p"}}}, append([]string{"char-pts rw", "/dev/block/8:0 m"}, made...)},
+		"a standard device":     {"[('/dev/char/1:9', 'r')]", "strict", specs.Linux{}, []string{"/dev/char/1:3 rwm", "/dev/char/1:5 m", "/dev/char/1:7 m", "/dev/char/1:8 m", "/dev/char/1:9 rm", "/dev/char/5:0 m"}},
+		"nothing, of all":       {"@a(ss) []", "auto", specs.Linux{}, nil},
+		"one, of all":           {"[('/dev/char/10:229', 'r')]", "auto", specs.Linux{}, append([]string{"/dev/char/10:229 r"}, made...)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := configs.Settings{Name: "web", UnitProperties: map[string]string{"DeviceAllow": c.allow, "DevicePolicy": "'" + c.policy + "'"}}
+			u, err := Plan(&specs.Spec{Linux: &c.linux}, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var have []string
+			for _, w := range u.Get("DeviceAllow").([]PathWord) {
+				have = append(have, w.Path+" "+w.Word)
+			}
+			slices.Sort(have)
+			slices.Sort(c.want)
+			if d := cmp.Diff(c.want, have); d != "" {
+				t.Error(d)
 			}
 		})
 	}

@@ -27,6 +27,9 @@ type Property struct {
 	Source string // where it comes from: "linux.resources.memory.limit"
 }
 
+// propertySource begins the source of what was set by its systemd name.
+const propertySource = "property "
+
 // SourceAlways is the source of what every container's unit has.
 const SourceAlways = "always"
 
@@ -69,6 +72,7 @@ func Plan(spec *specs.Spec, s configs.Settings) (Unit, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.UnitProperties)) {
 		p.override(name, s.UnitProperties[name])
 	}
+	p.startDevices(spec)
 	return p.unit, errors.Join(p.errs...)
 }
 
@@ -174,10 +178,10 @@ func (p *planner) override(name, text string) {
 		return
 	}
 	for _, s := range stringsOf(prop.Value) {
-		p.checkText("property "+prop.Name+": value", s)
+		p.checkText(propertySource+prop.Name+": value", s)
 	}
 	p.unset(Twin(prop.Name)) // systemd keeps both as one, and the last one counts
-	p.set("property "+name, prop.Name, prop.Value)
+	p.set(propertySource+name, prop.Name, prop.Value)
 }
 
 // stringsOf is every string in a value.

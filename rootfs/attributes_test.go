@@ -47,6 +47,25 @@ func TestEachAttribute(t *testing.T) {
 	}
 }
 
+// The kernel takes what becomes of each option of any filesystem.
+func TestEachSuperblockOption(t *testing.T) {
+	w := newWorld(t)
+	for _, option := range []string{"sync", "dirsync", "lazytime", "iversion", "mand"} {
+		for _, o := range []string{option, "no" + option} {
+			if o == "nosync" {
+				o = "async"
+			}
+			w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/" + o, Options: []string{o}})
+		}
+	}
+	v := w.see(map[string]string{"cwd": "/"})
+	for _, m := range w.spec.Mounts {
+		if v.at(m.Destination).Point == "" {
+			t.Errorf("%s is not mounted", m.Destination)
+		}
+	}
+}
+
 // Of options that contradict each other the last one counts, of the mount itself; for those below it the last with an r
 // before it. What the kernel then has is what is expected of it.
 func TestContradictions(t *testing.T) {

@@ -72,12 +72,13 @@ var propagations = map[string]uint64{
 }
 
 // superblock options are set on a new filesystem; on a bind mount they could
-// have no effect. Without a flag it is the kernel's default: nothing to do.
+// have no effect. Without a flag it is the kernel's default: nothing to do. So it is with iversion, which the
+// specification demands: fsconfig(2) has no such flag, and a filesystem that counts versions does so unasked.
 func superblock(option string) (flag string, ok bool) {
 	switch option {
-	case "sync", "dirsync", "lazytime", "iversion", "mand":
+	case "sync", "dirsync", "lazytime", "mand":
 		return option, true
-	case "async", "nodirsync", "nolazytime", "noiversion", "nomand", "silent", "loud", "defaults":
+	case "async", "nodirsync", "nolazytime", "iversion", "noiversion", "nomand", "silent", "loud", "defaults":
 		return "", true
 	}
 	return "", false

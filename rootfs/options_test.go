@@ -137,7 +137,7 @@ func TestReferenceNamesTheOptions(t *testing.T) {
 	for name := range propagations {
 		want[name] = true
 	}
-	for _, name := range []string{"sync", "dirsync", "lazytime", "iversion", "mand"} {
+	for _, name := range []string{"sync", "dirsync", "lazytime", "mand"} {
 		if flag, _ := superblock(name); flag != name {
 			t.Errorf("%s is no option of a filesystem", name)
 		}

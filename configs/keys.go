@@ -124,7 +124,7 @@ func fileKeys() []Key {
 		{"device[].path", kindString, "", "linux.devices", "Device of the host. Required."},
 		{"device[].target", kindString, "path", "linux.devices[].path", "Where, in the container. In a user namespace a device keeps its path."},
 		{"device[].access", kindAccess, `"rw"`, "DeviceAllow=", "Any of r, w, m."},
-		{"device[].type", words("c", "b"), "", "linux.devices[].type", "Type of the device. With major and minor the device is not looked at on this host."},
+		{"device[].type", words("c", "b"), "", "linux.devices[].type", "Type of the device. With major and minor it need not be on this host yet. In a user namespace a start needs it there, and `check` warns; without one it makes the node."},
 		{"device[].major", between(0, 0xfff), "", "linux.devices[].major", "Its major number."},
 		{"device[].minor", between(0, 0xfffff), "", "linux.devices[].minor", "Its minor number."},
 	}

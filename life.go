@@ -177,8 +177,9 @@ func (c *Container) stopSettings() (unix.Signal, time.Duration, error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	sig, err := configs.ParseSignal(s.StopSignal)
-	return unix.Signal(sig), s.StopTimeout, err
+	u, _ := scope.Plan(spec, s) // it started: what is found wrong with it now keeps nobody from a stop
+	sig, timeout := u.Stop()
+	return sig, timeout, nil
 }
 
 // hears says whether sig can have an effect on the init. The first process of a

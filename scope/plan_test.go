@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 )
@@ -244,5 +245,27 @@ func TestPlanErrors(t *testing.T) {
 				t.Errorf("error is %v, want %q in it", err, c.want)
 			}
 		})
+	}
+}
+
+// How a payload is stopped is what the unit has in the end, whoever gave it.
+func TestUnitStop(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  configs.Settings
+		sig  unix.Signal
+		span time.Duration
+	}{
+		"neither":   {configs.Settings{}, unix.SIGTERM, 0},
+		"settings":  {configs.Settings{StopSignal: "SIGRTMIN+3", StopTimeout: time.Minute}, 37, time.Minute},
+		"by name":   {configs.Settings{StopSignal: "SIGHUP", StopTimeout: time.Minute, UnitProperties: map[string]string{"KillSignal": "10", "TimeoutStopSec": "3"}}, unix.SIGUSR1, 3 * time.Second},
+		"for ever":  {configs.Settings{UnitProperties: map[string]string{"TimeoutStopUSec": "18446744073709551615"}}, unix.SIGTERM, math.MaxInt64},
+		"too long":  {configs.Settings{UnitProperties: map[string]string{"TimeoutStopUSec": "9223372036854776"}}, unix.SIGTERM, math.MaxInt64},
+		"very long": {configs.Settings{UnitProperties: map[string]string{"TimeoutStopUSec": "9223372036854775"}}, unix.SIGTERM, 9223372036854775 * time.Microsecond},
+	} {
+		c.set.Name = "web"
+		u, err := Plan(&specs.Spec{}, c.set)
+		if sig, span := u.Stop(); err != nil || sig != c.sig || span != c.span {
+			t.Errorf("%s: %v after %v, %v, want %v after %v", name, sig, span, err, c.sig, c.span)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 )
@@ -247,6 +249,19 @@ func (u Unit) Get(name string) any {
 		}
 	}
 	return nil
+}
+
+// Stop is the signal with which the unit asks its payload to end, and how long that then has.
+func (u Unit) Stop() (unix.Signal, time.Duration) {
+	sig, given := u.Get("KillSignal").(int32)
+	if !given {
+		sig = int32(unix.SIGTERM)
+	}
+	span, _ := u.Get("TimeoutStopUSec").(uint64) // without one no time at all
+	if span > math.MaxInt64/1000 {
+		return unix.Signal(sig), math.MaxInt64
+	}
+	return unix.Signal(sig), time.Duration(span) * time.Microsecond
 }
 
 // Changes is what has to be set to make a running unit u into next: what differs, and what

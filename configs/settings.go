@@ -40,7 +40,7 @@ type Settings struct {
 
 	// Init runs the payload under a reaping pid 1.
 	Init bool
-	// StopSignal ("SIGTERM") is sent by stop; StopTimeout later everything is killed.
+	// StopSignal ("SIGTERM") is sent by stop; StopTimeout later everything is killed, if that is not the longest of all.
 	StopSignal  string
 	StopTimeout time.Duration
 	// ParentDeathSignal is what the payload gets when a foreground run dies, "" SIGKILL.

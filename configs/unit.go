@@ -54,7 +54,7 @@ func (c *compiler) buildUnit() {
 	}
 	for _, k := range []struct{ key, directive string }{{"systemd.restart_delay", "RestartSec"}, {"systemd.start_timeout", "TimeoutStartSec"}} {
 		if c.has(k.key) {
-			directive(&s.Service, k.directive, spanText(get(c, k.key, time.Duration(0))))
+			directive(&s.Service, k.directive, SpanText(get(c, k.key, time.Duration(0))))
 		}
 	}
 	c.startLimit()
@@ -156,11 +156,11 @@ func (c *compiler) startLimit() {
 		return
 	}
 	directive(&c.set.Unit, "StartLimitBurst", burst)
-	directive(&c.set.Unit, "StartLimitIntervalSec", spanText(d))
+	directive(&c.set.Unit, "StartLimitIntervalSec", SpanText(d))
 }
 
-// spanText is a time as unit files have it.
-func spanText(d time.Duration) string {
+// SpanText is a time as unit files have it. The longest of all is infinity.
+func SpanText(d time.Duration) string {
 	if d == maxSpan {
 		return "infinity"
 	}

@@ -258,6 +258,7 @@ func TestUnitStop(t *testing.T) {
 		"neither":   {configs.Settings{}, unix.SIGTERM, 0},
 		"settings":  {configs.Settings{StopSignal: "SIGRTMIN+3", StopTimeout: time.Minute}, 37, time.Minute},
 		"by name":   {configs.Settings{StopSignal: "SIGHUP", StopTimeout: time.Minute, UnitProperties: map[string]string{"KillSignal": "10", "TimeoutStopSec": "3"}}, unix.SIGUSR1, 3 * time.Second},
+		"no end":    {configs.Settings{StopTimeout: math.MaxInt64}, unix.SIGTERM, math.MaxInt64},
 		"for ever":  {configs.Settings{UnitProperties: map[string]string{"TimeoutStopUSec": "18446744073709551615"}}, unix.SIGTERM, math.MaxInt64},
 		"too long":  {configs.Settings{UnitProperties: map[string]string{"TimeoutStopUSec": "9223372036854776"}}, unix.SIGTERM, math.MaxInt64},
 		"very long": {configs.Settings{UnitProperties: map[string]string{"TimeoutStopUSec": "9223372036854775"}}, unix.SIGTERM, 9223372036854775 * time.Microsecond},
@@ -266,6 +267,9 @@ func TestUnitStop(t *testing.T) {
 		u, err := Plan(&specs.Spec{}, c.set)
 		if sig, span := u.Stop(); err != nil || sig != c.sig || span != c.span {
 			t.Errorf("%s: %v after %v, %v, want %v after %v", name, sig, span, err, c.sig, c.span)
+		}
+		if want := uint64(Infinity); name == "no end" && u.Get("TimeoutStopUSec") != want {
+			t.Errorf("%s: TimeoutStopUSec is %v, want %d", name, u.Get("TimeoutStopUSec"), want)
 		}
 	}
 }

@@ -127,7 +127,11 @@ func (p *planner) identity(s configs.Settings) {
 		p.set(SourceAlways, name, true)
 	}
 	if s.StopTimeout > 0 {
-		p.set("stop.timeout", "TimeoutStopUSec", uint64(s.StopTimeout/time.Microsecond))
+		span := uint64(s.StopTimeout / time.Microsecond)
+		if s.StopTimeout == math.MaxInt64 {
+			span = Infinity
+		}
+		p.set("stop.timeout", "TimeoutStopUSec", span)
 	}
 	if s.StopSignal != "" {
 		n, err := configs.ParseSignal(s.StopSignal)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -238,7 +237,7 @@ func (f *file) stop(s configs.Settings) {
 	}
 	f.line(sectionService, "KillSignal", name)
 	if s.StopTimeout > 0 {
-		f.line(sectionService, "TimeoutStopSec", configs.UnitSpan(uint64(s.StopTimeout/time.Microsecond)))
+		f.line(sectionService, "TimeoutStopSec", configs.SpanText(s.StopTimeout))
 	}
 	switch sig {
 	case unix.SIGKILL, unix.SIGABRT, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGSYS, unix.SIGTRAP:

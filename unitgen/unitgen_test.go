@@ -5,6 +5,7 @@ package unitgen
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -179,6 +180,20 @@ func TestNewerValues(t *testing.T) {
 	text, err = Service(spec, s, Options{Version: Newest})
 	if err != nil || !strings.Contains(text, "\n# RestartMode=debug needs systemd 257.\n") || !strings.Contains(text, "\nUpheldBy=a.target\n") {
 		t.Errorf("newest: %v\n%s", err, text)
+	}
+}
+
+// What never ends is written as systemd has it, by its own name too.
+func TestStopsNever(t *testing.T) {
+	for name, s := range map[string]configs.Settings{
+		"setting": {StopTimeout: math.MaxInt64}, "property": {UnitProperties: map[string]string{"TimeoutStopUSec": "18446744073709551615"}},
+	} {
+		got, err := service(t, func(_ *specs.Spec, set *configs.Settings) {
+			set.StopTimeout, set.UnitProperties = s.StopTimeout, s.UnitProperties
+		})
+		if d := cmp.Diff([]string{"infinity"}, got["Service.TimeoutStopSec"]); d != "" || err != nil {
+			t.Errorf("%s: %v %s", name, err, d)
+		}
 	}
 }
 

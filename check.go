@@ -153,7 +153,8 @@ func checkDirective(section, name string, values []string) error {
 // checkAlone tells what is wrong with the only thing that a unit is to have.
 func checkAlone(s configs.Settings) error {
 	s.Name, s.Source = "check", "/check.toml"
-	s.Strict = true // about values: the newest systemd lacks nothing
+	s.Strict = true              // about values: the newest systemd lacks nothing
+	s.Log.Driver = "passthrough" // with which every directive has an effect
 	_, err := unitgen.Service(&specs.Spec{Root: &specs.Root{Path: "/root"}}, s, unitgen.Options{Version: unitgen.Newest})
 	all := flat(err)
 	if len(all) == 0 {

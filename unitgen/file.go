@@ -32,6 +32,7 @@ type file struct {
 	lines   [sections][]directive
 	version int
 	target  string // what the version is, for messages
+	driver  string // of the log
 	strict  bool
 	errs    []error
 	lacking []*UnsupportedError
@@ -131,6 +132,9 @@ func (f *file) fail(name string, err error) {
 func (f *file) user(section int, directives map[string][]string) {
 	for _, name := range slices.Sorted(maps.Keys(directives)) {
 		err := permitted(section, name, directives[name])
+		if vain := inVain(name, f.driver, directives[name]); vain != nil && section == sectionService {
+			err = vain
+		}
 		var strange *StrangeValueError
 		switch {
 		case errors.As(err, &strange) && f.strict:

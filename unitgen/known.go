@@ -67,7 +67,7 @@ func newerWord(name, word string) int {
 }
 
 // ours are directives a configuration cannot set, because the container would not
-// work with another value.
+// work with another value, or would not notice.
 func ours() map[string]string {
 	return map[string]string{
 		"Type":             "sdcontainer reports the payload as the main process by notification",
@@ -90,7 +90,37 @@ func ours() map[string]string {
 
 		"MemoryPressureWatch":        scope.NoPressureWatch,
 		"MemoryPressureThresholdSec": scope.NoPressureWatch,
+		"StandardInput":              noInput, "StandardInputText": noInput, "StandardInputData": noInput,
+		"TTYPath": noTerminal, "TTYReset": noTerminal, "TTYVHangup": noTerminal, "TTYVTDisallocate": noTerminal, "TTYRows": noTerminal, "TTYColumns": noTerminal,
 	}
+}
+
+const (
+	noInput    = "the payload of a service reads from /dev/null"
+	noTerminal = "the payload of a service has no terminal"
+)
+
+// instead are directives about the service's own streams, with the keys that say it of the payload's.
+var instead = map[string]string{
+	"StandardOutput": "", "StandardError": "", "SyslogFacility": "",
+	"SyslogIdentifier": "log.identifier", "SyslogLevel": "log.stdout_level and log.stderr_level", "SyslogLevelPrefix": "log.level_prefix",
+}
+
+// inVain says why a directive would have no effect on the payload. It writes to streams of its own, unless log.driver says that it
+// shall have the service's.
+func inVain(name, driver string, values []string) error {
+	key, own := instead[name]
+	switch {
+	case !own:
+		return nil
+	case driver != "passthrough" && key != "":
+		return fmt.Errorf(`has no effect on the payload: set %s instead (or log.driver = "passthrough" too)`, key)
+	case driver != "passthrough":
+		return errors.New(`has no effect on the payload: its output goes where log.driver says (set log.driver = "passthrough" too)`)
+	case slices.Contains(values, "tty"):
+		return errors.New(`"tty": the payload could read what is typed there`)
+	}
+	return nil
 }
 
 // old are directives that systemd had before others, and has dropped or will, with the one to use.

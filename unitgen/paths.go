@@ -28,7 +28,7 @@ func formOfPath(name string) (form, bool) {
 		}}, true
 	}
 	switch name {
-	case "TTYPath", "USBFunctionDescriptors", "USBFunctionStrings":
+	case "USBFunctionDescriptors", "USBFunctionStrings":
 		return form{want: wantPath, ok: isPath}, true
 	case "EnvironmentFile":
 		return form{want: wantPath + ", after - if it may be missing", ok: func(v string) bool { return isPath(strings.TrimPrefix(v, "-")) }}, true

@@ -137,7 +137,7 @@ func newFile(spec *specs.Spec, s configs.Settings, o *Options) (*file, error) {
 	case spec.Root == nil:
 		return nil, fmt.Errorf("unit file: container %s: root is missing", s.Name)
 	}
-	f := &file{target: target, version: o.Version, strict: s.Strict}
+	f := &file{target: target, version: o.Version, strict: s.Strict, driver: s.Log.Driver}
 	if spec.Process != nil && spec.Process.Terminal {
 		f.errs = append(f.errs, errors.New("process.terminal is set, and nobody would hold the terminal of a service: leave it out"))
 	}

@@ -4,7 +4,6 @@ package unitgen
 
 import (
 	"encoding/base64"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -58,11 +57,12 @@ func formOfWord(name string) (form, bool) {
 		return oneOf(configs.Levels()...).orNumber(7), true
 	case "SyslogFacility":
 		return oneOf(facilities...).orNumber(127), true
-	case "StandardInput":
-		return stream([]string{"null", "tty", "tty-force", "tty-fail", "socket", "fd", "data"}, "file"), true
 	case "StandardOutput", "StandardError":
-		return stream([]string{"inherit", "null", "tty", "journal", "journal+console", "kmsg", "kmsg+console", "socket", "fd",
-			"syslog", "syslog+console"}, "file", "append", "truncate"), true
+		f := oneOf("inherit", "null", "tty", "journal", "journal+console", "kmsg", "kmsg+console", "socket", "fd", "syslog", "syslog+console")
+		return f.or("file:/PATH, append:/PATH, truncate:/PATH", func(v string) bool {
+			how, path, _ := strings.Cut(v, ":")
+			return slices.Contains([]string{"file", "append", "truncate"}, how) && isPath(path) || how == "fd" && !strings.Contains(path, ":")
+		}), true
 	case "CoredumpFilter":
 		f := oneOf("private-anonymous", "shared-anonymous", "private-file-backed", "shared-file-backed", "elf-headers", "private-huge", "shared-huge",
 			"private-dax", "shared-dax", "default", "all").or("a mask like 0x33", isMask)
@@ -79,15 +79,11 @@ func formOfWord(name string) (form, bool) {
 		return f, true
 	case "FailureActionExitStatus", "SuccessActionExitStatus":
 		return inRange(0, 255), true
-	case "TTYColumns", "TTYRows":
-		return inRange(0, math.MaxUint32), true
 	case "BusName":
 		return form{want: `a name like "org.example.Web"`, full: true, ok: func(v string) bool { return strings.Contains(v, "%") || busName().MatchString(v) }}, true
 	case "LogNamespace":
 		return form{want: `a name of letters, digits and _ - . : or @, with up to 222 of them`, ok: isInstance}, true
-	case "StandardInputData":
-		return form{want: "base64", ok: isBase64}, true
-	case "OnFailureIsolate", "PermissionsStartOnly", "RemoveIPC", "TTYReset", "TTYVHangup", "TTYVTDisallocate", "MemoryKSM", "SurviveFinalKillSignal",
+	case "OnFailureIsolate", "PermissionsStartOnly", "RemoveIPC", "MemoryKSM", "SurviveFinalKillSignal",
 		"SetLoginEnvironment":
 		return boolean(), true
 	case "TimeoutCleanSec":
@@ -107,15 +103,6 @@ var instance = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 // isInstance says whether v may be the instance of journald's units, which are files. Specifiers may become anything.
 func isInstance(v string) bool {
 	return instance().MatchString(v) && v != "." && v != ".." && len(v) <= 222
-}
-
-// stream is a word, or what may be opened with the path. Descriptors have names.
-func stream(all []string, files ...string) form {
-	f := oneOf(all...)
-	return f.or(strings.Join(files, ":/PATH, ")+":/PATH", func(v string) bool {
-		how, path, _ := strings.Cut(v, ":")
-		return slices.Contains(files, how) && isPath(path) || how == "fd" && !strings.Contains(path, ":")
-	})
 }
 
 func isMask(v string) bool {

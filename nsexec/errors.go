@@ -149,19 +149,23 @@ func hint(e *StepError) string {
 	return ""
 }
 
-// Died is the error for a process that was found dead, as err says: what it told before it
-// ended, or how it did.
+// Died is the error for a process that was found dead, as err says: the failure that it told before it
+// ended, perhaps behind reports that nobody has waited for yet, or how it did.
 func (c *Conn) Died(err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	r, file, readErr := c.read(ctx)
-	if file != nil {
-		_ = file.Close() // of a message nobody waits for
+	for {
+		r, file, readErr := c.read(ctx)
+		if file != nil {
+			_ = file.Close() // of a message nobody waits for
+		}
+		if readErr != nil || r == nil {
+			return c.explainEOF(err)
+		}
+		if r.Kind == failed {
+			return c.stepError(r)
+		}
 	}
-	if readErr == nil && r != nil && r.Kind == failed {
-		return c.stepError(r)
-	}
-	return c.explainEOF(err)
 }
 
 // explainEOF adds how the process at the other end died, if that can be known.

@@ -44,6 +44,27 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
+// TestLastOfSeveralWords: of one that is found dead the failure is told, also if reports before it were not taken.
+func TestLastOfSeveralWords(t *testing.T) {
+	near, far, err := socketpair("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	c := &Conn{f: near, sent: &sentPrograms{}, who: "keeper"}
+	for _, r := range []report{{Kind: Synced, Value: 7}, {Kind: failed, Step: refused, Errno: int32(unix.EMFILE)}} {
+		if _, err := unix.Write(far, put(nil, r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Close(far); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Died(unix.ESRCH); !errors.Is(err, unix.EMFILE) {
+		t.Error(err)
+	}
+}
+
 // TestKilledForking: K is gone, and its child, of which nobody has heard, holds the socket.
 func TestKilledForking(t *testing.T) {
 	near, far, err := socketpair("test")

@@ -89,6 +89,9 @@ func (c *Conn) stepError(r *report) error {
 // nothing interprets it instead.
 const enotsupp = unix.Errno(524)
 
+// noTask is what to do about a process that cannot be made.
+const noTask = "the limit of processes is reached: TasksMax, pids.max or RLIMIT_NPROC"
+
 // hints are for the failures people meet most. The first that fits is taken: an
 // empty name fits all steps.
 var hints = []struct {
@@ -126,7 +129,7 @@ var hints = []struct {
 	{"fork", "", unix.ENOSPC, "the limit of namespaces is reached: user.max_*_namespaces"},
 	{"fork", "", unix.EPERM, "not allowed to make these namespaces: root, or kernel.unprivileged_userns_clone"},
 	{"fork", "", unix.EBUSY, "the cgroup has controllers enabled for its children: processes must live below it"},
-	{"fork", "", unix.EAGAIN, "the limit of processes is reached: TasksMax, pids.max or RLIMIT_NPROC"},
+	{"fork", "", unix.EAGAIN, noTask},
 	{"setns", "", unix.EINVAL, "not a namespace of this kind, or one already joined"},
 	{"setns", "", unix.EPERM, "joining needs CAP_SYS_ADMIN in the user namespace that owns it"},
 	{"setresuid", "", unix.EINVAL, "the user is not in the container's id map"},

@@ -136,6 +136,9 @@ func (h *Helper) exec(exe, control, keeper int) error {
 		close(done)
 	}
 	<-done
+	if err == unix.EAGAIN {
+		err = fmt.Errorf("%w (%s)", err, noTask)
+	}
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,12 @@ package sweep
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
@@ -36,7 +40,7 @@ func TestFewDescriptors(t *testing.T) {
 				worked = limit
 				return nil
 			}
-			return clear(out, code)
+			return clear(out, code, "too many open files")
 		})
 	}
 	line.Note = fmt.Sprintf("(works with %d)", worked)
@@ -59,9 +63,9 @@ func (m *machine) under(line *tally, resource string, limit int, look func(out s
 	line.Clean++
 }
 
-// clear: one error, and one that says that descriptors are the trouble.
-func clear(out string, code int) error {
-	if code != 125 || strings.Count("\n"+out, "\nsdcontainer: ") != 1 || !strings.Contains(out, "too many open files") {
+// clear: one error, and one that says what is the trouble.
+func clear(out string, code int, trouble string) error {
+	if code != 125 || strings.Count("\n"+out, "\nsdcontainer: ") != 1 || !strings.Contains(out, trouble) {
 		return fmt.Errorf("want exit 125 and one clear error, have %d and: %.600s", code, out)
 	}
 	return nil
@@ -96,17 +100,110 @@ func TestLittleMemory(t *testing.T) {
 				err = fmt.Errorf("want a word about memory, have exit %d and: %.600s", code, out)
 			}
 			_, gone := m.helpersGone()
-			err = errors.Join(err, gone)
-			text, code, took := m.do("rm", "-f", name)
-			line.Removed = max(line.Removed, float64(took.Microseconds())/1000)
-			if code != 0 && !strings.Contains(text, "no such container") {
-				err = errors.Join(err, fmt.Errorf("rm -f: exit %d: %s", code, text))
-			}
-			return err
+			return errors.Join(err, gone, m.freed(&line))
 		})
 	}
 	line.Note = fmt.Sprintf("(works with %d KiB)", worked>>10)
 	if worked == 0 || failed == 0 {
 		t.Errorf("of %d limits it failed with %d, and works with %d bytes: the test shows nothing", line.Calls, failed, worked)
+	}
+}
+
+// mostTasks are more than a start may need, with all of Go's threads.
+const mostTasks = 64
+
+// R22: with every limit on the tasks of the command's own cgroup, from 1 until it always works, a start works, or says in one error that it
+// was that, and leaves nothing. Go's runtime ends where it gets no thread, which it says, and leaves what was made so far: rm -f finds it, as
+// after a kill. The same name starts again. How many threads Go has differs, so each limit is tried several times.
+func TestCommandOutOfTasks(t *testing.T) {
+	o, ok := inside(t)
+	if !ok {
+		return
+	}
+	limited := tasks(t)
+	m := newMachine(t, o, plain)
+	line := tally{Sweep: "tasks of run -d"}
+	defer func() { tell(t, line) }()
+	const (
+		runtime = "failed to create new OS thread"
+		trouble = "(the limit of processes is reached: TasksMax, pids.max or RLIMIT_NPROC)"
+	)
+	tries := 3
+	if o.Soak {
+		tries = 30
+	}
+	limit, worked, threads, refused := 0, 0, 0, 0
+	for worked < tries && limit < mostTasks {
+		limit++
+		worked = 0
+		for range tries {
+			line.Calls++
+			line.Stopped++
+			out, code, _ := sdtest.Bounded(patience, append(limited(limit), m.bin, "run", "-d", m.file, "/bin/sleep", "1000")...)
+			var err error
+			switch {
+			case code == 0:
+				worked++
+				if now := m.inspect(); now.Status != "running" {
+					err = fmt.Errorf("exit 0, and the container is %+v: %s", now, out)
+				}
+			case code == 2 && strings.Contains(out, runtime):
+				threads++
+				_, err = m.helpersGone()
+			default:
+				refused++
+				err = errors.Join(clear(out, code, trouble), m.cleaned())
+			}
+			err = errors.Join(err, m.freed(&line))
+			if text, code, _ := m.do(m.foreground("--rm")...); code != 0 {
+				err = errors.Join(err, fmt.Errorf("the same name again: exit %d: %s", code, text))
+			}
+			if err = errors.Join(err, m.cleaned()); err != nil {
+				t.Errorf("with %d tasks: %v", limit, err)
+				m.restore()
+				continue
+			}
+			line.Clean++
+		}
+	}
+	line.Note = fmt.Sprintf("(works with %d)", limit)
+	if worked < tries || threads == 0 || refused == 0 {
+		t.Errorf("up to %d tasks Go's runtime ended %d times, an error came %d times, and of the last %d times it worked %d: the test shows nothing",
+			limit, threads, refused, tries, worked)
+	}
+}
+
+// freed removes what there is by force, if there is something.
+func (m *machine) freed(line *tally) error {
+	text, code, took := m.do("rm", "-f", name)
+	line.Removed = max(line.Removed, float64(took.Microseconds())/1000)
+	if code != 0 && !strings.Contains(text, "no such container") {
+		return fmt.Errorf("rm -f: exit %d: %s", code, text)
+	}
+	return nil
+}
+
+// tasks returns what runs a command with a limit on its tasks: a cgroup of the older hierarchy, where that has the controller, which
+// nothing leaves, or else a unit.
+func tasks(t *testing.T) func(limit int) []string {
+	t.Helper()
+	dir := t.TempDir()
+	if unix.Mount("none", dir, "cgroup", 0, "pids") != nil {
+		sdtest.Require(t, sdtest.Cgroup2)
+		return func(limit int) []string {
+			return []string{"systemd-run", "--scope", "--collect", "--quiet", "-p", fmt.Sprintf("TasksMax=%d", limit)}
+		}
+	}
+	group := filepath.Join(dir, name)
+	t.Cleanup(func() {
+		if err := errors.Join(os.Remove(group), unix.Unmount(dir, 0)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return func(limit int) []string {
+		return []string{"sh", "-c", fmt.Sprintf(`echo %d >"$0/pids.max" && echo $$ >"$0/cgroup.procs" && exec "$@"`, limit), group}
 	}
 }

@@ -55,10 +55,30 @@ func (c *Container) exec(ctx context.Context, p *specs.Process, o ExecOptions) (
 		return nil, err
 	}
 	if err := x.join(ctx); err != nil {
-		return nil, errors.Join(c.unlessEnded(err), x.takeBack(context.WithoutCancel(ctx)))
+		return nil, errors.Join(x.unlessStopped(ctx, c.unlessEnded(err)), x.takeBack(context.WithoutCancel(ctx)))
 	}
 	x.close()
 	return &Process{Pid: x.pid, Terminal: x.terminal, pidfd: x.pidfd}, nil
+}
+
+// unlessStopped is the error of a process that did not get as far as its command; where systemd stops the container, it kills
+// what it finds in it, and that is the reason.
+func (l *launch) unlessStopped(ctx context.Context, err error) error {
+	var step *nsexec.StepError
+	if l.pid == 0 || errors.Is(err, ErrNotRunning) || errors.As(err, &step) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var unit map[string]any
+	noBus := l.c.withBus(ctx, func(conn *scope.Conn) (err error) {
+		unit, err = conn.Get(ctx, l.c.st.Unit, "ActiveState")
+		return err
+	})
+	if noBus == nil && unit["ActiveState"] != "active" {
+		return fmt.Errorf("%w: it is being stopped (%w)", ErrNotRunning, err)
+	}
+	return err
 }
 
 // another is the start of another process in the container.

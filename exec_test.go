@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -115,4 +118,86 @@ func TestExec(t *testing.T) {
 	if e, err := term.Wait(t.Context()); err != nil || e.Code != 0 {
 		t.Errorf("%+v, %v", e, err)
 	}
+}
+
+// R41: exec races a stop, ours or systemd's, of a payload that takes its time to end: each exec runs, or says that the container is not running.
+func TestExecRacesStop(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	conn, err := scope.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var ran, during atomic.Int64
+	for n := range sdtest.Loops(t, 20, 300) {
+		c := w.mustStart("raced", CreateOptions{Detach: true}, "/bin/sh", "-c",
+			"trap 'i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; exit 3' TERM; sleep 1000 & wait")
+		var players sync.WaitGroup
+		var stopping atomic.Bool
+		began := make(chan struct{}, 3)
+		for range cap(began) {
+			players.Go(func() {
+				for tell := began; ; tell = nil {
+					late := stopping.Load()
+					err := execOnce(soon(t), w.Runtime, "raced")
+					if tell != nil {
+						tell <- struct{}{}
+					}
+					if err != nil {
+						if !errors.Is(err, ErrNotRunning) || !late && !stopping.Load() {
+							t.Errorf("%d, told to stop before it: %v: %v", n, late, err)
+						}
+						return
+					}
+					ran.Add(1)
+					if late {
+						during.Add(1)
+					}
+				}
+			})
+		}
+		<-began
+		stopping.Store(true)
+		if n%2 == 0 {
+			err = c.Stop(soon(t), -1)
+		} else {
+			err = conn.Stop(soon(t), scope.UnitName("raced"))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Wait(soon(t)); err != nil {
+			t.Error(err)
+		}
+		players.Wait()
+		if s, err := c.State(); err != nil || s.Status != Stopped || s.Exit == nil {
+			t.Errorf("%d: after the stop: %+v, %v", n, s, err)
+		}
+		if err := w.Remove(soon(t), "raced", false); err != nil {
+			t.Fatal(err)
+		}
+		w.nothingLeft("raced")
+	}
+	t.Logf("%d execs ran, of which %d began during a stop", ran.Load(), during.Load())
+	sdtest.MustHaveSome(t, "ran during a stop", int(during.Load()), int(ran.Load()))
+}
+
+// execOnce runs a command in a container, which may be killed with it.
+func execOnce(ctx context.Context, r *Runtime, id string) error {
+	c, err := r.Load(id)
+	if err != nil {
+		return err
+	}
+	p, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ExecOptions{})
+	if err != nil {
+		return err
+	}
+	e, err := p.Wait(ctx)
+	if err == nil && e.Code != 0 && e.Signal == 0 {
+		err = fmt.Errorf("the command ended with %+v", e)
+	}
+	return err
 }

@@ -4,12 +4,15 @@ package sdcontainer
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -103,7 +106,32 @@ func matching(lines []string, prefix string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.HasPrefix(l, prefix) })
 }
 
-// Each limit of a configuration is the unit's, of a scope and of a service alike.
+// settings are the kernel's files that can be set, in a cgroup and those below it.
+func settings(t *testing.T, cgroup string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	top := filepath.Join(scope.Mount(), cgroup)
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		const readWrite = 0o600
+		if name := d.Name(); err != nil || info.Mode()&readWrite != readWrite || strings.HasSuffix(name, ".pressure") || strings.HasSuffix(name, ".peak") ||
+			name == "cgroup.procs" || name == "cgroup.threads" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		found[strings.TrimPrefix(path, top)] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// E9: each limit of a configuration is the unit's, of a scope and of a service alike, and still is after systemd has reloaded.
 func TestEveryLimitIsTheUnits(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return
@@ -139,10 +167,29 @@ func TestEveryLimitIsTheUnits(t *testing.T) {
 	}
 	var told []string
 	w.Warn = func(msg string) { told = append(told, msg) }
-	if _, err := w.startSpec("every", spec, CreateOptions{Detach: true}); err != nil {
+	c, err := w.startSpec("every", spec, CreateOptions{Detach: true})
+	if err != nil {
 		t.Fatal(err)
 	}
+	systemctl := func(verb string) {
+		t.Helper()
+		if out, err := exec.Command("systemctl", verb).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", verb, err, out)
+		}
+	}
 	shows(t, scope.UnitName("every"), everyShown, told)
+	cgroup := strings.TrimSuffix(c.st.Cgroup, "/payload")
+	before := settings(t, cgroup)
+	if len(before) == 0 {
+		t.Fatal("no file of the cgroup can be set: the test shows nothing")
+	}
+	for _, verb := range []string{"daemon-reload", "daemon-reexec"} {
+		systemctl(verb)
+		shows(t, scope.UnitName("every"), everyShown, told)
+		if diff := cmp.Diff(before, settings(t, cgroup)); diff != "" {
+			t.Errorf("%s: -before +after\n%s", verb, diff)
+		}
+	}
 
 	service, err := unitgen.Service(spec, s, unitgen.Options{Version: versionOf(t)})
 	if err != nil {
@@ -155,13 +202,8 @@ func TestEveryLimitIsTheUnits(t *testing.T) {
 	if err := os.WriteFile(unit, []byte(service), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	reload := func() {
-		if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-	}
-	t.Cleanup(func() { _ = os.Remove(unit); reload() })
-	reload()
+	t.Cleanup(func() { _ = os.Remove(unit); systemctl("daemon-reload") })
+	systemctl("daemon-reload")
 	shows(t, "every.service", everyShown, told)
 }
 

@@ -26,8 +26,6 @@ import (
 var rounds = flag.Int("histories", 1, "how many times to play random histories of verbs")
 
 const (
-	historyCount   = 6
-	historySoak    = 300
 	historyPlayers = 3
 	historyLength  = 6 // verbs of each player
 )
@@ -159,11 +157,7 @@ func TestHistories(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	count := historyCount / sdtest.Stride(2)
-	if sdtest.Soaking() {
-		count = historySoak
-	}
-	for n := range count {
+	for n := range sdtest.Loops(t, 8, 300) {
 		seed := rand.Uint64()
 		if n == 0 {
 			seed = 1

@@ -201,8 +201,9 @@ func TestB10MkPathUnderAttack(t *testing.T) {
 		swaps <- n
 	}()
 	made, rounds := 0, 0
-	for ; made == 0 && rounds < 50; rounds++ { // where the attacker gets no processor, one round may see only the link
-		made = makeBelow(t, root, outside)
+	// Where the attacker gets no processor, one round may see only the link.
+	for least := sdtest.Loops(t, 8, 300); rounds < least || made == 0 && rounds < least+50; rounds++ {
+		made += makeBelow(t, root, outside, rounds)
 	}
 	stop.Store(true)
 	if n := <-swaps; n < 10 {
@@ -217,14 +218,14 @@ func TestB10MkPathUnderAttack(t *testing.T) {
 	}
 }
 
-// makeBelow has an interpreter make 180 paths below root, and returns how many it made.
-func makeBelow(t *testing.T, root, outside string) (made int) {
+// makeBelow has an interpreter make 180 paths of a round below root, and returns how many it made.
+func makeBelow(t *testing.T, root, outside string, round int) (made int) {
 	t.Helper()
 	h := startHelper(t, StartOptions{})
 	p := New("mkpath")
 	r := p.Receive("root")
 	for i := range 180 {
-		p.MkPath(r, fmt.Sprintf("/d/sub/n%d/x", i), Kind(i%2), 0o755)
+		p.MkPath(r, fmt.Sprintf("/d/sub/n%d/x%d", i, round), Kind(i%2), 0o755)
 		p.steps[len(p.steps)-1].Tolerate(unix.ENOENT, unix.ENOTDIR, unix.ELOOP)
 	}
 	p.End()

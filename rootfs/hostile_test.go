@@ -84,7 +84,7 @@ func TestB3NullIsSomethingElse(t *testing.T) {
 				w.plant(files, c)
 				w.without("/dev")
 				w.bind(c.dir, "/vol")
-				v, err := w.run("stat /dev/null", "write /proc/keys")
+				v, err := w.run("stat /dev/null", "write /proc/keys", "cat /proc/keys")
 				if err != nil {
 					t.Log("refused:", err)
 					return
@@ -92,6 +92,9 @@ func TestB3NullIsSomethingElse(t *testing.T) {
 				// A user namespace has the host's node bound over the file.
 				if !strings.HasPrefix(v.Ran["stat /dev/null"], "20666 1:3 ") {
 					t.Errorf("/dev/null is %s", v.Ran["stat /dev/null"])
+				}
+				if write, text := v.Ran["write /proc/keys"], v.Ran["cat /proc/keys"]; write != "EROFS" || text != "" {
+					t.Errorf("what is masked can be opened to write: %s, and has %q", write, text)
 				}
 			})
 		})

@@ -30,17 +30,11 @@ const odd = unix.EBADE
 var harmless = []uint64{unix.SYS_CLOSE, unix.SYS_MUNMAP, unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_UMASK,
 	unix.SYS_DUP3, unix.SYS_PRLIMIT64, unix.SYS_EXIT_GROUP}
 
-type step struct {
-	Program   string   `json:"program"`
-	Index     int      `json:"index"`
-	Name      string   `json:"name"`
-	Call      string   `json:"call"`
-	Tolerated []string `json:"tolerated"`
-	Skip      int      `json:"skip"` // steps passed over then
-}
-
-func (s step) String() string {
-	return fmt.Sprintf("%s %d, %s: %s", s.Program, s.Index, s.Name, s.Call)
+// A probe is what came of the n-th call's failure with odd.
+type probe struct {
+	step *step // whose call it is; nil if it is the interpreter's own
+	// quiet: nobody minded. It is harmless, or came when all was done.
+	quiet bool
 }
 
 // A subject is a command whose steps are made to fail.
@@ -187,10 +181,10 @@ func (m *machine) sweepFaults(s subject) {
 
 // try lets the n-th call fail with each errno.
 func (f faulty) try(n int, errnos []unix.Errno) (tried int, err error) {
-	whose, err := f.whose(n)
+	p, err := f.whose(n)
 	for i := 0; i < len(errnos) && err == nil; i++ {
 		tried++
-		err = f.check(n, errnos[i], whose)
+		err = f.check(n, errnos[i], p)
 	}
 	return max(tried, 1), err
 }
@@ -227,12 +221,18 @@ type faulty struct {
 type outcome struct {
 	calls  int
 	nr     uint64
-	parted bool    // it was the helper's, after it had told of the init: its work was done
+	parted bool // it was the helper's, after it had told of the init: its work was done
+	loaded [][]step
 	report *report // of the failure
 	later  []string
 	end    ended
 	out    string
 	err    error
+}
+
+// orphaned: the keeper failed, and its child was seen to die of that first.
+func (o outcome) orphaned() bool {
+	return o.parted && strings.Contains(o.out, "init ended unexpectedly: ")
 }
 
 // fault lets the n-th call fail.
@@ -241,6 +241,9 @@ func (f faulty) fault(n int, errno unix.Errno) (o outcome) {
 	o.end, o.out, o.err = f.run(trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
 		if c.Role == f.role {
 			o.calls++
+		}
+		if p := programOf(c); p != nil {
+			o.loaded = append(o.loaded, p)
 		}
 		switch r, ok := reportOf(c); {
 		case c.Role == f.role && o.calls == n && pid == 0:
@@ -261,42 +264,64 @@ func (f faulty) fault(n int, errno unix.Errno) (o outcome) {
 	return o
 }
 
-// whose finds out which step makes the n-th call; nil if it is the interpreter's own.
-func (f faulty) whose(n int) (*step, error) {
+// whose finds out which step makes the n-th call.
+func (f faulty) whose(n int) (probe, error) {
 	o := f.fault(n, odd)
 	if err := errors.Join(o.err, f.cleaned()); err != nil {
-		return nil, fmt.Errorf("%s: %w", odd, err)
+		return probe{}, fmt.Errorf("%s: %w", odd, err)
 	}
 	switch {
-	case o.calls < n: // there was one less this time
-		return nil, nil
-	case o.end.code == 0 && (o.parted || slices.Contains(harmless, o.nr)):
-		return nil, nil
+	case o.end.code == 0 && (o.calls < n || o.parted || slices.Contains(harmless, o.nr)): // there may be one less this time
+		return probe{quiet: true}, nil
 	case o.end.code == 0:
-		return nil, fmt.Errorf("system call %d failed with %s, and nobody minds", o.nr, odd)
-	case o.report == nil || o.report.step == refused:
-		return nil, f.told(o)
+		return probe{}, fmt.Errorf("system call %d failed with %s, and nobody minds", o.nr, odd)
+	case o.report == nil || o.report.step == refused || o.orphaned():
+		return probe{}, f.told(o)
 	}
-	steps := f.steps[o.report.program]
-	switch {
-	case f.steps == nil && (o.report.program == 0 || unix.Errno(o.report.errno) == unix.EPROTO):
-		return nil, f.told(o) // it could not take a program; its child may have been seen to die of that first
-	case f.steps == nil:
-		return &step{Program: fmt.Sprint("program ", o.report.program), Index: int(o.report.step)}, f.names(o, &step{})
+	s, err := f.step(o)
+	if s == nil || err != nil {
+		return probe{}, errors.Join(err, f.told(o))
 	}
-	if int(o.report.step) >= len(steps) { // said when it was to take the next program
-		return nil, f.told(o)
-	}
-	s := &steps[o.report.step]
 	f.met[s.String()] = true
-	return s, f.names(o, s)
+	return probe{step: s}, errors.Join(s.reported(o, odd), f.names(o, s))
 }
 
-// told: a failure of the interpreter itself is an error too; so is what was tolerated, such as a path
-// to be masked that is not there, and then is not as it should be: that is attested.
+// step is the one that a report names; nil if it is said when it was to take the next program. What explain does not know has the name
+// that is told of it.
+func (f faulty) step(o outcome) (*step, error) {
+	program, index := int(o.report.program), int(o.report.step)
+	if program < 1 || program > len(o.loaded) || index > len(o.loaded[program-1]) {
+		return nil, fmt.Errorf("step %d of program %d is reported: %d programs are loaded", index, program, len(o.loaded))
+	}
+	if index == len(o.loaded[program-1]) {
+		return nil, nil
+	}
+	s := &o.loaded[program-1][index]
+	if f.steps == nil {
+		_, rest, _ := strings.Cut(o.out, "sdcontainer: "+f.verb+" "+name+": ")
+		s.Name, _, _ = strings.Cut(rest, ": "+s.Call)
+		if s.Name == "" || s.Name == rest || strings.Contains(s.Name, "\n") {
+			return nil, fmt.Errorf("%s is not named: %s", s, o.out)
+		}
+		return s, nil
+	}
+	known := f.steps[o.report.program]
+	if index >= len(known) || known[index].Call != s.Call {
+		return nil, fmt.Errorf("%s is not the step of explain", s)
+	}
+	s.Program, s.Name = known[index].Program, known[index].Name
+	return s, nil
+}
+
+// told: a failure of the interpreter itself is an error too, with the errno if it could say one; so is what was tolerated, such as a
+// path to be masked that is not there, and then is not as it should be: that is attested.
 func (f faulty) told(o outcome) error {
 	if o.end.code != 125 || !strings.Contains(o.out, "sdcontainer: "+f.verb+" "+name+": ") {
 		return fmt.Errorf("want exit 125 and an error, have %v: %s", o.end, o.out)
+	}
+	// EPROTO it also says when the command had an error before it, and hung up.
+	if o.report != nil && unix.Errno(o.report.errno) != unix.EPROTO && !strings.Contains(o.out, unix.Errno(o.report.errno).Error()) {
+		return fmt.Errorf("%s is reported, and not named: %s", unix.Errno(o.report.errno), o.out)
 	}
 	return nil
 }
@@ -306,7 +331,7 @@ func (f faulty) names(o outcome, s *step) error {
 	switch errno := unix.Errno(o.report.errno); {
 	case o.end.code < 125 || o.end.code > 127:
 		return fmt.Errorf("%s: want a failure, have %v: %s", s, o.end, o.out)
-	case !strings.Contains(o.out, s.Name) || !strings.Contains(o.out, s.Call) || !strings.Contains(o.out, errno.Error()):
+	case !strings.Contains(o.out, s.Name+": "+s.Call) || !strings.Contains(o.out, errno.Error()):
 		return fmt.Errorf("%s with %s is not named: %s", s, errno, o.out)
 	case len(o.later) > 0:
 		return fmt.Errorf("%s: the interpreter went on: %s", s, strings.Join(o.later, "; "))
@@ -314,33 +339,27 @@ func (f faulty) names(o outcome, s *step) error {
 	return nil
 }
 
-// special steps are of several calls, and may take some failures for an answer; so may those that are not known.
-func (s step) special() bool {
-	return s.Call == "" || slices.Contains([]string{"mkpath", "sync", "fork", "spawn", "check", "keep", "reap"}, s.Call)
-}
-
-// check lets the n-th call, which belongs to s, fail with errno.
-func (f faulty) check(n int, errno unix.Errno, s *step) error {
-	o := f.fault(n, errno)
+// check lets the n-th call, of which p tells, fail with errno.
+func (f faulty) check(n int, errno unix.Errno, p probe) error {
+	o, s := f.fault(n, errno), p.step
 	err := errors.Join(o.err, f.cleaned())
+	tolerated := s != nil && s.tolerates(o.nr, errno)
 	switch {
 	case err != nil:
-	case o.end.code == 0 && (s == nil || s.special() || slices.Contains(s.Tolerated, unix.ErrnoName(errno))):
+	case o.end.code == 0 && (o.calls < n || p.quiet || tolerated || s == nil && (o.parted || unsealed(o.nr, errno))):
 	case o.end.code == 0:
 		err = errors.New("nobody minds")
-	case s == nil || o.report == nil || o.report.step == refused:
+	case s == nil || o.report == nil && (tolerated || s.special()) || o.report != nil && o.report.step == refused || o.orphaned():
 		err = f.told(o)
+	case o.report == nil:
+		err = fmt.Errorf("the interpreter says nothing of it: %s", o.out)
 	case slices.Contains(s.Tolerated, unix.ErrnoName(errno)):
 		err = fmt.Errorf("it is tolerated, and yet %v: %s", o.end, o.out)
-	case int(o.report.step) != s.Index && !s.special():
-		err = fmt.Errorf("step %d of program %d is named", o.report.step, o.report.program)
-	case !s.special() && unix.Errno(o.report.errno) != errno:
-		err = fmt.Errorf("%s is named", unix.Errno(o.report.errno))
 	default:
-		err = f.names(o, s)
+		err = errors.Join(s.reported(o, errno), f.names(o, s))
 	}
-	if err != nil && s != nil {
-		err = fmt.Errorf("%s of %s: %w", errno, s, err)
+	if err != nil {
+		err = fmt.Errorf("%s at system call %d of %v: %w", errno, o.nr, s, err)
 	}
 	return err
 }
@@ -351,7 +370,8 @@ func (f faulty) complete() {
 	for program, steps := range f.steps {
 		passed := 0 // up to here
 		spared := []string{"store", "end", "close"}
-		for i, s := range steps {
+		for i := range steps {
+			s := &steps[i]
 			last := program == 3 && (s.Call == "execve" || s.Call == "sync" || s.Call == "reap")
 			if i >= passed && !f.met[s.String()] && !slices.Contains(spared, s.Call) && len(s.Tolerated) == 0 && !last {
 				f.t.Errorf("never failed: %s", s)

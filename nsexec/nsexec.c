@@ -20,7 +20,8 @@
 #include "sys.h"
 
 #define LEFT (1LL << 40) /* a result no call has: this is a new child, and leaves the program */
-enum { DEATH = 125, HIGH = 100, SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+/* fcntl's answer masked with SEALED is SEALS if all are there: an error has all bits above 4095 as well */
+enum { DEATH = 125, HIGH = 100, SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, SEALED = SEALS | -4096 };
 struct rights { struct cmsghdr h; s32 fd[MAX_FDS + 2]; };
 
 uintptr_t __stack_chk_guard;                      /* from AT_RANDOM */
@@ -87,7 +88,7 @@ static void load(struct program *p) {
 	need(o.kind == PROGRAM && n >= 1 && (parent || SYS(getppid, 0) == o.value), EPROTO);
 	parent = o.value;
 	s64 size = SYS(lseek, fds[0], 0, SEEK_END);
-	need((SYS(fcntl, fds[0], F_GET_SEALS) & SEALS) == SEALS && size > 0 && size <= (1 << 20), EPERM);
+	need((SYS(fcntl, fds[0], F_GET_SEALS) & SEALED) == SEALS && size > 0 && size <= (1 << 20), EPERM);
 	s64 at = SYS(mmap, 0, size, PROT_READ, MAP_PRIVATE, fds[0], 0);
 	need(at > 0 || at < -4095, -at);
 	need(parse((const u8 *)at, (size_t)size, p) == 0 && p->h->nfds == n - 1, EBADMSG);
@@ -339,7 +340,7 @@ static void prepare(void) {
 	control = HIGH; /* 3 and up belong to the payload */
 	keeper = SYS(dup3, 4, HIGH + 1, O_CLOEXEC); /* before anything else can become 4 */
 	need((SYS(close_range, 3, HIGH - 1, 0) | SYS(close_range, keeper < 0 ? HIGH + 1 : HIGH + 2, ~0U, 0)) == 0, ENOSYS);
-	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC), F_GET_SEALS) & SEALS) == SEALS, EPERM);
+	need((SYS(fcntl, SYS(openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC), F_GET_SEALS) & SEALED) == SEALS, EPERM);
 	need((SYS(prctl, PR_SET_DUMPABLE, 0) | SYS(prctl, PR_SET_PDEATHSIG, SIGKILL) | SYS(prctl, PR_SET_NAME, "nsexec")) == 0, EPERM);
 	SYS(prlimit64, 0, RLIMIT_CORE, 0, &core);
 	need(SYS(prlimit64, 0, RLIMIT_CORE, &(struct rlimit){.rlim_max = core.rlim_max}, 0) == 0, EPERM);

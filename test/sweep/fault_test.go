@@ -346,7 +346,7 @@ func (f faulty) check(n int, errno unix.Errno, p probe) error {
 	tolerated := s != nil && s.tolerates(o.nr, errno)
 	switch {
 	case err != nil:
-	case o.end.code == 0 && (o.calls < n || p.quiet || tolerated || s == nil && (o.parted || unsealed(o.nr, errno))):
+	case o.end.code == 0 && (o.calls < n || p.quiet || tolerated || s == nil && o.parted):
 	case o.end.code == 0:
 		err = errors.New("nobody minds")
 	case s == nil || o.report == nil && (tolerated || s.special()) || o.report != nil && o.report.step == refused || o.orphaned():

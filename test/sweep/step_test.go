@@ -52,10 +52,6 @@ var instead = map[string]map[uint64]unix.Errno{
 	"check": {unix.SYS_GETCWD: unix.EXDEV},
 }
 
-// unsealed: the interpreter looks for seals in what fcntl says, and in -EPERM there is the bit of each. No kernel says that of a descriptor
-// that is open.
-func unsealed(nr uint64, errno unix.Errno) bool { return nr == unix.SYS_FCNTL && errno == unix.EPERM }
-
 // tolerates: the step may go on when call nr of it fails with errno.
 func (s step) tolerates(nr uint64, errno unix.Errno) bool {
 	return slices.Contains(s.Tolerated, unix.ErrnoName(errno)) || slices.Contains(answers[s.Call][nr], errno)

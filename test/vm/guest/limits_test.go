@@ -284,3 +284,41 @@ func TestC18CoreStaysInside(t *testing.T) {
 		os.Remove("/var/tmp/c18.core")
 	}
 }
+
+// R41: exec into a container whose memory is nearly full. The command runs; or the kernel kills it, which is its exit code; or one error says
+// that it was killed on its way there, or that the container has ended, which then is told as for lack of memory.
+func TestExecIntoFullMemory(t *testing.T) {
+	const filled = 62_000_000
+	file := container(t, "full", shell(fmt.Sprintf("head -c %d /dev/zero >/dev/shm/fill && exec sleep 1000", filled))+
+		"[resources.memory]\nmax = \"64M\"\nswap_max = \"0\"\noom_policy = \"continue\"\n")
+	start := func() {
+		s := detached(t, file)
+		eventually(t, "full", func() bool { return strings.TrimSpace(must(t, "cat", fmt.Sprintf("/proc/%d/comm", s.Pid))) == "sleep" })
+	}
+	start()
+	// Less than what it lets be had back at once, somewhat more, and much more.
+	for bytes, want := range map[int]string{1000: "ran", 4_000_000: "ran, killed, ended", 32_000_000: "killed, ended"} {
+		o := run(t, "sdcontainer", "exec", "full", "/bin/sh", "-c", fmt.Sprintf(`x=$(head -c %d /dev/zero | tr '\0' x) && echo ran`, bytes))
+		what := ""
+		switch oneError := strings.Count("\n"+o.stderr, "\nsdcontainer: ") == 1; {
+		case o.code == 0 && o.stdout == "ran\n":
+			what = "ran"
+		case o.code == 137 && o.stdout == "", o.code == 125 && oneError && strings.Contains(o.stderr, "SIGKILL"):
+			what = "killed"
+		case o.code == 125 && oneError && strings.Contains(o.stderr, "not running"):
+			what = "ended"
+		}
+		if what == "" || !strings.Contains(want, what) {
+			t.Errorf("%d bytes: %v; want it to have %s", bytes, o, want)
+		}
+		now := inspect(t, "full")
+		if now.Status == "running" {
+			continue
+		}
+		if now.Exit == nil || now.Exit.Code != 137 || !now.Exit.OOMKilled {
+			t.Errorf("%d bytes: the container ended with %+v, and exec with %v", bytes, now.Exit, o)
+		}
+		must(t, "sdcontainer", "rm", "full")
+		start()
+	}
+}

@@ -159,7 +159,7 @@ func TestHistories(t *testing.T) {
 	w := newWorld(t)
 	for n := range sdtest.Loops(t, 8, 300) {
 		seed := rand.Uint64()
-		if n == 0 {
+		if n == 0 && sdtest.Stride(2) == 1 { // a guest plays but one, at random
 			seed = 1
 		}
 		history := w.play(seed)

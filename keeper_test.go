@@ -63,7 +63,8 @@ func TestKilledKeeperMeansUnknown(t *testing.T) {
 	}
 }
 
-// A start that was killed while systemd moved its keeper leaves the keepers' scope empty: rm ends it.
+// A start that was killed while systemd moved its keeper leaves the keepers' scope empty: rm ends it, and a detached start
+// that fails.
 func TestEmptyKeepersScopeEnds(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
@@ -82,23 +83,33 @@ func TestEmptyKeepersScopeEnds(t *testing.T) {
 	if err := unix.Waitid(unix.P_PID, dead.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.StartKeeper(t.Context(), uint32(dead.Process.Pid)); err != nil {
-		t.Fatal(err)
-	}
-	gone, err := conn.WatchRemoved(t.Context(), scope.KeepersUnit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Remove(t.Context(), "nobody", true); !errors.Is(err, ErrNotExist) {
-		t.Errorf("rm -f: %v", err)
-	}
-	select {
-	case err := <-gone:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-soon(t).Done():
-		t.Error("the empty scope stays")
+	for name, end := range map[string]func() error{
+		"rm": func() error { return w.Remove(t.Context(), "nobody", true) },
+		"run": func() error {
+			_, err := w.start("nobody", CreateOptions{Detach: true}, "/nosuch")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := conn.StartKeeper(t.Context(), uint32(dead.Process.Pid)); err != nil {
+				t.Fatal(err)
+			}
+			gone, err := conn.WatchRemoved(t.Context(), scope.KeepersUnit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := end(); !errors.Is(err, ErrNotExist) && !errors.Is(err, ErrNotFound) {
+				t.Error(err)
+			}
+			select {
+			case err := <-gone:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-soon(t).Done():
+				t.Error("the empty scope stays")
+			}
+		})
 	}
 }
 

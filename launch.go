@@ -138,6 +138,9 @@ func (l *launch) takeBack(ctx context.Context) error {
 	l.undo = nil
 	l.close()
 	closeAll([]*os.File{l.terminal})
+	if l.o.Detach {
+		_ = scope.EndEmptyKeepers() // one that died on its way there leaves it; the next takes it over
+	}
 	return errors.Join(errs...)
 }
 

@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,6 +64,9 @@ func (p *planner) startDevices(spec *specs.Spec) {
 	list := slices.Clone(p.unit.Properties[i].Value.([]PathWord))
 	if len(list) == 0 && p.unit.Get("DevicePolicy") == "auto" {
 		return // everything is allowed
+	}
+	for j := range list {
+		list[j].Word = cmp.Or(list[j].Word, "rwm") // as on the bus; in a unit file it has to be said
 	}
 	need := func(d deviceRule) {
 		if j := slices.IndexFunc(list, func(have PathWord) bool { return have.Path == d.path() }); j >= 0 {

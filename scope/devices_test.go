@@ -131,6 +131,7 @@ func TestDevicesByName(t *testing.T) {
 		"one":                   {"[('/dev/char/10:229', 'r')]", "strict", specs.Linux{Devices: []specs.LinuxDevice{fuse}}, append([]string{"/dev/char/10:229 rm"}, made...)},
 		"a node that is closed": {"[('char-pts', 'rw')]", "closed", specs.Linux{Devices: []specs.LinuxDevice{{Type: "b", Major: 8}, {Type: "p"}}}, append([]string{"char-pts rw", "/dev/block/8:0 m"}, made...)},
 		"a standard device":     {"[('/dev/char/1:9', 'r')]", "strict", specs.Linux{}, []string{"/dev/char/1:3 rwm", "/dev/char/1:5 m", "/dev/char/1:7 m", "/dev/char/1:8 m", "/dev/char/1:9 rm", "/dev/char/5:0 m"}},
+		"no letters are all":    {"[('/dev/char/1:5', ''), ('/dev/fuse', '')]", "strict", specs.Linux{}, append([]string{"/dev/char/1:5 rwm", "/dev/fuse rwm"}, slices.DeleteFunc(slices.Clone(made), func(s string) bool { return s == "/dev/char/1:5 m" })...)},
 		"nothing, of all":       {"@a(ss) []", "auto", specs.Linux{}, nil},
 		"one, of all":           {"[('/dev/char/10:229', 'r')]", "auto", specs.Linux{}, append([]string{"/dev/char/10:229 r"}, made...)},
 	} {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -194,15 +193,15 @@ func tasks(t *testing.T) func(limit int) []string {
 			return []string{"systemd-run", "--scope", "--collect", "--quiet", "-p", fmt.Sprintf("TasksMax=%d", limit)}
 		}
 	}
-	group := filepath.Join(dir, name)
+	group, err := os.MkdirTemp(dir, name) // the hierarchy is the machine's
+	if err != nil {
+		t.Fatal(errors.Join(err, unix.Unmount(dir, 0)))
+	}
 	t.Cleanup(func() {
 		if err := errors.Join(os.Remove(group), unix.Unmount(dir, 0)); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := os.Mkdir(group, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	return func(limit int) []string {
 		return []string{"sh", "-c", fmt.Sprintf(`echo %d >"$0/pids.max" && echo $$ >"$0/cgroup.procs" && exec "$@"`, limit), group}
 	}

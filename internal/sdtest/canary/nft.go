@@ -78,8 +78,8 @@ func haveNftables() bool {
 	}
 	var name unix.Utsname
 	_ = unix.Uname(&name) // it cannot fail
-	builtin, _ := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(name.Release[:]) + "/modules.builtin")
-	return bytes.Contains(builtin, []byte("/nf_tables.ko\n"))
+	builtin, err := os.ReadFile("/lib/modules/" + unix.ByteSliceToString(name.Release[:]) + "/modules.builtin")
+	return err != nil || bytes.Contains(builtin, []byte("/nf_tables.ko\n")) // without the list nobody knows, and there is no module to load
 }
 
 // nftSocket is one that waits for no answer for ever.

@@ -36,7 +36,8 @@ type Runtime struct {
 // CreateOptions says how a container is to live.
 type CreateOptions struct {
 	// Stdin, Stdout and Stderr are the payload's. nil means /dev/null for Stdin
-	// and what the log settings say for the others.
+	// and what the log settings say for the others. Pipes become its user's, who can
+	// open them by /dev/stdin and the like; all else keeps its owner.
 	Stdin, Stdout, Stderr *os.File
 	// Detach leaves a keeper behind that records how the container ended.
 	Detach bool
@@ -105,6 +106,7 @@ type State struct {
 
 // ExecOptions is for [Container.Exec].
 type ExecOptions struct {
+	// As of [CreateOptions].
 	Stdin, Stdout, Stderr *os.File
 	// Terminal gives the process a new pty of the container; its master is [Process.Terminal].
 	Terminal bool

@@ -185,11 +185,11 @@ func (l *launch) givePipes() error {
 	if err != nil {
 		return fmt.Errorf("user: %w", err)
 	}
-	for i, f := range l.pipes {
+	for _, f := range l.pipes {
 		// Who may not give files away (no CAP_CHOWN, or the pipe is of somebody outside the user namespace we are in
 		// ourselves) still has a pipe that works by its descriptor: only to open it anew is refused.
 		if err := f.Chown(int(uid), -1); err != nil && !errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("give pipe %d of the standard streams to user %d: %w", i, uid, err)
+			return fmt.Errorf("give a standard stream that is a pipe to user %d: %w", uid, err)
 		}
 	}
 	return nil

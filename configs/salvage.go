@@ -150,10 +150,12 @@ func (s *salvage) explain(p *Problem, from, at int, table string) {
 	if word == "" || strange || len(word) > 60 {
 		return
 	}
-	pattern := strings.TrimSuffix(element().ReplaceAllString(k.reading, "[]"), "[]")
-	if wrong := misfit(pattern, word); wrong != "" {
+	pattern, inList := strings.CutSuffix(element().ReplaceAllString(k.reading, "[]"), "[]")
+	if kind := kindOf(pattern); inList && kind != nil && kind.Name == kindStrings.Name {
+		p.Msg = fmt.Sprintf("%s: want a string; write it in quotes: %q", word, word)
+	} else if wrong := misfit(pattern, word); wrong != "" {
 		p.Msg = wrong
-	} else if kind := kindOf(pattern); kind != nil {
+	} else if kind != nil {
 		p.Msg = word + ": want " + kind.Accepts()
 		if _, err := kind.parse(word); err == nil {
 			p.Msg += fmt.Sprintf("; write it in quotes: %q", word)

@@ -69,7 +69,7 @@ func TestSyntaxTellsWhatTheKeyTakes(t *testing.T) {
 		"process.umask = 022":                                      `4:17: process.umask: 022: want an octal mode in quotes like "0755"; write it in quotes: "022"`,
 		"network.mode = host":                                      `4:16: network.mode: host: want "none", "host" or "path:/FILE"; write it in quotes: "host"`,
 		"process.nice = 5 6":                                       `4:17: process.nice: 5 6: want a whole number from -20 to 19`,
-		"process.env_pass = [HOME]":                                `4:21: process.env_pass: HOME: want a list of strings like ["a", "b"]`,
+		"process.env_pass = [HOME]":                                `4:21: process.env_pass: HOME: want a string; write it in quotes: "HOME"`,
 		"process.env_pass = HOME":                                  `4:20: process.env_pass: HOME: want a list of strings like ["a", "b"]`,
 		"process.env = { A = b, C = 'd' }":                         `4:21: process.env.A: b: want a string, number or boolean, without NUL characters; write it in quotes: "b"`,
 		"process.env = b":                                          `4:15: process.env: "b": want a table of text like { NAME = ... }`,
@@ -82,7 +82,7 @@ func TestSyntaxTellsWhatTheKeyTakes(t *testing.T) {
 		"process = { cwd = '/', nice 5 }":                          `4:29: process: expected '.' or '=', but got '5' instead`,
 		"nonsense = x\nprocess.nice = 1":                           `4:12: nonsense: expected value but found "x" instead`,
 		"[process.env]\n\"a.b\" = c":                               `5:9: process.env.a.b: c: want a string, number or boolean, without NUL characters; write it in quotes: "c"`,
-		"process.env_files = ['-/a',\n  -/b,\n]\nprocess.nice = 1": `5:3: process.env_files: -/b: want a list of strings like ["a", "b"]`,
+		"process.env_files = ['-/a',\n  -/b,\n]\nprocess.nice = 1": `5:3: process.env_files: -/b: want a string; write it in quotes: "-/b"`,
 	} {
 		for _, end := range []string{"", "\n"} {
 			got := problemsOf(t, "x.toml", minimal+more+end)

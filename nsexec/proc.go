@@ -56,8 +56,7 @@ func (p *Program) SyncReceive(sock Reg, id uint32) Reg {
 	return p.keep(p.add(Step{Op: OpSync, NR: id, Args: [6]Arg{sock, optional(NoReg), Imm(1)}}))
 }
 
-// Ready is the last Sync before exec: it uses write and read only, which a
-// seccomp filter is more likely to allow.
+// Ready is the last Sync of a start that succeeds, before exec.
 func (p *Program) Ready(sock Reg, id uint32) { p.Sync(sock, id, NoReg) }
 
 // DeathSignal makes the process die by sig when its parent does; 0 means that it

@@ -20,7 +20,7 @@ import (
 )
 
 // A requirement is what a value has to be beyond its type, or each entry of a list. But for those that would leave processes
-// behind, they are the rules by which systemd refuses a start or a change.
+// behind, and a 0 that means two things, they are the rules by which systemd refuses a start or a change.
 type requirement struct {
 	want string
 	ok   func(any) bool
@@ -76,6 +76,8 @@ func ruleOf(i Info) *requirement {
 		return ruled("true: "+leaves, func(on bool) bool { return on })
 	case "FinalKillSignal":
 		return ruled("9, SIGKILL: "+leaves, func(n int32) bool { return n == int32(unix.SIGKILL) })
+	case "TimeoutStopUSec":
+		return ruled("more than 0, which is no time at all, and in a unit file no limit", func(n uint64) bool { return n > 0 })
 	case "CPUWeight", "StartupCPUWeight":
 		return ruled("1 to 10000, or 0 for idle", func(n uint64) bool { return n == 0 || isWeight(n) || n == Infinity })
 	case "IOWeight", "StartupIOWeight":

@@ -18,6 +18,7 @@ var ruleCases = []struct{ name, refused, taken string }{
 	{"KillSignal", "0", "1"},
 	{"KillSignal", "65", "64"},
 	{"WatchdogSignal", "-1", "6"},
+	{"TimeoutStopUSec", "0", "1"},
 	{"CPUWeight", "20000", "0"},
 	{"StartupCPUWeight", "10001", "10000"},
 	{"CPUWeight", "18446744073709551614", "18446744073709551615"},
@@ -113,7 +114,7 @@ func TestRealRules(t *testing.T) {
 			t.Errorf("%s=%s: %v, want it taken", r.name, r.taken, err)
 		}
 		switch r.name {
-		case "KillMode", "SendSIGKILL", "FinalKillSignal", "RestrictNetworkInterfaces": // the last only in unit files
+		case "KillMode", "SendSIGKILL", "FinalKillSignal", "TimeoutStopUSec", "RestrictNetworkInterfaces": // the last only in unit files
 			continue
 		}
 		if err := start(r.name, r.refused); err == nil {

@@ -117,7 +117,7 @@ func inVain(name, driver string, values []string) error {
 		return fmt.Errorf(`has no effect on the payload: set %s instead (or log.driver = "passthrough" too)`, key)
 	case driver != "passthrough":
 		return errors.New(`has no effect on the payload: its output goes where log.driver says (set log.driver = "passthrough" too)`)
-	case slices.Contains(values, "tty"):
+	case slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) == "tty" }):
 		return errors.New(`"tty": the payload could read what is typed there`)
 	}
 	return nil

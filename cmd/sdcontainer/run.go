@@ -79,6 +79,11 @@ when the program cannot be executed, 127 when it is not there.`,
 			return a.runSpec(cmd.Context(), spec, o)
 		},
 	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	f.BoolVarP(&o.detach, "detach", "d", false, "return once the payload runs; its output goes to the journal")
@@ -91,7 +96,6 @@ when the program cannot be executed, 127 when it is not there.`,
 	f.BoolVar(&o.lenient, "no-strict", false, "do without what this machine lacks, with a warning, as systemd.strict = false does")
 	addKeyFlags(cmd, &o.settings)
 	must(cmd.MarkFlagDirname("rootfs"))
-	return cmd
 }
 
 // check refuses combinations that contradict themselves.

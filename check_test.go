@@ -94,6 +94,7 @@ func TestCheck(t *testing.T) {
 		"network.domainname = '" + strings.Repeat("d", 65) + "'":                                                     "4:9: network.domainname: longer than the kernel's 64 bytes",
 		"resources.memory.zswap_max = '10M'":                                                                         "",
 		"systemd.service.ExecStopPost = ''":                                                                          `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
+		"systemd.service.DeviceAllow = ['', '/dev/fuse rw']":                                                         `4:17: systemd.service.DeviceAllow: cannot be empty: it would take back what every start needs`,
 		"systemd.service.StandardOutput = 'append:/x'":                                                               `4:17: systemd.service.StandardOutput: has no effect on the payload: its output goes where log.driver says`,
 		"log.driver = 'passthrough'\nsystemd.service.StandardOutput = 'append:/x'":                                   "",
 		"log.driver = 'passthrough'\nsystemd.service.StandardOutput = 'append:x'":                                    `5:17: systemd.service.StandardOutput: value "append:x": want `,

@@ -135,6 +135,7 @@ func old() map[string]string {
 // kept are lists a configuration may add to and not empty: they have something of ours.
 var kept = map[string]string{
 	"ExecStopPost":   "it would forget the clean-up after the container",
+	"DeviceAllow":    "it would take back what every start needs (systemd.scope has DeviceAllow too, which is the whole list)",
 	"LogExtraFields": "it would forget the name that every line of a container has",
 }
 

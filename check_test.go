@@ -94,6 +94,8 @@ func TestCheck(t *testing.T) {
 		"network.domainname = '" + strings.Repeat("d", 65) + "'":                                                     "4:9: network.domainname: longer than the kernel's 64 bytes",
 		"resources.memory.zswap_max = '10M'":                                                                         "",
 		"systemd.service.ExecStopPost = ''":                                                                          `4:17: systemd.service.ExecStopPost: cannot be empty: it would forget the clean-up`,
+		"process.exec_cpus = '1-3'\nresources.cpu.cpus = '0,8'":                                                      `4:9: process.exec_cpus: "1-3": none of the container's, which has "0,8" (resources.cpu.cpus)`,
+		"process.exec_cpus = '0'\nresources.cpu.cpus = '0'":                                                          "",
 		"systemd.service.DeviceAllow = ['', '/dev/fuse rw']":                                                         `4:17: systemd.service.DeviceAllow: cannot be empty: it would take back what every start needs`,
 		"systemd.service.StandardOutput = 'append:/x'":                                                               `4:17: systemd.service.StandardOutput: has no effect on the payload: its output goes where log.driver says`,
 		"log.driver = 'passthrough'\nsystemd.service.StandardOutput = 'append:/x'":                                   "",

@@ -129,19 +129,7 @@ func TestAffinityIsTakenAway(t *testing.T) {
 		"service": {"resources.cpu.cpus = '0'", true, 0}, "of exec": {"process.exec_cpus = '0'", false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := t.TempDir() + "/x.toml"
-			text := "version = 1\nrootfs.path = '/srv'\nprocess.args = ['/x']\nuserns = { mode = 'manual', uid_map = ['0:9:9'], gid_map = ['0:9:9'] }\n" + tt.text + "\n"
-			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			spec, err := configs.Load(file, configs.LoadOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			settings, err := configs.SettingsOf(spec)
-			if err != nil {
-				t.Fatal(err)
-			}
+			spec, settings := configured(t, "rootfs.path = '/srv'\nprocess.args = ['/x']\nuserns = { mode = 'manual', uid_map = ['0:9:9'], gid_map = ['0:9:9'] }\n"+tt.text+"\n")
 			p, err := newPlan(spec, settings, compileOptions{service: tt.service})
 			if err != nil {
 				t.Fatal(err)

@@ -75,14 +75,7 @@ func TestEmptyKeepersScopeEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	dead := exec.Command("/bin/true")
-	if err := dead.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = dead.Wait() }() // only to be rid of it
-	if err := unix.Waitid(unix.P_PID, dead.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
+	dead := sdtest.Zombie(t)
 	for name, end := range map[string]func() error{
 		"rm": func() error { return w.Remove(t.Context(), "nobody", true) },
 		"run": func() error {
@@ -91,7 +84,7 @@ func TestEmptyKeepersScopeEnds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := conn.StartKeeper(t.Context(), uint32(dead.Process.Pid)); err != nil {
+			if err := conn.StartKeeper(t.Context(), dead); err != nil {
 				t.Fatal(err)
 			}
 			gone, err := conn.WatchRemoved(t.Context(), scope.KeepersUnit)

@@ -137,19 +137,7 @@ func TestEveryLimitIsTheUnits(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	file := filepath.Join(t.TempDir(), "every.toml")
-	text := "version = 1\nrootfs.path = '" + w.root + "'\nprocess.args = ['/bin/sleep', '60']\n" + everyLimit
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	spec, err := configs.Load(file, configs.LoadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := configs.SettingsOf(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	spec, s := configured(t, "rootfs.path = '"+w.root+"'\nprocess.args = ['/bin/sleep', '60']\n"+everyLimit)
 	// A unit that it is to watch starts systemd-oomd, where that is installed.
 	oomd := func() string {
 		out, _ := exec.Command("systemctl", "is-active", "systemd-oomd.service").Output() // its status is the state

@@ -147,6 +147,24 @@ func (w *world) outputOf(id string, spec *specs.Spec) (string, Exit) {
 	return string(b), e
 }
 
+// configured is what a configuration with this text, after its version, comes to.
+func configured(t *testing.T, text string) (*specs.Spec, configs.Settings) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.toml")
+	if err := os.WriteFile(file, []byte("version = 1\n"+text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := configs.Load(file, configs.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := configs.SettingsOf(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec, s
+}
+
 func pipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()

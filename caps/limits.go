@@ -3,7 +3,6 @@
 package caps
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -132,9 +131,6 @@ func personality(p *specs.LinuxPersonality) (*uint64, error) {
 	}
 	return &v, nil
 }
-
-// everyCPU is a mask of all that Linux can be built for: the kernel takes those there are, and of them the cpuset's.
-var everyCPU = bytes.Repeat([]byte{0xff}, 8192/8)
 
 // ParseCPUs turns a list such as "0-3,8" into the mask that
 // sched_setaffinity(2) takes: whole words.

@@ -3,6 +3,7 @@
 package caps
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path"
@@ -197,7 +198,7 @@ func (y *Payload) schedule(p *nsexec.Program) {
 		p.At("any CPU of the cgroup's", "its cpuset alone would leave the mask of who started the process")
 		// Order: after the final cgroup was joined, whose cpuset no longer takes away a mask that was asked for (Linux 6.2,
 		// da019032819a); before the scheduler, as SCHED_DEADLINE is refused to a process that may not run on each CPU.
-		p.Setaffinity(everyCPU)
+		p.Setaffinity(bytes.Repeat([]byte{0xff}, (configs.MaxCPU+1)/8)) // the kernel takes those there are, and of them the cpuset's
 	}
 	// Order: after the final cgroup was joined, whose cpuset limits masks (before Linux 6.2 it replaces them) and refuses
 	// SCHED_DEADLINE; before capabilities are dropped and the filter is installed.

@@ -290,8 +290,8 @@ func shareCPU(a, b string) bool {
 	return false
 }
 
-// maxCPU is the highest number of a processor or memory node: Linux is built for 8192 at most.
-const maxCPU = 8191
+// MaxCPU is the highest number of a processor or memory node: Linux is built for 8192 at most.
+const MaxCPU = 8191
 
 // CPUMask turns a list of processors or memory nodes such as "0-3,8" into a mask of as many
 // bytes as it needs.
@@ -304,8 +304,8 @@ func CPUMask(list string) ([]byte, error) {
 		}
 		a, err1 := strconv.ParseUint(first, 10, 16)
 		b, err2 := strconv.ParseUint(last, 10, 16)
-		if err1 != nil || err2 != nil || a > b || b > maxCPU {
-			return nil, fmt.Errorf("want numbers and ranges up to %d, such as 0-3,8", maxCPU)
+		if err1 != nil || err2 != nil || a > b || b > MaxCPU {
+			return nil, fmt.Errorf("want numbers and ranges up to %d, such as 0-3,8", MaxCPU)
 		}
 		for n := a; n <= b; n++ {
 			for uint64(len(mask)) <= n/8 {

@@ -56,7 +56,7 @@ func TestRealEmptyKeepers(t *testing.T) {
 	if err := EndEmptyKeepers(); err != nil {
 		t.Errorf("without a scope: %v", err)
 	}
-	if err := c.StartKeeper(ctx, zombie(t)); err != nil {
+	if err := c.StartKeeper(ctx, sdtest.Zombie(t)); err != nil {
 		t.Fatal(err) // a later systemd may well refuse it: then there is no such scope any more
 	}
 	cgroup := keepersCgroup(t, c)

@@ -298,7 +298,7 @@ func TestRealDeadOnArrival(t *testing.T) {
 	unit := Unit{Name: "sdc-dead.scope"}
 	dead := func() {
 		t.Helper()
-		job, err := c.Start(ctx, unit, zombie(t))
+		job, err := c.Start(ctx, unit, sdtest.Zombie(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -332,20 +332,6 @@ func TestRealDeadOnArrival(t *testing.T) {
 	if p, err := c.Get(ctx, unit.Name, "ActiveState"); err == nil && p["ActiveState"] == "active" {
 		t.Errorf("still %v", p)
 	}
-}
-
-// zombie is a process that has ended and that nobody has waited for.
-func zombie(t *testing.T) uint32 {
-	t.Helper()
-	cmd := exec.Command("true")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // only to be rid of it
-	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
-	return uint32(cmd.Process.Pid)
 }
 
 func BenchmarkStart(b *testing.B) {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
@@ -67,7 +68,7 @@ func numbers(word string) form {
 }
 
 // isNumbers says whether w is a CPU or memory node, or a range of them, that systemd has place for.
-func isNumbers(w string) bool { return isRange(w, 0, 8191) }
+func isNumbers(w string) bool { return isRange(w, 0, configs.MaxCPU) }
 
 // isRange says whether v is a number or a range of them, none less than least or more than most.
 func isRange(v string, least, most int64) bool {

@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BuildCommand builds sdcontainer as it is shipped.
@@ -62,4 +65,18 @@ func Measured(limit time.Duration, args ...string) (out string, code int, took, 
 		return b.String() + err.Error(), -1, took, busy
 	}
 	return b.String(), cmd.ProcessState.ExitCode(), took, busy
+}
+
+// Zombie is a process that has ended and that nobody waits for until the test is over.
+func Zombie(t testing.TB) uint32 {
+	t.Helper()
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // only to be rid of it
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	return uint32(cmd.Process.Pid)
 }

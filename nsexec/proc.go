@@ -255,10 +255,11 @@ func (p *Program) Ioctl(fd Reg, object string, request uint64, value uint64) *St
 }
 
 // OpenPty opens the container's own /dev/pts/ptmx, unlocks the pair and returns
-// both ends.
+// both ends. What is no ptmx is not asked for anything.
 func (p *Program) OpenPty(devpts Reg) (master, slave Reg) {
-	how := p.Words(uint64(unix.O_RDWR|unix.O_NOCTTY|cloexec), 0, inRoot)
+	how := p.Words(uint64(unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW|cloexec), 0, inRoot)
 	master = p.keep(p.call(unix.SYS_OPENAT2, "ptmx", devpts, p.String("ptmx"), how, Imm(24)))
+	p.CheckNode(master, "ptmx", unix.S_IFCHR, unix.Mkdev(5, 2))
 	p.call(unix.SYS_IOCTL, "ptmx", master, Imm(unix.TIOCSPTLCK), p.Words(0))
 	slave = p.keep(p.call(unix.SYS_IOCTL, "ptmx", master, Imm(unix.TIOCGPTPEER), Imm(unix.O_RDWR|unix.O_NOCTTY|cloexec)))
 	return master, slave

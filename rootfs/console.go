@@ -79,11 +79,10 @@ func ExecTerminal(p *nsexec.Program, root nsexec.Reg, uid uint32) {
 	ptmx := p.OpenInRoot(pts, "ptmx", unix.O_PATH|unix.O_NOFOLLOW)
 	p.CheckNode(ptmx, "/dev/pts/ptmx", unix.S_IFCHR, unix.Mkdev(5, 2))
 	p.Close(ptmx)
+	// Order: it is looked at again once it is open, before anything is asked of it: who runs in the container may have put
+	// something else there meanwhile, which the parent would read from and write to.
 	master, slave := p.OpenPty(pts)
 	p.Close(pts)
-	// Order: again, now that it is open: who runs in the container may have put something
-	// else there meanwhile, which the parent would read from and write to.
-	p.CheckNode(master, "/dev/pts/ptmx", unix.S_IFCHR, unix.Mkdev(5, 2))
 	p.Sync(nsexec.Control, SyncConsole, master)
 	p.Close(master)
 	attachTerminal(p, slave, uid)

@@ -117,6 +117,7 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	leaveKeys(s)
 	s.At("standard streams", "those of the payload, as the parent sends them")
 	s.Stdio(stdio)
+	home := p.openOwn(s, made)
 	for i, j := range p.joins {
 		s.At("join "+j.kind+" namespace "+j.path, "linux.namespaces: shared with what else is in it")
 		s.Setns(fds[i], j.path, j.flag)
@@ -135,6 +136,11 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	// cgroup namespace waits until the final cgroup is joined (cgroup_namespaces(7)).
 	args.Namespaces = made &^ (unix.CLONE_NEWTIME | unix.CLONE_NEWCGROUP)
 	child := s.Fork(nsexec.Control, args)
+	for _, n := range home {
+		s.At("return to the "+n.kind+" namespace", "the keeper ends as a command of the host's, whose threads are not for another PID or time namespace")
+		s.Setns(n.fd, "/proc/self/ns/"+n.kind, n.flag)
+		s.Close(n.fd)
+	}
 	if o.service {
 		s.At("step aside", "when the parent goes, the init is PID 1's child")
 		s.Sync(nsexec.Control, syncAside, nsexec.NoReg)
@@ -147,6 +153,27 @@ func (p *plan) compileSpawn(o compileOptions) error {
 	s.End()
 	_, err := s.Encode()
 	return err
+}
+
+// An ownNamespace is one of the spawning process that it leaves to make the init.
+type ownNamespace struct {
+	fd   nsexec.Reg
+	kind string
+	flag uint64
+}
+
+// openOwn opens those that a keeper, which stays, is to return to.
+func (p *plan) openOwn(s *nsexec.Program, made uint64) (own []ownNamespace) {
+	left := made & unix.CLONE_NEWTIME // of those that are made the clone leaves the others alone
+	for _, j := range p.joins {
+		left |= j.flag
+	}
+	for _, k := range namespaceKinds {
+		if p.keeper && left&k.flag != 0 {
+			own = append(own, ownNamespace{s.OpenHere("/proc/self/ns/"+k.kind, unix.O_RDONLY), k.kind, k.flag})
+		}
+	}
+	return own
 }
 
 // bindNamespaces has s receive those that are joined; made are the flags of the new ones.

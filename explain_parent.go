@@ -153,7 +153,7 @@ func (l *launch) tellSettle(t *teller) {
 
 func (l *launch) tellEnter(t *teller) {
 	if !l.spec.Process.Terminal {
-		t.say("it can open /dev/stdout; files, devices and sockets keep their owner", "give standard streams that are pipes to user %s", userText(l.spec.Process.User))
+		t.say("it can open /dev/stdout; files, devices and sockets stay as they are", "let everybody who has them open standard streams that are pipes, in their direction")
 	}
 	t.say("one step before exec the init waits", "open the gate: send program enter, wait until it is ready")
 }

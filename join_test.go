@@ -87,6 +87,70 @@ func TestJoinsEachNamespace(t *testing.T) {
 	}
 }
 
+// A keeper is in no namespace that its container joins, nor its children: what it ends as is a command of the host's, which
+// has threads, and those are refused to who has another PID or time namespace for its children (clone(2)).
+func TestKeeperStaysOutside(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	other := w.spec("other", "/bin/sleep", "60")
+	other.Linux.Namespaces = append(other.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	hostRoot(t, other)
+	c, err := w.startSpec("other", other, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := w.spec("joins", "/bin/cat")
+	spec.Hostname, spec.Linux.Sysctl = "", nil // those that are joined are named and set already
+	hostRoot(t, spec)
+	kinds := []string{"pid_for_children", "time_for_children"}
+	for _, k := range namespaceKinds {
+		kinds = append(kinds, k.kind)
+		if k.typ != specs.MountNamespace && k.typ != specs.UserNamespace { // these are refused
+			path, _ := namespaceOfPID(t, s.Pid, k.kind)
+			joined(spec, k.typ, path)
+		}
+	}
+	w.endsWithoutUs("joins", spec, kinds)
+
+	spec = w.spec("new-time", "/bin/cat")
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	w.endsWithoutUs("new-time", spec, kinds)
+}
+
+// endsWithoutUs starts a detached container that ends with its standard input, and expects its keeper in our namespaces of
+// those kinds, and nothing left when that has ended.
+func (w *world) endsWithoutUs(id string, spec *specs.Spec, kinds []string) {
+	w.t.Helper()
+	in, end := pipe(w.t)
+	c, err := w.startSpec(id, spec, CreateOptions{Detach: true, Remove: true, Stdin: in})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	in.Close()
+	keeper, err := unix.PidfdOpen(c.st.Keeper.Pid, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer unix.Close(keeper)
+	for _, kind := range kinds {
+		_, own := namespaceOfPID(w.t, os.Getpid(), kind)
+		if _, its := namespaceOfPID(w.t, c.st.Keeper.Pid, kind); its != own {
+			w.t.Errorf("%s: the keeper's %s is %s, want ours, %s", id, kind, its, own)
+		}
+	}
+	end.Close()
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(keeper), Events: unix.POLLIN}}, 60_000); err != nil || n != 1 {
+		w.t.Fatalf("%s: its keeper has not ended: %v", id, err)
+	}
+	w.nothingLeft(id)
+}
+
 // A mount namespace that is joined becomes the container's. So it is one made for it, and
 // never the host's.
 func TestJoinsMountNamespace(t *testing.T) {

@@ -32,7 +32,7 @@ type launch struct {
 	ahead      *preparation
 	plan       *plan
 	null       [3]bool           // standard streams that are the host's null device
-	pipes      []*os.File        // those that are pipes
+	pipes      [3]*os.File       // those that are pipes
 	saved      *future[struct{}] // the Spec being written
 	bus        *scope.Conn
 	helper     *nsexec.Helper

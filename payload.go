@@ -39,7 +39,7 @@ func (l *launch) find(ctx context.Context) (err error) {
 
 // enter has the init become that, one step before exec.
 func (l *launch) enter(ctx context.Context) error {
-	if err := l.givePipes(); err != nil {
+	if err := l.openPipes(); err != nil {
 		return err
 	}
 	if err := l.helper.Send(l.become); err != nil {

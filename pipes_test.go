@@ -16,8 +16,10 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-// reopen opens each standard stream by its name, as programs do whose log file is a link to /dev/stdout.
-const reopen = "read a </dev/stdin && echo $a-out >/dev/stdout && echo $a-err >/dev/stderr"
+// reopen opens each standard stream by its name, as programs do whose log file is a link to /dev/stdout; and then the
+// first to write into it, and the second to read from it, which are others' to do.
+const reopen = "read a </dev/stdin && echo $a-out >/dev/stdout && echo $a-err >/dev/stderr" +
+	"; (echo forged >/dev/stdin) 2>/dev/null && echo wrote; (read b </dev/stdout) 2>/dev/null && echo heard"
 
 // ownerOf says whose a file is.
 func ownerOf(t *testing.T, f *os.File) (uid, gid uint32) {
@@ -27,6 +29,22 @@ func ownerOf(t *testing.T, f *os.File) (uid, gid uint32) {
 		t.Fatal(err)
 	}
 	return st.Uid, st.Gid
+}
+
+// checkModes holds pipes that were a payload's standard streams against what they are to be: ours still, and open to all in
+// one direction.
+func checkModes(t *testing.T, who string, o CreateOptions) {
+	t.Helper()
+	for i, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]os.FileMode{true: 0o644, false: 0o622}[i == 0]
+		if uid, gid := ownerOf(t, f); uid != 0 || gid != 0 || info.Mode().Perm() != want {
+			t.Errorf("%s: standard stream %d is of %d:%d and has mode %v, want 0:0 and %v", who, i, uid, gid, info.Mode().Perm(), want)
+		}
+	}
 }
 
 // threePipes are standard streams; said reads what comes through the last two.
@@ -55,8 +73,9 @@ func threePipes(t *testing.T) (o CreateOptions, said func() string) {
 	}
 }
 
-// A payload opens its standard streams by name where they are pipes, whoever it is, and so does a command of exec.
-func TestPipesAreItsOwn(t *testing.T) {
+// A payload opens its standard streams by name where they are pipes, whoever it is, and so does a command of exec: to read
+// from the first and to write into the others, and not the other way round.
+func TestPipesOpenByName(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
@@ -75,33 +94,19 @@ func TestPipesAreItsOwn(t *testing.T) {
 			spec.Process.Rlimits = nil // for another user of ours they take CAP_SYS_RESOURCE
 		}
 		o, said := threePipes(t)
-		streams := []*os.File{o.Stdin, o.Stdout, o.Stderr}
 		o.Detach = tt.detach
 		c, err := w.startSpec(tt.name, spec, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := mapOne(tt.user, spec.Linux.UIDMappings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, f := range streams {
-			if uid, gid := ownerOf(t, f); uid != want || gid != 0 {
-				t.Errorf("%s: standard stream %d is of %d:%d, want %d:0", tt.name, i, uid, gid, want)
-			}
-		}
+		checkModes(t, tt.name, o)
 		o, heard := threePipes(t)
 		p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", reopen}, User: specs.User{UID: 7, GID: 7}},
 			ExecOptions{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want, err = mapOne(7, spec.Linux.UIDMappings); err != nil {
-			t.Fatal(err)
-		}
-		if uid, gid := ownerOf(t, o.Stdout); uid != want || gid != 0 {
-			t.Errorf("%s: exec: standard output is of %d:%d, want %d:0", tt.name, uid, gid, want)
-		}
+		checkModes(t, tt.name+": exec", o)
 		if text := heard(); text != "word-out\nword-err\n" {
 			t.Errorf("%s: exec said %q", tt.name, text)
 		}
@@ -120,8 +125,8 @@ func TestPipesAreItsOwn(t *testing.T) {
 	}
 }
 
-// What has a name, and what is no pipe, keeps its owner: others rely on it.
-func TestFilesKeepTheirOwner(t *testing.T) {
+// What has a name, and what is no pipe, stays as it is: others rely on it.
+func TestFilesKeepTheirMode(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}

@@ -152,8 +152,8 @@ func (s *stdio) fill() error {
 }
 
 // kinds says which are the null device, the host's, and which are pipes without a name: one that has
-// a name is a file, whose owner others rely on.
-func (s *stdio) kinds() (null [3]bool, pipes []*os.File) {
+// a name is a file, whose mode others rely on.
+func (s *stdio) kinds() (null [3]bool, pipes [3]*os.File) {
 	for i, f := range s.files() {
 		var st unix.Stat_t
 		if unix.Fstat(int(f.Fd()), &st) != nil {
@@ -162,34 +162,36 @@ func (s *stdio) kinds() (null [3]bool, pipes []*os.File) {
 		null[i] = st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 		var fs unix.Statfs_t
 		if st.Mode&unix.S_IFMT == unix.S_IFIFO && unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.PIPEFS_MAGIC {
-			pipes = append(pipes, f)
+			pipes[i] = f
 		}
 	}
 	return null, pipes
 }
 
-// givePipes makes the payload's user the owner of the pipes among its standard streams: to open /dev/stdout is to
-// open the pipe anew, which is for its owner.
+// openPipes lets the payload open the pipes among its standard streams by name: to open /dev/stdout is to open the pipe
+// anew, which is for its owner else. Each in its own direction only, and they keep their owner: a pipe is shared with
+// whoever is at its ends, and who owned it could read what others write into it, and write what others read.
 //
-// Order: by the parent: the init cannot, in a user namespace that does not know who made the pipe. Before
-// the payload runs, and no earlier than its user is known.
-func (l *launch) givePipes() error {
-	if len(l.pipes) == 0 || l.spec.Process.Terminal {
+// Order: by the parent: the init has no right to, in a user namespace that does not know who made the pipe.
+func (l *launch) openPipes() error {
+	if l.spec.Process.Terminal {
 		return nil
 	}
-	uids, _, err := l.idMaps()
-	if err != nil {
-		return err
-	}
-	uid, err := mapOne(l.who.UID, uids)
-	if err != nil {
-		return fmt.Errorf("user: %w", err)
-	}
-	for _, f := range l.pipes {
-		// Who may not give files away (no CAP_CHOWN, or the pipe is of somebody outside the user namespace we are in
-		// ourselves) still has a pipe that works by its descriptor: only to open it anew is refused.
-		if err := f.Chown(int(uid), -1); err != nil && !errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("give a standard stream that is a pipe to user %d: %w", uid, err)
+	for i, f := range l.pipes {
+		if f == nil {
+			continue
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		bits := os.FileMode(0o222)
+		if i == 0 {
+			bits = 0o444
+		}
+		// A pipe of somebody else still works by its descriptor: only to open it anew is refused.
+		if err := f.Chmod(info.Mode().Perm() | bits); err != nil && !errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("let the payload open standard stream %d, a pipe: %w", i, err)
 		}
 	}
 	return nil

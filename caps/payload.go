@@ -143,7 +143,7 @@ func (y *Payload) Enter(p *nsexec.Program, terminal, filter func()) {
 	joinKeyring(p)
 	y.schedule(p)
 	// Order: the terminal gets its owner while we may still give files away
-	// (chown(2), CAP_CHOWN); pipes get theirs from the parent.
+	// (chown(2), CAP_CHOWN).
 	terminal()
 	y.directory(p)
 	y.bound(p)

@@ -48,11 +48,10 @@ and mounts are added to its own.
 With -t and a standard input that is no terminal, what comes is typed, and ^D at its
 end; a program that reads keys may miss that.
 
-A pipe of the shell's, or of ours at a terminal, becomes the payload's user's, who can
-open it as /dev/stdin, /dev/stdout or /dev/stderr then: to read from, too. Its other
-end works as before, but another user's program there cannot open it by such a name
-any more; of several containers that share one, the last has it. Files, named pipes,
-sockets and devices keep their owner.
+A pipe of the shell's, or of ours at a terminal, can be opened by the payload as
+/dev/stdin, to read, or /dev/stdout and /dev/stderr, to write: its mode allows that to
+everybody who has it then. What has a name, as files and named pipes have, keeps owner
+and mode, and so do sockets and devices.
 
 In the foreground signals are forwarded to the payload. As process 1 of its
 namespace it ignores those that it has no handler for; with process.init it is

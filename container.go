@@ -72,6 +72,10 @@ type Container struct {
 // ID is the container's name.
 func (c *Container) ID() string { return c.id }
 
+// Same says whether other, found by name, is this container and not one that has had the name since. It may be asked of one
+// that Create made while another goroutine is in Wait.
+func (c *Container) Same(other *Container) bool { return c.st.Init == other.st.Init }
+
 // Terminal is the master end of the payload's pty, if its Spec asks for one: from
 // Create on, in the process that called Create.
 func (c *Container) Terminal() *os.File { return c.terminal }

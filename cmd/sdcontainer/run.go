@@ -269,7 +269,7 @@ func (a *app) runSpec(ctx context.Context, spec *specs.Spec, o runOptions) error
 		return a.greet(c, o)
 	}
 	sigs.catchRest()
-	sigs.hand(a.forward(ctx, c.ID(), s))
+	sigs.hand(a.forward(ctx, c, s))
 	exit, err := c.Wait(ctx)
 	s.finish()
 	switch { // a bare 137 would tell nobody why
@@ -296,18 +296,18 @@ func (a *app) replace(ctx context.Context, sigs *signals, name string) error {
 }
 
 // forward gives signals to the payload. The container is loaded anew: the other one
-// is busy waiting.
-func (a *app) forward(ctx context.Context, name string, s *streams) func(unix.Signal) {
+// is busy waiting. When it has ended, and its last output is still being written, another may have its name.
+func (a *app) forward(ctx context.Context, started *sdcontainer.Container, s *streams) func(unix.Signal) {
 	var p patience
 	s.resize() // the size may have changed while nobody looked
 	return func(sig unix.Signal) {
 		if s.handle(sig) {
 			return
 		}
-		c, err := a.rt.Load(name)
+		c, err := a.rt.Load(started.ID())
 		switch {
-		case err != nil: // it has just ended
-		case sig == unix.SIGINT && p.over(a, name):
+		case err != nil || !started.Same(c): // it has just ended
+		case sig == unix.SIGINT && p.over(a, c.ID()):
 			_ = c.Stop(ctx, 0) // Wait tells how it ended
 		default:
 			_ = c.Signal(ctx, sig, false) // it may just have ended

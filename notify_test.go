@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/internal/kernel"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
@@ -213,5 +214,43 @@ func TestWatchdogEnvironment(t *testing.T) {
 	}
 	if env := inherit(&specs.Process{Env: []string{"C=d"}}, l.spec.Process).Env; !slices.Equal(env, []string{want[0], want[1], "C=d"}) {
 		t.Errorf("environment of exec: %q", env)
+	}
+}
+
+// What is said to systemd in the name of a process is not said when its number may be another's.
+func TestNothingIsSaidForAnInitThatIsGone(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	gone := exec.Command("/proc/self/exe", "-test.run=^$")
+	if err := gone.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := kernel.Pidfd(gone.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pidfd.Close()
+	if err := gone.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var warned []string
+	l := &launch{c: &Container{rt: &Runtime{Warn: func(msg string) { warned = append(warned, msg) }}, st: &record{}}, pidfd: pidfd}
+	l.pid = os.Getpid()                                                   // who has its number now
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // nobody answers
+	defer cancel()
+	l.takeOver(ctx)
+	if err := manager.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := manager.Read(make([]byte, 100)); err == nil {
+		t.Errorf("%d bytes were sent", n)
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], "no such process") {
+		t.Errorf("warned of %q", warned)
 	}
 }

@@ -90,7 +90,11 @@ var unexecutable = []unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOEXEC, unix.EIS
 // takeOver makes us the main process of the service again, in place of an init whose exec has failed and that is to die.
 func (l *launch) takeOver(ctx context.Context) {
 	l.unexecuted = true
-	if err := journal.NotifyAs(ctx, l.pid, fmt.Sprintf("MAINPID=%d", os.Getpid())); err != nil {
+	err := kernel.Signal(l.pidfd, 0) // killed meanwhile, its number may be that of another service's
+	if err == nil {
+		err = journal.NotifyAs(ctx, l.pid, fmt.Sprintf("MAINPID=%d", os.Getpid()))
+	}
+	if err != nil {
 		l.c.rt.warn(fmt.Sprintf("%s: the exit status of %s does not say why the payload was not executed: %v", l.c.id, l.c.st.Unit, err))
 	}
 }

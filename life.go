@@ -237,10 +237,20 @@ func (c *Container) killRest(ctx context.Context) error {
 	if c.st.Cgroup == "" || !scope.Populated(c.st.Cgroup) {
 		return nil
 	}
+	if own, err := c.ownsCgroup(); err != nil || !own {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
 	err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, unix.SIGKILL) })
 	return ignore(err, scope.ErrNoSuchUnit)
+}
+
+// ownsCgroup says whether the cgroup of the container's unit is there and still the one it had: the names of units are the
+// machine's, and a container of another Runtime may have this one by now. The record of an older command does not say.
+func (c *Container) ownsCgroup() (bool, error) {
+	inode, err := scope.Inode(scope.UnitCgroup(c.st.Cgroup))
+	return err == nil && (c.st.Inode == 0 || c.st.Inode == inode), ignoreMissing(err)
 }
 
 // settle waits until the keeper has recorded the end.

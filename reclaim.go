@@ -48,15 +48,11 @@ func (c *Container) reclaim(ctx context.Context) error {
 // deleted are the names of the containers in this run directory whose keepers live and whose records were deleted by
 // hand. The keepers of those known have theirs.
 func (r *Runtime) deleted(known []*Container) (ids []string, err error) {
-	cgroup, err := scope.KeepersCgroup()
+	all, err := keepers()
 	if err != nil {
-		return nil, ignore(err, scope.ErrNoHierarchy) // then there are none
+		return nil, err
 	}
-	keepers, err := scope.Procs(cgroup)
-	if err != nil {
-		return nil, ignoreMissing(err)
-	}
-	others := slices.DeleteFunc(keepers, func(pid int) bool {
+	others := slices.DeleteFunc(all, func(pid int) bool {
 		return slices.ContainsFunc(known, func(c *Container) bool { return c.st.Keeper.Pid == pid })
 	})
 	if len(others) == 0 {
@@ -76,6 +72,38 @@ func (r *Runtime) deleted(known []*Container) (ids []string, err error) {
 		}
 	}
 	return ids, nil
+}
+
+// keptElsewhere says whether there is a keeper of a container of that name in another run directory, and none in this one.
+func (r *Runtime) keptElsewhere(id string) (theirs bool, err error) {
+	all, err := keepers()
+	if err != nil || len(all) == 0 {
+		return false, err
+	}
+	dir, err := r.realDir()
+	if err != nil {
+		return false, err
+	}
+	for _, pid := range all {
+		for _, name := range namesOpen(pid) {
+			at, ok := strings.CutSuffix(strings.TrimSuffix(name, " (deleted)"), "/"+id+"/"+exitFile)
+			if ok && at == dir {
+				return false, nil
+			}
+			theirs = theirs || ok
+		}
+	}
+	return theirs, nil
+}
+
+// keepers are those of all run directories.
+func keepers() ([]int, error) {
+	cgroup, err := scope.KeepersCgroup()
+	if err != nil {
+		return nil, ignore(err, scope.ErrNoHierarchy) // then there are none
+	}
+	pids, err := scope.Procs(cgroup)
+	return pids, ignoreMissing(err)
 }
 
 // realDir is the run directory as the kernel calls it, also where it was deleted.

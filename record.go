@@ -57,6 +57,9 @@ type record struct {
 	Keeper  procID `json:"keeper"`
 	Unit    string `json:"unit"`
 	Cgroup  string `json:"cgroup,omitempty"`
+	// Inode is the cgroup's of the unit, which no other has before the next boot: one that has its name later is another
+	// container's. Commands that did not write it told by the name alone.
+	Inode   uint64 `json:"inode,omitempty"`
 	Service bool   `json:"service,omitempty"`
 	// Invocation is the service's. OOMKills is what its cgroup had counted before it, of the kernel's,
 	// ManagedOOMKills of systemd-oomd's.

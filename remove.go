@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -124,7 +123,7 @@ func (c *Container) destroyLocked(ctx context.Context, r *removal) (wait func(co
 		if !r.force || errors.Is(err, ErrNotExist) {
 			return nil, err
 		}
-		if err := c.salvage(ctx); err != nil {
+		if err := c.salvageOwn(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -177,6 +176,18 @@ func (c *Container) kept() bool {
 	return e == nil && err == nil
 }
 
+// salvageOwn is salvage for who has a record, without the unit where that is known to be of a container in another run directory.
+func (c *Container) salvageOwn(ctx context.Context) error {
+	if err := c.salvage(ctx); err != nil || c.st.Cgroup == "" {
+		return err
+	}
+	theirs, err := c.rt.keptElsewhere(c.id)
+	if theirs {
+		c.st.Cgroup = ""
+	}
+	return err
+}
+
 // salvage stands in for a record that cannot be read: the name alone tells the unit.
 func (c *Container) salvage(ctx context.Context) error {
 	c.st = &record{ID: c.id, Unit: scope.UnitName(c.id)}
@@ -204,7 +215,7 @@ func (c *Container) endRest(ctx context.Context) error {
 }
 
 // endUnit stops the container's scope and waits until it is gone: the same name
-// can start again at once. An empty scope would end by itself a moment later.
+// can start again at once. An empty scope would end by itself a moment later. Another's of that name is left alone.
 func (c *Container) endUnit(ctx context.Context) error {
 	if c.st.Service || c.st.Unit == "" {
 		return nil
@@ -215,8 +226,8 @@ func (c *Container) endUnit(ctx context.Context) error {
 		// there is a process is somebody else's: ours is dead.
 		return ifBooted(c.withBus(ctx, func(conn *scope.Conn) error { return conn.EndEmpty(ctx, c.st.Unit) }))
 	}
-	if _, err := os.Stat(filepath.Join(scope.Mount(), unit)); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if own, err := c.ownsCgroup(); err != nil || !own {
+		return err
 	}
 	return c.withBus(ctx, func(conn *scope.Conn) error { return ignore(conn.Stop(ctx, c.st.Unit), scope.ErrNoSuchUnit) })
 }

@@ -50,6 +50,10 @@ func (l *launch) serviceCgroup() (*os.File, error) {
 		return nil, err
 	}
 	l.c.st.OOMKills, l.c.st.ManagedOOMKills, _ = files.count()
+	if l.c.st.Inode, err = scope.InodeOf(files.unit); err != nil {
+		files.close()
+		return nil, err
+	}
 	closeAll([]*os.File{files.unit, files.events})
 	return files.payload, nil
 }

@@ -22,7 +22,7 @@ func TestRecordsOfOtherVersions(t *testing.T) {
 	want := &record{
 		Version: recordVersion, ID: "web", BootID: "0f1c4d1e-9f0a-4a55-8d0e-3c1f1d6a7b11", Phase: Running,
 		Creator: procID{11, 1100}, Init: procID{12, 1200}, Keeper: procID{13, 1300},
-		Unit: "sdc-web.scope", Cgroup: "/sdcontainer.slice/sdc-web.scope/payload", Service: true, Invocation: "5d41402abc4b2a76b9719d911017c592",
+		Unit: "sdc-web.scope", Cgroup: "/sdcontainer.slice/sdc-web.scope/payload", Inode: 4294967999, Service: true, Invocation: "5d41402abc4b2a76b9719d911017c592",
 		OOMKills: 3, ManagedOOMKills: 2, Foreground: true, Remove: true, Userns: [2]uint32{usernsFirst, 65536},
 		Rootfs: "/var/lib/machines/debian", Source: "/etc/sdcontainer/web.toml", Command: []string{"nginx", "-g", "daemon off;"},
 		Created: at, Started: at.Add(time.Second), Logged: true, Above: &oomMark{Cgroup: "/sdcontainer.slice", Kills: 4},

@@ -352,6 +352,9 @@ func (l *launch) settleIn(ctx context.Context) error {
 	if l.o.Service {
 		return nil // systemd watches
 	}
-	l.oom, err = openOOM(path, !l.o.Detach)
+	if l.oom, err = openOOM(path, !l.o.Detach); err != nil {
+		return err
+	}
+	l.c.st.Inode, err = scope.InodeOf(l.oom.unit)
 	return err
 }

@@ -159,6 +159,26 @@ func appendProcs(pids []int, file string) ([]int, error) {
 
 func vanished(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
+// Inode is the number of a cgroup, which no other has before the next boot. Errors: fs.ErrNotExist.
+func Inode(cgroup string) (uint64, error) {
+	d, err := unitDir(cgroup)
+	if err != nil {
+		return 0, err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(d, &st); err != nil {
+		return 0, &os.PathError{Op: "lstat", Path: d, Err: err}
+	}
+	return st.Ino, nil
+}
+
+// InodeOf is that of a cgroup whose directory is open.
+func InodeOf(dir *os.File) (uint64, error) {
+	var st unix.Stat_t
+	err := os.NewSyscallError("fstat", unix.Fstat(int(dir.Fd()), &st))
+	return st.Ino, err
+}
+
 // OpenEvents opens memory.events of the cgroup. Errors: fs.ErrNotExist without a memory controller.
 func OpenEvents(cgroup string) (*os.File, error) {
 	d, err := unitDir(cgroup)

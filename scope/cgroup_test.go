@@ -50,6 +50,35 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// A cgroup that is made anew has another number, by whichever way it is asked for.
+func TestInode(t *testing.T) {
+	root := fakeTree(t, map[string]string{"a/cgroup.procs": "", "b/cgroup.procs": ""})
+	a, err := Inode("/a")
+	if err != nil || a == 0 {
+		t.Fatal(a, err)
+	}
+	open, err := os.Open(filepath.Join(root, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if err := os.RemoveAll(filepath.Join(root, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Inode("/a"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of one that is gone: %v", err)
+	}
+	if same, err := InodeOf(open); same != a || err != nil {
+		t.Errorf("by its directory: %d, %v; want %d", same, err, a)
+	}
+	if err := os.Rename(filepath.Join(root, "b"), filepath.Join(root, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := Inode("/a"); other == a || err != nil {
+		t.Errorf("of another in its place: %d, %v; want another than %d", other, err, a)
+	}
+}
+
 func TestProcs(t *testing.T) {
 	fakeTree(t, map[string]string{
 		"a/cgroup.procs": "30\n4\n", "a/b/cgroup.procs": "5\n0\n", "a/b/c/cgroup.procs": "", "other/cgroup.procs": "6\n",
@@ -358,6 +387,7 @@ func TestRootIsNoUnits(t *testing.T) {
 			"Hand":        func() error { return Hand(path, os.Getuid(), os.Getgid()) },
 			"MakePayload": func() error { _, err := MakePayload(path, nil, nil, 0); return err },
 			"StepAside":   func() error { return StepAside(path) },
+			"Inode":       func() error { _, err := Inode(path); return err },
 			"OpenCgroups": func() error { _, _, err := OpenCgroups(path); return err },
 		} {
 			if err := f(); err == nil || !strings.Contains(err.Error(), "want that of a unit") {

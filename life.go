@@ -242,6 +242,9 @@ func (c *Container) killRest(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
+	if c.st.Service {
+		return c.killPayload(ctx)
+	}
 	err := c.withBus(ctx, func(conn *scope.Conn) error { return conn.Kill(ctx, c.st.Unit, unix.SIGKILL) })
 	return ignore(err, scope.ErrNoSuchUnit)
 }
@@ -251,6 +254,41 @@ func (c *Container) killRest(ctx context.Context) error {
 func (c *Container) ownsCgroup() (bool, error) {
 	inode, err := scope.Inode(scope.UnitCgroup(c.st.Cgroup))
 	return err == nil && (c.st.Inode == 0 || c.st.Inode == inode), ignoreMissing(err)
+}
+
+// killPayload kills what a service has left in its payload's cgroup, and waits for it. The next start of the service may be
+// who does it, in that unit itself.
+//
+// Not by cgroup.kill: whatever is born into a cgroup (CLONE_INTO_CGROUP) that was ever killed so, Linux 6.18 kills, and
+// there the next payload is to be born.
+func (c *Container) killPayload(ctx context.Context) error {
+	for {
+		pids, err := scope.Procs(c.st.Cgroup)
+		if err != nil {
+			return ignoreMissing(err)
+		}
+		var killed []procID
+		for _, pid := range pids {
+			// Order: identified before its cgroup is read: that is this process's then, or it is not found again.
+			p, err1 := identify(pid)
+			own, err2 := scope.CgroupOf(pid)
+			if err1 != nil || err2 != nil || !strings.HasPrefix(own+"/", c.st.Cgroup+"/") {
+				continue // it has ended
+			}
+			if err := ignore(p.signal(unix.SIGKILL), unix.ESRCH); err != nil {
+				return err
+			}
+			killed = append(killed, p)
+		}
+		if len(killed) == 0 {
+			return nil
+		}
+		for _, p := range killed {
+			if err := waitFor(ctx, p); err != nil {
+				return fmt.Errorf("process %d does not end: %w", p.Pid, err)
+			}
+		}
+	}
 }
 
 // settle waits until the keeper has recorded the end.

@@ -3,11 +3,15 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -129,4 +133,58 @@ func (w *world) leave(spec *specs.Spec) (*Container, *os.File) {
 		}
 	}
 	return c, left
+}
+
+// runLeaver is the main process of a service that becomes a container without a PID namespace.
+func runLeaver(args []string) error {
+	r := &Runtime{Dir: args[0]}
+	spec, err := testSpec("leaver", args[1], []string{"/bin/sh", "-c", args[2]})
+	if err != nil {
+		return err
+	}
+	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
+	c, err := r.Create(context.Background(), "leaver", spec, CreateOptions{Service: true, Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		return err
+	}
+	return c.Start(context.Background())
+}
+
+// What an earlier start of a service has left in the payload's cgroup is ended by the next one, which is in that unit itself.
+func TestServiceEndsWhatItsLastStartLeft(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	said := filepath.Join(t.TempDir(), "said")
+	start := func(name string, args ...string) (left *os.File) {
+		t.Helper()
+		out, err := exec.Command(name, args...).CombinedOutput()
+		b, _ := os.ReadFile(said) // for the message
+		if err != nil {
+			t.Fatalf("%v: %s: %s", err, out, b)
+		}
+		said := strings.Fields(string(b))
+		pid, err := strconv.Atoi(said[len(said)-1])
+		if err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		if left, err = kernel.Pidfd(pid); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { left.Close() })
+		return left
+	}
+	last := start("systemd-run", "--wait", "--unit=leaver", "-pType=notify", "-pNotifyAccess=all", "-pDelegate=yes", "-pKillMode=process",
+		"-pStandardOutput=append:"+said, "-pStandardError=append:"+said, sdtest.Payload(t), "other", "leaver", w.Dir, w.root, "sleep 100000 & echo $!")
+	next := start("systemctl", "start", "--wait", "leaver.service")
+	if err := kernel.WaitReadable(soon(t), last); err != nil {
+		t.Errorf("what the last start left lives: %v", err)
+	}
+	if err := w.Remove(soon(t), "leaver", false); err != nil {
+		t.Error(err)
+	}
+	if err := kernel.WaitReadable(soon(t), next); err != nil {
+		t.Errorf("after rm what was left lives: %v", err)
+	}
 }

@@ -22,6 +22,7 @@ var others = map[string]func(args []string) error{
 	"ping":       ping,
 	"notifier":   runNotifier,
 	"pinned":     runPinned,
+	"leaver":     runLeaver,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

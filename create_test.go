@@ -122,36 +122,37 @@ func TestInitGoneEarly(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return
 	}
-	w := newWorld(t)
-	spec := w.spec("gone", "/bin/true")
-	l := w.launch(&Container{rt: w.Runtime, id: "gone"}, spec, w.options(CreateOptions{Detach: true}))
-	for _, step := range l.steps() {
-		if step.name == "attach" {
-			break
+	for _, before := range []string{"attach", "build"} {
+		w := newWorld(t)
+		spec := w.spec("gone", "/bin/true")
+		l := w.launch(&Container{rt: w.Runtime, id: "gone"}, spec, w.options(CreateOptions{Detach: true}))
+		steps := l.steps()
+		next := slices.IndexFunc(steps, func(s launchStep) bool { return s.name == before })
+		for _, step := range steps[:next] {
+			if err := step.do(t.Context()); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
 		}
-		if err := step.do(t.Context()); err != nil {
-			t.Fatalf("%s: %v", step.name, err)
+		if err := l.helper.Kill(); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := l.helper.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	for ctx := soon(t); ; { // its parent then is one that reaps it
-		if _, err := identify(l.pid); err != nil {
-			break
+		for ctx := soon(t); ; { // its parent then is one that reaps it
+			if err := unix.Kill(l.pid, 0); err != nil {
+				break
+			}
+			if ctx.Err() != nil {
+				t.Fatal("the init outlives its helper")
+			}
+			time.Sleep(time.Millisecond)
 		}
-		if ctx.Err() != nil {
-			t.Fatal("the init outlives its helper")
+		if err := steps[next].do(t.Context()); err == nil || !strings.Contains(err.Error(), "ended unexpectedly") {
+			t.Errorf("%s: %v; want that it ended", before, err)
 		}
-		time.Sleep(time.Millisecond)
+		if err := l.takeBack(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.nothingLeft("gone")
 	}
-	if err := l.attach(t.Context()); err == nil || !strings.Contains(err.Error(), "ended unexpectedly") {
-		t.Errorf("%v; want that it ended", err)
-	}
-	if err := l.takeBack(t.Context()); err != nil {
-		t.Error(err)
-	}
-	w.nothingLeft("gone")
 }
 
 // R6: an init that is killed takes its unit's cgroup along, and its files in /proc: the error is about the init.

@@ -253,7 +253,7 @@ func (l *launch) build(ctx context.Context) error {
 	files, err := l.openSources(ctx)
 	defer closeAll(files)
 	if err != nil {
-		return err
+		return l.unlessGone(err) // of which the namespace of an idmapped mount is
 	}
 	if err := l.helper.Send(l.plan.world.Program, files...); err != nil {
 		return err

@@ -196,13 +196,20 @@ func checkMount(m specs.Mount) error {
 	return err
 }
 
+// mostMistakes are told of one seccomp profile: it may have one in each name.
+const mostMistakes = 20
+
 // checkSpec asks the planners.
 func checkSpec(spec *specs.Spec, s configs.Settings) error {
 	unit, err := scope.Plan(spec, s)
 	_, badSets := caps.ParseSets(spec.Process.Capabilities)
 	errs := []error{err, rootfs.Check(spec, s), badSets}
 	if spec.Linux.Seccomp != nil { // the default one is right
-		if err := (&plan{spec: spec}).compileFilter(); err != nil {
+		all := flat((&plan{spec: spec}).compileFilter())
+		if n := len(all) - mostMistakes; n > 1 {
+			all = append(all[:mostMistakes], fmt.Errorf("%d more such mistakes", n))
+		}
+		for _, err := range all {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
 		}
 	}

@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 		"namespaces.ipc = 'path:/proc/self/ns/ipc'":                                                                  `4:12: namespaces.ipc: mount mqueue on /dev/mqueue shows it`,
 		"security.sysctl = { 'net.a' = '', 'net.b..c' = 1, 'net.d' = 1 }":                                            "4:21: security.sysctl.net.a: value of 0 bytes\n4:35: security.sysctl.net.b..c: not a name",
 		"security.seccomp = 'notify.json'":                                                                           `4:10: security.seccomp: "notify.json": seccomp: syscalls[0]: action SCMP_ACT_NOTIFY is not supported`,
-		"security.seccomp = 'none.json'":                                                                             "4:10: security.seccomp: \"none.json\": seccomp: syscalls[0]: names: at least one is needed",
+		"security.seccomp = 'none.json'":                                                                             "4:10: security.seccomp: \"none.json\": seccomp: syscalls[0].names: at least one is needed",
 		"[[mount]]\ntype = 'raw'\nfstype = 'cgroup2'\ntarget = '/x'":                                                 `7:1: mount.target: "/x": there is a cgroup mount on /sys/fs/cgroup already`,
 		"[[mount]]\nsource = '.'\ntarget = '/sys/fs/cgroup/x'":                                                       `6:1: mount.target: "/sys/fs/cgroup/x": lies below the cgroup mount`,
 		"[[device]]\npath = '/sys/x'\ntype = 'c'\nmajor = 1\nminor = 3":                                              `5:1: device.path: "/sys/x": a device in /proc or /sys cannot be made`,
@@ -105,6 +105,8 @@ func TestCheck(t *testing.T) {
 		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n":                     "5:1: systemd.service.KillMode: value \"none\": want control-group or mixed: another would leave processes behind\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",
 		"systemd.install.Alias = ['y.service', 'z.service']":                                                         "",
 		"nothing = 1\n[[mount]]\nsource = '.'\ntarget = '/a'\noptions = ['x']":                                       "4:1: nothing: unknown key\n8:12: mount.options: unknown option",
+		"security.seccomp = 'many.json'": "4:10: security.seccomp: \"many.json\": seccomp: flags[0]: \"FOO\" is not supported\n" +
+			"4:10: security.seccomp: \"many.json\": seccomp: syscalls[0].names: at least one\n4:10: security.seccomp: \"many.json\": seccomp: syscalls[1]: action \"BAR\" is not known",
 	} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "x.toml")
@@ -114,13 +116,14 @@ func TestCheck(t *testing.T) {
 		if err := os.WriteFile(file, []byte(minimal+more+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		profile := `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO"}]}`
-		if err := os.WriteFile(filepath.Join(dir, "none.json"), []byte(profile), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		profile = strings.NewReplacer("[]", `["mkdir"]`, "ACT_ERRNO", "ACT_NOTIFY").Replace(profile)
-		if err := os.WriteFile(filepath.Join(dir, "notify.json"), []byte(profile), 0o644); err != nil {
-			t.Fatal(err)
+		const profile = `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO"}]}`
+		for name, profile := range map[string]string{
+			"none.json": profile, "notify.json": strings.NewReplacer("[]", `["mkdir"]`, "ACT_ERRNO", "ACT_NOTIFY").Replace(profile),
+			"many.json": strings.Replace(profile, "}]", `}, {"names": ["read"], "action": "BAR"}], "flags": ["FOO"]`, 1),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(profile), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
 		lines := strings.Split(want, "\n")

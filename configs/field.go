@@ -39,6 +39,7 @@ func (c *compiler) planned() {
 	if c.o.Spec == nil {
 		return
 	}
+	badProfile := c.wrong("security.seccomp")
 	for _, e := range fieldErrors(c.o.Spec(c.spec, c.set)) {
 		switch e.Field {
 		case "unit":
@@ -68,7 +69,9 @@ func (c *compiler) planned() {
 		case "linux.sysctl":
 			c.planner(join("security.sysctl", e.Entry), e, e.Err)
 		case "linux.seccomp":
-			c.planner("security.seccomp", e, fmt.Errorf("%q: %w", c.path("security.seccomp"), e.Err))
+			if !badProfile { // of the file, not of the key: each of its mistakes is told
+				c.problem("security.seccomp", "%q: %v", c.path("security.seccomp"), e.Err)
+			}
 		case "linux.maskedPaths":
 			c.element("security.mask", e)
 		case "linux.readonlyPaths":

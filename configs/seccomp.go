@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -54,19 +55,19 @@ func parseSeccomp(b []byte) (*specs.LinuxSeccomp, []error) {
 		return nil, []error{fmt.Errorf("is a JSON %s: want the object of an OCI seccomp profile", typ.Value)}
 	}
 	w := &jsonWalk{text: b, d: json.NewDecoder(bytes.NewReader(b))}
+	w.d.UseNumber()
 	w.value(reflect.TypeFor[specs.LinuxSeccomp](), "")
 	switch {
 	case w.docker != "":
 		return nil, []error{errors.New(w.docker)}
 	case w.more > 0:
-		w.errs = append(w.errs, fmt.Errorf("%d more such mistakes", w.more))
-	case errors.As(err, &typ):
-		w.errs = append(w.errs, fmt.Errorf("line %d: %s: want %s, not a JSON %s", lineAt(b, typ.Offset), typ.Field, jsonKind(typ.Type.Kind()), typ.Value))
-	case err != nil:
-		w.errs = append(w.errs, err)
-	case s.DefaultAction == "" && len(w.errs) == 0:
+		return nil, append(w.errs, fmt.Errorf("%d more such mistakes", w.more))
+	case len(w.errs) == 0 && err != nil:
+		return nil, []error{err}
+	case len(w.errs) == 0 && s.DefaultAction == "": // else it may be what is unknown
 		w.errs = append(w.errs, errors.New("has no defaultAction: want an OCI seccomp profile"))
-	case s.ListenerPath != "" || s.ListenerMetadata != "":
+	}
+	if s.ListenerPath != "" || s.ListenerMetadata != "" {
 		w.errs = append(w.errs, errors.New("listenerPath, listenerMetadata: not supported, nor is the action SCMP_ACT_NOTIFY"))
 	}
 	return s, w.errs
@@ -93,8 +94,8 @@ var dockerFields = []string{"archMap", "includes", "excludes"}
 // mostMistakes are told of one profile: a file of another kind may have one in each line.
 const mostMistakes = 20
 
-// A jsonWalk holds a document to the fields of a type: those that it does not have, and those given twice, of which
-// encoding/json takes the last.
+// A jsonWalk holds a document to the fields of a type: those that it does not have, those given twice, of which
+// encoding/json takes the last, and those of another type, of which it tells the first.
 type jsonWalk struct {
 	text    []byte
 	d       *json.Decoder
@@ -110,7 +111,11 @@ func (w *jsonWalk) value(t reflect.Type, at string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch token, _ := w.d.Token(); {
+	token, _ := w.d.Token()
+	if got := misplaced(token, t.Kind()); got != "" && t.Kind() != reflect.Interface {
+		w.bad("%s: want %s, not a JSON %s", at, jsonKind(t.Kind()), got)
+	}
+	switch {
 	case token == json.Delim('{') && t.Kind() == reflect.Struct:
 		w.object(t, at)
 	case token == json.Delim('[') && t.Kind() == reflect.Slice:
@@ -119,8 +124,33 @@ func (w *jsonWalk) value(t reflect.Type, at string) {
 		}
 		_, _ = w.d.Token() // the end
 	case token == json.Delim('{') || token == json.Delim('['):
-		w.leave() // its type is wrong, which is told
+		w.leave()
 	}
+}
+
+// misplaced is what a token that a type does not take is called, "" for one that it does.
+func misplaced(token json.Token, k reflect.Kind) string {
+	switch token := token.(type) {
+	case json.Delim:
+		if token == '[' && k != reflect.Slice {
+			return "array"
+		} else if token == '{' && k != reflect.Struct {
+			return "object"
+		}
+	case string:
+		if k != reflect.String {
+			return "string"
+		}
+	case bool:
+		return "boolean"
+	case json.Number:
+		if k != reflect.Uint && k != reflect.Uint64 {
+			return "number"
+		} else if _, err := strconv.ParseUint(token.String(), 10, 64); err != nil {
+			return fmt.Sprintf("number like %.40s", token)
+		}
+	}
+	return "" // null too, which leaves a field as it is
 }
 
 // leave passes over the rest of an object or an array.

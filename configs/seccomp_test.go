@@ -29,9 +29,19 @@ func TestSeccompProfileIsReadStrictly(t *testing.T) {
 			"with conditions that no OCI profile has: want the OCI one, as linux.seccomp of a config.json"},
 		{replaced(`"flags": null`, `"archMap": [{"architecture": "x", "subArchitectures": []}]`), at + "line 2: archMap: this is the format of Docker"},
 		{replaced(`"flags": null`, `"listenerPath": "/x"`), at + "listenerPath, listenerMetadata: not supported"},
-		{replaced(`"value": 1`, `"value": "1"`, "flags", "flag"), at + "line 2: flag: unknown field; did you mean \"flags\"?\n" +
-			at + "line 2: syscalls.args.value: want a whole number of 0 or more, not a JSON string"},
-		{replaced(`["mkdir"]`, `"mkdir"`), at + "line 1: syscalls.names: want an array, not a JSON string"},
+		{replaced(`"value": 1`, `"value": "1"`, "flags", "flag"), at + "line 2: syscalls[0].args[0].value: want a whole number of 0 or more, not a JSON string\n" +
+			at + "line 2: flag: unknown field; did you mean \"flags\"?"},
+		{replaced(`["mkdir"]`, `"mkdir"`), at + "line 1: syscalls[0].names: want an array, not a JSON string"},
+		{replaced(`"mkdir"`, `"mkdir", 5, null, true, [0]`, `"errnoRet": 1`, `"errnoRet": -1`, `"value": 1`, `"value": 1.5`, `"valueTwo": 0`, `"valueTwo": 99999999999999999999`,
+			`"flags": null`, `"flags": {"a": 1}, "listenerPath": "/x"`), at + "line 1: syscalls[0].names[1]: want a string, not a JSON number\n" +
+			at + "line 1: syscalls[0].names[3]: want a string, not a JSON boolean\n" + at + "line 1: syscalls[0].names[4]: want a string, not a JSON array\n" +
+			at + "line 1: syscalls[0].errnoRet: want a whole number of 0 or more, not a JSON number like -1\n" +
+			at + "line 2: syscalls[0].args[0].value: want a whole number of 0 or more, not a JSON number like 1.5\n" +
+			at + "line 2: syscalls[0].args[0].valueTwo: want a whole number of 0 or more, not a JSON number like 99999999999999999999\n" +
+			at + "line 2: flags: want an array, not a JSON object\n" + at + "listenerPath, listenerMetadata: not supported"},
+		{replaced(`"value": 1`, `"value": 18446744073709551615`), ""},
+		{`{"listenerPath": "/x"}`, at + "has no defaultAction: want an OCI seccomp profile\n" + at + "listenerPath, listenerMetadata: not supported"},
+		{`{"defaultAction": 5}`, at + "line 1: defaultAction: want a string, not a JSON number"},
 		{`{}`, at + "has no defaultAction: want an OCI seccomp profile"},
 		{`[1]`, at + "is a JSON array: want the object of an OCI seccomp profile"},
 		{"{\n\"defaultAction\": }", at + "line 2: invalid character '}' looking for beginning of value"},

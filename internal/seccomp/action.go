@@ -21,7 +21,7 @@ type UnknownSyscallError struct {
 }
 
 func (e *UnknownSyscallError) Error() string {
-	return fmt.Sprintf("seccomp: system call %q of a %s rule is not known, and the default action allows it (correct the name or remove it)", e.Name, e.Action)
+	return fmt.Sprintf("system call %q of a %s rule is not known, and the default action allows it (correct the name or remove it)", e.Name, e.Action)
 }
 
 // enosys is how unknown system calls are answered.
@@ -35,6 +35,9 @@ func actionValue(a specs.LinuxSeccompAction, errnoRet *uint) (uint32, error) {
 	data := uint32(unix.EPERM)
 	if errnoRet != nil {
 		if a != specs.ActErrno && a != specs.ActTrace {
+			if _, err := actionValue(a, nil); err != nil {
+				return 0, err // which says more
+			}
 			return 0, fmt.Errorf("errnoRet %d: action %s takes none (only SCMP_ACT_ERRNO and SCMP_ACT_TRACE do)", *errnoRet, a)
 		}
 		if *errnoRet > maxErrno {
@@ -78,8 +81,11 @@ func Flags(s *specs.LinuxSeccomp) (uint64, error) {
 	if s.Flags == nil {
 		return unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, nil
 	}
-	var flags uint64
-	for _, f := range s.Flags {
+	var (
+		flags uint64
+		errs  []error
+	)
+	for i, f := range s.Flags {
 		switch f {
 		case specs.LinuxSeccompFlagLog:
 			flags |= unix.SECCOMP_FILTER_FLAG_LOG
@@ -88,8 +94,8 @@ func Flags(s *specs.LinuxSeccomp) (uint64, error) {
 		case "SECCOMP_FILTER_FLAG_TSYNC":
 			flags |= unix.SECCOMP_FILTER_FLAG_TSYNC
 		default:
-			return 0, fmt.Errorf("seccomp: flag %q is not supported (want SECCOMP_FILTER_FLAG_LOG, SPEC_ALLOW or TSYNC)", f)
+			errs = append(errs, fmt.Errorf("seccomp: flags[%d]: %q is not supported (want SECCOMP_FILTER_FLAG_LOG, SPEC_ALLOW or TSYNC)", i, f))
 		}
 	}
-	return flags, nil
+	return flags, errors.Join(errs...)
 }

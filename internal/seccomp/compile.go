@@ -15,7 +15,7 @@ import (
 // Compile returns the filter of a profile for a kernel of the GOARCH arch
 // ("amd64" or "arm64"): instructions of eight bytes each. It returns
 //
-//   - an [UnknownSyscallError] for a name that cannot be skipped safely
+//   - an [UnknownSyscallError] for each name that cannot be skipped safely, joined with what else is wrong
 //   - [ErrTooLong] for a filter the kernel would not take
 func Compile(s *specs.LinuxSeccomp, arch string) ([]byte, error) {
 	p, err := parse(s, arch)
@@ -58,18 +58,16 @@ type rule struct {
 	args   []specs.LinuxSeccompArg
 }
 
+// parse tells all that is wrong with a profile, joined, each with its place.
 func parse(s *specs.LinuxSeccomp, arch string) (*profile, error) {
 	isas, err := listed(s.Architectures, arch)
-	if err != nil {
-		return nil, err
-	}
+	errs := []error{err}
 	p := &profile{}
 	if p.fallback, err = actionValue(s.DefaultAction, s.DefaultErrnoRet); err != nil {
-		return nil, fmt.Errorf("seccomp: defaultAction: %w", err)
+		errs = append(errs, fmt.Errorf("seccomp: defaultAction: %w", err))
 	}
-	if _, err := Flags(s); err != nil {
-		return nil, err
-	}
+	_, err = Flags(s)
+	errs = append(errs, err)
 	var all []*section
 	for _, m := range isas {
 		sec := &section{isa: m, rules: make([]entered, 0, len(syscalls))}
@@ -81,9 +79,10 @@ func parse(s *specs.LinuxSeccomp, arch string) (*profile, error) {
 		}
 	}
 	for i := range s.Syscalls {
-		if err := p.add(all, &s.Syscalls[i]); err != nil {
-			return nil, fmt.Errorf("seccomp: syscalls[%d]: %w", i, err)
-		}
+		errs = append(errs, p.add(all, i, &s.Syscalls[i])...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	for _, sec := range all {
 		slices.SortStableFunc(sec.rules, byPrecedence)
@@ -98,14 +97,15 @@ func listed(names []specs.Arch, arch string) ([]isa, error) {
 	if all == nil {
 		return nil, fmt.Errorf("seccomp: architecture %q is not supported (want amd64 or arm64)", arch)
 	}
-	for _, name := range names {
+	var errs []error
+	for i, name := range names {
 		if !slices.Contains(foreign[:], name) && !slices.ContainsFunc(known[:], func(m isa) bool { return m.oci == name }) {
-			return nil, fmt.Errorf("seccomp: architecture %q is not known (want SCMP_ARCH_X86_64, SCMP_ARCH_AARCH64 and so on)", name)
+			errs = append(errs, fmt.Errorf("seccomp: architectures[%d]: %q is not known (want SCMP_ARCH_X86_64, SCMP_ARCH_AARCH64 and so on)", i, name))
 		}
 	}
 	return slices.DeleteFunc(all, func(m isa) bool {
 		return m.oci != all[0].oci && !slices.Contains(names, m.oci)
-	}), nil
+	}), errors.Join(errs...)
 }
 
 var known = [...]isa{isaAMD64, isaX32, isa386, isaARM64, isaARM}
@@ -116,35 +116,39 @@ var foreign = [...]specs.Arch{specs.ArchMIPS, specs.ArchMIPS64, specs.ArchMIPS64
 	specs.ArchS390X, specs.ArchPARISC, specs.ArchPARISC64, specs.ArchRISCV64, specs.ArchLOONGARCH64, specs.ArchM68K,
 	specs.ArchSH, specs.ArchSHEB}
 
-// add enters one rule of the profile under all its names.
-func (p *profile) add(all []*section, s *specs.LinuxSyscall) error {
+// add enters a rule of the profile, the one of that index, under all its names.
+func (p *profile) add(all []*section, i int, s *specs.LinuxSyscall) (errs []error) {
+	bad := func(field string, err error) {
+		errs = append(errs, fmt.Errorf("seccomp: syscalls[%d]%s: %w", i, field, err))
+	}
 	action, err := actionValue(s.Action, s.ErrnoRet)
 	if err != nil {
-		return err
+		bad("", err)
 	}
 	if len(s.Names) == 0 {
-		return errors.New("names: at least one is needed")
+		bad(".names", errors.New("at least one is needed"))
 	}
-	for i := range s.Args {
-		if err := checkArg(&s.Args[i]); err != nil {
-			return fmt.Errorf("args[%d]: %w", i, err)
+	for j := range s.Args {
+		for _, err := range checkArg(&s.Args[j]) {
+			bad(fmt.Sprintf(".args[%d]", j), err)
 		}
 	}
+	// Skipped, a call gets the default action, or ENOSYS.
+	weaker := err == nil && strictness(action) < strictness(p.fallback) && !refuses(p.fallback)
 	r := &rule{action: action, args: s.Args}
-	for _, name := range s.Names {
+	for j, name := range s.Names {
 		e, ok := find(name)
+		if !ok && weaker {
+			bad(fmt.Sprintf(".names[%d]", j), &UnknownSyscallError{Name: name, Action: s.Action})
+		}
 		if !ok {
-			// Skipped, the call gets the default action, or ENOSYS.
-			if strictness(action) < strictness(p.fallback) && !refuses(p.fallback) {
-				return &UnknownSyscallError{Name: name, Action: s.Action}
-			}
 			continue
 		}
 		for _, sec := range all {
 			sec.add(e, r)
 		}
 	}
-	return nil
+	return errs
 }
 
 func (sec *section) add(e *entry, r *rule) {
@@ -158,20 +162,20 @@ func (sec *section) add(e *entry, r *rule) {
 	sec.rules = append(sec.rules, entered{nr, r})
 }
 
-func checkArg(a *specs.LinuxSeccompArg) error {
+func checkArg(a *specs.LinuxSeccompArg) (errs []error) {
 	if a.Index > 5 {
-		return fmt.Errorf("index %d: a system call has arguments 0 to 5", a.Index)
+		errs = append(errs, fmt.Errorf("index %d: a system call has arguments 0 to 5", a.Index))
 	}
 	switch a.Op {
 	case specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpGreaterEqual, specs.OpGreaterThan:
-		return nil
 	case specs.OpMaskedEqual:
 		if a.ValueTwo&^a.Value != 0 {
-			return fmt.Errorf("valueTwo %#x has bits outside the mask %#x (value): it would never match", a.ValueTwo, a.Value)
+			errs = append(errs, fmt.Errorf("valueTwo %#x has bits outside the mask %#x (value): it would never match", a.ValueTwo, a.Value))
 		}
-		return nil
+	default:
+		errs = append(errs, fmt.Errorf("op %q is not known (want SCMP_CMP_EQ, NE, LT, LE, GE, GT or MASKED_EQ)", a.Op))
 	}
-	return fmt.Errorf("op %q is not known (want SCMP_CMP_EQ, NE, LT, LE, GE, GT or MASKED_EQ)", a.Op)
+	return errs
 }
 
 // byPrecedence puts, for each number, the rule that wins first.

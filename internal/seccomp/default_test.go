@@ -4,6 +4,9 @@ package seccomp
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -260,6 +263,42 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, "riscv64"); err == nil {
 		t.Error("riscv64: accepted")
+	}
+}
+
+// All that is wrong with a profile is told, each with its place.
+func TestRefusedAtOnce(t *testing.T) {
+	tooBig := uint(99999)
+	_, err := Compile(&specs.LinuxSeccomp{
+		DefaultAction: "SCMP_ACT_FOO", Architectures: []specs.Arch{specs.ArchX86, "SCMP_ARCH_FOO"}, Flags: []specs.LinuxSeccompFlag{"FOO", specs.LinuxSeccompFlagLog, "BAR"},
+		Syscalls: []specs.LinuxSyscall{
+			rules(specs.ActAllow, nil, nil),
+			{Names: []string{"read"}, Action: specs.ActErrno, ErrnoRet: &tooBig, Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo}, {Index: 9, Op: "SCMP_CMP_FOO"}}},
+			{Names: []string{"read"}, Action: "BAR", ErrnoRet: &tooBig},
+		},
+	}, "amd64")
+	want := []string{
+		`seccomp: architectures[1]: "SCMP_ARCH_FOO" is not known (want SCMP_ARCH_X86_64, SCMP_ARCH_AARCH64 and so on)`,
+		`seccomp: defaultAction: action "SCMP_ACT_FOO" is not known`,
+		`seccomp: flags[0]: "FOO" is not supported`,
+		`seccomp: flags[2]: "BAR" is not supported`,
+		`seccomp: syscalls[0].names: at least one is needed`,
+		`seccomp: syscalls[1]: errnoRet 99999: the highest is 4095`,
+		`seccomp: syscalls[1].args[1]: index 9: a system call has arguments 0 to 5`,
+		`seccomp: syscalls[1].args[1]: op "SCMP_CMP_FOO" is not known`,
+		`seccomp: syscalls[2]: action "BAR" is not known`,
+	}
+	told(t, err, want)
+	_, err = Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{
+		rules(specs.ActErrno, nil, []string{"teleport", "read", "levitate"})}}, "amd64")
+	told(t, err, []string{`seccomp: syscalls[0].names[0]: system call "teleport" of a SCMP_ACT_ERRNO rule`, `seccomp: syscalls[0].names[2]: system call "levitate"`})
+}
+
+// told compares the lines of an error with what they begin with.
+func told(t *testing.T, err error, want []string) {
+	t.Helper()
+	if got := strings.Split(fmt.Sprint(err), "\n"); !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -27,6 +27,8 @@ func TestCheck(t *testing.T) {
 		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['noexec', 'bind', 'rww']":                                "7:22: mount.options: \"bind\": does not go with type \"tmpfs\"\n7:30: mount.options: unknown option \"rww\"",
 		"[[mount]]\ntype = 'raw'\nfstype = 'proc'\ntarget = '/x'\noptions = ['rbind']":                                 "8:12: mount.options: \"rbind\": does not go with type \"raw\"",
 		"[[mount]]\ntype = 'overlay'\nlower = ['/', '/usr']\ntarget = '/x'\noptions = ['rbind']":                       "8:12: mount.options: \"rbind\": does not go with type \"overlay\"",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/x'\noptions = ['nodve']":                                                `7:12: mount.options: unknown option "nodve"; did you mean "nodev"?`,
+		"[[mount]]\nsource = '.'\ntarget = '/x'\noptions = ['dirsyn', 'foo']":                                          "7:12: mount.options: unknown option \"dirsyn\": want one of atime\n7:22: mount.options: unknown option \"foo\": want one of atime",
 		"[[mount]]\ntype = 'tmpfss'\ntarget = '/x'\noptions = ['bind']":                                                "5:1: mount.type: \"tmpfss\": want",
 		"[[mount]]\nsource = '/nothing'\ntarget = '/x'\noptions = ['rww']":                                             "5:1: mount.source: \"/nothing\": no such file\n7:12: mount.options: unknown option \"rww\"",
 		"[[mount]]\nsource = '.'\ntarget = 'x'\noptions = ['ro', 'rww']":                                               "6:1: mount.target: \"x\": want an absolute path\n7:18: mount.options: unknown option \"rww\"",

@@ -151,7 +151,7 @@ func (c *compiler) noCapability(at, name string) string {
 	for _, n := range CapabilityNames {
 		bare = append(bare, strings.TrimPrefix(n, "CAP_"))
 	}
-	near := nearest(strings.TrimPrefix(name, "CAP_"), bare)
+	near := Nearest(strings.TrimPrefix(name, "CAP_"), bare)
 	switch {
 	case name == "CAP_ALL" && preset == "":
 		return "want each by its name"

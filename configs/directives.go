@@ -45,5 +45,5 @@ func unknownDirective(section, name string) (msg, meant string) {
 			return msg, join("systemd."+other, name)
 		}
 	}
-	return msg, nearest(name, Directives(section))
+	return msg, Nearest(name, Directives(section))
 }

@@ -52,7 +52,7 @@ func guess(parent, name string, here []string) []string {
 			return []string{named(key)}
 		}
 	}
-	if n := nearest(folded, here); n != "" && EditDistance(folded, n, 2) < 2 {
+	if n := Nearest(folded, here); n != "" && EditDistance(folded, n, 2) < 2 {
 		return []string{strconv.Quote(n)} // a slip of the pen
 	}
 	all := everywhere()
@@ -64,7 +64,7 @@ func guess(parent, name string, here []string) []string {
 	if native := matching(all, func(path string) bool { return becomes(path, name) }); len(native) > 0 {
 		return native
 	}
-	if n := nearest(name, here); n != "" {
+	if n := Nearest(name, here); n != "" {
 		return []string{strconv.Quote(n)}
 	}
 	return matching(all, func(path string) bool {
@@ -143,8 +143,8 @@ func elsewhere() map[string]string {
 	}
 }
 
-// nearest is the word most like s, if one is like it at all.
-func nearest(s string, words []string) string {
+// Nearest is the word most like s, if one is like it at all. The words are sorted.
+func Nearest(s string, words []string) string {
 	best, at := len(s)/3+2, ""
 	sort.Strings(words)
 	for _, w := range words {

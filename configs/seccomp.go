@@ -185,7 +185,7 @@ func (w *jsonWalk) object(t reflect.Type, at string) {
 				"want the OCI one, as linux.seccomp of a config.json", w.lineHere(), key)
 		case field == nil:
 			hint := "accepted here: " + strings.Join(fields, ", ")
-			if n := nearest(name, fields); n != "" {
+			if n := Nearest(name, fields); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
 			}
 			w.bad("%s: unknown field; %s", key, hint)

@@ -152,7 +152,7 @@ func TestParseSignal(t *testing.T) {
 func TestNearest(t *testing.T) {
 	words := []string{"memory", "max", "swap_max", "high"}
 	for in, want := range map[string]string{"memroy": "memory", "mx": "max", "swapmax": "swap_max", "something": "", "hihg": "high"} {
-		if got := nearest(in, words); got != want {
+		if got := Nearest(in, words); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}

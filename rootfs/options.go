@@ -3,7 +3,9 @@
 package rootfs
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
@@ -71,14 +74,20 @@ var propagations = map[string]uint64{
 	"unbindable": unix.MS_UNBINDABLE,
 }
 
-// superblock options are set on a new filesystem; on a bind mount they could
-// have no effect. Without a flag it is the kernel's default: nothing to do. So it is with iversion, which the
-// specification demands: fsconfig(2) has no such flag, and a filesystem that counts versions does so unasked.
+// superFlags are the options that are set on a new filesystem; on a bind mount they could have no effect.
+var superFlags = []string{"sync", "dirsync", "lazytime", "mand"}
+
+// idle are options with nothing to do: the opposites of superFlags are the kernel's default. The specification demands iversion,
+// which fsconfig(2) has no flag for: of the filesystems made here none counts versions on demand, as ext4 did before Linux 6.1,
+// and what the host has mounted counts them or does not.
+var idle = []string{"async", "nodirsync", "nolazytime", "nomand", "iversion", "noiversion", "silent", "loud", "defaults"}
+
+// superblock says whether an option is one of [superFlags], which it returns, or of [idle].
 func superblock(option string) (flag string, ok bool) {
-	switch option {
-	case "sync", "dirsync", "lazytime", "mand":
+	switch {
+	case slices.Contains(superFlags, option):
 		return option, true
-	case "async", "nodirsync", "nolazytime", "iversion", "noiversion", "nomand", "silent", "loud", "defaults":
+	case slices.Contains(idle, option):
 		return "", true
 	}
 	return "", false
@@ -122,8 +131,8 @@ type options struct {
 
 // parseOptions understands every standard mount option; keys are the parameters
 // that the filesystem itself has.
-func parseOptions(list []string, keys []string) (options, error) {
-	var o options
+func parseOptions(list []string, bind bool, keys []string) (options, error) {
+	o := options{bind: bind}
 	for _, s := range list {
 		if err := o.add(s, keys); err != nil {
 			return o, err
@@ -149,7 +158,7 @@ func (o *options) add(s string, keys []string) error {
 		return fmt.Errorf("option %q: give the mount itself the options it shall have", s)
 	}
 	if !slices.Contains(keys, key) {
-		return fmt.Errorf("unknown option %q", s)
+		return o.unknown(s, keys)
 	}
 	if len(value) > maxValue {
 		return fmt.Errorf("option %q: value longer than the kernel's %d bytes", key, maxValue)
@@ -159,6 +168,33 @@ func (o *options) add(s string, keys []string) error {
 	}
 	o.params = append(o.params, param{key, value, !hasValue})
 	return nil
+}
+
+// unknown says what an option may be meant to be, or what there is.
+func (o *options) unknown(s string, keys []string) error {
+	own := slices.Concat(slices.Sorted(maps.Keys(attributes())), slices.Sorted(maps.Keys(propagations)))
+	rest := keys
+	if !o.bind {
+		rest = slices.Concat(superFlags, keys)
+	}
+	name, _, hasValue := strings.Cut(strings.ToLower(s), "=")
+	like, sign := slices.Clone(keys), "="
+	if !hasValue {
+		like, sign = slices.Concat(own, rest, idle, []string{"bind", "rbind"}), ""
+		like = slices.DeleteFunc(like, func(n string) bool { return wanted(n, "") != "" })
+		for _, n := range own {
+			like = append(like, "r"+n)
+		}
+	}
+	meant := map[string]string{"norw": "ro", "noro": "rw"}[name] // the nearest one would be the opposite
+	// What fstab(5) has besides is like some, too: of a short name little may be wrong.
+	if near, slips := configs.Nearest(name, like), min((len(name)-1)/2, 2); configs.EditDistance(name, near, slips+1) <= slips {
+		meant = cmp.Or(meant, near)
+	}
+	if meant != "" {
+		return fmt.Errorf("unknown option %q; did you mean %q?", s, meant+sign)
+	}
+	return fmt.Errorf("unknown option %q: want one of %s", s, strings.Join(append([]string{strings.Join(own, ", ") + " (each also with an r before it)"}, rest...), ", "))
 }
 
 // wanted says what an option takes that means the same to each filesystem that has it, "" if value is that. The kernel would
@@ -182,8 +218,13 @@ func wanted(key, value string) string {
 			return "an octal mode, like " + key + "=0755"
 		}
 	case "uid", "gid":
-		if n, err := strconv.ParseUint(value, 0, 32); err != nil || n == noID {
+		n, err := strconv.ParseUint(value, 0, 32)
+		switch {
+		case err == nil && n < noID:
+		case value != "" && !strings.ContainsRune("+-0123456789", rune(value[0])):
 			return "a number: names of the container are not known yet"
+		default:
+			return fmt.Sprintf("a number from 0 to %d", noID-1)
 		}
 	case "mpol":
 		if mode, _, _ := strings.Cut(value, ":"); !slices.Contains(policies, strings.TrimSuffix(strings.TrimSuffix(mode, "=static"), "=relative")) {

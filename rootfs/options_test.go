@@ -53,7 +53,7 @@ func TestParseOptions(t *testing.T) {
 		if in != "" {
 			list = strings.Split(in, ",")
 		}
-		got, err := parseOptions(list, []string{"size", "k", "key"})
+		got, err := parseOptions(list, false, []string{"size", "k", "key"})
 		if err != nil {
 			t.Errorf("%s: %v", in, err)
 		}
@@ -65,13 +65,31 @@ func TestParseOptions(t *testing.T) {
 
 func TestB25ParseOptionsRefuses(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                   `unknown option ""`,
-		"r":                                  "unknown",
-		"rbin":                               "unknown",
-		"rrbind":                             "unknown",
-		"RO":                                 "unknown",
-		"size":                               "unknown",
-		"ro=1":                               "unknown",
+		"":           `unknown option "": want one of `,
+		"r":          "unknown",
+		"rbin":       `unknown option "rbin"; did you mean "rbind"?`,
+		"rrbind":     `unknown option "rrbind"; did you mean "rbind"?`,
+		"RO":         `unknown option "RO"; did you mean "ro"?`,
+		"size":       `unknown option "size": want one of `,
+		"ro=1":       "unknown",
+		"nodve":      `unknown option "nodve"; did you mean "nodev"?`,
+		"rnodve":     `unknown option "rnodve"; did you mean "rnodev"?`,
+		"norelatim":  `unknown option "norelatim"; did you mean "norelatime"?`,
+		"norw":       `unknown option "norw"; did you mean "ro"?`,
+		"noro":       `unknown option "noro"; did you mean "rw"?`,
+		"no-exec":    `unknown option "no-exec"; did you mean "noexec"?`,
+		"Private":    `unknown option "Private"; did you mean "private"?`,
+		"dirsyn":     `unknown option "dirsyn"; did you mean "dirsync"?`,
+		"Iversion":   `unknown option "Iversion"; did you mean "iversion"?`,
+		"nr_block=5": `unknown option "nr_block=5"; did you mean "nr_blocks="?`,
+		"foo": `unknown option "foo": want one of atime, dev, diratime, exec, noatime, nodev, nodiratime, noexec, norelatime, nostrictatime, nosuid, nosymfollow, ` +
+			`relatime, ro, rw, strictatime, suid, symfollow, private, shared, slave, unbindable (each also with an r before it), sync, dirsync, lazytime, mand, key, mode, gid, nr_blocks`,
+		"noauto":                             `"noauto": want one of`,
+		"nofail":                             `"nofail": want one of`,
+		"user":                               `"user": want one of`,
+		"_netdev":                            `"_netdev": want one of`,
+		"loop":                               `"loop": want one of`,
+		"sec=krb5":                           `"sec=krb5": want one of`,
 		"remount":                            "the mount itself",
 		"tmpcopyup":                          "not supported",
 		"x-sdc.optional=1":                   "takes no value",
@@ -84,12 +102,15 @@ func TestB25ParseOptionsRefuses(t *testing.T) {
 		"x-sdc.create=dir:0700:0:4294967295": "octal",
 		"key=" + strings.Repeat("x", 256):    "longer than",
 		"mode=":                              "octal",
-		"gid=4294967295":                     "want a number",
+		"gid=4294967295":                     "want a number from 0 to 4294967294",
+		"gid=99999999999":                    "want a number from 0 to 4294967294",
+		"gid=-1":                             "want a number from 0 to 4294967294",
+		"gid=wheel":                          "want a number: names of the container are not known yet",
 		"nr_blocks=5%":                       "want a whole number, like nr_blocks=16k",
 		"nr_blocks=5kk":                      "want a whole number, like nr_blocks=16k",
 		"gid":                                "want a number",
 	} {
-		got, err := parseOptions([]string{in}, []string{"key", "mode", "gid", "nr_blocks"})
+		got, err := parseOptions([]string{in}, false, []string{"key", "mode", "gid", "nr_blocks"})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, want %q", in, got, err, want)
 		}
@@ -101,7 +122,7 @@ func FuzzParseOptions(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		o, err := parseOptions(strings.Split(s, ","), tmpfsKeys)
+		o, err := parseOptions(strings.Split(s, ","), false, tmpfsKeys)
 		if err != nil {
 			return
 		}
@@ -143,6 +164,12 @@ func TestReferenceNamesTheOptions(t *testing.T) {
 		}
 		want[name] = true
 	}
+	for _, name := range idle {
+		if flag, ok := superblock(name); !ok || flag != "" {
+			t.Errorf("%s does something", name)
+		}
+		want[name] = !slices.Contains([]string{"async", "nodirsync", "nolazytime", "nomand"}, name) // the opposites
+	}
 	for _, name := range slices.Concat(fstypes()["tmpfs"].keys, fstypes()["overlay"].keys) {
 		want[name] = !slices.Contains([]string{"size", "mode", "lowerdir", "upperdir", "workdir"}, name) // which have keys
 	}
@@ -152,7 +179,7 @@ func TestReferenceNamesTheOptions(t *testing.T) {
 	}
 	refused, _, _ = strings.Cut(refused, ". Of contradicting")
 	for _, name := range regexp.MustCompile("`[a-z_.-]+`").FindAllString(refused, -1) {
-		if _, err := parseOptions([]string{strings.Trim(name, "`")}, tmpfsKeys); err == nil {
+		if _, err := parseOptions([]string{strings.Trim(name, "`")}, false, tmpfsKeys); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}

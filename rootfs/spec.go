@@ -154,12 +154,12 @@ func parseMount(s specs.Mount) (*mount, error) {
 		return nil, &configs.FieldError{Field: "type", Entry: s.Type, Err: err}
 	}
 	var err error
-	if m.options, err = parseOptions(s.Options, t.keys); err != nil {
+	if m.options, err = parseOptions(s.Options, bind, t.keys); err != nil {
 		return nil, err
 	}
 	switch {
 	case bind:
-		m.kind, m.bind = bound, true
+		m.kind = bound
 		err = m.checkBind()
 	case s.Type == "cgroup" || s.Type == "cgroup2":
 		m.kind = cgroups

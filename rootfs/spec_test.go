@@ -188,7 +188,7 @@ func TestDevicesNowhere(t *testing.T) {
 func TestCheckTellsAll(t *testing.T) {
 	spec := usual("/rootfs")
 	spec.Hostname = strings.Repeat("x", 65)
-	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/x", Options: []string{"foo"}}, specs.Mount{Type: "cgroup2", Destination: "/y/"})
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/x", Options: []string{"nodve"}}, specs.Mount{Type: "cgroup2", Destination: "/y/"})
 	spec.Linux.MaskedPaths = []string{"/a", "/sys/fs/cgroup//x", "b"}
 	spec.Linux.Sysctl = map[string]string{"net.x": "1", "vm.x": "1", "net.y": ""}
 	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/sys/x", Type: "p"}, {Path: "/dev/x", Type: "p"}, {Path: "/dev/x", Type: "p"}}
@@ -198,7 +198,7 @@ func TestCheckTellsAll(t *testing.T) {
 	}
 	want := []string{
 		"rootfs: hostname: longer than the kernel's 64 bytes",
-		`rootfs: mounts "/x": unknown option "foo"`,
+		`rootfs: mounts "/x": unknown option "nodve"; did you mean "nodev"?`,
 		`rootfs: mounts "/y": there is a cgroup mount on /sys/fs/cgroup already`,
 		`rootfs: linux.devices "/sys/x": a device in /proc or /sys cannot be made`,
 		`rootfs: linux.devices "/dev/x": is listed twice`,

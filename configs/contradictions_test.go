@@ -39,7 +39,7 @@ func TestContradictions(t *testing.T) {
 		{"process.user = '7'\nprocess.groups = [6]\nuserns = { mode = 'manual', uid_map = ['0:1:2', '7:8:1'], gid_map = ['0:1:2', '9:9:1'] }",
 			`5:19: process.groups: 6: is not among the ids of the user namespace, 0-1 and 9-9`},
 		{`process.scheduler = "fifo"`, `4:9: process.scheduler: "fifo": want "other"`},
-		{`process = { args = ["x"], scheduler = "rr:5", nice = 1 }`, `process.args: given twice`},
+		{`process = { args = ["x"], scheduler = "rr:5", nice = 1 }`, `4:13: process.args: given twice, first in line 3`},
 		{`process.io_class = "be:9"`, `4:9: process.io_class: "be:9": want "idle"`},
 		{`process.env_files = ["none"]`, `4:22: process.env_files: none: no such file or directory (a leading - makes a missing file no mistake)`},
 		{`process.env_files = ["/dev/zero"]`, `/dev/zero: not a regular file`},

@@ -17,10 +17,7 @@ func offset(doc string, at int) position {
 	return position{strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')}
 }
 
-// positions finds where each key of a TOML document stands. See [join].
-func positions(doc string) map[string]position { return scan(doc, "").found }
-
-// scan finds the keys of a TOML document, or of a part of it in that table. The TOML library tells
+// scan finds the keys of a TOML document, or of a part of it in that table, see [join]. The TOML library tells
 // values but not their places, and lets pass some that are defined twice, so this reads the text a
 // second time, looking at nothing but keys. The document is one the library accepted.
 func scan(text, table string) *scanner {

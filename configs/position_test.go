@@ -11,6 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// positions finds where each key of a TOML document stands.
+func positions(doc string) map[string]position { return scan(doc, "").found }
+
 func TestPositions(t *testing.T) {
 	doc := strings.ReplaceAll(`# a comment = with signs
 version = 1 # after

@@ -21,6 +21,7 @@ const (
 	keyPart  = `([A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')`
 	keyPath  = keyPart + `([ \t]*\.[ \t]*` + keyPart + `)*[ \t]*`
 	restRead = "; the rest of the file was not read"
+	ownLine  = "write each key on a line of its own"
 )
 
 var (
@@ -75,11 +76,17 @@ func (s *salvage) tree() map[string]any {
 
 // blank takes out the statement with a mistake; the whole table if it is the header of one.
 func (s *salvage) blank(p *Problem, at int) {
+	at = min(max(at, 0), len(s.text))
 	from, table := statementAt(string(s.text), at)
+	if beside(string(s.text[from:])) {
+		s.text[from] = ' '
+		from++
+		p.Msg = ownLine
+	}
 	statement := string(s.text[from:])
 	again := duplicate().FindStringSubmatch(p.Msg)
 	if again != nil {
-		p.Key, p.Msg = again[1], "given twice"+s.first(again[1], from)
+		s.twice(p, from, at, again[1])
 	}
 	to := from + lineEnd(statement)
 	_, value, _ := strings.Cut(string(s.text[from:to]), "=")
@@ -125,6 +132,9 @@ func (s *salvage) blank(p *Problem, at int) {
 
 // explain tells of a value that is no TOML as of one that its key does not take: most often it lacks quotes.
 func (s *salvage) explain(p *Problem, from, at int, table string) {
+	if p.Msg == ownLine {
+		at = from + lineEnd(string(s.text[from:]))
+	}
 	k := newScanner(string(s.text[from:min(at+1, len(s.text))]), table)
 	k.statement()
 	if k.reading == table {
@@ -132,18 +142,24 @@ func (s *salvage) explain(p *Problem, from, at int, table string) {
 	}
 	s.unread = append(s.unread, k.reading)
 	p.Key = plain(k.reading)
-	if k.valueAt < 0 || strings.Contains(p.Msg, ": want ") {
+	if k.valueAt < 0 || p.Msg == ownLine || strings.Contains(p.Msg, ": want ") {
 		return
 	}
 	statement := string(s.text[from:])
 	_, whole, _ := strings.Cut(statement[:lineEnd(statement)], "=")
-	ends := "#\n"
+	ends, more := "#\n", ""
 	if whole = strings.TrimSpace(whole); strings.HasPrefix(whole, "{") || strings.HasPrefix(whole, "[") {
 		ends += ",]}"
+	} else if beside(string(s.text[at:])) {
+		p.Msg = ownLine
+		return
 	}
 	word := statement[k.valueAt:]
 	if i := strings.IndexAny(word, ends); i >= 0 {
 		word = word[:i]
+	}
+	if i := strings.IndexAny(word, ",;"); i >= 0 && beside(word[i:]) {
+		word, more = word[:i], "; "+ownLine
 	}
 	word = strings.TrimSpace(word)
 	strange := strings.ContainsAny(word, "\"'=[{") || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsPrint(r) })
@@ -161,6 +177,7 @@ func (s *salvage) explain(p *Problem, from, at int, table string) {
 			p.Msg += fmt.Sprintf("; write it in quotes: %q", word)
 		}
 	}
+	p.Msg += more
 }
 
 // kindOf is the kind of a key, or of what a table with free names has; nil if there is none.
@@ -176,18 +193,27 @@ func kindOf(pattern string) *Kind {
 	return nil
 }
 
-// first tells where before a statement a key is given; an element of an array counts as its own.
-func (s *salvage) first(key string, before int) string {
-	at := position{}
-	for path, pos := range positions(string(s.text[:before])) {
-		if element().ReplaceAllString(path, "") == key && (pos.line > at.line || pos.line == at.line && pos.col > at.col) {
-			at = pos
+// twice tells of a key that the statement from there on defines again. The library's place is behind its quote, and what the library calls
+// it has quotes.
+func (s *salvage) twice(p *Problem, from, at int, called string) {
+	p.Msg = "given twice"
+	begin := offset(string(s.text), from)
+	for _, r := range scan(string(s.text[:at+lineEnd(string(s.text[at:]))]), "").again {
+		key := shown(element().ReplaceAllString(r.key, ""))
+		same := strings.ReplaceAll(key, `"`, "") == strings.ReplaceAll(called, `"`, "")
+		if here := r.at.line > begin.line || r.at.line == begin.line && r.at.col >= begin.col; here && (same || p.Msg == "given twice") {
+			p.Line, p.Column, p.Key = r.at.line, r.at.col, key
+			p.Msg = fmt.Sprintf("given twice, first in line %d", r.first.line)
+			if same {
+				return
+			}
 		}
 	}
-	if at.line == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", first in line %d", at.line)
+}
+
+// beside says whether a text goes on with another key where a line was to end.
+func beside(text string) bool {
+	return text != "" && strings.Contains(",;", text[:1]) && assignment().MatchString(text[1:])
 }
 
 // forget notes the keys of a text that is not read.

@@ -83,12 +83,38 @@ func TestSyntaxTellsWhatTheKeyTakes(t *testing.T) {
 		"nonsense = x\nprocess.nice = 1":                           `4:12: nonsense: expected value but found "x" instead`,
 		"[process.env]\n\"a.b\" = c":                               `5:9: process.env.a.b: c: want a string, number or boolean, without NUL characters; write it in quotes: "c"`,
 		"process.env_files = ['-/a',\n  -/b,\n]\nprocess.nice = 1": `5:3: process.env_files: -/b: want a string; write it in quotes: "-/b"`,
+		"[resources.cpu]\nquota = 50%, weight = 5":                 `5:11: resources.cpu.quota: 50%: want a share of CPU time like "150%" (one and a half CPUs), at least "1%", or "infinity"; write it in quotes: "50%"; write each key on a line of its own`,
+		"[resources.memory]\nlow = 512M; high = 5":                 `5:10: resources.memory.low: 512M: ` + size + `; write it in quotes: "512M"; write each key on a line of its own`,
+		"[log]\nidentifier = \"a, b = c\", driver = 'none'":        `5:24: log.driver: write each key on a line of its own`,
+		"[log]\nidentifier = 'a'; driver = 'none'":                 `5:17: log.driver: write each key on a line of its own`,
+		"[resources.memory]\nmax = 5, high = '4'\nlow = 3":         `5:8: resources.memory.high: write each key on a line of its own`,
+		"[resources.memory]\nmax = 5; high = '4'":                  `5:8: resources.memory.max: write each key on a line of its own`,
 	} {
 		for _, end := range []string{"", "\n"} {
 			got := problemsOf(t, "x.toml", minimal+more+end)
 			if len(got) != 1 || !strings.HasPrefix(got[0], "x.toml:"+want) {
 				t.Errorf("%s: %q, want %s", more, got, want)
 			}
+		}
+	}
+}
+
+// A key that is given twice is told as other keys are: where it begins, its quote counted, and as it is written.
+func TestSyntaxTellsWhatIsGivenTwice(t *testing.T) {
+	for more, want := range map[string]string{
+		"[resources.io.read_bps]\n'/dev/sda' = '5M'\n\"/dev/sda\" = '6M'":                                        "6:1: resources.io.read_bps./dev/sda: given twice, first in line 5",
+		"[resources.io.read_bps]\n\"/dev/sd.a[0]\" = '5M'\n\"/dev/sd.a[0]\" = '6M'":                              "6:1: resources.io.read_bps./dev/sd.a[0]: given twice, first in line 5",
+		"resources.io.read_bps.'/dev/sda' = 5\nresources.io.read_bps.'/dev/sda' = 6":                             "5:23: resources.io.read_bps./dev/sda: given twice, first in line 4",
+		"[resources.memory]\nmax = 5\n[resources]\nmemory.'max' = 6":                                             "7:8: resources.memory.max: given twice, first in line 5",
+		"process.env = { A = 'b', 'A' = 'c', B = '', B = '' }":                                                   "4:26: process.env.A: given twice, first in line 4",
+		"process.env = { A = 'b', 'A' = 'c' }":                                                                   "4:26: process.env.A: given twice, first in line 4",
+		"[systemd.scope]\n'CPUWeight' = 5\n  \"CPUWeight\" = 6":                                                  "6:3: systemd.scope.CPUWeight: given twice, first in line 5",
+		"[[mount]]\ntype = 'tmpfs'\ntarget = '/a'\n[[mount]]\ntype = 'tmpfs'\ntarget = '/b'\n\"type\" = 'tmpfs'": "10:1: mount.type: given twice, first in line 8",
+		"[process.env]\n\"\\u0041.B\" = 'x'\n'A.B' = 'y'":                                                        "6:1: process.env.A.B: given twice, first in line 5",
+	} {
+		got := problemsOf(t, "x.toml", minimal+more)
+		if len(got) != 1 || got[0] != "x.toml:"+want {
+			t.Errorf("%s: %q, want %s", more, got, want)
 		}
 	}
 }

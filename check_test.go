@@ -102,6 +102,8 @@ func TestCheck(t *testing.T) {
 		"systemd.service.StandardOutput = 'append:/x'":                                                               `4:17: systemd.service.StandardOutput: has no effect on the payload: its output goes where log.driver says`,
 		"log.driver = 'passthrough'\nsystemd.service.StandardOutput = 'append:/x'":                                   "",
 		"log.driver = 'passthrough'\nsystemd.service.StandardOutput = 'append:x'":                                    `5:17: systemd.service.StandardOutput: value "append:x": want `,
+		"systemd = { scope = { Foo = 5 }, service = { Foo = 5 } }":                                                   `4:23: systemd.scope.Foo: "Foo" is no property of a scope`,
+		"systemd = { scope = { MemoryMax = 'x' }, service = { MemoryMax = 5 } }":                                     "4:23: systemd.scope.MemoryMax: property MemoryMax: value\n4:54: systemd.service.MemoryMax: contradicts systemd.scope.MemoryMax",
 		"systemd.service.ExecStopPost = '/bin/x'":                                                                    "",
 		"systemd.unit.afterwards = ['a', 'b']":                                                                       "4:14: systemd.unit.afterwards: \"afterwards\" is not the name of a directive",
 		"[systemd.service]\nKillMode = 'none'\nUser = 'x'\nExecStartPre = \"a\\nb\"\nNice = 5\n":                     "5:1: systemd.service.KillMode: value \"none\": want control-group or mixed: another would leave processes behind\n6:1: systemd.service.User: cannot be set\n7:1: systemd.service.ExecStartPre: \"a\\nb\": has control characters",

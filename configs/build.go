@@ -167,10 +167,11 @@ func (c *compiler) buildRoot() {
 	c.spec.Linux.RootfsPropagation = get(c, "rootfs.propagation", "")
 }
 
-// missing reports a key that has to be there, unless it is and is wrong, or its table is.
+// missing reports a key that has to be there, unless it is and is wrong, or its table is, or an unknown one has been told
+// to be meant for it.
 func (c *compiler) missing(at, what string) {
 	table, _, _ := strings.Cut(at, ".")
-	if !c.wrong(at) && !c.wrong(table) {
+	if !c.wrong(at) && !c.wrong(table) && !c.meant[at] && !c.meant[table] {
 		c.problem(at, "missing: %s", what)
 	}
 }

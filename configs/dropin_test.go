@@ -79,7 +79,7 @@ func TestDropInsLoseNoTable(t *testing.T) {
 		{"[[resources]]\ntasks = 5", "resources.cpu.weight = 50", "1:1: resources: want a table: "},
 		{"process = 'x'", "process.env.B = 'x'", "1:1: process: want a table: "},
 		{"process.env = 'x'", "process.env.B = 'x'", `1:9: process.env: "x": want a table of text like { NAME = ... }`},
-		{"[[process.env]]\nB = 'x'", "process.env.B = 'x'", "1:1: process.env: a table: want a table of text like"},
+		{"[[process.env]]\nB = 'x'", "process.env.B = 'x'", "1:1: process.env: a list of tables: want a table of text like"},
 		{"process.env = []", "", "1:9: process.env: []: want a table of text like"},
 		{"mount = 5", "", "1:1: mount: want tables: [[mount]]"},
 		{"mount = [5]", "", "1:1: mount: want tables: [[mount]]"},

@@ -22,9 +22,23 @@ func (c *compiler) unknown(path, pattern string) {
 	if all := parent + name; strings.ContainsAny(name, ".[") && (find(all) != nil || hasPrefix(all+".")) {
 		hint = fmt.Sprintf("in quotes %q is one name: did you mean %s?", name, named(strings.ReplaceAll(all, "[]", "")))
 	} else if meant := guess(parent, name, here); len(meant) > 0 {
+		c.mean(path, parent, meant)
 		hint = "did you mean " + strings.Join(meant, " or ") + "?"
 	}
 	c.problem(path, "unknown key; %s", hint)
+}
+
+// mean notes what the key at path, in a table of that pattern, may stand for, as [guess] has it.
+func (c *compiler) mean(path, parent string, meant []string) {
+	table := path[:strings.LastIndexByte(path, '.')+1]
+	for _, m := range meant {
+		if sibling, err := strconv.Unquote(m); err == nil {
+			m = table + sibling
+		} else if below, ok := strings.CutPrefix(m, strings.ReplaceAll(parent, "[]", "")); ok && parent != "" {
+			m = table + below
+		}
+		c.meant[strings.Trim(m, "[]")] = true
+	}
 }
 
 // childrenOf are the names below a table, "" for the document.

@@ -25,12 +25,13 @@ func (c *compiler) overlay(at string) []string {
 		c.find(index(at+"lower", i), c.absolute(dir), true, wantOverlay)
 		lower[i] = lowerEscapes.Replace(c.absolute(dir))
 	}
-	switch {
-	case (upper == "") != (work == ""):
+	if (upper == "") != (work == "") {
 		c.problem(at+"upper", "upper and work go together")
+	}
+	switch {
 	case len(lower) == 0:
 		c.missing(at+"lower", "the lower directories, topmost first")
-	case upper == "" && len(lower) == 1 && !c.wrong(at+"lower"):
+	case upper == "" && work == "" && len(lower) == 1 && !c.wrong(at+"lower"):
 		c.problem(at+"lower", "one directory alone: want a second one, or upper and work")
 	}
 	opts := []string{"lowerdir=" + strings.Join(lower, ":")}

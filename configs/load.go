@@ -127,6 +127,7 @@ type compiler struct {
 	partial  bool            // a file could not be read as a whole
 	unread   []string        // keys that stand in what could not
 	bad      map[string]bool // keys that have a problem; true if they could not be read at all
+	meant    map[string]bool // keys and tables that one which is unknown may stand for
 	expand   func(string) (string, error)
 
 	spec       *specs.Spec
@@ -142,7 +143,7 @@ func newCompiler(file string, o LoadOptions) *compiler {
 		o.EnvNames = callersNames
 	}
 	return &compiler{file: file, shown: file, source: file, dir: filepath.Dir(file), o: o,
-		vals: map[string]any{}, places: map[string]place{}, bad: map[string]bool{}, propertyAt: map[string][]string{}}
+		vals: map[string]any{}, places: map[string]place{}, bad: map[string]bool{}, meant: map[string]bool{}, propertyAt: map[string][]string{}}
 }
 
 // result is the Spec, or all problems.

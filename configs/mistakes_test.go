@@ -211,6 +211,48 @@ func TestMountOptionsAreChecked(t *testing.T) {
 	}
 }
 
+// Each mistake is told, in words that are true of it, and once.
+func TestEachMistakeOnce(t *testing.T) {
+	const overlay = "[[mount]]\ntype = 'overlay'\ntarget = '/o'\n"
+	many := rangesOf(60, "%d:9%02[1]d:1")
+	for more, want := range map[string][]string{
+		overlay + "upper = '/u'":                {"4:1: mount.lower: missing", "7:1: mount.upper: upper and work go together"},
+		overlay + "work = '/u'":                 {"4:1: mount.upper: upper and work go together", "4:1: mount.lower: missing"},
+		overlay + "work = '/u'\nlower = ['/l']": {"4:1: mount.upper: upper and work go together"},
+		// What may be meant is not missing.
+		"[[mount]]\nsrc = '/'\ndst = '/a'":                                {`5:1: mount.src: unknown key; did you mean mount.source?`, "6:1: mount.dst: unknown key; did you mean mount.target?"},
+		"[[mount]]\nsorce = '/'\ntarget = '/a'\n[[mount]]\ntarget = '/b'": {`5:1: mount.sorce: unknown key; did you mean "source"?`, "7:1: mount.source: missing"},
+		"[[device]]\npth = '/dev/null'":                                   {`5:1: device.pth: unknown key; did you mean "path"?`},
+		// What is in the place of a table.
+		"[[systemd.service]]\nNice = 5": {"4:1: systemd.service: a list of tables: want a table like { NAME = ... }"},
+		"[[network.mode]]\na = 5":       {`4:1: network.mode: a list of tables: want "none", "host"`},
+		// Paths in the container.
+		"security.mask = ['/proc/kcore/', '/', '', 'a', '/a/../b', '/a//b']": {
+			`4:18: security.mask: "/proc/kcore/": want "/proc/kcore", without the slash at its end`, `4:34: security.mask: "/": is the root itself`, `4:39: security.mask: "": want an absolute path`,
+			`4:43: security.mask: "a": want an absolute path`, `4:48: security.mask: "/a/../b": want an absolute path without ., .. and double slashes`, `4:59: security.mask: "/a//b": want an absolute path without ., .. and double`},
+		"process.env_files = ['', '-', 'no such']": {`4:22: process.env_files: "": want a file`, `4:26: process.env_files: "-": want a file`, `4:31: process.env_files: "no such": no such file or directory (a leading -`},
+		"userns = { mode = 'manual', uid_map = [" + many + "], gid_map = ['0:9:1'] }\nprocess.user = '70'": {
+			`5:9: process.user: 70: is not among the ids of the user namespace, 0-0 and 1-1 and 2-2 and 3-3 and 56 more ranges`},
+	} {
+		got := problemsOf(t, "x.toml", minimal+more)
+		if !slices.EqualFunc(got, want, func(got, want string) bool { return strings.HasPrefix(got, "x.toml:"+want) }) {
+			t.Errorf("%s:\n got %q\nwant %q", more, got, want)
+		}
+	}
+	for doc, want := range map[string][]string{
+		"version = 1\nrootfs.path = '/r'\n[process]\narg = ['x']":                 {`4:1: process.arg: unknown key; did you mean "args"?`},
+		"version = 1\nrootfs.path = '/r'\ncommand = ['x']":                        {"3:1: command: unknown key; did you mean process.args?"},
+		"version = 1\nrootfs.path = '/r'\n[proces]\nargs = ['x']":                 {`3:1: proces: unknown key; did you mean "process"?`},
+		"versoin = 1\nrootfs.pth = '/r'\n[process]\nargs = ['x']":                 {`1:1: versoin: unknown key; did you mean "version"?`, `2:8: rootfs.pth: unknown key; did you mean "path"?`},
+		"version = 1\nrootfs.path = '/r'\n[process]\nargs = ['x']\n[process.arg]": {`5:1: process.arg: unknown key; did you mean "args"?`},
+	} {
+		got := problemsOf(t, "x.toml", doc)
+		if !slices.EqualFunc(got, want, func(got, want string) bool { return strings.HasPrefix(got, "x.toml:"+want) }) {
+			t.Errorf("%s:\n got %q\nwant %q", doc, got, want)
+		}
+	}
+}
+
 // A table that is none misses no keys.
 func TestNoTableMissesNothing(t *testing.T) {
 	got := problemsOf(t, "x.toml", "version = 1\nrootfs = 'x'\nprocess = ['x']")

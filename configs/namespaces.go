@@ -105,6 +105,9 @@ func (c *compiler) mapped() {
 	}
 }
 
+// mostRanges of a map are told beside an id that is in none of them, which may be 340.
+const mostRanges = 4
+
 // mappedID reports a number that is no id of the user namespace.
 func (c *compiler) mappedID(at, text string, maps []specs.LinuxIDMapping) {
 	id, number, _ := ParseID(text) // a name that cannot be one has been told
@@ -115,7 +118,11 @@ func (c *compiler) mappedID(at, text string, maps []specs.LinuxIDMapping) {
 		maps = []specs.LinuxIDMapping{{Size: n}}
 	}
 	var have []string
-	for _, m := range maps {
+	for i, m := range maps {
+		if more := len(maps) - i; i == mostRanges && more > 1 {
+			have = append(have, fmt.Sprintf("%d more ranges", more))
+			break
+		}
 		have = append(have, fmt.Sprintf("%d-%d", m.ContainerID, m.ContainerID+m.Size-1))
 	}
 	c.problem(at, "%s: is not among the ids of the user namespace, %s", text, strings.Join(have, " and "))

@@ -150,14 +150,19 @@ func callersNames() (names []string) {
 }
 
 func (c *compiler) envFile(at, name string, env map[string]string) {
+	given := name
 	name, optional := strings.CutPrefix(name, "-")
+	if name == "" {
+		c.problem(at, "%q: want a file", given)
+		return
+	}
 	name = c.absolute(name)
 	b, err := readFile(name)
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return
 	}
 	if err != nil {
-		c.problem(at, "%s: %s (a leading - makes a missing file no mistake)", name, reason(err))
+		c.problem(at, "%q: %s (a leading - makes a missing file no mistake)", name, reason(err))
 		return
 	}
 	n := 0

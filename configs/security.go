@@ -187,8 +187,14 @@ func (c *compiler) buildSecurity() {
 func (c *compiler) containerPaths(at string) []string {
 	list := c.list(at)
 	for i, p := range list {
-		if (!path.IsAbs(p) || path.Clean(p) != p || p == "/") && !c.wrong(index(at, i)) {
-			c.problem(index(at, i), "%q: want an absolute path without . and ..", p)
+		switch clean := path.Clean(p); {
+		case c.wrong(index(at, i)):
+		case clean == "/":
+			c.problem(index(at, i), "%q: is the root itself", p)
+		case path.IsAbs(p) && p == clean+"/":
+			c.problem(index(at, i), "%q: want %q, without the slash at its end", p, clean)
+		case !path.IsAbs(p) || p != clean:
+			c.problem(index(at, i), "%q: want an absolute path without ., .. and double slashes", p)
 		}
 	}
 	return list

@@ -245,10 +245,16 @@ func (c *compiler) contradictions() (found []contradiction) {
 	return found
 }
 
+// strangeName says whether a key is an entry of a table of directives where none has that name.
+func strangeName(at string) bool {
+	section, name, _ := strings.Cut(strings.TrimPrefix(at, "systemd."), ".")
+	return unitTables[section] != "" && !KnownDirective(section, shown(name))
+}
+
 // tell reports contradictions whose entry is right by itself.
 func (c *compiler) tell(found []contradiction) {
 	for _, f := range found {
-		if c.wrong(f.at) {
+		if c.wrong(f.at) || c.wrong(f.other) && strangeName(f.at) {
 			continue
 		}
 		if !strings.Contains(f.name, ".") {

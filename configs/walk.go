@@ -16,7 +16,7 @@ import (
 func (c *compiler) parse() {
 	c.walk("", "", c.doc)
 	if _, ok := c.doc["version"]; !ok {
-		c.problem("version", "missing: write version = 1")
+		c.missing("version", "write version = 1")
 	}
 }
 
@@ -122,8 +122,10 @@ func show(v any) string {
 	switch v := v.(type) {
 	case string:
 		return strconv.Quote(v)
-	case map[string]any, []map[string]any:
+	case map[string]any:
 		return "a table"
+	case []map[string]any:
+		return "a list of tables"
 	case []any:
 		b, err := json.Marshal(v)
 		if err == nil && len(b) < 60 {

@@ -75,7 +75,8 @@ func (l *launch) unlessStopped(ctx context.Context, err error) error {
 		unit, err = conn.Get(ctx, l.c.st.Unit, "ActiveState")
 		return err
 	})
-	if noBus == nil && unit["ActiveState"] != "active" {
+	// Not one that starts, which it does until the payload is ready, that reloads or is refreshed.
+	if noBus == nil && slices.Contains([]any{"deactivating", "inactive", "failed"}, unit["ActiveState"]) {
 		return fmt.Errorf("%w: it is being stopped (%w)", ErrNotRunning, err)
 	}
 	return err

@@ -22,10 +22,10 @@ import (
 	"github.com/sdcontainer/sdcontainer/scope"
 )
 
-// R11, R12, R13: what a start does when systemd is not what it should be: one clear error, soon, and
-// nothing is left. It runs in a mount namespace of its own, with a fake manager where
-// systemd's socket would be.
-func TestManagerFaults(t *testing.T) {
+// withoutManager runs the test again in a mount namespace of its own, where a fake manager can be where systemd's socket
+// would be, and says whether this is that run.
+func withoutManager(t *testing.T) bool {
+	t.Helper()
 	sdtest.Require(t, sdtest.Root)
 	if os.Getenv("SDCONTAINER_TEST_FAULTS") == "" {
 		cmd := exec.Command("unshare", "--mount", "--propagation=private", must(os.Executable()), "-test.v", "-test.run=^"+t.Name()+"$")
@@ -33,13 +33,42 @@ func TestManagerFaults(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
-		return
+		return false
 	}
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir("/run/systemd", 0o755); err != nil {
 		t.Fatal(err)
+	}
+	return true
+}
+
+// What fails in exec is that the container is not running where systemd stops it or has, and nothing else: not where a
+// service is not ready yet or reloads.
+func TestExecInAStoppedUnit(t *testing.T) {
+	if !withoutManager(t) {
+		return
+	}
+	m := fakesystemd.Listen(t, "/run/systemd/private")
+	failed := errors.New("connection lost")
+	for state, stopped := range map[string]bool{
+		"active": false, "activating": false, "reloading": false, "refreshing": false, "maintenance": false,
+		"deactivating": true, "inactive": true, "failed": true,
+	} {
+		m.Set("web.service ActiveState", state)
+		l := &launch{c: &Container{id: "web", st: &record{Unit: "web.service"}}, pid: 1}
+		if err := l.unlessStopped(t.Context(), failed); !errors.Is(err, failed) || errors.Is(err, ErrNotRunning) != stopped {
+			t.Errorf("%s: %v; want ErrNotRunning: %t", state, err, stopped)
+		}
+	}
+}
+
+// R11, R12, R13: what a start does when systemd is not what it should be: one clear error, soon, and
+// nothing is left.
+func TestManagerFaults(t *testing.T) {
+	if !withoutManager(t) {
+		return
 	}
 	const job = dbus.ObjectPath("/org/freedesktop/systemd1/job/1")
 	gone := func(p *fakesystemd.Peer, msg *dbus.Message) {

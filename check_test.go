@@ -69,6 +69,11 @@ func TestCheck(t *testing.T) {
 		"systemd = { notify = 'containr', service = { WatchdogSec = '5s' } }":  `4:13: systemd.notify: "containr": want`,
 		"systemd.service.MemoryPressureWatch = 'on'":                           `4:17: systemd.service.MemoryPressureWatch: cannot be set: the payload is not told, and could not watch: but for root in`,
 		"systemd.scope.MemoryPressureThresholdUSec = 1":                        `4:15: systemd.scope.MemoryPressureThresholdUSec: property MemoryPressureThresholdUSec: not to be set: the payload is not told, and could not watch`,
+		"systemd.service.WorkingDirectory = '/nosuch'":                         `4:17: systemd.service.WorkingDirectory: cannot be set: set process.cwd instead`,
+		"systemd.scope.CollectMode = 'inactive'":                               `4:15: systemd.scope.CollectMode: property CollectMode: "inactive": want inactive-or-failed: a failed unit would`,
+		"systemd.scope.CollectMode = 'inactive-or-failed'":                     "",
+		"systemd.unit.CollectMode = 'inactive'":                                "", // the name of a service is its own for ever
+		"systemd.scope.PIDFDs = '[1]'":                                         `4:15: systemd.scope.PIDFDs: property PIDFDs: not to be set: the start knows`,
 		"systemd.scope.Slice = 'x.slice'":                                      `4:15: systemd.scope.Slice: property Slice: not to be set`,
 		"[resources.unified]\n'memory.max' = 'lots'":                           `5:1: resources.unified.memory.max: "lots": want bytes or max`,
 		"[resources.unified]\n'rdma.max' = 'abc'\n'misc.max' = 5\n'hugetlb.2MB.max' = 'max'\n'dmem.max' = 'zz'\n": "5:1: resources.unified.rdma.max: \"abc\": want a device with\n" +

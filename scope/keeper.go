@@ -127,6 +127,6 @@ func keepers() Unit {
 	// The default is a share of what the machine may have: with more keepers than that none could become the
 	// clean-up command, which has threads.
 	p.set("keepers", "TasksMax", uint64(Infinity))
-	p.set("keepers", "CollectMode", "inactive-or-failed")
+	p.set("keepers", "CollectMode", collected)
 	return p.unit
 }

@@ -94,7 +94,7 @@ func TestRealTable(t *testing.T) {
 	for i := 0; i < len(all); i += sdtest.Stride(8) {
 		info := all[i]
 		switch info.Name {
-		case "PIDs", "AddRef", "Controller": // in every start; for clients of a bus
+		case "PIDs", "PIDFDs", "AddRef", "Controller": // of every start; for clients of a bus
 			continue
 		}
 		t.Run(info.Name, func(t *testing.T) { tryProperty(t, c, info, version) })

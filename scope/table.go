@@ -28,7 +28,7 @@ const (
 	KindBind              // (family, protocol, count, first port)
 	KindInterfaces        // allow-list flag, names
 	KindNFT               // (source, protocol, table, set)
-	KindProcesses         // process IDs
+	KindProcesses         // process IDs, or descriptors of processes
 	KindPathDuration      // (path, microseconds)
 )
 
@@ -80,6 +80,7 @@ var properties = [...]Info{
 	{"KillMode", "s", 205, false, KindString, Life, ""},
 	{"KillSignal", "i", 205, false, KindSignal, Life, ""},
 	{"OOMPolicy", "s", 252, false, KindString, Life, "memory.oom.group"}, // 253, and the 252 of Debian 12 and RHEL 9
+	{"PIDFDs", "ah", 255, false, KindProcesses, Host, ""},
 	{"PIDs", "au", 205, false, KindProcesses, Host, ""},
 	{"RestartKillSignal", "i", 244, false, KindSignal, Life, ""},
 	{"RuntimeMaxUSec", "t", 244, false, KindUSec, Life, ""},

@@ -175,6 +175,7 @@ annotation ` + "`org.systemd.property.NAME`" + ` does, and wins over everything 
 may be trusted less, ` + "`configs.LoadBundle`" + ` accepts those of the limits below, and of those engines set: ` + "`After`, `CollectMode`, `DefaultDependencies`," + `
 ` + "`KillSignal`, `OOMPolicy`, `RuntimeMaxUSec` and `TimeoutStopUSec`" + `. A value is GVariant text, such as the examples here. A name that ends in ` + "`USec`" + ` may end in ` + "`Sec`" + ` and then takes seconds. What
 systemd would refuse, ` + "`check`" + ` and ` + "`update --set`" + ` tell; an end that would leave processes behind (` + "`KillMode`, `SendSIGKILL`, `FinalKillSignal`" + `) is refused.
+So is another ` + "`CollectMode`" + ` than ` + "`" + collected + "`: " + whyCollected + `.
 
 *systemd* is the first version that has the property on scopes. *live* properties can be changed while the container
 runs; those that say *once* only where the unit has none yet: what is taken out of such a list is back after systemd's next daemon-reload.

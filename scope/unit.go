@@ -121,8 +121,7 @@ func (p *planner) identity(s configs.Settings) {
 	p.set("description", "Description", description)
 	p.set("slice", "Slice", p.unit.Slice)
 	p.set(SourceAlways, "Delegate", true)
-	// A failed unit would keep its name and the next start would find it taken.
-	p.set(SourceAlways, "CollectMode", "inactive-or-failed")
+	p.set(SourceAlways, "CollectMode", collected)
 	for _, name := range []string{"CPUAccounting", "IOAccounting", "MemoryAccounting", "TasksAccounting"} {
 		p.set(SourceAlways, name, true)
 	}
@@ -155,10 +154,17 @@ func (p *planner) checkText(what, s string) {
 const NoPressureWatch = "the payload is not told, and could not watch: but for root in the host's cgroup namespace, memory.pressure is read-only or " +
 	"not its own, and at the root of a cgroup namespace the kernel takes no write (cgroups(7)); it may read /sys/fs/cgroup/memory.pressure"
 
+// collected is the CollectMode of every container's unit.
+const (
+	collected    = "inactive-or-failed"
+	whyCollected = "a failed unit would keep its name, and the next start would find it taken"
+)
+
 // reserved are properties that the start itself decides.
 func reserved() map[string]string {
 	return map[string]string{
 		"PIDs":                "the start knows them",
+		"PIDFDs":              "the start knows the processes, and names them by PID",
 		"Delegate":            "it is always on",
 		"DelegateControllers": "it is always on, for all",
 		"DelegateSubgroup":    "it has no effect on a scope",
@@ -181,6 +187,10 @@ func (p *planner) override(name, text string) {
 	}
 	if why, ok := reserved()[prop.Name]; ok {
 		p.fail("property %s: not to be set: %s", prop.Name, why)
+		return
+	}
+	if prop.Name == "CollectMode" && prop.Value != collected { // engines set that one
+		p.fail("property %s: %q: want %s: %s", prop.Name, prop.Value, collected, whyCollected)
 		return
 	}
 	for _, s := range stringsOf(prop.Value) {

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // Infinity is "no limit" in properties of type t.
@@ -94,7 +96,7 @@ func Parse(name, text string) (Property, error) {
 // examples are values of properties for which one of the type will not do.
 func examples() map[string]string {
 	return map[string]string{
-		"BPFProgram": "[('device', '/sys/fs/bpf/program')]", "CollectMode": "'inactive'", "Description": "'a web server'",
+		"BPFProgram": "[('device', '/sys/fs/bpf/program')]", "CollectMode": "'inactive-or-failed'", "Description": "'a web server'",
 		"DelegateControllers": "['cpu']", "DevicePolicy": "'closed'", "DisableControllers": "['cpu']", "Documentation": "['https://example.org/']",
 		"FailureAction": "'none'", "FinalKillSignal": "9", "IODeviceWeight": "[('/dev/sda', uint64 200)]",
 		"IPEgressFilterPath": "['/sys/fs/bpf/egress']", "IPIngressFilterPath": "['/sys/fs/bpf/ingress']",
@@ -131,6 +133,8 @@ func example(i Info) string {
 		return "[byte 0x0f]"
 	case "au":
 		return "[uint32 1]"
+	case "ah":
+		return "[handle 0]"
 	case "a(st)":
 		return "[('/dev/sda', uint64 1000000)]"
 	case "a(ss)":
@@ -175,6 +179,8 @@ func (p *parser) value(sig string) any {
 		return array(p, p.str)
 	case "au":
 		return array(p, func() uint32 { return uint32(p.uint(32)) })
+	case "ah":
+		return array(p, func() dbus.UnixFD { return dbus.UnixFD(p.int(32)) })
 	case "ay":
 		return p.bytes()
 	case "a(st)":
@@ -281,7 +287,7 @@ func (p *parser) annotation() {
 		return
 	}
 	switch p.word() {
-	case "boolean", "byte", "int16", "uint16", "int32", "uint32", "int64", "uint64", "double", "string":
+	case "boolean", "byte", "int16", "uint16", "int32", "uint32", "int64", "uint64", "handle", "double", "string":
 	default:
 		p.pos = start
 	}

@@ -147,7 +147,7 @@ func FuzzParse(f *testing.F) {
 
 func TestUnitProperties(t *testing.T) {
 	u, err := Plan(&specs.Spec{}, configs.Settings{Name: "web", UnitProperties: map[string]string{
-		"CollectMode": "'inactive'", "TimeoutStopSec": "7", "MemoryMax": "5",
+		"CollectMode": "'inactive-or-failed'", "TimeoutStopSec": "7", "MemoryMax": "5",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestUnitProperties(t *testing.T) {
 	maps.DeleteFunc(have, func(name string, _ any) bool {
 		return name != "CollectMode" && name != "TimeoutStopUSec" && name != "MemoryMax"
 	})
-	want := map[string]any{"CollectMode": "inactive", "TimeoutStopUSec": uint64(7000000), "MemoryMax": uint64(5)}
+	want := map[string]any{"CollectMode": "inactive-or-failed", "TimeoutStopUSec": uint64(7000000), "MemoryMax": uint64(5)}
 	if d := cmp.Diff(want, have); d != "" {
 		t.Error(d)
 	}
@@ -168,6 +168,8 @@ func TestUnitProperties(t *testing.T) {
 func TestE2UnitPropertiesRefused(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"PIDs":                {"[uint32 1]", "not to be set"},
+		"PIDFDs":              {"[handle 0]", "not to be set: the start knows"},
+		"CollectMode":         {"'inactive'", "want inactive-or-failed: a failed unit would keep its name"},
 		"Slice":               {"'system.slice'", "use the slice setting"},
 		"Delegate":            {"false", "it is always on"},
 		"DelegateControllers": {"['cpu']", "it is always on"},

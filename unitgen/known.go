@@ -85,6 +85,7 @@ func ours() map[string]string {
 		"User":             "set process.user instead; the container is built with privileges",
 		"Group":            "set process.user instead; the container is built with privileges",
 		"UMask":            "set process.umask instead: the payload has its own",
+		"WorkingDirectory": "set process.cwd instead: the payload has its own",
 		"OOMScoreAdjust":   "set process.oom_score_adj instead: the payload has its own",
 		"DynamicUser":      "set process.user instead; the container is built with privileges",
 

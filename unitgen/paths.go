@@ -32,11 +32,6 @@ func formOfPath(name string) (form, bool) {
 		return form{want: wantPath, ok: isPath}, true
 	case "EnvironmentFile":
 		return form{want: wantPath + ", after - if it may be missing", ok: func(v string) bool { return isPath(strings.TrimPrefix(v, "-")) }}, true
-	case "WorkingDirectory":
-		return form{want: wantPath + ", or ~, after - if it may be missing", ok: func(v string) bool {
-			v = strings.TrimPrefix(v, "-")
-			return v == "~" || isPath(v)
-		}}, true
 	case "ExecSearchPath":
 		return form{want: "absolute paths with : between", ok: func(v string) bool {
 			return !slices.ContainsFunc(strings.Split(v, ":"), func(p string) bool { return !isPath(p) })

@@ -47,7 +47,6 @@ var wordCases = []valueCase{
 	{"SystemCallErrorNumber", []string{"4096", "0", "x", "-1", "KILL", "Kill", "08"}, []string{"EPERM", "EACCES", "kill", "1", "4095", "EWOULDBLOCK", "EDEADLOCK", "ENOTSUP", "EHWPOISON", "0x10", "eperm"}},
 	{"USBFunctionDescriptors", []string{"x", "-/x"}, nil},
 	{"UtmpMode", []string{"x"}, []string{"init", "login", "user"}},
-	{"WorkingDirectory", []string{"x", "/x/../y", "~/x"}, []string{"/x", "-/x", "~", "-~", "%h", "%h/x"}},
 	{"BusName", []string{"x"}, []string{"org.foo", "%p.x"}},
 	{"TimeoutCleanSec", []string{"x"}, []string{"5", "infinity"}},
 	{"SendSIGHUP", []string{"x"}, nil},

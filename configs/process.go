@@ -39,9 +39,6 @@ func (c *compiler) buildProcess() {
 	oom := int(get(c, "process.oom_score_adj", int64(0)))
 	p.OOMScoreAdj = &oom
 	if cpus := get(c, "process.exec_cpus", ""); cpus != "" {
-		if own := get(c, "resources.cpu.cpus", ""); own != "" && !shareCPU(cpus, own) {
-			c.problem("process.exec_cpus", "%q: none of the container's, which has %q (resources.cpu.cpus)", cpus, own)
-		}
 		p.ExecCPUAffinity = &specs.CPUAffinity{Final: cpus}
 	}
 	p.Env = c.environment()

@@ -278,18 +278,6 @@ func parseCPUs(v any) (any, error) {
 	return s, nil
 }
 
-// shareCPU says whether two lists that are right have a processor in common.
-func shareCPU(a, b string) bool {
-	m, _ := CPUMask(a)
-	n, _ := CPUMask(b)
-	for i := range min(len(m), len(n)) {
-		if m[i]&n[i] != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // MaxCPU is the highest number of a processor or memory node: Linux is built for 8192 at most.
 const MaxCPU = 8191
 

@@ -114,7 +114,7 @@ var hints = []struct {
 	{"pivot_root", "", unix.EINVAL, "the new root must be a mount of its own, and not on the initial ramfs"},
 	{"openat2", "", unix.ENOENT, "it does not exist inside the container's root"},
 	{"open_tree", "", unix.ENOENT, "the source does not exist"},
-	{"openat2", "terminal", unix.EPERM, `DeviceAllow= of the unit has no terminals: set security.device_policy = "closed"`},
+	{"openat2", "terminal", unix.EPERM, `DeviceAllow= of the unit has no terminals: set security.device_policy = "closed", or add ('/dev/ptmx', 'rw') to the list in systemd.scope`},
 	{"openat2", "", unix.ELOOP, "too many links, or one of procfs"},
 	{"mkpath", "", unix.EROFS, "the mount point is missing and the root is read-only: make it in the image"},
 	{"mkpath", "", unix.ENOTDIR, "something on the way exists and is not a directory"},

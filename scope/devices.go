@@ -4,6 +4,7 @@ package scope
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,6 +81,23 @@ func (p *planner) startDevices(spec *specs.Spec) {
 	}
 	need(deviceRule{'c', configs.Null.Major, configs.Null.Minor, "rw"})
 	p.unit.Properties[i].Value = list
+}
+
+// terminal refuses a terminal where the device is not in the list that it is opened with: a start would end with EPERM. The other side
+// of it needs no rule, as it comes from that descriptor. A policy other than strict has systemd add it.
+func (p *planner) terminal(process *specs.Process) {
+	list, _ := p.unit.Get("DeviceAllow").([]PathWord)
+	if process == nil || !process.Terminal || p.unit.Get("DevicePolicy") != "strict" || slices.ContainsFunc(list, opensTerminals) {
+		return
+	}
+	p.errs = append(p.errs, &configs.FieldError{Field: "unit", Entry: "DeviceAllow",
+		Err: errors.New(`a terminal needs devices that are not in it (add ('/dev/ptmx', 'rw'), or set DevicePolicy to 'closed')`)})
+}
+
+// opensTerminals says whether an entry may let processes open a terminal: a class may be one of it, by name or glob.
+func opensTerminals(e PathWord) bool {
+	device := strings.HasPrefix(e.Path, "char-") || slices.Contains([]string{"/dev/ptmx", "/dev/pts/ptmx", "/dev/char/5:2"}, e.Path)
+	return device && strings.Contains(e.Word, "r") && strings.Contains(e.Word, "w")
 }
 
 // madeNodes are the nodes that a container without a user namespace makes: others are bound. What it may not open it may

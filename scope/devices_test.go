@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,42 @@ func TestDevicesByName(t *testing.T) {
 			slices.Sort(c.want)
 			if d := cmp.Diff(c.want, have); d != "" {
 				t.Error(d)
+			}
+		})
+	}
+}
+
+// A terminal is refused where nothing in a strict list opens it. To every other list systemd adds what does.
+func TestTerminalNeedsItsDevice(t *testing.T) {
+	for name, c := range map[string]struct {
+		allow, policy string
+		refused       bool
+	}{
+		"none":             {"", "", false},
+		"empty":            {"@a(ss) []", "", true},
+		"another":          {"[('/dev/fuse', 'rw')]", "'strict'", true},
+		"another, closed":  {"[('/dev/fuse', 'rw')]", "'closed'", false},
+		"another, of auto": {"[('/dev/fuse', 'rw')]", "'auto'", false},
+		"ptmx":             {"[('/dev/ptmx', 'rw')]", "", false},
+		"ptmx to read":     {"[('/dev/ptmx', 'r')]", "", true},
+		"all of ptmx":      {"[('/dev/char/5:2', '')]", "", false},
+		"a class":          {"[('char-*', 'rwm')]", "", false},
+		"a block device":   {"[('block-*', 'rwm')]", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := configs.Settings{Name: "web", UnitProperties: map[string]string{}}
+			for property, value := range map[string]string{"DeviceAllow": c.allow, "DevicePolicy": c.policy} {
+				if value != "" {
+					set.UnitProperties[property] = value
+				}
+			}
+			if _, err := Plan(&specs.Spec{Process: &specs.Process{}}, set); err != nil {
+				t.Errorf("without one: %v", err)
+			}
+			_, err := Plan(&specs.Spec{Process: &specs.Process{Terminal: true}}, set)
+			var field *configs.FieldError
+			if errors.As(err, &field) != c.refused || c.refused && field.Entry != "DeviceAllow" {
+				t.Errorf("%v; want it refused: %t", err, c.refused)
 			}
 		})
 	}

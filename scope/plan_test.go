@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"strings"
@@ -271,5 +272,32 @@ func TestUnitStop(t *testing.T) {
 		if want := uint64(Infinity); name == "no end" && u.Get("TimeoutStopUSec") != want {
 			t.Errorf("%s: TimeoutStopUSec is %v, want %d", name, u.Get("TimeoutStopUSec"), want)
 		}
+	}
+}
+
+// CPUs for exec are compared with those of the container, wherever it has these from.
+func TestExecCPUs(t *testing.T) {
+	for name, c := range map[string]struct {
+		resources specs.LinuxResources
+		property  string
+		refused   bool
+	}{
+		"all there are": {}, "cpus": {specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0,2-3"}}, "", true},
+		"file of the cgroup": {specs.LinuxResources{Unified: map[string]string{"cpuset.cpus": "8"}}, "", true},
+		"property":           {specs.LinuxResources{}, "[byte 1]", true}, "one of them": {specs.LinuxResources{}, "[byte 3]", false},
+		"property that wins": {specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}, "[byte 2]", false}, "empty": {specs.LinuxResources{}, "[byte 0]", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := &specs.Spec{Process: &specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: "1"}}, Linux: &specs.Linux{Resources: &c.resources}}
+			set := configs.Settings{Name: "web"}
+			if c.property != "" {
+				set.UnitProperties = map[string]string{"AllowedCPUs": c.property}
+			}
+			_, err := Plan(spec, set)
+			var field *configs.FieldError
+			if errors.As(err, &field) != c.refused || c.refused && field.Field != "process.execCPUAffinity" {
+				t.Errorf("%v; want it refused: %t", err, c.refused)
+			}
+		})
 	}
 }

@@ -75,6 +75,8 @@ func Plan(spec *specs.Spec, s configs.Settings) (Unit, error) {
 		p.override(name, s.UnitProperties[name])
 	}
 	p.startDevices(spec)
+	p.terminal(spec.Process)
+	p.execCPUs(spec.Process)
 	return p.unit, errors.Join(p.errs...)
 }
 
@@ -100,6 +102,31 @@ func (p *planner) set(source, name string, value any) {
 		return
 	}
 	p.unit.Properties = append(p.unit.Properties, n)
+}
+
+// execCPUs refuses CPUs for exec of which the container has none: sched_setaffinity(2) would, at each exec.
+func (p *planner) execCPUs(process *specs.Process) {
+	if process == nil || process.ExecCPUAffinity == nil {
+		return
+	}
+	list := process.ExecCPUAffinity.Final
+	mask, err := configs.CPUMask(list)
+	own, _ := p.unit.Get("AllowedCPUs").([]byte)
+	if err != nil || FormatSet(own) == "" || shareCPU(mask, own) { // what is no list is told by who sets it
+		return
+	}
+	p.errs = append(p.errs, &configs.FieldError{Field: "process.execCPUAffinity",
+		Err: fmt.Errorf("%q: none of the container's, which has %q (AllowedCPUs=)", list, FormatSet(own))})
+}
+
+// shareCPU says whether two masks have a processor in common.
+func shareCPU(a, b []byte) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i]&b[i] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *planner) unset(name string) {

@@ -71,6 +71,18 @@ func runPinned(args []string) (err error) {
 	return errors.Join(err, ended)
 }
 
+// cpus are those that this process may run on, and the last of them.
+func cpus(t *testing.T) (set unix.CPUSet, last int) {
+	t.Helper()
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Fatal(err)
+	}
+	for last = len(set)*64 - 1; !set.IsSet(last); {
+		last--
+	}
+	return set, last
+}
+
 // A container with CPUs of its own has all of them, and what is executed in it, whatever mask the command was started with.
 // With more than one CPU in a cpuset that is systemd's it can be seen on no machine here: emulated guests have one, and natively there is no such controller.
 func TestCallersAffinity(t *testing.T) {
@@ -82,14 +94,7 @@ func TestCallersAffinity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		t.Fatal(err)
-	}
-	last := len(set)*64 - 1
-	for !set.IsSet(last) {
-		last--
-	}
+	set, last := cpus(t)
 	one, own := fmt.Sprint(last), "0-"+fmt.Sprint(last)
 	is := func(want string) func(string) bool { return func(list string) bool { return list == want } }
 	all := func(list string) bool {
@@ -155,6 +160,53 @@ func TestAffinityIsTakenAway(t *testing.T) {
 			}
 			if n != tt.want {
 				t.Errorf("%d steps set it, want %d", n, tt.want)
+			}
+		})
+	}
+}
+
+// What exec runs has the CPUs that were asked for; else, in a service with CPUs of its own, those of its first process.
+func TestExecIsPinned(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+	_, last := cpus(t)
+	var one unix.CPUSet
+	one.Set(last)
+	if err := unix.SchedSetaffinity(cmd.Process.Pid, &one); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		cpus, own, asked string
+		service          bool
+		want             string
+	}{
+		"scope": {cpus: "0-8"}, "service": {cpus: "0-8", service: true, want: fmt.Sprint(last)}, "service without": {service: true},
+		"of the container": {cpus: "0-8", own: "5", service: true, want: "5"}, "of a scope's container": {own: "5", want: "5"},
+		"asked for": {cpus: "0-8", own: "5", asked: "7", service: true, want: "7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			affinity := func(list string) *specs.CPUAffinity {
+				if list == "" {
+					return nil
+				}
+				return &specs.CPUAffinity{Final: list}
+			}
+			p := inherit(&specs.Process{ExecCPUAffinity: affinity(tt.asked)}, &specs.Process{ExecCPUAffinity: affinity(tt.own)})
+			linux := &specs.Linux{Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: tt.cpus}}}
+			l := &launch{c: &Container{st: &record{Service: tt.service, Init: procID{Pid: cmd.Process.Pid}}}, spec: &specs.Spec{Process: p, Linux: linux}}
+			l.plan = &plan{spec: l.spec}
+			if err := l.planJoin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if p.ExecCPUAffinity != nil {
+				got = p.ExecCPUAffinity.Final
+			}
+			if got != tt.want {
+				t.Errorf("CPUs %q, want %q", got, tt.want)
 			}
 		})
 	}

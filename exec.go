@@ -23,7 +23,7 @@ import (
 
 // Exec starts another process in the container: in all its namespaces and its
 // cgroup, with its filter, and never with more rights than the container has. What p leaves out
-// (user, capabilities, environment, working directory, limits) is taken from the container's
+// (user, capabilities, environment, working directory, limits, CPUs for exec) is taken from the container's
 // own process; a user and group of 0 and no name are left out: the container's root is
 // Username "0". Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
 func (c *Container) Exec(ctx context.Context, p *specs.Process, o ExecOptions) (*Process, error) {
@@ -159,6 +159,9 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.Rlimits == nil {
 		q.Rlimits = from.Rlimits
 	}
+	if q.ExecCPUAffinity == nil {
+		q.ExecCPUAffinity = from.ExecCPUAffinity
+	}
 	if q.OOMScoreAdj == nil {
 		q.OOMScoreAdj = from.OOMScoreAdj
 	}
@@ -205,7 +208,21 @@ func (l *launch) planJoin(context.Context) (err error) {
 	if err := noDirectories(l.o.Stdin, l.o.Stdout, l.o.Stderr); err != nil {
 		return err
 	}
-	l.joined, err = compileJoin(l.c.st.Init.Pid)
+	if l.joined, err = compileJoin(l.c.st.Init.Pid); err != nil {
+		return err
+	}
+	return l.pin()
+}
+
+// pin has what is executed in a service with CPUs of its own run where its first process may: CPUAffinity= says on which of them.
+func (l *launch) pin() error {
+	if !l.c.st.Service || !l.plan.ownCPUs() || l.spec.Process.ExecCPUAffinity != nil {
+		return nil
+	}
+	b, err := procFile(l.c.st.Init.Pid, "status")
+	if list := statusFields(string(b))["Cpus_allowed_list"]; list != "" {
+		l.spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: list}
+	}
 	return err
 }
 

@@ -73,7 +73,7 @@ func TestB11PathsInC(t *testing.T) {
 		`SYS(statx, a[0], "", AT_EMPTY_PATH, `, `SYS(execveat, a[3], "", `,
 		`SYS(openat, a[2], "payload", `, `SYS(openat, a[2], "memory.events", `, // of a cgroup
 		`SYS(openat, AT_FDCWD, "/proc/self/exe", `, // before there is a container
-		`SYS(execve, a[2], `,                       // the payload, in its root
+		`SYS(execve, a[2], `,                       // a hook, in the root of who runs its step: none is compiled, as hooks are refused
 	}
 	source, err := os.ReadFile("nsexec/nsexec.c")
 	if err != nil {

@@ -39,7 +39,7 @@ func TestPageFromMeasurements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| sdcontainer | 5.0 ms |", "| 0.50 |", "| kill run | 7 | 6 | 5 |", "| crowd of 9 (ps 5 ms) | 9 | 1 | 30 31 |  |  |", "32 KiB", "those of crun in between 3.0 and 4.0 ms.", "\n7 passed, 0 failed, 0 skipped\n```", "Nobody has a limit", "all of it", "processors",
+	for _, want := range []string{"| sdcontainer | 5.0 ms |", "| 0.50 |", "| kill run | 7 | 6 | 5 |", "| crowd of 9 (ps 5 ms) | 9 | 1 | 30 31 |  |  |", "32 KiB", "those of crun in between 3.0 and 4.0 ms.", "\n`CI=true make test`, which ends with\n\n```\ntier ran\n7 passed, 0 failed, 0 skipped\n```", "Nobody has a limit", "all of it", "processors",
 		"processors, commit abc123+.\n`make soak`, which ends with\n\n```\nsoak: 5 of 6\n```\n", "processors.\n`make bench`, which ends with\n\n```\nbench: 0.50 of crun\n```\n"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("no %q in\n%s", want, page)

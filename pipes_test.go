@@ -3,10 +3,12 @@
 package sdcontainer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -169,5 +171,46 @@ func TestFilesKeepTheirMode(t *testing.T) {
 	}
 	if info, err := os.Stat(named); err != nil || strings.TrimPrefix(info.Mode().String(), "p") != "rw-------" {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// A pipe of somebody else stays as it is where its mode may not be set, and is given all the same: it works by its descriptor.
+// Another failure is one.
+func TestPipesOfSomebodyElse(t *testing.T) {
+	sdtest.Require(t, sdtest.Root)
+	r, w := pipe(t)
+	if err := w.Chown(1, 1); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var has [2]unix.CapUserData
+	if err := unix.Capget(&header, &has[0]); err != nil {
+		t.Fatal(err)
+	}
+	less := has
+	less[0].Effective &^= 1 << unix.CAP_FOWNER // and still permitted: it comes back
+	if err := unix.Capset(&header, &less[0]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Capset(&header, &has[0]); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := w.Chmod(0o666); !errors.Is(err, unix.EPERM) {
+		t.Fatalf("without the capability: %v", err)
+	}
+	l := &launch{spec: &specs.Spec{Process: &specs.Process{}}, pipes: [3]*os.File{r, nil, w}}
+	if err := l.openPipes(); err != nil {
+		t.Error(err)
+	}
+	if info, err := w.Stat(); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v; want the mode it had", info.Mode(), err)
+	}
+	w.Close()
+	if err := l.openPipes(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("of a pipe that is closed: %v", err)
 	}
 }

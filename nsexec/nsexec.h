@@ -13,6 +13,9 @@
  *     |<- SYNCED id (+ fd) / ANSWER id (+ fd) ---------------------->|
  *     |<- DONE ------------------------------------------------------|
  *     |-- PROGRAM enter + memfd ------------------------------------>|
+ *     |<- SYNCED id (+ fd) / ANSWER id: the last is ready ---------->|
+ *     |                        execve; if it fails, of a service:    |
+ *     |<- SYNCED id / ANSWER id, and execve again ------------------>|
  *     |<- FAIL step, errno; or end of file: execve succeeded --------|
  *
  * A program file is header, steps, relocs, data, without gaps, little endian.

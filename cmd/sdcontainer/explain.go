@@ -19,7 +19,10 @@ func (a *app) explain() *cobra.Command {
 		Long: `Prints what a start from a configuration amounts to: the D-Bus call with every
 property and where it comes from, what this process itself does, the programs of
 kernel calls that build the container, one line a step, and the unit file it would
-be as a service: with the running systemd, or without one with the newest.`,
+be as a service: with the running systemd, or without one with the newest.
+
+The programs are a scope's. Of a service the init is born in the unit's cgroup, keeps
+the CPU affinity it has from there, and tells of an execve that failed before it dies.`,
 		Example: `  sdcontainer explain web.toml
   sdcontainer explain --json web.toml | jq .properties`,
 		ValidArgsFunction: a.completeFiles,

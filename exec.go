@@ -165,6 +165,12 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.OOMScoreAdj == nil {
 		q.OOMScoreAdj = from.OOMScoreAdj
 	}
+	if q.Scheduler == nil {
+		q.Scheduler = from.Scheduler
+	}
+	if q.IOPriority == nil {
+		q.IOPriority = from.IOPriority
+	}
 	return &q
 }
 

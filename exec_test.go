@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +39,24 @@ func TestInheritUser(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of all else that a process may have, each field is the container's where it is not said.
+func TestInheritAll(t *testing.T) {
+	from := &specs.Process{User: specs.User{UID: 7}, Env: []string{"A=b"}, Cwd: "/srv", Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL"}},
+		Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}}, NoNewPrivileges: true, OOMScoreAdj: new(5), Scheduler: &specs.Scheduler{Policy: specs.SchedBatch},
+		IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}, ExecCPUAffinity: &specs.CPUAffinity{Final: "0"}}
+	own := []string{"Args", "Terminal", "ConsoleSize", "CommandLine", "ApparmorProfile", "SelinuxLabel"} // the last three nobody has
+	got := inherit(&specs.Process{}, from)
+	if diff := cmp.Diff(from, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	v := reflect.ValueOf(*got)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != slices.Contains(own, name) {
+			t.Errorf("%s is not looked at here", name)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -55,6 +56,7 @@ var moves = func() (all []move) {
 	for _, p := range []phase{creating, doomed} {
 		add(p, "kill", "ok", doomed)
 		add(p, "stop"+begins, "", doomed)
+		add(p, "rm -f"+begins, "", doomed)
 	}
 	add(doomed, "run", "ok", dying)
 	add(doomed, "run", "exist", doomed)
@@ -103,7 +105,7 @@ var moves = func() (all []move) {
 	add(ended, "stop", "ok", ended)
 	add(ended, "rm", "ok", absent)
 	add(ended, "rm -f", "ok", absent)
-	// run fails when it was killed half way: nothing is left of it.
+	// run fails when it was killed half way, see excused: nothing is left of it.
 	for _, p := range []phase{absent, creating, doomed, running, paused, dying, ended} {
 		add(p, "run", "failed", p)
 	}
@@ -126,6 +128,9 @@ func (p phase) step(point, result string) (phase, bool) {
 func linearizable(history []event) bool {
 	var all []event
 	for _, e := range history {
+		if !excused(e, history) {
+			return false
+		}
 		if e.twoPoints() {
 			all = append(all, event{Verb: e.Verb + begins, Begin: e.Begin, End: e.End})
 		}
@@ -142,6 +147,28 @@ func (e event) twoPoints() bool {
 		return e.Result == "ok"
 	}
 	return false
+}
+
+// excused: a run that failed has somebody who killed it half way, and so at the same time.
+func excused(e event, history []event) bool {
+	return e.Verb != "run" || e.Result != "failed" || slices.ContainsFunc(history, func(k event) bool {
+		kills := k.Verb == "stop" || k.Verb == "kill" || k.Verb == "rm -f"
+		return kills && k.Result == "ok" && k.Player != e.Player && k.Begin < e.End && k.End > e.Begin
+	})
+}
+
+// remains says whether the i-th, a run that failed, would leave what it made: one that is being created, or taken back, is
+// somebody else's only where another run has begun.
+func remains(all []event, done []bool, i int, p phase) bool {
+	if e := all[i]; e.Verb != "run" || e.Result != "failed" || p != creating && p != doomed {
+		return false
+	}
+	for j, e := range all {
+		if j != i && e.Verb == "run" && e.twoPoints() && done[j-1] && !done[j] {
+			return false
+		}
+	}
+	return true
 }
 
 func search(all []event, done []bool, p phase, seen map[string]bool) bool {
@@ -171,6 +198,9 @@ func search(all []event, done []bool, p phase, seen map[string]bool) bool {
 		if e.twoPoints() && !done[i-1] {
 			continue // it has not begun
 		}
+		if remains(all, done, i, p) {
+			continue
+		}
 		next, ok := p.step(e.Verb, e.Result)
 		if !ok {
 			continue
@@ -198,9 +228,16 @@ func TestLinearizable(t *testing.T) {
 			{1, "inspect", 10, 11, "running", ""}}, false},
 		"killed, dead later": {[]event{{0, "run", 0, 1, "ok", ""}, {0, "kill", 2, 3, "ok", ""}, {0, "inspect", 4, 5, "running", ""},
 			{0, "inspect", 6, 7, "stopped", ""}}, true},
-		"risen":           {[]event{{0, "run", 0, 1, "ok", ""}, {0, "stop", 2, 3, "ok", ""}, {0, "inspect", 4, 5, "running", ""}}, false},
-		"killed half way": {[]event{{0, "run", 0, 9, "failed", ""}, {1, "kill", 1, 2, "ok", ""}, {0, "inspect", 10, 11, "none", ""}}, true},
-		"left over":       {[]event{{0, "run", 0, 9, "failed", ""}, {0, "inspect", 10, 11, "stopped", ""}}, false},
+		"risen":              {[]event{{0, "run", 0, 1, "ok", ""}, {0, "stop", 2, 3, "ok", ""}, {0, "inspect", 4, 5, "running", ""}}, false},
+		"killed half way":    {[]event{{0, "run", 0, 9, "failed", ""}, {1, "kill", 1, 2, "ok", ""}, {0, "inspect", 10, 11, "none", ""}}, true},
+		"left over":          {[]event{{0, "run", 0, 9, "failed", ""}, {1, "kill", 1, 2, "ok", ""}, {0, "inspect", 10, 11, "stopped", ""}}, false},
+		"left half made":     {[]event{{0, "run", 0, 9, "failed", ""}, {1, "kill", 10, 11, "ok", ""}, {2, "kill", 1, 2, "ok", ""}}, false},
+		"failed for nothing": {[]event{{0, "run", 0, 9, "failed", ""}}, false},
+		"failed after a kill": {[]event{{0, "run", 0, 1, "ok", ""}, {1, "kill", 2, 3, "ok", ""}, {0, "inspect", 4, 5, "stopped", ""},
+			{0, "run", 6, 9, "failed", ""}}, false},
+		"failed before a kill":            {[]event{{0, "run", 0, 1, "failed", ""}, {1, "kill", 2, 3, "none", ""}}, false},
+		"failed beside a kill of nothing": {[]event{{0, "run", 0, 9, "failed", ""}, {1, "kill", 1, 2, "none", ""}}, false},
+		"removed half way":                {[]event{{0, "run", 0, 9, "failed", ""}, {1, "rm -f", 1, 8, "ok", ""}}, true},
 	} {
 		if got := linearizable(tt.history); got != tt.want {
 			t.Errorf("%s: %v", name, got)

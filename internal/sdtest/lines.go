@@ -19,6 +19,14 @@ type Lines[T any] map[string]T
 
 const linePrefix, lineSuffix = "line-", ".json"
 
+// limits begin the names of those lines of test/sweep that are about limits.
+var limits = []string{"RLIMIT_", "tasks of "}
+
+// OfLimits says whether a line of test/sweep counts limits that the command was given, most of which it works with, and no interruptions.
+func OfLimits(sweep string) bool {
+	return slices.ContainsFunc(limits, func(prefix string) bool { return strings.HasPrefix(sweep, prefix) })
+}
+
 // Tell leaves a line for [Lines.Collect].
 func Tell(t testing.TB, name string, line any) {
 	t.Helper()

@@ -41,6 +41,7 @@ const (
 // counts are what the last line is made of.
 type counts struct {
 	stopped, clean int               // interruptions
+	limits, kept   int               // that were tried, and left nothing
 	starts, failed int               // of containers in a crowd or a storm
 	attempts       int               // at races
 	tests          int               // that failed
@@ -183,7 +184,10 @@ func (c *counts) keep(pkg string, said map[string]map[string]int, passed map[str
 // collect adds up what the tests left, and returns the lines of the sweeps. A file that is not there was not
 // written since its tests were not run, or died.
 func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
-	var sweeps []struct{ Stopped, Clean int }
+	var sweeps []struct {
+		Sweep          string
+		Stopped, Clean int
+	}
 	var crowds []struct{ Starts, Failed int }
 	lines, err := load(sweep, &sweeps)
 	crowdErr := c.addTo(crowd)
@@ -191,6 +195,11 @@ func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
 		_, crowdErr = load(crowd, &crowds)
 	}
 	for _, s := range sweeps {
+		if sdtest.OfLimits(s.Sweep) {
+			c.limits += s.Stopped
+			c.kept += s.Clean
+			continue
+		}
 		c.stopped += s.Stopped
 		c.clean += s.Clean
 	}
@@ -226,7 +235,7 @@ func load(file string, into any) (json.RawMessage, error) {
 }
 
 func (c *counts) ok() bool {
-	return !c.broken && c.tests == 0 && c.failed == 0 && c.clean == c.stopped && c.stopped+c.starts+c.attempts > 0
+	return !c.broken && c.tests == 0 && c.failed == 0 && c.clean == c.stopped && c.kept == c.limits && c.stopped+c.limits+c.starts+c.attempts > 0
 }
 
 // said is the last line.
@@ -235,6 +244,6 @@ func (c *counts) said(took time.Duration) string {
 	if !c.ok() {
 		verdict = "FAILED, "
 	}
-	return fmt.Sprintf("soak: %s%d of %d interruptions clean, %d of %d starts in crowds and storms failed, %d attempts at races, %d tests failed, in %s",
-		verdict, c.clean, c.stopped, c.failed, c.starts, c.attempts, c.tests, sdtest.Took(took))
+	return fmt.Sprintf("soak: %s%d of %d interruptions and %d of %d limits clean, %d of %d starts in crowds and storms failed, %d attempts at races, "+
+		"%d tests failed, in %s", verdict, c.clean, c.stopped, c.kept, c.limits, c.failed, c.starts, c.attempts, c.tests, sdtest.Took(took))
 }

@@ -15,7 +15,8 @@ func TestLastLine(t *testing.T) {
 	dir := t.TempDir()
 	sweep, crowd := filepath.Join(dir, "sweep.json"), filepath.Join(dir, "crowd.json")
 	for file, text := range map[string]string{
-		sweep: `[{"sweep":"kill run","calls":9,"stopped":7,"clean":7},{"sweep":"kill rm","stopped":5,"clean":5}]`,
+		sweep: `[{"sweep":"kill run","calls":9,"stopped":7,"clean":7},{"sweep":"kill rm","stopped":5,"clean":5},
+			{"sweep":"RLIMIT_DATA of run","calls":3,"stopped":3,"clean":3},{"sweep":"tasks of run -d","stopped":1,"clean":1}]`,
 		crowd: `[{"test":"crowd","starts":1000,"failed":0},{"test":"storm","starts":500}]`,
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -50,7 +51,7 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 	if err != nil || !strings.Contains(string(lines), "kill rm") {
 		t.Errorf("%s, %v", lines, err)
 	}
-	const want = "12 of 12 interruptions clean, 0 of 1507 starts in crowds and storms failed, 12000 attempts at races, 0 tests failed, in 39 min"
+	const want = "12 of 12 interruptions and 4 of 4 limits clean, 0 of 1507 starts in crowds and storms failed, 12000 attempts at races, 0 tests failed, in 39 min"
 	if said := c.said(39 * time.Minute); !c.ok() || said != "soak: "+want {
 		t.Error(said)
 	}
@@ -62,6 +63,7 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 			c.read(strings.NewReader("--- FAIL: TestKill (3s)\n    --- FAIL: TestKill/run (1s)\nFAIL\tx\t3s\n"))
 		},
 		"not clean":   func(c *counts) { c.clean-- },
+		"a limit":     func(c *counts) { c.kept-- },
 		"a start":     func(c *counts) { c.failed++ },
 		"it died":     func(c *counts) { c.broken = true },
 		"nothing ran": func(c *counts) { *c = counts{} },

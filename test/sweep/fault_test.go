@@ -34,7 +34,8 @@ var harmless = []uint64{unix.SYS_CLOSE, unix.SYS_MUNMAP, unix.SYS_RT_SIGACTION, 
 type probe struct {
 	step *step // whose call it is; nil if it is the interpreter's own
 	// quiet: nobody minded. It is harmless, or came when all was done.
-	quiet bool
+	quiet  bool
+	spared bool // it did not fail, see fault
 }
 
 // A subject is a command whose steps are made to fail.
@@ -145,7 +146,7 @@ func (m *machine) sweepFaults(s subject) {
 		if clean.end.code != 0 || clean.err != nil {
 			m.t.Fatalf("without a fault: %v, %v: %s", clean.end, clean.err, clean.out)
 		}
-		line.Calls += clean.calls
+		line.Calls += clean.calls - clean.spared
 		stride := 1
 		if !m.order.Soak {
 			stride = max(1, 2*clean.calls/s.quick)
@@ -165,7 +166,7 @@ func (m *machine) sweepFaults(s subject) {
 				line.Clean += tried
 				continue
 			}
-			line.Clean += max(0, tried-1)
+			line.Clean += tried - 1
 			m.t.Errorf("call %d of the %s: %v", n, f.role, err)
 			m.restore()
 			if line.Stopped-line.Clean >= giveUp {
@@ -179,9 +180,12 @@ func (m *machine) sweepFaults(s subject) {
 	}
 }
 
-// try lets the n-th call fail with each errno.
+// try lets the n-th call fail with each errno. One that is spared is none that was tried.
 func (f faulty) try(n int, errnos []unix.Errno) (tried int, err error) {
 	p, err := f.whose(n)
+	if p.spared && err == nil {
+		return 0, nil
+	}
 	for i := 0; i < len(errnos) && err == nil; i++ {
 		tried++
 		err = f.check(n, errnos[i], p)
@@ -220,6 +224,7 @@ type faulty struct {
 // outcome is what a run with one fault came to.
 type outcome struct {
 	calls  int
+	spared int // of them, those that close
 	nr     uint64
 	parted bool // it was the helper's, after it had told of the init: its work was done
 	loaded [][]step
@@ -239,8 +244,12 @@ func (o outcome) orphaned() bool {
 func (f faulty) fault(n int, errno unix.Errno) (o outcome) {
 	pid, parted := 0, false
 	o.end, o.out, o.err = f.run(trace.Options{Helpers: true, OnCall: func(c trace.Call) trace.Verdict {
+		closes := c.NR == unix.SYS_CLOSE // the kernel closes the descriptor whatever it returns; a tracer could only leave it open
 		if c.Role == f.role {
 			o.calls++
+			if closes {
+				o.spared++
+			}
 		}
 		if p := programOf(c); p != nil {
 			o.loaded = append(o.loaded, p)
@@ -248,7 +257,7 @@ func (f faulty) fault(n int, errno unix.Errno) (o outcome) {
 		switch r, ok := reportOf(c); {
 		case c.Role == f.role && o.calls == n && pid == 0:
 			o.nr, pid, o.parted = c.NR, c.PID, parted
-			if c.NR == unix.SYS_CLOSE { // the kernel closes the descriptor whatever it returns; a tracer could only leave it open
+			if closes {
 				return trace.Verdict{}
 			}
 			return trace.Verdict{Errno: errno}
@@ -272,7 +281,7 @@ func (f faulty) whose(n int) (probe, error) {
 	}
 	switch {
 	case o.end.code == 0 && (o.calls < n || o.parted || slices.Contains(harmless, o.nr)): // there may be one less this time
-		return probe{quiet: true}, nil
+		return probe{quiet: true, spared: o.nr == unix.SYS_CLOSE}, nil
 	case o.end.code == 0:
 		return probe{}, fmt.Errorf("system call %d failed with %s, and nobody minds", o.nr, odd)
 	case o.report == nil || o.report.step == refused || o.orphaned():

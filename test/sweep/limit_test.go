@@ -27,7 +27,7 @@ func TestFewDescriptors(t *testing.T) {
 		return
 	}
 	m := newMachine(t, o, plain)
-	line := tally{Sweep: "RLIMIT_NOFILE of run"}
+	line := limits(t, "RLIMIT_NOFILE of run")
 	defer func() { tell(t, line) }()
 	worked := 0
 	for limit := mostFiles; limit >= leastFiles; limit-- {
@@ -46,6 +46,15 @@ func TestFewDescriptors(t *testing.T) {
 	if worked == 0 {
 		t.Errorf("with %d descriptors it does not work either", mostFiles)
 	}
+}
+
+// limits is a line of limits: by its name whoever adds up knows that nothing was interrupted.
+func limits(t *testing.T, sweep string) tally {
+	t.Helper()
+	if !sdtest.OfLimits(sweep) {
+		t.Fatalf("%s is taken for interruptions", sweep)
+	}
+	return tally{Sweep: sweep}
 }
 
 // under runs a container with one of prlimit's limits; look says what is wrong with how that ended.
@@ -84,7 +93,7 @@ func TestLittleMemory(t *testing.T) {
 		return
 	}
 	m := newMachine(t, o, plain)
-	line := tally{Sweep: "RLIMIT_DATA of run"}
+	line := limits(t, "RLIMIT_DATA of run")
 	defer func() { tell(t, line) }()
 	stride := 512 << 10
 	if o.Soak {
@@ -121,7 +130,7 @@ func TestCommandOutOfTasks(t *testing.T) {
 	}
 	limited := tasks(t)
 	m := newMachine(t, o, plain)
-	line := tally{Sweep: "tasks of run -d"}
+	line := limits(t, "tasks of run -d")
 	defer func() { tell(t, line) }()
 	const (
 		runtime = "failed to create new OS thread"

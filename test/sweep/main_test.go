@@ -35,8 +35,8 @@ type order struct {
 // A tally is one line of the report.
 type tally struct {
 	Sweep   string  `json:"sweep"`
-	Calls   int     `json:"calls"`   // system calls there were
-	Stopped int     `json:"stopped"` // of which so many were interrupted, one run each
+	Calls   int     `json:"calls"`   // system calls there were, or limits
+	Stopped int     `json:"stopped"` // of which so many were interrupted, or tried, one run each
 	Clean   int     `json:"clean"`   // and so many left nothing
 	Gone    float64 `json:"goneMs"`  // the longest a helper lived on
 	Removed float64 `json:"removeMs"`

@@ -20,7 +20,7 @@ import (
 )
 
 // serviceUnit is the template of packaging/ for one container. While there is a file "hold" the main process
-// says its pid and waits before it becomes the command.
+// says its pid and waits before it becomes the command; while there is "held", so does what tidies up after it.
 const serviceUnit = `[Service]
 Type=notify
 NotifyAccess=main
@@ -30,7 +30,7 @@ Environment=GOMAXPROCS=1
 StandardOutput=append:%[1]s/out
 StandardError=append:%[1]s/out
 ExecStart=/bin/sh -c 'if test -e %[1]s/hold; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s run --unit %[1]s/%[3]s.toml'
-ExecStopPost=-%[2]s cleanup %[3]s
+ExecStopPost=-/bin/sh -c 'if test -e %[1]s/held; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s cleanup %[3]s'
 KillMode=mixed
 TimeoutStopSec=1s
 `
@@ -52,6 +52,23 @@ func TestKillService(t *testing.T) {
 		line.took(r)
 		return r.calls, r.last, err
 	})
+}
+
+// R1, R2, R5, R17, R21, R22, R23: and for what systemd executes when the service has ended: it is killed, gets a signal, or its calls fail.
+func TestServiceCleanup(t *testing.T) {
+	o, ok := inside(t)
+	if !ok {
+		return
+	}
+	m := newMachine(t, o, plain)
+	s := m.newService()
+	line := tally{Sweep: "kill cleanup of a service"}
+	m.every(&line, "killed", 9, 5, func(n int) (int, string, error) {
+		r, err := s.cleanup(n)
+		return r.calls, r.last, err
+	})
+	tell(t, line)
+	m.sweepEach(ready{verb: "cleanup of a service", run: s.tidied, after: s.tidy}, 2, 1)
 }
 
 type service struct {
@@ -106,8 +123,20 @@ func (s *service) again() error {
 
 // traced starts the service, with its command under o, and returns what that printed.
 func (s *service) traced(o trace.Options) (ended, string, error) {
-	hold, out := filepath.Join(s.dir, "hold"), filepath.Join(s.dir, "out")
-	err := errors.Join(os.WriteFile(hold, nil, 0o600), os.WriteFile(out, nil, 0o600), s.systemctl("start", "--no-block", serviceName))
+	return s.attached("start", "hold", o)
+}
+
+// tidied stops it, with what tidies up under o.
+func (s *service) tidied(o trace.Options) (ended, string, error) {
+	if err := s.systemctl("start", serviceName); err != nil {
+		return ended{}, "", err
+	}
+	return s.attached("stop", "held", o)
+}
+
+func (s *service) attached(job, file string, o trace.Options) (ended, string, error) {
+	hold, out := filepath.Join(s.dir, file), filepath.Join(s.dir, "out")
+	err := errors.Join(os.WriteFile(hold, nil, 0o600), os.WriteFile(out, nil, 0o600), s.systemctl(job, "--no-block", serviceName))
 	if err != nil {
 		return ended{}, "", err
 	}
@@ -143,6 +172,24 @@ func (s *service) round(n int) (r round, err error) {
 	errs = append(errs, s.over(), s.again())
 	_ = s.systemctl("reset-failed", serviceName) // as below
 	return r, errors.Join(errs...)
+}
+
+// cleanup kills what tidies up at its n-th call, and looks.
+func (s *service) cleanup(n int) (r round, err error) {
+	end, out, err := s.tidied(trace.Options{Manager: true, OnCall: r.killAt(n)})
+	if now := s.inspect(); err == nil && r.calls < n && (end.code != 0 || now.Status != "") {
+		err = fmt.Errorf("by itself: %v, and the container is %+v: %s", end, now, out)
+	}
+	return r, errors.Join(err, s.tidy(end))
+}
+
+// tidy: the service has stopped, and it starts again. A record may be left of one that it could not look at: that is taken for alive.
+func (s *service) tidy(e ended) error {
+	err := s.systemctl("stop", serviceName)
+	if now := s.inspect(); now.Status != "" && now.Status != "stopped" {
+		err = errors.Join(err, fmt.Errorf("%v, and the container is %+v", e, now))
+	}
+	return errors.Join(err, s.over(), s.again(), s.over())
 }
 
 // over: nothing is left of a service that was stopped.

@@ -65,7 +65,7 @@ stage: bin/sdcontainer
 	@rm -rf $(STAGE)
 	@$(MAKE) --no-print-directory --silent install DESTDIR=$(STAGE) PREFIX=/usr
 
-check: check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz ## every static check, and a short run of each fuzz target of Go
+check: check-format check-vet check-c check-static check-shell check-arm64 check-generated check-fuzz ## every static check, and a short run of each fuzz target of Go
 
 check-format:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt -w is needed on:"; echo "$$out"; exit 1; }
@@ -85,6 +85,11 @@ cross:
 
 check-c: $(HELPER) cross
 	@$(MAKE) --no-print-directory -C nsexec check analyze ARCHES='amd64 arm64'
+
+# As check-c for the interpreter: whoever has no dynamic loader gets nothing loaded that lies in a container.
+check-static: bin/sdcontainer
+	@headers=$$(readelf -ldW $<) || exit; \
+		case $$headers in *INTERP* | *NEEDED*) echo "$<: has a dynamic loader, or needs a library"; exit 1 ;; esac
 
 check-shell:
 	@test/deps.sh shellcheck
@@ -173,4 +178,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install uninstall stage check check-format check-vet check-c check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean cross FORCE
+.PHONY: help all install uninstall stage check check-format check-vet check-c check-static check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean cross FORCE

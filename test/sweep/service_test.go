@@ -54,7 +54,7 @@ func TestKillService(t *testing.T) {
 	})
 }
 
-// R1, R2, R5, R17, R21, R22, R23: and for what systemd executes when the service has ended: it is killed, gets a signal, or its calls fail.
+// R2, R5, R17, R21, R22, R23: and for what systemd executes when the service has ended: it is killed, gets a signal, or its calls fail.
 func TestServiceCleanup(t *testing.T) {
 	o, ok := inside(t)
 	if !ok {

@@ -134,24 +134,32 @@ func (s *service) tidied(o trace.Options) (ended, string, error) {
 	return s.attached("stop", "held", o)
 }
 
-func (s *service) attached(job, file string, o trace.Options) (ended, string, error) {
-	hold, out := filepath.Join(s.dir, file), filepath.Join(s.dir, "out")
-	err := errors.Join(os.WriteFile(hold, nil, 0o600), os.WriteFile(out, nil, 0o600), s.systemctl(job, "--no-block", serviceName))
+// held is the pid of what a job of systemd comes to, which waits.
+func (s *service) held(job, file string) (pid int, err error) {
+	hold := filepath.Join(s.dir, file)
+	err = errors.Join(os.WriteFile(hold, nil, 0o600), os.WriteFile(filepath.Join(s.dir, "out"), nil, 0o600), s.systemctl(job, "--no-block", serviceName))
 	if err != nil {
+		return 0, err
+	}
+	if pid, err = s.main(); err != nil {
+		return 0, err
+	}
+	return pid, os.Remove(hold)
+}
+
+func (s *service) release() error {
+	_, err := s.goes.WriteString("\n")
+	return err
+}
+
+func (s *service) attached(job, file string, o trace.Options) (ended, string, error) {
+	var err error
+	if o.Attach, err = s.held(job, file); err != nil {
 		return ended{}, "", err
 	}
-	if o.Attach, err = s.main(); err != nil {
-		return ended{}, "", err
-	}
-	if err := os.Remove(hold); err != nil {
-		return ended{}, "", err
-	}
-	o.Deadline, o.Go = patience, func() error {
-		_, err := s.goes.WriteString("\n")
-		return err
-	}
+	o.Deadline, o.Go = patience, s.release
 	ws, err := trace.Run(nil, o)
-	b, readErr := os.ReadFile(out)
+	b, readErr := os.ReadFile(filepath.Join(s.dir, "out"))
 	return ended{ws.ExitStatus(), int(ws.Signal()), ws.Signaled()}, string(b), errors.Join(err, readErr)
 }
 

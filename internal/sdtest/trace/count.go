@@ -39,6 +39,14 @@ func Count(cmd *exec.Cmd, deadline time.Duration) (Tally, unix.WaitStatus, error
 	return c.Tally, c.status, err
 }
 
+// CountAttached is [Count] of a process that waits to execute the program, which release lets it. It is somebody else's child.
+func CountAttached(pid int, release func() error, deadline time.Duration) (Tally, unix.WaitStatus, error) {
+	c := &counter{flags: options | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK, resume: unix.PTRACE_SYSCALL, root: pid}
+	err := c.locked(func() error { return c.follow(nil, release, deadline) })
+	c.Messages = c.bus.messages()
+	return c.Tally, c.status, err
+}
+
 // Measure runs cmd likewise, and lets it make its calls at their own speed: a program in Go makes more threads when they take long.
 func Measure(cmd *exec.Cmd, deadline time.Duration) (Own, unix.WaitStatus, error) {
 	c := &counter{flags: options | unix.PTRACE_O_TRACEEXIT, resume: unix.PTRACE_CONT}
@@ -76,11 +84,15 @@ type counter struct {
 }
 
 func (c *counter) count(cmd *exec.Cmd, deadline time.Duration) error {
+	return c.locked(func() error { return c.run(cmd, deadline) })
+}
+
+func (c *counter) locked(run func() error) error {
 	c.loose, c.bus = map[descriptor]*counted{}, stream{}
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // ptrace(2) is by thread; it ends with the goroutine
-		done <- c.run(cmd, deadline)
+		done <- run()
 	}()
 	return <-done
 }
@@ -92,15 +104,20 @@ func (c *counter) run(cmd *exec.Cmd, deadline time.Duration) error {
 	}
 	defer func() { _ = cmd.Process.Release() }() // reaped here
 	c.root = cmd.Process.Pid
+	return c.follow(cmd.Process, release, deadline)
+}
+
+// follow goes after the root to the end of all. The command is nil where that is nobody's of ours.
+func (c *counter) follow(command *os.Process, release func() error, deadline time.Duration) error {
 	if err := c.seize(&counted{tid: c.root, pid: c.root}); err != nil {
 		return errors.Join(fmt.Errorf("seize: %w", err), unix.Kill(c.root, unix.SIGKILL))
 	}
-	timer := time.AfterFunc(deadline, func() { c.killAll(cmd.Process) })
+	timer := time.AfterFunc(deadline, func() { c.killAll(command) })
 	defer timer.Stop()
 	if err := release(); err != nil {
 		return err
 	}
-	err = c.loop()
+	err := c.loop()
 	return errors.Join(c.late, err)
 }
 

@@ -45,6 +45,10 @@ func without(typ specs.LinuxNamespaceType) func(s *specs.Spec) {
 	}
 }
 
+func with(typ specs.LinuxNamespaceType) func(s *specs.Spec) {
+	return func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: typ}) }
+}
+
 func asUser(s *specs.Spec) {
 	s.Process.User = specs.User{UID: 33, GID: 44, AdditionalGids: []uint32{55}}
 	s.Process.Capabilities = nil
@@ -104,6 +108,8 @@ func sabotages() []sabotage {
 			build: func(s *specs.Spec) { s.Root.Readonly = false }, want: "root mount"},
 		{name: "shared mounts", build: func(s *specs.Spec) { s.Linux.RootfsPropagation = "rshared" }, want: "propagation of /"},
 		{name: "namespace not made", build: without(specs.IPCNamespace), want: "ipc namespace"},
+		{name: "pid namespace not made", build: without(specs.PIDNamespace), want: "pid namespace"},
+		{name: "cgroup namespace not made", build: without(specs.CgroupNamespace), want: "cgroup namespace"},
 		{name: "namespace not joined", spec: func(s *specs.Spec) {
 			for i, n := range s.Linux.Namespaces {
 				if n.Type == specs.NetworkNamespace {
@@ -116,9 +122,10 @@ func sabotages() []sabotage {
 			}
 		}, want: "net namespace"},
 		{name: "namespace nobody asked for", spec: func(s *specs.Spec) { without(specs.UTSNamespace)(s); s.Hostname = "" },
-			build: func(s *specs.Spec) {
-				s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UTSNamespace})
-			}, want: "uts namespace"},
+			build: with(specs.UTSNamespace), want: "uts namespace"},
+		// Without one of these there is no plan; without that of users asked for from the beginning, nothing is built.
+		{name: "mount namespace nobody asked for", spec: without(specs.MountNamespace), build: with(specs.MountNamespace), want: "mnt namespace"},
+		{name: "user namespace nobody asked for", last: func(_ *testing.T, l *launch) { without(specs.UserNamespace)(l.spec) }, want: "user namespace"},
 		{name: "cgroup", both: true, last: elsewhere, want: "cgroup"},
 		{name: "rlimit", both: true, last: func(t *testing.T, l *launch) {
 			if err := kernel.Prlimit(l.pid, unix.RLIMIT_NOFILE, 7, 7); err != nil {
@@ -231,6 +238,9 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 	have, _ := scope.Controllers("/") // this machine's may have none
 	for _, s := range []sabotage{
 		{name: "pids", last: otherLimit("pids.max", "51"), want: "TasksMax"},
+		{name: "memory", spec: withProperty("MemoryMax", "uint64 67108864"), last: otherLimit("memory.max", "max"), want: "MemoryMax"},
+		{name: "cpu", spec: withProperty("CPUQuotaPerSecUSec", "uint64 500000"), last: otherLimit("cpu.max", "max 100000"), want: "CPUQuotaPerSecUSec"},
+		{name: "cpuset", spec: withProperty("AllowedCPUs", "[byte 0x01]"), last: otherLimit("cpuset.cpus", "\n"), want: "AllowedCPUs"},
 		{name: "memory", spec: withProperty("OOMPolicy", "'kill'"), last: otherLimit("memory.oom.group", "0"), want: "OOMPolicy"},
 		{name: "io", spec: withProperty("IOReadBandwidthMax", "[('/', 1000000)]"), last: otherRate, want: "IOReadBandwidthMax"},
 	} {

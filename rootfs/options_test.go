@@ -70,7 +70,7 @@ func TestB25ParseOptionsRefuses(t *testing.T) {
 		"rbin":       `unknown option "rbin"; did you mean "rbind"?`,
 		"rrbind":     `unknown option "rrbind"; did you mean "rbind"?`,
 		"RO":         `unknown option "RO"; did you mean "ro"?`,
-		"size":       `unknown option "size": want one of `,
+		"size":       "want a whole number of bytes",
 		"ro=1":       "unknown",
 		"nodve":      `unknown option "nodve"; did you mean "nodev"?`,
 		"rnodve":     `unknown option "rnodve"; did you mean "rnodev"?`,
@@ -83,7 +83,7 @@ func TestB25ParseOptionsRefuses(t *testing.T) {
 		"Iversion":   `unknown option "Iversion"; did you mean "iversion"?`,
 		"nr_block=5": `unknown option "nr_block=5"; did you mean "nr_blocks="?`,
 		"foo": `unknown option "foo": want one of atime, dev, diratime, exec, noatime, nodev, nodiratime, noexec, norelatime, nostrictatime, nosuid, nosymfollow, ` +
-			`relatime, ro, rw, strictatime, suid, symfollow, private, shared, slave, unbindable (each also with an r before it), sync, dirsync, lazytime, mand, key, mode, gid, nr_blocks`,
+			`relatime, ro, rw, strictatime, suid, symfollow, private, shared, slave, unbindable (each also with an r before it), sync, dirsync, lazytime, mand, key, size, mode, gid, nr_blocks`,
 		"noauto":                             `"noauto": want one of`,
 		"nofail":                             `"nofail": want one of`,
 		"user":                               `"user": want one of`,
@@ -109,8 +109,18 @@ func TestB25ParseOptionsRefuses(t *testing.T) {
 		"nr_blocks=5%":                       "want a whole number, like nr_blocks=16k",
 		"nr_blocks=5kk":                      "want a whole number, like nr_blocks=16k",
 		"gid":                                "want a number",
+		"size=1m,mode=0777":                  "want a whole number of bytes",
+		"size=1m\nuid=7":                     "want a whole number of bytes",
+		"size=1m\x00":                        "want a whole number of bytes",
+		"nr_blocks=4,uid=7":                  "want a whole number, like nr_blocks=16k",
+		"mode=0700,uid=7":                    "octal",
+		"mode=0700\n":                        "octal",
+		"gid=5,mode=0777":                    "want a number",
+		"gid=5\x00":                          "want a number",
+		"ro,rw":                              `unknown option "ro,rw"`,
+		"ro\n":                               "unknown option",
 	} {
-		got, err := parseOptions([]string{in}, false, []string{"key", "mode", "gid", "nr_blocks"})
+		got, err := parseOptions([]string{in}, false, []string{"key", "size", "mode", "gid", "nr_blocks"})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, want %q", in, got, err, want)
 		}

@@ -212,6 +212,7 @@ func TestCheckTellsAll(t *testing.T) {
 	}
 }
 
+// B25: among them NUL bytes, in whatever text there is of a mount.
 func TestPlanRefuses(t *testing.T) {
 	mount := func(typ, source, dest string, options ...string) func(*specs.Spec) {
 		return func(s *specs.Spec) {
@@ -254,8 +255,11 @@ func TestPlanRefuses(t *testing.T) {
 		"listed twice": func(s *specs.Spec) {
 			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "p"}, {Path: "/dev//x", Type: "p"}}
 		},
-		"cannot be made": func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/proc/x", Type: "p"}} },
-		"NUL byte":       mount("tmpfs", "", "/x", "context=1\x00"),
+		"cannot be made":       func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/proc/x", Type: "p"}} },
+		`NUL byte in "1\x00"`:  mount("tmpfs", "", "/x", "context=1\x00"),
+		`NUL byte in "s\x00"`:  mount("tmpfs", "s\x00", "/x"),
+		`NUL byte in "/l\x00"`: mount("overlay", "o", "/x", "lowerdir=/l\x00"),
+		"has a NUL byte":       mount("tmpfs", "", "/x\x00"),
 		"want both or none": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/a", Destination: "/a", UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})
 		},

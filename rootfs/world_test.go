@@ -254,11 +254,12 @@ func TestForeignNamespaces(t *testing.T) {
 	}
 }
 
+// B25: nothing in a directory's name ends it, or is an option of its own.
 func TestOverlay(t *testing.T) {
 	sdtest.Require(t, sdtest.Root, sdtest.Overlay)
-	upper, ways := "u,x", []bool{false, true}
+	upper, more, ways := "u,lowerdir=x\ny", "b,redirect_dir=on\nc", []bool{false, true}
 	if !kernel.HaveOverlayLowerPlus() { // nor commas: overlayfs parses one string before Linux 6.5
-		upper, ways = "ux", ways[:1]
+		upper, more, ways = "u\nx", "b\nc", ways[:1]
 	}
 	for _, plus := range ways {
 		t.Run(fmt.Sprintf("lowerdir+=%v", plus), func(t *testing.T) {
@@ -268,25 +269,45 @@ func TestOverlay(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-			for _, d := range []string{"a", "b:c", upper, "w"} {
+			for _, d := range []string{"a", "b:c", more, upper, "w"} {
 				if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			}
-			for f, content := range map[string]string{"a/one": "a", "b:c/one": "b", "b:c/two": "b"} {
+			for f, content := range map[string]string{"a/one": "a", "b:c/one": "b", "b:c/two": "b", more + "/two": "c", more + "/three": "c"} {
 				if err := os.WriteFile(filepath.Join(dir, f), []byte(content), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
 			w.facts.OverlayLowerPlus = plus
 			w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "overlay", Source: "overlay", Destination: "/merged",
-				Options: []string{"lowerdir=" + dir + "/a:" + dir + `/b\:c`, "upperdir=" + dir + "/" + upper, "workdir=" + dir + "/w"}})
-			w.see(map[string]string{"cat /merged/one": "a", "cat /merged/two": "b", "create /merged/new": "ok"})
+				Options: []string{"lowerdir=" + dir + "/a:" + dir + `/b\:c:` + dir + "/" + more, "upperdir=" + dir + "/" + upper, "workdir=" + dir + "/w"}})
+			v := w.see(map[string]string{"cat /merged/one": "a", "cat /merged/two": "b", "cat /merged/three": "c", "create /merged/new": "ok"})
+			if super := v.at("/merged").Super; strings.Contains(super, ",redirect_dir=on") {
+				t.Errorf("a part of a name is an option: %s", super)
+			}
 			if _, err := os.Stat(filepath.Join(dir, upper, "new")); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// B25: what a new filesystem is called, and where it is, are none of its options; nor are they of a bind.
+func TestB25NamesAreNoOptions(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const name = "a,nr_inodes=9,gid=7:b\\c\nuid=7"
+		source := filepath.Join(t.TempDir(), name)
+		if err := os.MkdirAll(filepath.Join(source, "in"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		w.bind(source, "/bound,rw:x\ny", "ro")
+		w.spec.Mounts = append(w.spec.Mounts, specs.Mount{Type: "tmpfs", Source: name, Destination: "/t,mode=0777", Options: []string{"size=64k", "mode=0710"}})
+		v := w.see(map[string]string{"stat /t,mode=0777": "40710 0:0 0:0", "ls /bound,rw:x\ny": "in", "mkdir /bound,rw:x\ny/z": "EROFS"})
+		if super := "," + v.at("/t,mode=0777").Super + ","; !strings.Contains(super, ",size=64k,") || strings.Contains(super, "nr_inodes=9") || strings.Contains(super, "id=7") {
+			t.Errorf("the tmpfs has %s", super)
+		}
+	})
 }
 
 func TestNothingLeftOpen(t *testing.T) {

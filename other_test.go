@@ -23,6 +23,7 @@ var others = map[string]func(args []string) error{
 	"notifier":   runNotifier,
 	"pinned":     runPinned,
 	"leaver":     runLeaver,
+	"user":       intrude,
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

@@ -33,7 +33,23 @@ func (w *world) hostile(id, what string) *specs.Spec {
 	return spec
 }
 
-const ptraceSeize = 0x4206 // PTRACE_SEIZE
+// seize makes the calling thread the tracer of a process.
+func seize(pid int) error {
+	const ptraceSeize = 0x4206 // PTRACE_SEIZE
+	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// readMemory reads a byte of a process, at an address of ours.
+func readMemory(pid int) error {
+	var b [1]byte
+	local := unix.Iovec{Base: &b[0], Len: 1}
+	remote := unix.RemoteIovec{Base: uintptr(unsafe.Pointer(&b[0])), Len: 1}
+	_, err := unix.ProcessVMReadv(pid, []unix.Iovec{local}, []unix.RemoteIovec{remote}, 0)
+	return err
+}
 
 // endFirstThread ends the process's first thread alone, and says when it has. Whoever is on another keeps that one, so that the first
 // one's turn comes.
@@ -63,8 +79,8 @@ func spy(what string, args ...string) {
 		trace()
 	case "child": // of a shell that it holds on to
 		runtime.LockOSThread()
-		if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(os.Getppid()), 0, 0, 0, 0); errno != 0 {
-			fmt.Println(errno)
+		if err := seize(os.Getppid()); err != nil {
+			fmt.Println(err)
 		}
 		fmt.Println("traced")
 		time.Sleep(time.Hour)
@@ -138,7 +154,7 @@ func trace() {
 			if err != nil || pid == os.Getpid() || isHelper(e.Name()) {
 				continue
 			}
-			if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0); errno == 0 {
+			if seize(pid) == nil {
 				fmt.Println("traced")
 				time.Sleep(time.Hour)
 			}
@@ -209,8 +225,7 @@ var spyWays = map[string]func(proc string, pid int) bool{
 	"executable": func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_RDONLY) },
 	"writing":    func(proc string, _ int) bool { return opened(proc+"/exe", unix.O_WRONLY|unix.O_TRUNC) },
 	"tracing": func(_ string, pid int) bool {
-		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0)
-		if errno != 0 {
+		if seize(pid) != nil {
 			return false
 		}
 		got := isHelper(strconv.Itoa(pid)) // what had executed its program by then is anybody's here
@@ -221,10 +236,7 @@ var spyWays = map[string]func(proc string, pid int) bool{
 		return got
 	},
 	"reading": func(_ string, pid int) bool {
-		var b [1]byte
-		local := unix.Iovec{Base: &b[0], Len: 1}
-		remote := unix.RemoteIovec{Base: uintptr(unsafe.Pointer(&b[0])), Len: 1}
-		_, err := unix.ProcessVMReadv(pid, []unix.Iovec{local}, []unix.RemoteIovec{remote}, 0)
+		err := readMemory(pid)
 		return err == nil || err == unix.EFAULT
 	},
 }

@@ -25,6 +25,7 @@ import (
 // A screen is a pseudo terminal with somebody who reads everything on it.
 type screen struct {
 	master, slave *os.File
+	mode          unix.Termios // before anybody has it: what stty -g prints
 
 	mu    sync.Mutex
 	shown bytes.Buffer
@@ -59,7 +60,25 @@ func newStillScreen(t *testing.T) *screen {
 	}
 	s := &screen{master: master, slave: slave, more: make(chan struct{}, 1)}
 	t.Cleanup(func() { slave.Close(); master.Close() })
+	s.mode = s.termios(t)
+	// Settings of somebody's own, that no terminal has to begin with.
+	s.mode.Iflag |= unix.IUTF8
+	s.mode.Lflag &^= unix.ECHOK
+	s.mode.Cflag = s.mode.Cflag&^unix.CBAUD | unix.B9600
+	s.mode.Cc[unix.VERASE], s.mode.Cc[unix.VMIN], s.mode.Cc[unix.VTIME] = '\b', 3, 2
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, &s.mode); err != nil {
+		t.Fatal(err)
+	}
 	return s
+}
+
+func (s *screen) termios(t *testing.T) unix.Termios {
+	t.Helper()
+	m, err := unix.IoctlGetTermios(int(s.slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *m
 }
 
 func (s *screen) read() {
@@ -119,15 +138,14 @@ func (s *screen) resize(t *testing.T, rows, columns uint16) {
 	}
 }
 
-// local tells whether the terminal is in its ordinary mode.
+// local tells whether the terminal is as it was, to the last setting.
 func (s *screen) local(t *testing.T) bool {
 	t.Helper()
-	m, err := unix.IoctlGetTermios(int(s.slave.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
+	m := s.termios(t)
+	if m.Lflag&unix.ICANON != 0 && m != s.mode {
+		t.Errorf("the terminal is neither raw nor as it was: %+v, was %+v", m, s.mode)
 	}
-	const ordinary = unix.ICANON | unix.ECHO | unix.ISIG
-	return m.Lflag&ordinary == ordinary
+	return m == s.mode
 }
 
 // start runs the command with the screen as its controlling terminal.

@@ -359,38 +359,6 @@ func TestThirdInterruptKills(t *testing.T) {
 	}
 }
 
-// What containers say is never obeyed by a terminal that shows their records or lines.
-func TestG3HostileTextAtATerminal(t *testing.T) {
-	if !sdtest.Inside(t) {
-		return
-	}
-	flags := arena(t)
-	flags[4] = "--name=hostile" // instead of --rm
-	script := "printf '\\033]0;title\\007\\033[2Jline\\n'; exit 3 # \x1b]52;c;aGk=\a"
-	if out, err := exec.Command("sdcontainer", append(flags, "-d", "--", "sh", "-c", script)...).CombinedOutput(); err != nil {
-		t.Fatalf("run: %v: %s", err, out)
-	}
-	for _, args := range [][]string{{"wait", "hostile"}, {"logs", "hostile"}, {"ps", "-a", "--no-trunc"}, {"ps", "-a", "--format", "{{.Command}}"}} {
-		s := newScreen(t)
-		cmd := s.start(t, append(flags[:2:2], args...)...)
-		_ = code(t, cmd) // that of wait is the payload's
-		switch args[0] {
-		case "logs":
-			s.see(t, `\x1b]0;title\a\x1b[2Jline`)
-		case "ps":
-			s.see(t, `\x1b]52;c;aGk=\a`)
-		}
-		for _, evil := range []string{"\x1b]", "\x1b[2J", "\a"} {
-			if strings.Contains(s.text(), evil) {
-				t.Errorf("%v prints %q:\n%q", args, evil, s.text())
-			}
-		}
-	}
-	if out, err := exec.Command("sdcontainer", append(flags[:2:2], "rm", "hostile")...).CombinedOutput(); err != nil {
-		t.Errorf("rm: %v: %s", err, out)
-	}
-}
-
 func TestIsTerminal(t *testing.T) {
 	s := newScreen(t)
 	if !isTerminal(s.slave) || !term.IsTerminal(int(s.master.Fd())) {

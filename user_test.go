@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // C7: a user of the host gets at no record, cgroup, file or process of a container: neither while the interpreter is its init,
@@ -53,7 +54,7 @@ func TestC7AnotherUser(t *testing.T) {
 
 func (c *Container) isClosedToOthers(t *testing.T, when string) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", "other", "user", c.rt.Dir, c.id, c.st.Cgroup, strconv.Itoa(c.st.Init.Pid), strconv.Itoa(c.st.Keeper.Pid))
+	cmd := exec.Command("/proc/self/exe", "other", "user", c.rt.Dir, c.id, filepath.Join(scope.Mount(), c.st.Cgroup), strconv.Itoa(c.st.Init.Pid), strconv.Itoa(c.st.Keeper.Pid))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -96,7 +97,7 @@ var userWays = map[string]func(pid, pidfd int) error{
 
 // intrude is that user: it says of each way what came of it.
 func intrude(args []string) error {
-	dir, id, cgroup := args[0], args[1], filepath.Join("/sys/fs/cgroup", args[2])
+	dir, id, cgroup := args[0], args[1], args[2]
 	say := func(what string, err error) { fmt.Printf("%s: %s\n", what, unix.ErrnoName(errnoOf(err))) }
 	open := func(below, list string) {
 		for f := range strings.FieldsSeq(list) {

@@ -20,6 +20,7 @@ func plainSpec() *specs.Spec {
 	}
 }
 
+// C12, D6, E6: what would be needed for a label, for a filter that asks somebody, or for a cgroup that a caller names, is refused, whatever it says.
 func TestValidate(t *testing.T) {
 	if err := Validate(plainSpec()); err != nil {
 		t.Fatal(err)
@@ -95,13 +96,20 @@ func TestValidate(t *testing.T) {
 		{"io.sdcontainer.x: unknown", func(s *specs.Spec) { s.Annotations = map[string]string{"io.sdcontainer.x": ""} }},
 		{"this is Linux", func(s *specs.Spec) { s.Windows = &specs.Windows{} }},
 		{"intelRdt", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},
-		{"apparmorProfile", func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }},
+		{"apparmorProfile", func(s *specs.Spec) { s.Process.ApparmorProfile = "unconfined" }},
+		{"selinuxLabel", func(s *specs.Spec) { s.Process.SelinuxLabel = "system_u:system_r:container_t:s0" }},
+		{"mountLabel", func(s *specs.Spec) { s.Linux.MountLabel = "system_u:object_r:container_file_t:s0" }},
 		{"hooks.createContainer", func(s *specs.Spec) {
 			s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/true"}}}
 		}},
 		{"cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "system.slice:crio:web" }},
+		{"cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "../x" }},
+		{"cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "/sdcontainer.slice/sdc-web.scope" }},
 		{"listenerPath", func(s *specs.Spec) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/run/x"}
+		}},
+		{"listenerMetadata", func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerMetadata: "x"}
 		}},
 		{"netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
 	} {

@@ -35,6 +35,7 @@ func corpus(t testing.TB) []verdict {
 	}, limits(t), refusals(t), headers(t), steps(t))
 }
 
+// J1: among them sizes, counts and offsets of which 16 or 32 bits are in range.
 func TestJ1ParserCorpus(t *testing.T) {
 	parser := startParser(t)
 	for _, v := range corpus(t) {
@@ -154,6 +155,7 @@ func limits(t testing.TB) []verdict {
 		{"more relocs", resize(small, maxRelocs+1, 0), false},
 		{"whole state", hook(t, maxState), true},
 		{"larger state", hook(t, maxState+1), false},
+		{"state of 2^32", hook(t, 1<<32), false},
 		{"all steps", long(t, MaxSteps), true},
 		{"more steps", long(t, MaxSteps+1), false},
 	}
@@ -229,6 +231,11 @@ func headers(t testing.TB) []verdict {
 		{"nothing", nil, false},
 		{"a short header", small[:headerSize-1], false},
 		{"size", set(8, uint32(len(small)+1)), false},
+		{"steps that wrap", set(12, 1<<26+1), false},
+		{"relocs that wrap", set(16, 1<<29), false},
+		{"data that wraps", set(20, data+1<<16), false},
+		{"data below zero", set(20, 1<<32-8), false},
+		{"size that wraps", set(8, uint32(len(small)+1<<16)), false},
 		{"no step", bare, false},
 		{"every register received", set(24, MaxRegs), true},
 		{"a register too many received", set(24, MaxRegs+1), false},
@@ -267,6 +274,8 @@ func steps(t testing.TB) []verdict {
 	}
 	return []verdict{
 		{"store at the end", build(8, end, data(OpStore, room-8)), true},
+		{"store that wraps", build(8, end, data(OpStore, 1<<64-8)), false},
+		{"store at 2^32", build(8, end, data(OpStore, 1<<32)), false},
 		{"store past the end", build(8, end, data(OpStore, room-7)), false},
 		{"store of nothing", build(0, end, data(OpStore, room-1)), true},
 		{"fork at the end", build(0, end, data(OpFork, room-88)), true},
@@ -276,6 +285,9 @@ func steps(t testing.TB) []verdict {
 		{"the last register", build(1, end, argument(tagReg, uint64(Control))), true},
 		{"a register past it", build(1, end, argument(tagReg, uint64(Control)+1)), false},
 		{"the last data", build(1, end, argument(tagData, room-1)), true},
+		{"data past 2^16", build(1, end, argument(tagData, 1<<16)), false},
+		{"data at 2^32", build(1, end, argument(tagData, 1<<32)), false},
+		{"a register at 2^32", build(1, end, argument(tagReg, 1<<32)), false},
 		{"data past it", build(1, end, argument(tagData, room)), false},
 		{"an unknown tag", build(1, end, argument(tagReg+1, 0)), false},
 		{"a tag without an argument", build(0, end, func(s *wireStep) { s.Op, s.Tag[0] = uint8(OpReap), tagReg }), false},

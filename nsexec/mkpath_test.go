@@ -77,6 +77,7 @@ func mkpath(t testing.TB, root, path string, kind Kind, mode uint32) (string, er
 	return where, err
 }
 
+// J3: the one text of an image that the interpreter reads is where a link points: as long as the kernel lets it be, and of any bytes.
 func TestMkPath(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
 	for name, c := range map[string]struct {
@@ -106,6 +107,11 @@ func TestMkPath(t *testing.T) {
 		"chain, dangling":          {tree{"a": "/b", "b": "c/d"}, "/a/x", Dir, "c/d/x", 0},
 		"link through link":        {tree{"deep/dir": "", "l": "/deep/dir", "deep/dir/m": "../n"}, "/l/m/x", Dir, "deep/n/x", 0},
 		"link too long":            {tree{"a": "/" + strings.Repeat("b/", 2040)}, "/a/" + strings.Repeat("c", 100), Dir, "", unix.ENAMETOOLONG},
+		"longest link":             {tree{"a": "/" + strings.Repeat("./", 2045) + "bb"}, "/a/x", Dir, "bb/x", 0},
+		"a byte longer":            {tree{"a": "/" + strings.Repeat("./", 2045) + "bbb"}, "/a/x", Dir, "", unix.ENAMETOOLONG},
+		"longest name":             {tree{"a": strings.Repeat("b", 255)}, "/a/x", Dir, strings.Repeat("b", 255) + "/x", 0},
+		"name too long":            {tree{"a": strings.Repeat("b", 256)}, "/a/x", Dir, "", unix.ENAMETOOLONG},
+		"link of odd bytes":        {tree{"a": "\xff\x01%s\n"}, "/a/x", Dir, "\xff\x01%s\n/x", 0},
 		"link with slash":          {tree{"a": "/b/"}, "/a/x", Dir, "b/x", 0},
 		"link out, absolute":       {tree{"a": "/../../../outside"}, "/a/x", Dir, "outside/x", 0},
 		"link out, relative":       {tree{"d/a": "../../../outside"}, "/d/a/x", Dir, "outside/x", 0},

@@ -136,6 +136,38 @@ func TestRunPayload(t *testing.T) {
 	init.Pidfd.Close()
 }
 
+// J1: CVE-2021-43784. Strings around 2^16 bytes, where lengths of 16 bits begin anew, are what the payload gets, each to its end and no further.
+func TestJ1LongStrings(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	h := startHelper(t, StartOptions{})
+	ctx := testContext(t)
+	spawn, init, err := spawnTo(ctx, h, w, allNamespaces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer init.Pidfd.Close()
+	var env []string
+	for n := 1<<16 - 2; n <= 1<<16+2; n++ {
+		env = append(env, fmt.Sprintf("E%d=", n)+strings.Repeat("x", n-len("E65536="))) // with its NUL one more
+	}
+	enter := Next("enter", spawn)
+	enter.Exec("/bin/cat", []string{"cat", "/proc/self/environ"}, append(env, "LAST=y"))
+	if err := h.run(ctx, enter, nil, noSync); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(r)
+	if want := strings.Join(append(env, "LAST=y", ""), "\x00"); err != nil || string(out) != want {
+		t.Errorf("%d bytes, %v, want %d", len(out), err, len(want))
+	}
+	if _, err := unix.Wait4(init.Pid, nil, 0, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStepErrorIsNamed(t *testing.T) {
 	h, _, spawn := inNamespaces(t, allNamespaces)
 	p := Next("build", spawn)

@@ -239,6 +239,7 @@ func TestD2UnknownName(t *testing.T) {
 	}
 }
 
+// D6, D8: a filter that would ask somebody, and one that cannot be understood, is no filter.
 func TestRefused(t *testing.T) {
 	arg := func(a specs.LinuxSeccompArg) *specs.LinuxSeccomp {
 		return &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{allow("read", a)}}
@@ -247,6 +248,7 @@ func TestRefused(t *testing.T) {
 	for name, s := range map[string]*specs.LinuxSeccomp{
 		"no default":           {},
 		"notify":               {DefaultAction: specs.ActNotify},
+		"notify of a call":     {DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{rules(specs.ActNotify, nil, []string{"mount"})}},
 		"unknown action":       {DefaultAction: "SCMP_ACT_PERHAPS"},
 		"errno of allow":       {DefaultAction: specs.ActAllow, DefaultErrnoRet: errno(unix.EPERM)},
 		"errno too big":        {DefaultAction: specs.ActErrno, DefaultErrnoRet: &tooBig},

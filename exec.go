@@ -114,10 +114,13 @@ func (c *Container) joinable() error {
 	return ErrNotRunning
 }
 
-// within refuses what no process of the container can ever get.
+// within refuses what no process of the container can ever get, or is not given yet.
 func within(p, from *specs.Process) error {
 	if len(p.Args) == 0 {
 		return fmt.Errorf("%w: empty command", ErrNotFound)
+	}
+	if p.ApparmorProfile != "" || p.SelinuxLabel != "" {
+		return errors.New("process.apparmorProfile, selinuxLabel: not supported yet")
 	}
 	c := p.Capabilities
 	if c == nil {

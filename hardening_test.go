@@ -228,6 +228,21 @@ func TestExecRights(t *testing.T) {
 	}
 }
 
+// C12: a process that is to have a label is not executed without it.
+func TestC12ExecRefusesLabels(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("unlabelled", CreateOptions{Detach: true}, "/bin/sleep", "60")
+	for _, p := range []specs.Process{{ApparmorProfile: "unconfined"}, {SelinuxLabel: "system_u:system_r:container_t:s0"}} {
+		p.Args = []string{"true"}
+		if _, err := c.Exec(t.Context(), &p, ExecOptions{}); err == nil || !strings.Contains(err.Error(), "not supported yet") {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+}
+
 // R7, R36: a name that is taken elsewhere, under another directory of records: the start
 // fails, early or late, and does no harm.
 func TestForeignUnitIsLeftAlone(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,43 +178,6 @@ func TestA11HostDescriptorsAreClosedFirst(t *testing.T) {
 	}
 	if closed != 2 {
 		t.Errorf("%d descriptors closed before the ids change, want the container's init and its cgroup", closed)
-	}
-}
-
-// A10: CVE-2015-1334. What the container has at /proc matters to no exec.
-func TestA10ForgedProc(t *testing.T) {
-	if !sdtest.Inside(t) {
-		return
-	}
-	w := newWorld(t)
-	spec := w.spec("forged", "/bin/sleep", "60")
-	spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/proc" })
-	spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
-	if err := os.MkdirAll(filepath.Join(w.root, "proc/self/attr"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for link, to := range map[string]string{"proc/self/fd": "/bin", "proc/thread-self": "self", "proc/1": "self", "proc/self/root": "/"} {
-		if err := os.Symlink(to, filepath.Join(w.root, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := w.Create(t.Context(), "forged", spec, w.options(CreateOptions{Detach: true}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Destroy(context.Background(), true) }()
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r, out := pipe(t)
-	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"echo", "here"}}, ExecOptions{Stdout: out})
-	out.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, _ := io.ReadAll(r)
-	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 || string(b) != "here\n" {
-		t.Errorf("%q, %+v, %v", b, e, err)
 	}
 }
 

@@ -46,7 +46,7 @@ func stayIn(flag nsexec.Imm) func(build, enter []nsexec.Step) {
 	}
 }
 
-// A process that joins a container as anything else than what was asked for is killed
+// D8: a process that joins a container as anything else than what was asked for is killed
 // before it is the command, and the error says which property is wrong.
 func TestAttestNamesEverySabotageOfExec(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -227,7 +227,7 @@ func tracedBy(t *testing.T, l *launch) {
 	}
 }
 
-// A start that does anything else than what was asked for is stopped before its
+// D8: a start that does anything else than what was asked for, such as to go on without the filter, is stopped before its
 // payload runs, and says which property is wrong.
 func TestAttestNamesEverySabotage(t *testing.T) {
 	if !sdtest.Inside(t) {

@@ -124,7 +124,7 @@ var subjects = []subject{
 	{"run --unit", plain, served, 4, 2},
 }
 
-// J5, R3, R21, R22, R23, R46: every step of a program fails with every errno, ENOSYS of an old kernel among them. The command names step and
+// D8, J5, R3, R21, R22, R23, R46: every step of a program fails with every errno, ENOSYS of an old kernel among them. The command names step and
 // errno, no later step is begun, and nothing is left; what is tolerated is attested all the same.
 func TestStepFaults(t *testing.T) {
 	for _, s := range subjects {

@@ -106,6 +106,17 @@ func TestForeignVerbs(t *testing.T) {
 	}
 }
 
+// G1, G6: nothing copies files out of a container or into one, nor restores one: whoever adds a verb that does takes the tests of its row
+// with it.
+func TestNoVerbCopiesOrRestores(t *testing.T) {
+	ours := commands(newRoot())
+	for _, name := range strings.Fields("cp export import commit save load mount checkpoint restore migrate") {
+		if ours[name] != nil {
+			t.Errorf("there is %s, without the tests of its row", name)
+		}
+	}
+}
+
 // TestOnlyTheCalledVerbIsBuilt guards the time of a start.
 func TestOnlyTheCalledVerbIsBuilt(t *testing.T) {
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)

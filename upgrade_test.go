@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // R45: a record is read by the commands of other versions. testdata/record/N holds one of format N with all there is, and
@@ -76,4 +80,84 @@ func TestRecordsOfOtherVersions(t *testing.T) {
 	if err != nil || spec.Process.Cwd != "/" || spec.Hostname != "web" {
 		t.Errorf("%+v, %v", spec, err)
 	}
+}
+
+// R45: a container that runs is entered, changed and ended by the command of another version: one whose records had fewer fields, and
+// one whose have more.
+func TestR45RunningContainerOfAnotherVersion(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	for name, change := range map[string]func(r map[string]any){
+		"older": func(r map[string]any) {
+			maps.DeleteFunc(r, func(key string, _ any) bool {
+				return key == "logged" || key == "above" || key == "source" || key == "started"
+			})
+		},
+		"newer": func(r map[string]any) {
+			r["later"], r["above"] = map[string]any{"x": []int{1}}, map[string]any{"later": true}
+		},
+	} {
+		spec := w.spec("other", "/bin/sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done")
+		c, _ := w.startHostile("other", spec)
+		rewrite(t, c.path(stateFile), change)
+		t.Run(name, func(t *testing.T) { usable(t, w, "other") })
+	}
+}
+
+func rewrite(t *testing.T, file string, change func(map[string]any)) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r map[string]any
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	change(r)
+	if b, err = json.Marshal(r); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// usable does with a container what verbs do, to its end.
+func usable(t *testing.T, w *world, id string) {
+	c, err := w.Load(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"/bin/sh", "-c", "exit 7"}}, ExecOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := p.Wait(t.Context()); err != nil || e.Code != 7 {
+		t.Errorf("exec: %+v, %v", e, err)
+	}
+	if err := c.Pause(t.Context()); err != nil {
+		t.Error("pause:", err)
+	}
+	if s, err := c.State(); err != nil || s.Status != Paused {
+		t.Errorf("paused: %+v, %v", s, err)
+	}
+	if err := c.Resume(t.Context()); err != nil {
+		t.Error("resume:", err)
+	}
+	if err := c.Update(t.Context(), &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: number[int64](99)}}, nil); err != nil {
+		t.Error("update:", err)
+	}
+	if err := c.Stop(t.Context(), 5*time.Second); err != nil {
+		t.Error("stop:", err)
+	}
+	if e, err := c.Wait(t.Context()); err != nil || e.Code != 9 {
+		t.Errorf("%+v, %v, want code 9", e, err)
+	}
+	if err := c.Destroy(t.Context(), false); err != nil {
+		t.Error("rm:", err)
+	}
+	w.nothingLeft(id)
 }

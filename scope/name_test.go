@@ -60,11 +60,12 @@ func FuzzUnitName(f *testing.F) {
 	})
 }
 
+// E6: what is no name of a slice, as a path is not, is none of a cgroup.
 func TestSlice(t *testing.T) {
 	for slice, good := range map[string]bool{
 		"": true, "a.slice": true, "a-b.slice": true, "-.slice": true, `a\x2db.slice`: true,
 		"a": false, ".slice": false, "a.service": false, "a--b.slice": false, "-a.slice": false, "a-.slice": false,
-		"a/b.slice": false, "a b.slice": false, "a\n.slice": false, strings.Repeat("a", 260) + ".slice": false,
+		"a/b.slice": false, "../a.slice": false, "/a.slice": false, "a b.slice": false, "a\n.slice": false, strings.Repeat("a", 260) + ".slice": false,
 	} {
 		_, err := Plan(&specs.Spec{}, configs.Settings{Name: "web", Slice: slice})
 		if (err == nil) != good {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
@@ -162,9 +163,13 @@ func unitPaths(dir, name string) (unit, dropIn string) {
 	return filepath.Join(dir, Instance(name)), filepath.Join(dir, Instance(name)+".d", TemplateDropIn)
 }
 
+// exists says whether there is a file, also where it cannot be looked at: then whoever uses it fails, and nothing is taken for done.
 func exists(path string) bool {
 	st, err := os.Stat(path)
-	return err == nil && st.Mode().IsRegular()
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR)
+	}
+	return st.Mode().IsRegular()
 }
 
 // askTime bounds a question whose answer is not needed.
@@ -226,6 +231,10 @@ func systemctl(ctx context.Context, args ...string) error {
 	return fmt.Errorf("systemctl %s: %s", strings.Join(args, " "), text)
 }
 
+// unfinished is a unit file that is being written: systemd reads none that begins with a dot, and who is killed leaves one at
+// most, which the next one writes anew.
+const unfinished = ".sdcontainer-new"
+
 // writeUnit puts a file there whole or not at all, and never over one that is not ours.
 func writeUnit(path, text string) error {
 	if err := checkOurs(path); err != nil {
@@ -234,16 +243,28 @@ func writeUnit(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".sdcontainer-*")
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(text)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+	defer dir.Close()
+	// Order: locked before it is written: another command may be writing its own.
+	if err := kernel.Retry(func() error { return unix.Flock(int(dir.Fd()), unix.LOCK_EX) }); err != nil {
+		return &os.PathError{Op: "flock", Path: dir.Name(), Err: err}
+	}
+	name := filepath.Join(dir.Name(), unfinished)
+	tmp, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), path)
+	_, err = tmp.WriteString(text)
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	if err := os.Rename(name, path); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
 }
 
 // removeUnit removes a file of ours, and its directory if that is empty then.
@@ -256,7 +277,8 @@ func removeUnit(path string) error {
 		return nil
 	}
 	if err == nil && filepath.Base(path) == TemplateDropIn {
-		_ = os.Remove(filepath.Dir(path)) // others may have drop-ins in it
+		_ = os.Remove(filepath.Join(filepath.Dir(path), unfinished)) // of an install that was killed
+		_ = os.Remove(filepath.Dir(path))                            // others may have drop-ins in it
 	}
 	return err
 }

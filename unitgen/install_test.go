@@ -7,8 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
@@ -173,5 +177,45 @@ func TestWanted(t *testing.T) {
 		if s.Install = tt.install; Wanted(s) != tt.want {
 			t.Errorf("%s: %v", name, !tt.want)
 		}
+	}
+}
+
+// What is left of an install that was killed is gone with the next one, and many at a time each leave their own file.
+func TestUnfinishedUnitFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, unfinished), []byte("half a fi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var g sync.WaitGroup
+	for i := range 20 {
+		g.Go(func() {
+			text := madeByUs + strings.Repeat(strconv.Itoa(i)+"\n", 1000)
+			path := filepath.Join(dir, Instance(strconv.Itoa(i)))
+			if err := writeUnit(path, text); err != nil {
+				t.Error(err)
+			}
+			if b, err := os.ReadFile(path); string(b) != text {
+				t.Errorf("%s: %d bytes, %v", path, len(b), err)
+			}
+		})
+	}
+	g.Wait()
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 20 {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, Instance("7"))); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// A file that cannot be looked at is not taken for none: who is to remove it says why it did not.
+func TestRemoveTellsWhatItCannotSee(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(Instance("web"), filepath.Join(dir, Instance("web"))); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := Remove(t.Context(), dir, "web"); len(removed) != 0 || !errors.Is(err, unix.ELOOP) {
+		t.Errorf("%v, %v", removed, err)
 	}
 }

@@ -185,6 +185,9 @@ func (r *Runtime) Cleanup(ctx context.Context, id string) error {
 }
 
 func (c *Container) cleanup(ctx context.Context) error {
+	if _, err := kernel.StartTime(c.st.Init.Pid); err != nil && !gone(err) {
+		return err // which would be taken for a sign of life, and nobody calls again
+	}
 	if k := c.st.Keeper; c.status() != Stopped || k.alive() && k.Pid != os.Getpid() {
 		return nil // not yet, or its own keeper will
 	}

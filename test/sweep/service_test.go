@@ -191,10 +191,10 @@ func (s *service) cleanup(n int) (r round, err error) {
 	return r, errors.Join(err, s.tidy(end))
 }
 
-// tidy: the service has stopped, and it starts again. A record may be left of one that it could not look at: that is taken for alive.
+// tidy: the service has stopped, and it starts again. Only who could not look at it, and said so, may have left its record.
 func (s *service) tidy(e ended) error {
 	err := s.systemctl("stop", serviceName)
-	if now := s.inspect(); now.Status != "" && now.Status != "stopped" {
+	if now := s.inspect(); now.Status != "" && (e.fine() || now.Status != "stopped") {
 		err = errors.Join(err, fmt.Errorf("%v, and the container is %+v", e, now))
 	}
 	return errors.Join(err, s.over(), s.again(), s.over())

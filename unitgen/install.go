@@ -39,7 +39,10 @@ var templateDirs = []string{Dir, "/run/systemd/system", "/usr/local/lib/systemd/
 
 // TemplateInstalled says whether systemd has [Template].
 func TemplateInstalled() bool {
-	return slices.ContainsFunc(templateDirs, func(dir string) bool { return exists(filepath.Join(dir, Template)) })
+	return slices.ContainsFunc(templateDirs, func(dir string) bool {
+		st, err := os.Stat(filepath.Join(dir, Template))
+		return err == nil && st.Mode().IsRegular() // else a whole unit file does without
+	})
 }
 
 // Instance is the unit of a container that runs as a service.
@@ -203,7 +206,8 @@ func retire(ctx context.Context, unit string, files bool) error {
 	if !files { // then it is disabled
 		args = []string{"stop", unit}
 	}
-	if err := systemctl(ctx, args...); err != nil {
+	// Without files systemd may be about to forget it, and then there is nothing to stop.
+	if err := systemctl(ctx, args...); err != nil && (files || remembered(ctx, InstanceName(unit))) {
 		return err
 	}
 	if err := forgetChanges(unit); err != nil {
@@ -231,9 +235,40 @@ func systemctl(ctx context.Context, args ...string) error {
 	return fmt.Errorf("systemctl %s: %s", strings.Join(args, " "), text)
 }
 
-// unfinished is a unit file that is being written: systemd reads none that begins with a dot, and who is killed leaves one at
-// most, which the next one writes anew.
-const unfinished = ".sdcontainer-new"
+// unfinished are the files that are being written: systemd reads none whose name begins with a dot. Who writes one has its lock.
+const unfinished = ".sdcontainer-*"
+
+// newUnfinished makes one, locked.
+func newUnfinished(dir string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(dir, unfinished)
+		if err != nil {
+			return nil, err
+		}
+		var st unix.Stat_t
+		if err := kernel.TryFlock(f, unix.LOCK_EX); err == nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Nlink > 0 {
+			return f, nil
+		}
+		// Somebody sweeps, and took it for left.
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+	}
+}
+
+// sweep removes those in a directory whose writer was killed.
+func sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, unfinished)) // a directory that cannot be read shows none
+	for _, name := range left {
+		f, err := kernel.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+		if err != nil {
+			continue
+		}
+		if kernel.TryFlock(f, unix.LOCK_EX) == nil {
+			_ = os.Remove(name) // systemd does not mind it
+		}
+		_ = f.Close()
+	}
+}
 
 // writeUnit puts a file there whole or not at all, and never over one that is not ours.
 func writeUnit(path, text string) error {
@@ -243,26 +278,18 @@ func writeUnit(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	sweep(filepath.Dir(path))
+	tmp, err := newUnfinished(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	// Order: locked before it is written: another command may be writing its own.
-	if err := kernel.Retry(func() error { return unix.Flock(int(dir.Fd()), unix.LOCK_EX) }); err != nil {
-		return &os.PathError{Op: "flock", Path: dir.Name(), Err: err}
-	}
-	name := filepath.Join(dir.Name(), unfinished)
-	tmp, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
+	defer tmp.Close() // and its lock, when it has its name
 	_, err = tmp.WriteString(text)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return errors.Join(err, os.Remove(name))
+	if err = errors.Join(err, tmp.Chmod(0o644)); err == nil {
+		err = os.Rename(tmp.Name(), path)
 	}
-	if err := os.Rename(name, path); err != nil {
-		return errors.Join(err, os.Remove(name))
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return nil
 }
@@ -277,8 +304,8 @@ func removeUnit(path string) error {
 		return nil
 	}
 	if err == nil && filepath.Base(path) == TemplateDropIn {
-		_ = os.Remove(filepath.Join(filepath.Dir(path), unfinished)) // of an install that was killed
-		_ = os.Remove(filepath.Dir(path))                            // others may have drop-ins in it
+		sweep(filepath.Dir(path))
+		_ = os.Remove(filepath.Dir(path)) // others may have drop-ins in it
 	}
 	return err
 }

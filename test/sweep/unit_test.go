@@ -52,10 +52,10 @@ func unitVerbs(m *machine) []unitVerb {
 		}
 		return errors.Join(err, m.succeeds(install), known(m), m.succeeds([]string{"unit", "rm", name}), gone(m), temporary())
 	}
-	// The same again removes what is left, or says that there is nothing: systemd may just have been about to forget the unit.
+	// The same again removes what is left, or says that there is nothing.
 	rest := func(m *machine, _ state) error {
 		err := m.succeeds([]string{"unit", "rm", name})
-		if err != nil && (strings.Contains(err.Error(), "no unit file of it") || strings.Contains(err.Error(), unit+" not loaded")) {
+		if err != nil && strings.Contains(err.Error(), "no unit file of it") {
 			err = nil
 		}
 		return errors.Join(err, gone(m))

@@ -73,7 +73,7 @@ type Container struct {
 func (c *Container) ID() string { return c.id }
 
 // Same says whether other, found by name, is this container and not one that has had the name since. It may be asked of one
-// that Create made while another goroutine is in Wait.
+// that is not detached while another goroutine is in Wait.
 func (c *Container) Same(other *Container) bool { return c.st.Init == other.st.Init }
 
 // Terminal is the master end of the payload's pty, if its Spec asks for one: from

@@ -36,16 +36,14 @@ func (c *Container) update(ctx context.Context, res *specs.LinuxResources, props
 	if err != nil {
 		return err
 	}
-	old, err := scope.Plan(spec, settings)
-	if err != nil {
-		return err
-	}
+	old, knew := scope.Plan(spec, settings)
 	asked, err := ask(spec, &settings, res, props)
 	if err != nil {
 		return err
 	}
+	// It runs with what it has: what this command would refuse of that keeps nobody from changing the rest.
 	next, err := scope.Plan(spec, settings)
-	if err != nil {
+	if err != nil && fmt.Sprint(err) != fmt.Sprint(knew) {
 		return err
 	}
 	changes, err := old.Changes(next, asked)

@@ -23,7 +23,7 @@ import (
 
 // Exec starts another process in the container: in all its namespaces and its
 // cgroup, with its filter, and never with more rights than the container has. What p leaves out
-// (user, capabilities, environment, working directory, limits, CPUs for exec) is taken from the container's
+// (user, capabilities, environment, working directory, limits, OOM score, scheduler, I/O priority, CPUs for exec) is taken from the container's
 // own process; a user and group of 0 and no name are left out: the container's root is
 // Username "0". Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
 func (c *Container) Exec(ctx context.Context, p *specs.Process, o ExecOptions) (*Process, error) {
@@ -168,7 +168,7 @@ func inherit(p, from *specs.Process) *specs.Process {
 	if q.OOMScoreAdj == nil {
 		q.OOMScoreAdj = from.OOMScoreAdj
 	}
-	if q.Scheduler == nil {
+	if q.Scheduler == nil && (from.Scheduler == nil || from.Scheduler.Policy != specs.SchedDeadline) { // one is of one thread, which cannot fork
 		q.Scheduler = from.Scheduler
 	}
 	if q.IOPriority == nil {
@@ -223,7 +223,8 @@ func (l *launch) planJoin(context.Context) (err error) {
 	return l.pin()
 }
 
-// pin has what is executed in a service with CPUs of its own run where its first process may: CPUAffinity= says on which of them.
+// pin has what is executed in a service with CPUs of its own run where its first process may now: CPUAffinity= says on which of
+// them it began.
 func (l *launch) pin() error {
 	if !l.c.st.Service || !l.plan.ownCPUs() || l.spec.Process.ExecCPUAffinity != nil {
 		return nil

@@ -52,6 +52,9 @@ func TestInheritAll(t *testing.T) {
 	if diff := cmp.Diff(from, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
+	if s := inherit(&specs.Process{}, &specs.Process{Scheduler: &specs.Scheduler{Policy: specs.SchedDeadline}}).Scheduler; s != nil {
+		t.Errorf("%+v: the bandwidth of one thread, a second time", s)
+	}
 	v := reflect.ValueOf(*got)
 	for i := range v.NumField() {
 		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != slices.Contains(own, name) {

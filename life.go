@@ -272,8 +272,11 @@ func (c *Container) killPayload(ctx context.Context) error {
 			// Order: identified before its cgroup is read: that is this process's then, or it is not found again.
 			p, err1 := identify(pid)
 			own, err2 := scope.CgroupOf(pid)
-			if err1 != nil || err2 != nil || !strings.HasPrefix(own+"/", c.st.Cgroup+"/") {
+			switch {
+			case gone(err1) || gone(err2) || err2 == nil && !strings.HasPrefix(own+"/", c.st.Cgroup+"/"):
 				continue // it has ended
+			case err1 != nil || err2 != nil:
+				return errors.Join(err1, err2)
 			}
 			if err := ignore(p.signal(unix.SIGKILL), unix.ESRCH); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -212,5 +213,27 @@ func TestPipesOfSomebodyElse(t *testing.T) {
 	w.Close()
 	if err := l.openPipes(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("of a pipe that is closed: %v", err)
+	}
+}
+
+// What two starts at the ends of one pipe take from each other the second look gives back.
+func TestModesAreAdded(t *testing.T) {
+	for range 1000 {
+		r, w := pipe(t)
+		for range 2 {
+			var g sync.WaitGroup
+			for f, bits := range map[*os.File]os.FileMode{r: 0o444, w: 0o222} {
+				g.Go(func() {
+					if err := addMode(f, bits); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			g.Wait()
+		}
+		if info, err := r.Stat(); err != nil || info.Mode().Perm() != 0o666 {
+			t.Fatalf("%v, %v", info.Mode(), err)
+		}
+		_ = errors.Join(r.Close(), w.Close()) // only looked at
 	}
 }

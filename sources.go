@@ -169,10 +169,12 @@ func (s *stdio) kinds() (null [3]bool, pipes [3]*os.File) {
 }
 
 // openPipes lets the payload open the pipes among its standard streams by name: to open /dev/stdout is to open the pipe
-// anew, which is for its owner else. Each in its own direction only, and they keep their owner: a pipe is shared with
-// whoever is at its ends, and who owned it could read what others write into it, and write what others read.
+// anew, which is for its owner else. Each in the direction it has here, and they keep their owner: a pipe is shared with
+// whoever is at its ends, and who owns it can read what others write into it, and write what others read.
 //
-// Order: by the parent: the init has no right to, in a user namespace that does not know who made the pipe.
+// Order: by the parent: the init has no right to, in a user namespace that does not know who made the pipe. And once more
+// just before the payload runs: what begins at the pipe's other end at the same time, as in run a | run b, may have put the
+// mode back that it had seen.
 func (l *launch) openPipes() error {
 	if l.spec.Process.Terminal {
 		return nil
@@ -181,20 +183,24 @@ func (l *launch) openPipes() error {
 		if f == nil {
 			continue
 		}
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
 		bits := os.FileMode(0o222)
 		if i == 0 {
 			bits = 0o444
 		}
 		// A pipe of somebody else still works by its descriptor: only to open it anew is refused.
-		if err := f.Chmod(info.Mode().Perm() | bits); err != nil && !errors.Is(err, unix.EPERM) {
+		if err := addMode(f, bits); err != nil && !errors.Is(err, unix.EPERM) {
 			return fmt.Errorf("let the payload open standard stream %d, a pipe: %w", i, err)
 		}
 	}
 	return nil
+}
+
+func addMode(f *os.File, bits os.FileMode) error {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&bits == bits {
+		return err
+	}
+	return f.Chmod(info.Mode().Perm() | bits)
 }
 
 // noDirectories refuses standard streams through which the payload could leave its

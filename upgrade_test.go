@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -92,7 +93,7 @@ func TestR45RunningContainerOfAnotherVersion(t *testing.T) {
 	for name, change := range map[string]func(r map[string]any){
 		"older": func(r map[string]any) {
 			maps.DeleteFunc(r, func(key string, _ any) bool {
-				return key == "logged" || key == "above" || key == "source" || key == "started"
+				return key == "logged" || key == "above" || key == "source" || key == "started" || key == "inode"
 			})
 		},
 		"newer": func(r map[string]any) {
@@ -102,6 +103,9 @@ func TestR45RunningContainerOfAnotherVersion(t *testing.T) {
 		spec := w.spec("other", "/bin/sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done")
 		c, _ := w.startHostile("other", spec)
 		rewrite(t, c.path(stateFile), change)
+		rewrite(t, c.path(configFile), func(spec map[string]any) { // which this command would refuse to start
+			spec["annotations"].(map[string]any)["org.systemd.property.CollectMode"] = "'inactive'"
+		})
 		t.Run(name, func(t *testing.T) { usable(t, w, "other") })
 	}
 }
@@ -113,7 +117,9 @@ func rewrite(t *testing.T, file string, change func(map[string]any)) {
 		t.Fatal(err)
 	}
 	var r map[string]any
-	if err := json.Unmarshal(b, &r); err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber() // limits are larger than a float is exact
+	if err := d.Decode(&r); err != nil {
 		t.Fatal(err)
 	}
 	change(r)

@@ -159,7 +159,7 @@ func resourceKeys() []Key {
 		{"resources.cpu.period", kindSpan, "100ms", "CPUQuotaPeriodSec=", "Over which the quota counts."},
 		{"resources.cpu.burst", kindSpan, "", "cpu.max.burst", "CPU time saved up and used beyond the quota. In the payload's own cgroup."},
 		{"resources.cpu.weight", kindWeight, "100", "CPUWeight=", "Share against others."},
-		{"resources.cpu.cpus", kindCPUs, "", "AllowedCPUs=", "CPUs to run on, whatever CPU affinity the caller of run or exec has. Of a service CPUAffinity= says which of them."},
+		{"resources.cpu.cpus", kindCPUs, "", "AllowedCPUs=", "CPUs to run on, whatever CPU affinity the caller of run or exec has. Of a service CPUAffinity= says which of them; what is executed in it has those that its first process has then."},
 		{"resources.cpu.mems", kindCPUs, "", "AllowedMemoryNodes=", "Memory nodes to use."},
 		{"resources.io.weight", kindIOWeight, "100", "IOWeight=", "Share against others."},
 		{"resources.io.read_bps", tableOf(kindRate), "", "IOReadBandwidthMax=", `Bytes a second by device: { "/dev/sda" = "20M" }.`},

@@ -131,6 +131,15 @@ func flat(err error) (list []error) {
 	return list
 }
 
+// fewMistakes are the first of joined errors: a profile may have one in each name.
+func fewMistakes(err error) error {
+	all := flat(err)
+	if n := len(all) - configs.MostMistakes; n > 0 {
+		all = append(all[:configs.MostMistakes], fmt.Errorf("%d more such mistakes", n))
+	}
+	return errors.Join(all...)
+}
+
 // checkProperty asks what makes scopes and services alike.
 func checkProperty(name, value string) error {
 	return checkAlone(configs.Settings{UnitProperties: map[string]string{name: value}})
@@ -196,20 +205,13 @@ func checkMount(m specs.Mount) error {
 	return err
 }
 
-// mostMistakes are told of one seccomp profile: it may have one in each name.
-const mostMistakes = 20
-
 // checkSpec asks the planners.
 func checkSpec(spec *specs.Spec, s configs.Settings) error {
 	unit, err := scope.Plan(spec, s)
 	_, badSets := caps.ParseSets(spec.Process.Capabilities)
 	errs := []error{err, rootfs.Check(spec, s), badSets}
 	if spec.Linux.Seccomp != nil { // the default one is right
-		all := flat((&plan{spec: spec}).compileFilter())
-		if n := len(all) - mostMistakes; n > 1 {
-			all = append(all[:mostMistakes], fmt.Errorf("%d more such mistakes", n))
-		}
-		for _, err := range all {
+		for _, err := range flat((&plan{spec: spec}).compileFilter()) {
 			errs = append(errs, &configs.FieldError{Field: "linux.seccomp", Err: err})
 		}
 	}

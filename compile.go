@@ -242,7 +242,7 @@ func (p *plan) compileFilter() (err error) {
 		profile = seccomp.Default(granted, p.made(specs.UserNamespace) || joins(p.spec, specs.UserNamespace))
 	}
 	if p.filter, err = seccomp.Compile(profile, runtime.GOARCH); err != nil {
-		return err
+		return fewMistakes(err)
 	}
 	p.flags, err = seccomp.Flags(profile)
 	return err

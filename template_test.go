@@ -33,7 +33,7 @@ func TestBeyondTemplate(t *testing.T) {
 		"log.fields = { A = 'x' }":                                                {"LogExtraFields"},
 		"log = { identifier = 'x', level_prefix = true, stdout_level = 'debug' }": nil,
 		"systemd.wanted_by = []":                                                  {"WantedBy"},
-		"systemd.scope.CollectMode = \"'inactive'\"":                              {"CollectMode"},
+		"systemd.scope.Documentation = \"['man:x(1)']\"":                          {"Documentation"},
 		"systemd.after = ['a.service']\n[systemd.unit]\nBefore = ['b.service']\n[systemd.service]\nRestart = 'always'": {"After", "Before", "Restart"},
 	} {
 		file := filepath.Join(t.TempDir(), "web.toml")

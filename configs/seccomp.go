@@ -91,8 +91,8 @@ func jsonKind(k reflect.Kind) string {
 // dockerFields are conditions of the profiles of Docker and Podman, which they turn into OCI ones.
 var dockerFields = []string{"archMap", "includes", "excludes"}
 
-// mostMistakes are told of one profile: a file of another kind may have one in each line.
-const mostMistakes = 20
+// MostMistakes are told of one seccomp profile: a file of another kind may have one in each line.
+const MostMistakes = 20
 
 // A jsonWalk holds a document to the fields of a type: those that it does not have, those given twice, of which
 // encoding/json takes the last, and those of another type, of which it tells the first.
@@ -198,7 +198,7 @@ func (w *jsonWalk) object(t reflect.Type, at string) {
 
 // bad tells of a mistake here, or counts it.
 func (w *jsonWalk) bad(format string, args ...any) {
-	if len(w.errs) == mostMistakes {
+	if len(w.errs) == MostMistakes {
 		w.more++
 		return
 	}

@@ -88,11 +88,11 @@ func TestSeccompProfileOfMistakesAlone(t *testing.T) {
 			if took := time.Since(begun); took > time.Minute { // were each line counted anew, or each name sought among the others: some minutes
 				t.Errorf("took %v", took)
 			}
-			if len(errs) != mostMistakes+1 || !strings.HasPrefix(errs[mostMistakes-1].Error(), tt.last) {
+			if len(errs) != MostMistakes+1 || !strings.HasPrefix(errs[MostMistakes-1].Error(), tt.last) {
 				t.Fatalf("%d, the last %v", len(errs), errs[len(errs)-1])
 			}
-			if want := fmt.Sprintf("%d more such mistakes", i-mostMistakes-strings.Count(tt.last, "twice")); errs[mostMistakes].Error() != want {
-				t.Errorf("%v, want %s", errs[mostMistakes], want)
+			if want := fmt.Sprintf("%d more such mistakes", i-MostMistakes-strings.Count(tt.last, "twice")); errs[MostMistakes].Error() != want {
+				t.Errorf("%v, want %s", errs[MostMistakes], want)
 			}
 		})
 	}

@@ -81,7 +81,7 @@ func (m *machine) counted(args ...string) counted {
 // countedService has a payload that makes no process, and lives longer than the command: what remains of a service whose main process has
 // ended is killed.
 func (m *machine) countedService() counted {
-	s := m.newService()
+	s := m.newService("1s")
 	text, err := os.ReadFile(m.file)
 	text = bytes.Replace(text, []byte(`"/bin/true"`), []byte(`"/bin/sleep", "1000"`), 1)
 	if err := errors.Join(err, os.WriteFile(filepath.Join(s.dir, name+".toml"), text, 0o644)); err != nil {

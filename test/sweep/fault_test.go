@@ -101,7 +101,7 @@ func (m *machine) stays(v verb) ready {
 }
 
 func served(m *machine) ready {
-	s := m.newService() // and so it starts, and stops
+	s := m.newService("1s") // and so it starts, and stops
 	return ready{verb: "run", run: s.traced, after: func(ended) error {
 		err := s.systemctl("stop", serviceName)
 		return errors.Join(err, s.over())

@@ -20,7 +20,7 @@ import (
 )
 
 // serviceUnit is the template of packaging/ for one container. While there is a file "hold" the main process
-// says its pid and waits before it becomes the command; while there is "held", so does what tidies up after it.
+// says its pid and waits before it becomes the command; while there is "hold-post", so does what tidies up after it.
 const serviceUnit = `[Service]
 Type=notify
 NotifyAccess=main
@@ -30,9 +30,9 @@ Environment=GOMAXPROCS=1
 StandardOutput=append:%[1]s/out
 StandardError=append:%[1]s/out
 ExecStart=/bin/sh -c 'if test -e %[1]s/hold; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s run --unit %[1]s/%[3]s.toml'
-ExecStopPost=-/bin/sh -c 'if test -e %[1]s/held; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s cleanup %[3]s'
+ExecStopPost=-/bin/sh -c 'if test -e %[1]s/hold-post; then echo $$$$ >%[1]s/pid; read x <%[1]s/go; fi; exec %[2]s cleanup %[3]s'
 KillMode=mixed
-TimeoutStopSec=1s
+TimeoutStopSec=%[4]s
 `
 
 const serviceName = name + ".service"
@@ -44,7 +44,7 @@ func TestKillService(t *testing.T) {
 		return
 	}
 	m := newMachine(t, o, plain)
-	s := m.newService()
+	s := m.newService("1s")
 	line := tally{Sweep: "kill run --unit"}
 	defer func() { tell(t, line) }()
 	m.every(&line, "killed", 3, 12, func(n int) (int, string, error) {
@@ -61,7 +61,7 @@ func TestServiceCleanup(t *testing.T) {
 		return
 	}
 	m := newMachine(t, o, plain)
-	s := m.newService()
+	s := m.newService("1min")
 	line := tally{Sweep: "kill cleanup of a service"}
 	m.every(&line, "killed", 9, 5, func(n int) (int, string, error) {
 		r, err := s.cleanup(n)
@@ -77,7 +77,8 @@ type service struct {
 	pid, goes *os.File
 }
 
-func (m *machine) newService() *service {
+// newService is stopped in that time, which is that of what tidies up, too.
+func (m *machine) newService(stop string) *service {
 	m.t.Helper()
 	s := &service{machine: m, dir: m.t.TempDir()}
 	text, err := os.ReadFile(m.file)
@@ -85,7 +86,7 @@ func (m *machine) newService() *service {
 	toml := strings.Replace(string(text), `args = ["/bin/true"]`, `args = ["`+strings.Join(payload, `", "`)+`"]`, 1)
 	unit := filepath.Join("/run/systemd/system", serviceName)
 	errs = append(errs, os.WriteFile(filepath.Join(s.dir, name+".toml"), []byte(toml), 0o644), os.MkdirAll(filepath.Dir(unit), 0o755),
-		os.WriteFile(unit, fmt.Appendf(nil, serviceUnit, s.dir, m.bin, name), 0o644),
+		os.WriteFile(unit, fmt.Appendf(nil, serviceUnit, s.dir, m.bin, name, stop), 0o644),
 		unix.Mkfifo(filepath.Join(s.dir, "pid"), 0o600), unix.Mkfifo(filepath.Join(s.dir, "go"), 0o600))
 	m.t.Cleanup(func() {
 		err := s.systemctl("stop", serviceName)
@@ -131,7 +132,7 @@ func (s *service) tidied(o trace.Options) (ended, string, error) {
 	if err := s.systemctl("start", serviceName); err != nil {
 		return ended{}, "", err
 	}
-	return s.attached("stop", "held", o)
+	return s.attached("stop", "hold-post", o)
 }
 
 // held is the pid of what a job of systemd comes to, which waits.

@@ -77,7 +77,7 @@ func TestSignals(t *testing.T) {
 	}
 	t.Run("run --unit", func(t *testing.T) {
 		if o, ok := inside(t); ok {
-			s := newMachine(t, o, plain).newService()
+			s := newMachine(t, o, plain).newService("1s")
 			s.sweepSignals("run --unit", 6, s.ended)
 		}
 	})

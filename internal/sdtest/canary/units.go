@@ -111,7 +111,7 @@ func cgroups(_ context.Context, _ Watch, s Snapshot) error {
 			return err
 		case !d.IsDir():
 			return nil
-		case systems(d.Name()):
+		case systems(d.Name()), filepath.Ext(path) == ".mount": // which systemd makes when it reloads, and not before; the mount counts
 			return filepath.SkipDir
 		case path != cgroupRoot && d.Name() != sharedSlice:
 			s.put("cgroup", strings.TrimPrefix(path, cgroupRoot), "there")

@@ -3,7 +3,6 @@
 package sdcontainer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -143,11 +142,7 @@ func runLeaver(args []string) error {
 		return err
 	}
 	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
-	c, err := r.Create(context.Background(), "leaver", spec, CreateOptions{Service: true, Stdout: os.Stdout, Stderr: os.Stderr})
-	if err != nil {
-		return err
-	}
-	return c.Start(context.Background())
+	return serve(r, "leaver", spec)
 }
 
 // What an earlier start of a service has left in the payload's cgroup is ended by the next one, which is in that unit itself.

@@ -110,11 +110,7 @@ func runNotifier(args []string) error {
 		return err
 	}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: self, Destination: "/spy", Options: []string{"bind", "ro", "exec"}})
-	c, err := r.Create(context.Background(), "notifier", spec, CreateOptions{Service: true, Stdout: os.Stdout, Stderr: os.Stderr})
-	if err != nil {
-		return err
-	}
-	return c.Start(context.Background())
+	return serve(r, "notifier", spec)
 }
 
 // E13: CVE-2018-15686, CVE-2016-7796. A payload that has the manager's socket keeps nothing there, names it no

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // others are what this test binary does as another process: its name and arguments
@@ -24,6 +26,15 @@ var others = map[string]func(args []string) error{
 	"pinned":     runPinned,
 	"leaver":     runLeaver,
 	"user":       intrude,
+}
+
+// serve makes a container of the service that this process is the main one of, and starts it.
+func serve(r *Runtime, name string, spec *specs.Spec) error {
+	c, err := r.Create(context.Background(), name, spec, CreateOptions{Service: true, Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		return err
+	}
+	return c.Start(context.Background())
 }
 
 // A other is another process of ours. It is killed with the test at the latest.

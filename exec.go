@@ -309,7 +309,12 @@ func (l *launch) scoreJoined(context.Context) error {
 
 // attestJoined compares the process with what was compiled, and its namespaces
 // with those of the container's init.
-func (l *launch) attestJoined(context.Context) error { return l.unlessGone(l.attestInside()) }
+func (l *launch) attestJoined(context.Context) error {
+	if err := l.openPipes(); err != nil {
+		return err
+	}
+	return l.unlessGone(l.attestInside())
+}
 
 func (l *launch) attestInside() error {
 	e, err := l.expectProcess(l.joined.leaf)

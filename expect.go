@@ -23,7 +23,12 @@ import (
 
 // attest sets the limits only we may set, and compares the init with what was
 // compiled. It can do nothing more by itself: it waits for our answer.
-func (l *launch) attest(ctx context.Context) error { return l.unlessGone(l.attestInit(ctx)) }
+func (l *launch) attest(ctx context.Context) error {
+	if err := l.openPipes(); err != nil {
+		return err
+	}
+	return l.unlessGone(l.attestInit(ctx))
+}
 
 func (l *launch) attestInit(ctx context.Context) error {
 	// Order: last before exec: the init itself may need more files than the payload.

@@ -173,8 +173,8 @@ func (s *stdio) kinds() (null [3]bool, pipes [3]*os.File) {
 // whoever is at its ends, and who owns it can read what others write into it, and write what others read.
 //
 // Order: by the parent: the init has no right to, in a user namespace that does not know who made the pipe. And once more
-// just before the payload runs: what begins at the pipe's other end at the same time, as in run a | run b, may have put the
-// mode back that it had seen.
+// a moment later, but before Create returns, after which its caller may close them: what begins at the pipe's other end at the
+// same time, as in run a | run b, may have put the mode back that it had seen.
 func (l *launch) openPipes() error {
 	if l.spec.Process.Terminal {
 		return nil

@@ -74,9 +74,6 @@ func (l *launch) release(ctx context.Context) error {
 
 // execute has the process go on to what it was made for.
 func (l *launch) execute(ctx context.Context) error {
-	if err := l.openPipes(); err != nil {
-		return err
-	}
 	if err := l.helper.Answer(l.last, nil); err != nil {
 		return err
 	}

@@ -28,7 +28,8 @@ func TestR4StoppedHelper(t *testing.T) {
 	var all []*stoppedStart
 	for _, stage := range stages {
 		s := &stoppedStart{stage: stage, id: "stopped-" + stage, stopped: make(chan struct{}), done: make(chan struct{})}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		// As long as one that is not stopped in time, as its init may be made already, takes to get to who is stopped.
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second*time.Duration(sdtest.Stride(3)))
 		defer cancel()
 		go func() {
 			defer close(s.done)

@@ -55,7 +55,7 @@ func TestA5LeakyManager(t *testing.T) {
 	if files := w.filesOf(c); files != "<nil> 0 1 2\n" {
 		t.Errorf("open files of an exec: %s", files)
 	}
-	for n := 3; n < 40; n += sdtest.Stride(9) {
+	for n := 3; n < 40; n += sdtest.Stride(18) {
 		for _, dir := range []string{"/proc/self/fd/", "/proc/1/fd/", "/dev/fd/"} {
 			spec := w.spec("begin", "/bin/true")
 			spec.Process.Cwd = dir + strconv.Itoa(n)

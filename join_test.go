@@ -18,6 +18,7 @@ import (
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
@@ -144,9 +145,21 @@ func (w *world) endsWithoutUs(id string, spec *specs.Spec, kinds []string) {
 			w.t.Errorf("%s: the keeper's %s is %s, want ours, %s", id, kind, its, own)
 		}
 	}
+	conn, err := scope.Dial(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close()
+	over, err := conn.WatchRemoved(soon(w.t), c.st.Unit) // which ends a moment after its last process
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	end.Close()
 	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(keeper), Events: unix.POLLIN}}, 60_000); err != nil || n != 1 {
 		w.t.Fatalf("%s: its keeper has not ended: %v", id, err)
+	}
+	if err := <-over; err != nil {
+		w.t.Error(err)
 	}
 	w.nothingLeft(id)
 }

@@ -39,7 +39,7 @@ func TestC2Rights(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
-	for _, r := range sdtest.Some(allRights(), 2) {
+	for _, r := range sdtest.Some(allRights(), 4) {
 		for _, user := range []bool{false, true} {
 			for _, nnp := range []bool{false, true} {
 				w.compareRights(r, user, nnp)
@@ -98,7 +98,7 @@ func (w *world) compareRights(r rights, user, nnp bool) {
 			execs = append(execs, rightsExec{x, n&1 != 0, n&2 != 0, n&4 != 0 && x.name == r.name})
 		}
 	}
-	for _, x := range sdtest.Some(execs, 9) {
+	for _, x := range sdtest.Some(execs, 16) {
 		w.compareExec(name, c, r, x, nnp)
 	}
 	if err := c.Destroy(w.t.Context(), true); err != nil {

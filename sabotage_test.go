@@ -240,7 +240,6 @@ func TestAttestNamesEverySabotage(t *testing.T) {
 		{name: "pids", last: otherLimit("pids.max", "51"), want: "TasksMax"},
 		{name: "memory", spec: withProperty("MemoryMax", "uint64 67108864"), last: otherLimit("memory.max", "max"), want: "MemoryMax"},
 		{name: "cpu", spec: withProperty("CPUQuotaPerSecUSec", "uint64 500000"), last: otherLimit("cpu.max", "max 100000"), want: "CPUQuotaPerSecUSec"},
-		{name: "cpuset", spec: withProperty("AllowedCPUs", "[byte 0x01]"), last: otherLimit("cpuset.cpus", "\n"), want: "AllowedCPUs"},
 		{name: "memory", spec: withProperty("OOMPolicy", "'kill'"), last: otherLimit("memory.oom.group", "0"), want: "OOMPolicy"},
 		{name: "io", spec: withProperty("IOReadBandwidthMax", "[('/', 1000000)]"), last: otherRate, want: "IOReadBandwidthMax"},
 	} {

@@ -214,7 +214,9 @@ func TestE8LimitsHold(t *testing.T) {
 		}
 		body := kind.more + limits
 		check("bomb of its own", sd(t, "run", "--rm", container(t, kind.name, shell(kind.first+bomb)+body)))
-		check("hog of its own", sd(t, "run", "--rm", container(t, kind.name+"-own", shell(kind.first+hog)+body)))
+		if kind.first != "" { // one of them is enough: it takes an emulated guest a while
+			check("hog of its own", sd(t, "run", "--rm", container(t, kind.name+"-own", shell(kind.first+hog)+body)))
+		}
 		one, other := kind.name+"-bomb", kind.name+"-hog"
 		detached(t, container(t, one, shell("exec sleep 1000")+body))
 		if o := exec(one, fits); o.code != 0 || !strings.Contains(o.stdout, "9000") {

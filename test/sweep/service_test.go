@@ -61,7 +61,7 @@ func TestServiceCleanup(t *testing.T) {
 		return
 	}
 	m := newMachine(t, o, plain)
-	s := m.newService("1min")
+	s := m.newService("5s")
 	line := tally{Sweep: "kill cleanup of a service"}
 	m.every(&line, "killed", 9, 5, func(n int) (int, string, error) {
 		r, err := s.cleanup(n)

@@ -36,8 +36,8 @@ type Runtime struct {
 // CreateOptions says how a container is to live.
 type CreateOptions struct {
 	// Stdin, Stdout and Stderr are the payload's. nil means /dev/null for Stdin
-	// and what the log settings say for the others. Pipes become its user's, who can
-	// open them by /dev/stdin and the like; all else keeps its owner.
+	// and what the log settings say for the others. Pipes get a mode by which it
+	// can open them as /dev/stdin and the like; all else stays as it is.
 	Stdin, Stdout, Stderr *os.File
 	// Detach leaves a keeper behind that records how the container ended.
 	Detach bool

@@ -246,12 +246,15 @@ func newUnfinished(dir string) (*os.File, error) {
 			return nil, err
 		}
 		var st unix.Stat_t
-		if err := kernel.TryFlock(f, unix.LOCK_EX); err == nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Nlink > 0 {
+		err = kernel.TryFlock(f, unix.LOCK_EX)
+		if err == nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Nlink > 0 {
 			return f, nil
 		}
-		// Somebody sweeps, and took it for left.
 		_ = f.Close()
 		_ = os.Remove(f.Name())
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) { // else somebody sweeps, and took it for left
+			return nil, err
+		}
 	}
 }
 

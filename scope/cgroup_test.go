@@ -3,7 +3,6 @@
 package scope
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -155,41 +153,6 @@ func TestOOMKills(t *testing.T) {
 	}
 }
 
-func TestReadStats(t *testing.T) {
-	fakeTree(t, map[string]string{
-		"a/cpu.stat":       "usage_usec 7\nuser_usec 4\nsystem_usec 3\nnr_periods 9\nnr_throttled 2\nthrottled_usec 100\n",
-		"a/memory.current": "100\n", "a/memory.peak": "200\n", "a/memory.max": "max\n", "a/memory.high": "400\n",
-		"a/memory.swap.current": "5\n", "a/memory.swap.max": "0\n", "a/memory.events": "oom_kill 2\n",
-		"a/pids.current": "3\n", "a/pids.max": "12\n",
-		"a/io.stat":      "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n8:16 rbytes=10 wbytes=20 rios=30 wios=40 dbytes=50 dios=60\n253:0\n",
-		"small/cpu.stat": "usage_usec 1\n",
-	})
-	s, err := ReadStats("/a")
-	if err != nil || time.Since(s.At) > time.Minute {
-		t.Fatal(s.At, err)
-	}
-	want := Stats{
-		At:     s.At,
-		CPU:    CPUStats{Usage: 7 * time.Microsecond, User: 4 * time.Microsecond, System: 3 * time.Microsecond, Periods: 9, Throttled: 2},
-		Memory: MemStats{Current: 100, Peak: 200, High: 400, Swap: 5},
-		Tasks:  TaskStats{Current: 3, Max: 12},
-		IO:     IOStats{11, 22, 33, 44}, OOMKills: 2,
-	}
-	if d := cmp.Diff(want, s); d != "" {
-		t.Error(d)
-	}
-	if s, err := ReadStats("/small"); err != nil || s.CPU.Usage != time.Microsecond || s.Memory != (MemStats{}) {
-		t.Errorf("%+v, %v", s, err)
-	}
-	if _, err := ReadStats("/gone"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("error is %v, want fs.ErrNotExist", err)
-	}
-	b, err := json.Marshal(want.Tasks)
-	if string(b) != `{"current":3,"peak":0,"max":12}` || err != nil {
-		t.Errorf("JSON is %s, %v", b, err)
-	}
-}
-
 // Who gets a cgroup to make others below it is bounded first.
 func TestHand(t *testing.T) {
 	sdtest.Require(t, sdtest.Root)
@@ -226,55 +189,6 @@ func TestDepthBelow(t *testing.T) {
 		if got := depthBelow(strings.Repeat("x", length)); got != want {
 			t.Errorf("below %d bytes: %d, want %d", length, got, want)
 		}
-	}
-}
-
-func TestMakePayload(t *testing.T) {
-	all := "cpu io memory pids hugetlb\n"
-	tree := func() string {
-		return fakeTree(t, map[string]string{
-			"cgroup.controllers": all, "cgroup.subtree_control": "",
-			"s/cgroup.controllers": all, "s/cgroup.subtree_control": "",
-			"s/u/cgroup.controllers": all, "s/u/cgroup.subtree_control": "",
-			"s/u/payload/cgroup.procs": "", "s/u/payload/hugetlb.2MB.max": "", "s/u/payload/cpu.max.burst": "", "s/u/payload/cpu.max": "",
-		})
-	}
-	root := tree()
-	path, err := MakePayload("/s/u", map[string]string{"hugetlb.2MB.max": "4"}, nil, 42)
-	if err != nil || path != "/s/u/payload" {
-		t.Fatal(path, err)
-	}
-	for file, want := range map[string]string{
-		"s/u/payload/cgroup.procs": "42", "s/u/payload/hugetlb.2MB.max": "4",
-		// systemd does not know the controller: it is handed down from the root
-		"cgroup.subtree_control": "+hugetlb", "s/cgroup.subtree_control": "+hugetlb", "s/u/cgroup.subtree_control": "+hugetlb",
-	} {
-		if b, err := os.ReadFile(filepath.Join(root, file)); string(b) != want || err != nil {
-			t.Errorf("%s is %q, %v; want %q", file, b, err, want)
-		}
-	}
-
-	root = tree()
-	if _, err := MakePayload("/s/u", map[string]string{"cpu.max": "1 2", "cpu.max.burst": "1"}, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	for file, want := range map[string]string{
-		"s/u/payload/cgroup.procs": "", "s/u/payload/cpu.max": "1 2", "s/u/payload/cpu.max.burst": "1",
-		"cgroup.subtree_control": "", "s/cgroup.subtree_control": "", "s/u/cgroup.subtree_control": "+cpu",
-	} {
-		if b, err := os.ReadFile(filepath.Join(root, file)); string(b) != want || err != nil {
-			t.Errorf("%s is %q, %v; want %q", file, b, err, want)
-		}
-	}
-
-	if _, err := MakePayload("/s/u", map[string]string{"rdma.max": "a hca_handle=1"}, nil, 0); err == nil || !strings.Contains(err.Error(), "no controller rdma") {
-		t.Errorf("error is %v", err)
-	}
-	if err := WritePayload("/s/u/payload", map[string]string{"hugetlb.1GB.max": "1"}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("error is %v, want fs.ErrNotExist", err)
-	}
-	if err := WritePayload("/s/u", map[string]string{"cpu.max": "1"}); err == nil {
-		t.Error("a file of systemd's own was written")
 	}
 }
 
@@ -344,31 +258,6 @@ func TestManagedOOMKills(t *testing.T) {
 	defer unit.Close()
 	if n := ManagedOOMKills(unit, payload); n != 0 {
 		t.Errorf("of one without a mark: %d", n)
-	}
-}
-
-// What systemd gave a unit against systemd-oomd the payload's cgroup has too, where systemd-oomd may see it.
-func TestPayloadInheritsPreference(t *testing.T) {
-	for preference, controllers := range map[string][]string{"user.oomd_omit": {"memory"}, "user.oomd_avoid": {"memory"}, "": nil} {
-		root := fakeTree(t, map[string]string{"s/u/cgroup.controllers": "memory pids\n", "s/u/cgroup.subtree_control": ""})
-		for _, mark := range []string{"user.oomd_omit", "user.oomd_avoid"} {
-			if mark == preference || preference == "" {
-				if err := unix.Setxattr(filepath.Join(root, "s/u"), mark, []byte("1"), 0); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		path, err := MakePayload("/s/u", nil, controllers, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, mark := range []string{"user.oomd_omit", "user.oomd_avoid"} {
-			var b [8]byte
-			n, err := unix.Getxattr(filepath.Join(root, path), mark, b[:])
-			if has := err == nil && string(b[:n]) == "1"; has != (mark == preference) {
-				t.Errorf("unit with %q: the payload's cgroup has %s: %v", preference, mark, has)
-			}
-		}
 	}
 }
 

@@ -173,7 +173,7 @@ func TestWatchdog(t *testing.T) {
 	for _, tt := range []struct{ mode, result string }{{"watchdog", "success"}, {"silent", "watchdog"}} {
 		w := newWorld(t)
 		said, unit := filepath.Join(t.TempDir(), "said"), tt.mode+".service"
-		out, err := exec.Command("systemd-run", "--wait", "--unit="+unit, "-pType=notify", "-pNotifyAccess=all", "-pDelegate=yes", "-pWatchdogSec=3s",
+		out, err := exec.Command("systemd-run", "--wait", "--unit="+unit, "-pType=notify", "-pNotifyAccess=all", "-pDelegate=yes", "-pWatchdogSec=2s",
 			"-pTimeoutStopSec=20s", "-pStandardOutput=file:"+said, "-pStandardError=file:"+said, sdtest.Payload(t), "other", "notifier", w.Dir, w.root, tt.mode).CombinedOutput()
 		t.Cleanup(func() {
 			_ = exec.Command("systemctl", "reset-failed", unit).Run() // one has not failed

@@ -205,12 +205,14 @@ func (v *VM) arguments(image Image) []string {
 		// la57: five-level page tables make every emulated page walk longer. One
 		// processor: with a thread each, QEMU 7.2 now and then executes an int3 that the
 		// kernel put into its own code and has taken back since ("Oops: int3"), and two on one
-		// thread wait for each other, a fifth of the time.
-		cpu, accel, processors = "max,la57=off", "tcg,thread=single,tb-size=512", "1"
+		// thread wait for each other, a fifth of the time. smap: each copy from or to a process would
+		// go through another table of translated addresses.
+		cpu, accel, processors = "max,la57=off,smap=off", "tcg,thread=single,tb-size=512", "1"
 		// norandmaps: QEMU 7.2 translates code anew for every address it is found at. With the
 		// same addresses each time a dynamic program starts in a seventh of the time.
-		// init_on_alloc=0: nor has it time to clear memory twice.
-		hurry = " norandmaps init_on_alloc=0"
+		// init_on_alloc=0: nor has it time to clear memory twice. tsc: where this machine is busy, the kernel
+		// takes its time stamps for unreliable, and asks an emulated device for the time, each time.
+		hurry = " norandmaps init_on_alloc=0 tsc=reliable"
 	}
 	kernel := "console=ttyS0 loglevel=5 mitigations=off oops=panic panic=-1 audit=0 " +
 		"systemd.show_status=0 systemd.unified_cgroup_hierarchy=1 random.trust_cpu=1 no_timer_check" + hurry

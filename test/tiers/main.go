@@ -21,7 +21,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -122,7 +124,7 @@ func raced(ctx context.Context, o options, wanted []string, all map[string]*tall
 		counted[strings.TrimPrefix(t, "pure")] = t
 	}
 	// The race detector's run time is C.
-	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2"})
+	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2"}, o.packages)
 }
 
 // privileged runs what needs root or a booted systemd.
@@ -134,8 +136,17 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 	for _, t := range wanted {
 		counted[t] = t
 	}
-	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"})
+	packages := o.packages
+	if slices.Equal(packages, everything) {
+		packages = slices.Concat(longest, packages)
+	}
+	// These tests mostly wait, for systemd and for each other's processes.
+	atOnce := "-p=" + strconv.Itoa(runtime.NumCPU()*3/2)
+	return goTest(ctx, o, wanted, counted, all, []string{atOnce}, []string{"CGO_ENABLED=0"}, packages)
 }
+
+// longest is begun first, for nothing else to wait for it alone in the end: packages are tested in the order they are named.
+var longest = []string{"./test/sweep"}
 
 // tools are what the Makefile has installed for all tiers, or could not have come here without.
 var tools = []sdtest.Cap{sdtest.Tool("go"), sdtest.Tool("gcc"), sdtest.Tool("gcov")}
@@ -154,13 +165,13 @@ func promised(o options, wanted []string) []string {
 	return must
 }
 
-func goTest(ctx context.Context, o options, wanted []string, counted map[string]string, all map[string]*tally, flags, env []string) error {
+func goTest(ctx context.Context, o options, wanted []string, counted map[string]string, all map[string]*tally, flags, env, packages []string) error {
 	fmt.Printf("\n== %s\n", strings.Join(wanted, ", "))
 	args := append([]string{"test", "-json", "-count=1", "-timeout=10m"}, flags...)
 	if o.run != "" {
 		args = append(args, "-run", o.run)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, o.packages...)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(promised(o, wanted), ","), "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }

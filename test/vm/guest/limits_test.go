@@ -193,9 +193,9 @@ func TestE8LimitsHold(t *testing.T) {
 	const (
 		fits   = "head -c 9000 /dev/zero | wc -c"
 		bomb   = "for i in 1 2 3 4 5 6 7 8 9; do sleep 30 & done; echo all started"
-		hog    = "head -c 60000000 /dev/zero | tail -c 50000000 >/dev/null && echo hogged"
+		hog    = "head -c 30000000 /dev/zero | tail -c 25000000 >/dev/null && echo hogged"
 		nest   = "mkdir -p /sys/fs/cgroup/deep && echo $$ >/sys/fs/cgroup/deep/cgroup.procs && echo nested && "
-		limits = "[resources]\ntasks = \"5\"\n[resources.memory]\nmax = \"32M\"\nswap_max = \"0\"\n"
+		limits = "[resources]\ntasks = \"5\"\n[resources.memory]\nmax = \"16M\"\nswap_max = \"0\"\n"
 	)
 	for _, kind := range []struct{ name, first, more string }{
 		{"own", "", ""}, {"hosts", "", "[userns]\nmode = \"none\"\n"}, {"deep", nest, "[security]\nprofile = \"system\"\n"},

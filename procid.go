@@ -23,13 +23,22 @@ func identify(pid int) (procID, error) {
 	return procID{pid, start}, err
 }
 
-// alive: where it cannot be looked at, as without descriptors, nothing may be done as if it had ended.
-func (p procID) alive() bool {
+// lives says whether there is this process. The error is that it cannot be looked at, as without descriptors.
+func (p procID) lives() (bool, error) {
 	if p.Pid <= 0 {
-		return false
+		return false, nil
 	}
 	start, err := kernel.StartTime(p.Pid)
-	return err != nil && !gone(err) || err == nil && start == p.Start
+	if gone(err) {
+		return false, nil
+	}
+	return err == nil && start == p.Start, err
+}
+
+// alive: where it cannot be looked at, nothing may be done as if it had ended.
+func (p procID) alive() bool {
+	lives, err := p.lives()
+	return lives || err != nil
 }
 
 // gone says whether a process cannot be looked at because there is none.

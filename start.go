@@ -185,10 +185,15 @@ func (r *Runtime) Cleanup(ctx context.Context, id string) error {
 }
 
 func (c *Container) cleanup(ctx context.Context) error {
-	if _, err := kernel.StartTime(c.st.Init.Pid); err != nil && !gone(err) {
-		return err // which would be taken for a sign of life, and nobody calls again
+	status, err := c.look()
+	if err != nil {
+		return err // what looks alive for that would be left, and nobody calls again
 	}
-	if k := c.st.Keeper; c.status() != Stopped || k.alive() && k.Pid != os.Getpid() {
+	kept, err := c.st.Keeper.lives()
+	if err != nil {
+		return err
+	}
+	if status != Stopped || kept && c.st.Keeper.Pid != os.Getpid() {
 		return nil // not yet, or its own keeper will
 	}
 	record := c.recordTraced

@@ -161,19 +161,29 @@ func (c *Container) State() (State, error) {
 }
 
 func (c *Container) status() Status {
+	s, _ := c.look() // as if what cannot be looked at lived
+	return s
+}
+
+// look is status. The error is that a process could not be looked at, which is taken for alive.
+func (c *Container) look() (Status, error) {
 	st := c.st
 	boot, _ := kernel.BootID() // known, or the record could not have been read or made
-	switch {
-	case st.BootID != boot:
-		return Stopped
-	case st.Phase == Creating && st.Creator.alive():
-		return Creating
-	case st.Phase == Creating || !st.Init.alive():
-		return Stopped
-	case st.Phase == Created:
-		return Created
-	case c.frozen():
-		return Paused
+	if st.BootID != boot {
+		return Stopped, nil
 	}
-	return Running
+	p := st.Init
+	if st.Phase == Creating {
+		p = st.Creator
+	}
+	lives, err := p.lives()
+	switch {
+	case !lives && err == nil:
+		return Stopped, nil
+	case st.Phase == Creating || st.Phase == Created:
+		return st.Phase, err
+	case c.frozen():
+		return Paused, err
+	}
+	return Running, err
 }

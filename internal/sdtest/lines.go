@@ -27,6 +27,9 @@ func OfLimits(sweep string) bool {
 	return slices.ContainsFunc(limits, func(prefix string) bool { return strings.HasPrefix(sweep, prefix) })
 }
 
+// SweepEnv is another name for the file in bin in which test/sweep leaves its lines: two of it may be at work.
+const SweepEnv = "SDCONTAINER_SWEEP"
+
 // Tell leaves a line for [Lines.Collect].
 func Tell(t testing.TB, name string, line any) {
 	t.Helper()

@@ -4,13 +4,14 @@
 //
 //	soak [-run REGEXP]
 //
-// First the sweeps and the crowd, then the storm of reloads in a guest, where cgroups have controllers, and the races of
+// First the sweeps, in two halves at once, and the crowd, then the storm of reloads in a guest, where cgroups have controllers, and the races of
 // known escapes, which -run leaves out. All are run whatever the first comes to, and bin/soak.json is written whatever they come to, if nothing was chosen.
 // Exit status 1: something failed.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,9 +36,10 @@ import (
 
 // What the tests leave, and what is made of it.
 const (
-	sweepFile = "bin/sweep.json"
-	crowdFile = "bin/crowd.json"
-	soakFile  = "bin/soak.json"
+	sweepFile  = "bin/sweep.json"
+	secondFile = "bin/sweep-second.json"
+	crowdFile  = "bin/crowd.json"
+	soakFile   = "bin/soak.json"
 )
 
 // swept are the packages that are run whole; races are the tests of the racing ones: those of known escapes, and whatever else makes
@@ -45,10 +49,14 @@ var (
 	racing = []string{".", "./nsexec", "./rootfs", "./cmd/sdcontainer"}
 )
 
+// firstHalf are the sweeps that take as long as all others together.
+const firstHalf = "^(TestCommandErrnos|TestStepFaults|TestKillHelper|TestLittleMemory|TestCommandOutOfTasks|TestReaderGone)$"
+
 const races = "Test[A-JR][0-9]|TestHistories|TestExecRacesStop|TestReadWhileItIsReplaced"
 
 // counts are what the last line is made of.
 type counts struct {
+	out            io.Writer         // what the tests say is shown there
 	stopped, clean int               // interruptions
 	limits, kept   int               // that were tried, and left nothing
 	starts, failed int               // of containers in a crowd or a storm
@@ -74,23 +82,28 @@ func main() {
 }
 
 func soak(ctx context.Context, run string) (bool, error) {
-	for _, file := range []string{sweepFile, crowdFile} { // what an earlier run left is not of this one
+	for _, file := range []string{sweepFile, secondFile, crowdFile} { // what an earlier run left is not of this one
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
 	}
 	start := time.Now()
-	var c counts
-	c.test(ctx, "4h", run, swept...)
+	c := counts{out: os.Stdout}
+	if run == "" {
+		c.halves(ctx)
+		c.test(ctx, nil, nil, "./test/crowd")
+	} else {
+		c.test(ctx, []string{"-run=" + run}, nil, swept...)
+	}
 	if storm, err := regexp.MatchString(run, "TestReloadStorm"); err != nil {
 		return false, err
 	} else if storm {
-		c.command(ctx, "go", "run", "./test/tiers", "-tiers=vm13", "-v", "-stage=bin/stage", "-run=^TestReloadStorm$", "./test/crowd")
+		c.command(ctx, nil, "go", "run", "./test/tiers", "-tiers=vm13", "-v", "-stage=bin/stage", "-run=^TestReloadStorm$", "./test/crowd")
 	}
 	if run == "" {
-		c.test(ctx, "2h", races, racing...)
+		c.test(ctx, []string{"-run=" + races}, nil, racing...)
 	}
-	lines, err := c.collect(sweepFile, crowdFile)
+	lines, err := c.collect(sweepFile, secondFile, crowdFile)
 	said := c.said(time.Since(start))
 	fmt.Println(said)
 	if run == "" && ctx.Err() == nil {
@@ -103,18 +116,45 @@ func soak(ctx context.Context, run string) (bool, error) {
 	return c.ok(), errors.Join(err, ctx.Err())
 }
 
+// halves runs the sweeps, half of them beside the other: each mostly waits for a systemd, of which either has its own. What the
+// second says is shown when both are done.
+func (c *counts) halves(ctx context.Context) {
+	var said bytes.Buffer
+	second := counts{out: &said}
+	var other sync.WaitGroup
+	other.Go(func() {
+		second.test(ctx, []string{"-skip=" + firstHalf}, []string{sdtest.SweepEnv + "=" + filepath.Base(secondFile)}, "./test/sweep")
+	})
+	c.test(ctx, []string{"-run=" + firstHalf}, nil, "./test/sweep")
+	other.Wait()
+	_, _ = said.WriteTo(c.out) // the summary would fail too
+	c.add(&second)
+}
+
+// add adds what others' tests told.
+func (c *counts) add(other *counts) {
+	c.attempts += other.attempts
+	c.tests += other.tests
+	c.broken = c.broken || other.broken
+	c.crowds = append(c.crowds, other.crowds...)
+	for test, amounts := range other.passed {
+		c.pass(test, amounts)
+	}
+}
+
 // test runs tests, shows what they say and counts what they tell.
-func (c *counts) test(ctx context.Context, limit, run string, packages ...string) {
-	c.command(ctx, "go", append([]string{"test", "-count=1", "-timeout=" + limit, "-v", "-p=1", "-run=" + run}, packages...)...)
+func (c *counts) test(ctx context.Context, which, env []string, packages ...string) {
+	args := slices.Concat([]string{"test", "-count=1", "-timeout=4h", "-v", "-p=1"}, which, packages)
+	c.command(ctx, env, "go", args...)
 }
 
 // command runs tests in whatever way.
-func (c *counts) command(ctx context.Context, name string, args ...string) {
+func (c *counts) command(ctx context.Context, env []string, name string, args ...string) {
 	if ctx.Err() != nil {
 		return
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "SDCONTAINER_SOAK=1", "SDCONTAINER_MUST=root,systemd")
+	cmd.Env = append(os.Environ(), append(env, "CGO_ENABLED=0", "SDCONTAINER_SOAK=1", "SDCONTAINER_MUST=root,systemd")...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
 	out, in := io.Pipe()
@@ -125,10 +165,10 @@ func (c *counts) command(ctx context.Context, name string, args ...string) {
 		in.Close()
 		done <- err
 	}()
-	c.read(io.TeeReader(out, os.Stdout))
-	_, _ = io.Copy(os.Stdout, out) // what read could not: it is shown at least
+	c.read(io.TeeReader(out, c.out))
+	_, _ = io.Copy(c.out, out) // what read could not: it is shown at least
 	if err := <-done; err != nil {
-		fmt.Println(strings.Join(args[:2], " ")+":", err)
+		fmt.Fprintln(c.out, strings.Join(args[:2], " ")+":", err)
 		c.broken = true
 	}
 }
@@ -183,23 +223,35 @@ func (c *counts) keep(pkg string, said map[string]map[string]int, passed map[str
 			amounts = append(amounts, fmt.Sprintf("%d %s", n, unit))
 		}
 		slices.Sort(amounts)
-		if c.passed == nil {
-			c.passed = map[string]string{}
-		}
-		c.passed[sdtest.Listed(pkg, test)] = strings.Join(amounts, ", ")
+		c.pass(sdtest.Listed(pkg, test), strings.Join(amounts, ", "))
 	}
+}
+
+func (c *counts) pass(test, amounts string) {
+	if c.passed == nil {
+		c.passed = map[string]string{}
+	}
+	c.passed[test] = amounts
 }
 
 // collect adds up what the tests left, and returns the lines of the sweeps. A file that is not there was not
 // written since its tests were not run, or died.
-func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
+func (c *counts) collect(sweep, second, crowd string) (json.RawMessage, error) {
 	var sweeps []struct {
 		Sweep          string
 		Stopped, Clean int
 	}
 	var crowds []struct{ Starts, Failed int }
-	lines, err := load(sweep, &sweeps)
-	crowdErr := c.addTo(crowd)
+	var others []json.RawMessage
+	_, err := load(second, &others)
+	if err == nil {
+		err = appendTo(sweep, others)
+	}
+	var lines json.RawMessage
+	if err == nil {
+		lines, err = load(sweep, &sweeps)
+	}
+	crowdErr := appendTo(crowd, c.crowds) // of guests
 	if crowdErr == nil {
 		_, crowdErr = load(crowd, &crowds)
 	}
@@ -219,17 +271,17 @@ func (c *counts) collect(sweep, crowd string) (json.RawMessage, error) {
 	return lines, errors.Join(err, crowdErr)
 }
 
-// addTo adds the lines of guests to those of crowds.
-func (c *counts) addTo(crowd string) error {
-	if len(c.crowds) == 0 {
+// appendTo adds lines to those of a file.
+func appendTo(file string, more []json.RawMessage) error {
+	if len(more) == 0 {
 		return nil
 	}
 	var lines []json.RawMessage
-	if _, err := load(crowd, &lines); err != nil {
+	if _, err := load(file, &lines); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(append(lines, c.crowds...), "", "  ")
-	return errors.Join(err, os.WriteFile(crowd, append(b, '\n'), 0o644))
+	b, err := json.MarshalIndent(append(lines, more...), "", "  ")
+	return errors.Join(err, os.WriteFile(file, append(b, '\n'), 0o644))
 }
 
 func load(file string, into any) (json.RawMessage, error) {

@@ -13,11 +13,11 @@ import (
 
 func TestLastLine(t *testing.T) {
 	dir := t.TempDir()
-	sweep, crowd := filepath.Join(dir, "sweep.json"), filepath.Join(dir, "crowd.json")
+	sweep, second, crowd := filepath.Join(dir, "sweep.json"), filepath.Join(dir, "second.json"), filepath.Join(dir, "crowd.json")
 	for file, text := range map[string]string{
-		sweep: `[{"sweep":"kill run","calls":9,"stopped":7,"clean":7},{"sweep":"kill rm","stopped":5,"clean":5},
-			{"sweep":"RLIMIT_DATA of run","calls":3,"stopped":3,"clean":3},{"sweep":"tasks of run -d","stopped":1,"clean":1}]`,
-		crowd: `[{"test":"crowd","starts":1000,"failed":0},{"test":"storm","starts":500}]`,
+		sweep:  `[{"sweep":"kill run","calls":9,"stopped":7,"clean":7},{"sweep":"RLIMIT_DATA of run","calls":3,"stopped":3,"clean":3}]`,
+		second: `[{"sweep":"kill rm","stopped":5,"clean":5},{"sweep":"tasks of run -d","stopped":1,"clean":1}]`,
+		crowd:  `[{"test":"crowd","starts":1000,"failed":0},{"test":"storm","starts":500}]`,
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -47,11 +47,16 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 	if want := map[string]string{"`TestB9` in `rootfs`": "12000 attempts", "`TestG4` in `rootfs`": "500 megabytes", "`TestKill` in `rootfs`": ""}; !maps.Equal(c.passed, want) {
 		t.Errorf("passed: %q, want %q", c.passed, want)
 	}
-	lines, err := c.collect(sweep, crowd)
+	other := counts{attempts: 5, crowds: c.crowds, passed: map[string]string{"`TestKill` in `test/sweep`": ""}}
+	c.crowds = nil
+	if c.add(&other); c.passed["`TestKill` in `test/sweep`"] != "" || len(c.passed) != 4 {
+		t.Errorf("both passed: %q", c.passed)
+	}
+	lines, err := c.collect(sweep, second, crowd)
 	if err != nil || !strings.Contains(string(lines), "kill rm") {
 		t.Errorf("%s, %v", lines, err)
 	}
-	const want = "12 of 12 interruptions and 4 of 4 limits clean, 0 of 1507 starts in crowds and storms failed, 12000 attempts at races, 0 tests failed, in 39 min"
+	const want = "12 of 12 interruptions and 4 of 4 limits clean, 0 of 1507 starts in crowds and storms failed, 12005 attempts at races, 0 tests failed, in 39 min"
 	if said := c.said(39 * time.Minute); !c.ok() || said != "soak: "+want {
 		t.Error(said)
 	}
@@ -62,11 +67,13 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 		"a test failed": func(c *counts) {
 			c.read(strings.NewReader("--- FAIL: TestKill (3s)\n    --- FAIL: TestKill/run (1s)\nFAIL\tx\t3s\n"))
 		},
-		"not clean":   func(c *counts) { c.clean-- },
-		"a limit":     func(c *counts) { c.kept-- },
-		"a start":     func(c *counts) { c.failed++ },
-		"it died":     func(c *counts) { c.broken = true },
-		"nothing ran": func(c *counts) { *c = counts{} },
+		"not clean":             func(c *counts) { c.clean-- },
+		"a limit":               func(c *counts) { c.kept-- },
+		"a start":               func(c *counts) { c.failed++ },
+		"it died":               func(c *counts) { c.broken = true },
+		"the other half failed": func(c *counts) { c.add(&counts{tests: 1}) },
+		"the other half died":   func(c *counts) { c.add(&counts{broken: true}) },
+		"nothing ran":           func(c *counts) { *c = counts{} },
 	} {
 		spoiled := c
 		spoil(&spoiled)
@@ -79,7 +86,7 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 // Tests that died have left no file: that is told by the rest.
 func TestNothingLeft(t *testing.T) {
 	var c counts
-	lines, err := c.collect(filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"))
+	lines, err := c.collect(filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c"))
 	if err != nil || string(lines) != "[]" || c.ok() {
 		t.Errorf("%s, %v", lines, err)
 	}

@@ -48,8 +48,36 @@ func TestSoakRunsEveryRace(t *testing.T) {
 	}
 }
 
+// The sweeps are in halves, each test in one: what is not in the first is in the second.
+func TestFirstHalf(t *testing.T) {
+	first, found, others := regexp.MustCompile(firstHalf), 0, 0
+	for name := range functions(t, "../sweep") {
+		switch {
+		case first.MatchString(name):
+			found++
+		case strings.HasPrefix(name, "Test") && name != "TestMain":
+			others++
+		}
+	}
+	if want := strings.Count(firstHalf, "|") + 1; found != want || others == 0 {
+		t.Errorf("%d tests of the %d in the first half, %d others", found, want, others)
+	}
+}
+
 // patient are the tests of a directory that come, by themselves or through functions beside them, to a count that a soak makes larger.
 func patient(t *testing.T, dir string) (tests []string) {
+	t.Helper()
+	funcs := functions(t, dir)
+	for name, fn := range funcs {
+		if strings.HasPrefix(name, "Test") && name != "TestMain" && reaches(fn, funcs, map[string]bool{}) {
+			tests = append(tests, name)
+		}
+	}
+	return tests
+}
+
+// functions are those of a directory's tests, by name.
+func functions(t *testing.T, dir string) map[string]*ast.FuncDecl {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil {
@@ -67,12 +95,7 @@ func patient(t *testing.T, dir string) (tests []string) {
 			}
 		}
 	}
-	for name, fn := range funcs {
-		if strings.HasPrefix(name, "Test") && name != "TestMain" && reaches(fn, funcs, map[string]bool{}) {
-			tests = append(tests, name)
-		}
-	}
-	return tests
+	return funcs
 }
 
 func reaches(fn *ast.FuncDecl, funcs map[string]*ast.FuncDecl, seen map[string]bool) (found bool) {

@@ -6,6 +6,7 @@
 package sweep
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ func tell(t *testing.T, line tally) {
 	sdtest.Tell(t, line.Sweep, line)
 }
 
-// summary prints the lines, and writes them to bin/sweep.json, of which test/soak makes bin/soak.json.
+// summary prints the lines, and writes them to bin/sweep.json or what [sdtest.SweepEnv] says, of which test/soak makes bin/soak.json.
 func summary() error {
 	if len(all) == 0 {
 		return nil
@@ -136,5 +137,5 @@ func summary() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return all.Write("sweep.json")
+	return all.Write(cmp.Or(os.Getenv(sdtest.SweepEnv), "sweep.json"))
 }

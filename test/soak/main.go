@@ -50,7 +50,7 @@ var (
 )
 
 // firstHalf are the sweeps that take as long as all others together.
-const firstHalf = "^(TestCommandErrnos|TestStepFaults|TestKillHelper|TestLittleMemory|TestCommandOutOfTasks|TestReaderGone)$"
+const firstHalf = "^(TestCommandErrnos|TestStepFaults|TestKillHelper|TestKillService|TestSignals)$"
 
 const races = "Test[A-JR][0-9]|TestHistories|TestExecRacesStop|TestReadWhileItIsReplaced"
 

@@ -21,9 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -140,9 +138,7 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 	if slices.Equal(packages, everything) {
 		packages = slices.Concat(longest, packages)
 	}
-	// These tests mostly wait, for systemd and for each other's processes.
-	atOnce := "-p=" + strconv.Itoa(runtime.NumCPU()*3/2)
-	return goTest(ctx, o, wanted, counted, all, []string{atOnce}, []string{"CGO_ENABLED=0"}, packages)
+	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"}, packages)
 }
 
 // longest is begun first, for nothing else to wait for it alone in the end: packages are tested in the order they are named.

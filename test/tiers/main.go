@@ -122,7 +122,7 @@ func raced(ctx context.Context, o options, wanted []string, all map[string]*tall
 		counted[strings.TrimPrefix(t, "pure")] = t
 	}
 	// The race detector's run time is C.
-	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2"}, o.packages)
+	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2"})
 }
 
 // privileged runs what needs root or a booted systemd.
@@ -134,11 +134,10 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 	for _, t := range wanted {
 		counted[t] = t
 	}
-	packages := o.packages
-	if slices.Equal(packages, everything) {
-		packages = slices.Concat(longest, packages)
+	if slices.Equal(o.packages, everything) {
+		o.packages = slices.Concat(longest, o.packages)
 	}
-	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"}, packages)
+	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"})
 }
 
 // longest is begun first, for nothing else to wait for it alone in the end: packages are tested in the order they are named.
@@ -161,13 +160,13 @@ func promised(o options, wanted []string) []string {
 	return must
 }
 
-func goTest(ctx context.Context, o options, wanted []string, counted map[string]string, all map[string]*tally, flags, env, packages []string) error {
+func goTest(ctx context.Context, o options, wanted []string, counted map[string]string, all map[string]*tally, flags, env []string) error {
 	fmt.Printf("\n== %s\n", strings.Join(wanted, ", "))
 	args := append([]string{"test", "-json", "-count=1", "-timeout=10m"}, flags...)
 	if o.run != "" {
 		args = append(args, "-run", o.run)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, o.packages...)...)
 	cmd.Env = append(os.Environ(), append(env, "SDCONTAINER_MUST="+strings.Join(promised(o, wanted), ","), "SDCONTAINER_TIERS="+strings.Join(wanted, ","))...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }

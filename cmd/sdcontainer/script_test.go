@@ -64,6 +64,7 @@ func TestSystemdScripts(t *testing.T) {
 func setup(e *testscript.Env) error {
 	run := filepath.Join(e.WorkDir, "run")
 	e.Setenv("RUN", run)
+	e.Setenv("GORACE", os.Getenv("GORACE")) // a script's environment is its own
 	e.Setenv("N", strings.TrimPrefix(filepath.Base(e.WorkDir), "script-"))
 	e.Defer(func() {
 		// A script that failed half way leaves containers.

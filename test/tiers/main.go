@@ -110,7 +110,7 @@ func parse(args []string) (options, error) {
 func newTallies() map[string]*tally {
 	all := map[string]*tally{}
 	for _, t := range tiers {
-		all[t] = &tally{tests: map[string]bool{}, some: map[string]bool{}}
+		all[t] = &tally{tests: map[string]bool{}, some: map[string]bool{}, others: map[string]bool{}}
 	}
 	return all
 }
@@ -121,11 +121,11 @@ func raced(ctx context.Context, o options, wanted []string, all map[string]*tall
 	for _, t := range wanted {
 		counted[strings.TrimPrefix(t, "pure")] = t
 	}
-	// The race detector's run time is C.
-	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2"})
+	// The race detector's run time is C, and waits for a second at the end of each program, the command in scripts included.
+	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2", "GORACE=atexit_sleep_ms=0"})
 }
 
-// privileged runs what needs root or a booted systemd.
+// privileged runs what needs root or a booted systemd, and leaves out what has passed without.
 func privileged(ctx context.Context, o options, wanted []string, all map[string]*tally) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("the tiers %s need root", strings.Join(wanted, " and "))
@@ -137,7 +137,11 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 	if slices.Equal(o.packages, everything) {
 		o.packages = slices.Concat(longest, o.packages)
 	}
-	return goTest(ctx, o, wanted, counted, all, nil, []string{"CGO_ENABLED=0"})
+	var flags []string
+	if names := all["pure"].names(); len(names) > 0 {
+		flags = []string{"-skip=^(" + strings.Join(names, "|") + ")$"}
+	}
+	return goTest(ctx, o, wanted, counted, all, flags, []string{"CGO_ENABLED=0"})
 }
 
 // longest is begun first, for nothing else to wait for it alone in the end: packages are tested in the order they are named.

@@ -46,7 +46,26 @@ type tally struct {
 	given                   bool            // the tier was run
 	tests                   map[string]bool // what passed and belongs to it as a whole, by package and name; not the subtests
 	some                    map[string]bool // what has passed in it as a whole or with a subtest, likewise
+	others                  map[string]bool // what was seen beside and is not in tests, likewise
 }
+
+// names are those that in every package are of tests of this tier that have passed: `go test` chooses by name for all packages alike.
+func (t *tally) names() []string {
+	taken := map[string]bool{}
+	for test := range t.others {
+		taken[nameOf(test)] = true
+	}
+	names := map[string]bool{}
+	for test := range t.tests {
+		if name := nameOf(test); !taken[name] {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// nameOf is a test's name without its package.
+func nameOf(test string) string { return test[strings.LastIndexByte(test, ' ')+1:] }
 
 // results collects the outcomes of one phase: one or more packages.
 type results struct {
@@ -201,8 +220,14 @@ func (r *results) tierOf(name string) string {
 func (r *results) count(into map[string]*tally) {
 	for name, t := range r.tests {
 		tier := r.tierOf(name)
-		if tier != "" && t.action == "pass" && !t.mixed && parentOf(name) == "" {
-			into[tier].tests[name] = true
+		if parentOf(name) == "" {
+			for _, counted := range r.counted {
+				if counted == tier && t.action == "pass" && !t.mixed {
+					into[tier].tests[name] = true
+				} else {
+					into[counted].others[name] = true
+				}
+			}
 		}
 		failed := t.action == "fail" || t.action == "run"
 		switch {

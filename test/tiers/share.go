@@ -62,9 +62,8 @@ func lastDigit(ctx context.Context) byte {
 
 // otherTurn is the half of tests, by package and name, that another turn has.
 func otherTurn(tests []string, turn byte) (half []string) {
-	name := func(test string) string { return test[strings.LastIndexByte(test, ' ')+1:] }
 	slices.SortFunc(tests, func(a, b string) int {
-		return cmp.Or(cmp.Compare(named{test: name(b)}.weight(), named{test: name(a)}.weight()), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(named{test: nameOf(b)}.weight(), named{test: nameOf(a)}.weight()), strings.Compare(a, b))
 	})
 	for i, test := range tests {
 		if byte(i&1) != turn&1 {

@@ -4,16 +4,14 @@
 //
 //	soak [-run REGEXP]
 //
-// First the sweeps, in two halves at once, and the crowd, then the storm of reloads in a guest, where cgroups have controllers, and the races of
-// known escapes, which -run leaves out. All are run whatever the first comes to, and bin/soak.json is written whatever they come to, if nothing was chosen.
+// First the sweeps, in two halves at once, but for those that want the machine for themselves, and the crowd; then the storm of reloads in a guest, where
+// cgroups have controllers, and the races of known escapes. With -run it is the sweeps and crowds that match, one after the other.
+// All are run whatever the first comes to, and bin/soak.json is written whatever they come to, if nothing was chosen.
 // Exit status 1: something failed.
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,7 +23,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,34 +35,30 @@ import (
 const (
 	sweepFile  = "bin/sweep.json"
 	secondFile = "bin/sweep-second.json"
+	secondLog  = "bin/sweep-second.log"
 	crowdFile  = "bin/crowd.json"
 	soakFile   = "bin/soak.json"
 )
 
-// swept are the packages that are run whole; races are the tests of the racing ones: those of known escapes, and whatever else makes
+// sweeps and crowds are the packages that are run whole; races are the tests of the racing ones: those of known escapes, and whatever else makes
 // more attempts here than elsewhere.
-var (
-	swept  = []string{"./test/sweep", "./test/crowd"}
-	racing = []string{".", "./nsexec", "./rootfs", "./cmd/sdcontainer"}
+const (
+	sweeps = "./test/sweep"
+	crowds = "./test/crowd"
 )
 
-// firstHalf are the sweeps that take as long as all others together.
-const firstHalf = "^(TestCommandErrnos|TestStepFaults|TestKillHelper|TestKillService|TestSignals)$"
+var racing = []string{".", "./nsexec", "./rootfs", "./cmd/sdcontainer"}
+
+// The halves of the sweeps: firstHalf are those that take as long as all others but alone, which keeps a processor busy.
+const (
+	firstHalf = "TestCommandErrnos|TestStepFaults|TestKillHelper|TestKillService|TestSignals"
+	alone     = "TestR50LittleTime"
+)
+
+// exactly is the regexp of tests by their names.
+func exactly(names string) string { return "^(" + names + ")$" }
 
 const races = "Test[A-JR][0-9]|TestHistories|TestExecRacesStop|TestReadWhileItIsReplaced"
-
-// counts are what the last line is made of.
-type counts struct {
-	out            io.Writer         // what the tests say is shown there
-	stopped, clean int               // interruptions
-	limits, kept   int               // that were tried, and left nothing
-	starts, failed int               // of containers in a crowd or a storm
-	attempts       int               // at races
-	tests          int               // that failed
-	crowds         []json.RawMessage // in guests
-	passed         map[string]string // tests, as sdtest.Listed has them, and what amounts they said
-	broken         bool
-}
 
 func main() {
 	run := flag.String("run", "", "only sweeps and crowds matching this `regexp`, and no races")
@@ -83,17 +76,20 @@ func main() {
 
 func soak(ctx context.Context, run string) (bool, error) {
 	for _, file := range []string{sweepFile, secondFile, crowdFile} { // what an earlier run left is not of this one
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := ignoreMissing(os.Remove(file)); err != nil {
 			return false, err
 		}
 	}
 	start := time.Now()
 	c := counts{out: os.Stdout}
 	if run == "" {
-		c.halves(ctx)
-		c.test(ctx, nil, nil, "./test/crowd")
+		if err := c.halves(ctx); err != nil {
+			return false, err
+		}
+		c.test(ctx, []string{"-run=" + exactly(alone)}, nil, sweeps)
+		c.test(ctx, nil, nil, crowds)
 	} else {
-		c.test(ctx, []string{"-run=" + run}, nil, swept...)
+		c.test(ctx, []string{"-run=" + run}, nil, sweeps, crowds)
 	}
 	if storm, err := regexp.MatchString(run, "TestReloadStorm"); err != nil {
 		return false, err
@@ -109,7 +105,7 @@ func soak(ctx context.Context, run string) (bool, error) {
 	if run == "" && ctx.Err() == nil {
 		err = errors.Join(err, sdtest.WriteMeasured(soakFile, struct {
 			sdtest.Verdict
-			Lines  json.RawMessage   `json:"lines"`
+			Lines  []line            `json:"lines"`
 			Passed map[string]string `json:"passed"` // for docs/security-tests.md
 		}{sdtest.Verdicted(ctx, said), lines, c.passed}))
 	}
@@ -117,29 +113,26 @@ func soak(ctx context.Context, run string) (bool, error) {
 }
 
 // halves runs the sweeps, half of them beside the other: each mostly waits for a systemd, of which either has its own. What the
-// second says is shown when both are done.
-func (c *counts) halves(ctx context.Context) {
-	var said bytes.Buffer
-	second := counts{out: &said}
+// second says is in its log, and shown when both are done.
+func (c *counts) halves(ctx context.Context) error {
+	said, err := os.Create(secondLog)
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	second := counts{out: said}
 	var other sync.WaitGroup
 	other.Go(func() {
-		second.test(ctx, []string{"-skip=" + firstHalf}, []string{sdtest.SweepEnv + "=" + filepath.Base(secondFile)}, "./test/sweep")
+		second.test(ctx, []string{"-skip=" + exactly(firstHalf+"|"+alone)}, []string{sdtest.SweepEnv + "=" + filepath.Base(secondFile)}, sweeps)
 	})
-	c.test(ctx, []string{"-run=" + firstHalf}, nil, "./test/sweep")
+	c.test(ctx, []string{"-run=" + exactly(firstHalf)}, nil, sweeps)
 	other.Wait()
-	_, _ = said.WriteTo(c.out) // the summary would fail too
 	c.add(&second)
-}
-
-// add adds what others' tests told.
-func (c *counts) add(other *counts) {
-	c.attempts += other.attempts
-	c.tests += other.tests
-	c.broken = c.broken || other.broken
-	c.crowds = append(c.crowds, other.crowds...)
-	for test, amounts := range other.passed {
-		c.pass(test, amounts)
+	_, err = said.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(c.out, said)
 	}
+	return err
 }
 
 // test runs tests, shows what they say and counts what they tell.
@@ -168,143 +161,14 @@ func (c *counts) command(ctx context.Context, env []string, name string, args ..
 	c.read(io.TeeReader(out, c.out))
 	_, _ = io.Copy(c.out, out) // what read could not: it is shown at least
 	if err := <-done; err != nil {
-		fmt.Fprintln(c.out, strings.Join(args[:2], " ")+":", err)
+		fmt.Fprintln(c.out, name, strings.Join(args, " ")+":", err)
 		c.broken = true
 	}
 }
 
-var (
-	running  = regexp.MustCompile(`^=== (?:RUN|NAME|CONT|ATTR) +([^/ ]+)`)
-	amount   = regexp.MustCompile(`: amount: (\d+) ([a-z]+)$`)
-	success  = regexp.MustCompile(`^--- PASS: (\S+)`)
-	packaged = regexp.MustCompile(`^(?:ok  |FAIL)\t(\S+)`)
-	crowded  = regexp.MustCompile(`: crowd: (\{.*\})$`) // in a guest: natively it is in the file
-	failure  = "--- FAIL: "
-)
-
-// read counts what lines of go test -v tell: what sdtest.Loops says, and tests that passed or failed. Of which package
-// they were comes last.
-func (c *counts) read(r io.Reader) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 16<<20)
-	var test string
-	said, passed := map[string]map[string]int{}, map[string]bool{}
-	for lines.Scan() {
-		line := lines.Text()
-		if m := running.FindStringSubmatch(line); m != nil {
-			test = m[1]
-		} else if m := amount.FindStringSubmatch(line); m != nil {
-			if said[test] == nil {
-				said[test] = map[string]int{}
-			}
-			n, _ := strconv.Atoi(m[1]) // they are digits
-			said[test][m[2]] += n
-		} else if m := success.FindStringSubmatch(line); m != nil {
-			passed[m[1]] = true
-		} else if m := crowded.FindStringSubmatch(line); m != nil {
-			c.crowds = append(c.crowds, json.RawMessage(m[1]))
-		} else if strings.HasPrefix(line, failure) {
-			c.tests++
-		} else if m := packaged.FindStringSubmatch(line); m != nil {
-			c.keep(m[1], said, passed)
-			said, passed = map[string]map[string]int{}, map[string]bool{}
-		}
-	}
-}
-
-// keep adds the tests of a package.
-func (c *counts) keep(pkg string, said map[string]map[string]int, passed map[string]bool) {
-	for _, units := range said {
-		c.attempts += units["attempts"]
-	}
-	for test := range passed {
-		var amounts []string
-		for unit, n := range said[test] {
-			amounts = append(amounts, fmt.Sprintf("%d %s", n, unit))
-		}
-		slices.Sort(amounts)
-		c.pass(sdtest.Listed(pkg, test), strings.Join(amounts, ", "))
-	}
-}
-
-func (c *counts) pass(test, amounts string) {
-	if c.passed == nil {
-		c.passed = map[string]string{}
-	}
-	c.passed[test] = amounts
-}
-
-// collect adds up what the tests left, and returns the lines of the sweeps. A file that is not there was not
-// written since its tests were not run, or died.
-func (c *counts) collect(sweep, second, crowd string) (json.RawMessage, error) {
-	var sweeps []struct {
-		Sweep          string
-		Stopped, Clean int
-	}
-	var crowds []struct{ Starts, Failed int }
-	var others []json.RawMessage
-	_, err := load(second, &others)
-	if err == nil {
-		err = appendTo(sweep, others)
-	}
-	var lines json.RawMessage
-	if err == nil {
-		lines, err = load(sweep, &sweeps)
-	}
-	crowdErr := appendTo(crowd, c.crowds) // of guests
-	if crowdErr == nil {
-		_, crowdErr = load(crowd, &crowds)
-	}
-	for _, s := range sweeps {
-		if sdtest.OfLimits(s.Sweep) {
-			c.limits += s.Stopped
-			c.kept += s.Clean
-			continue
-		}
-		c.stopped += s.Stopped
-		c.clean += s.Clean
-	}
-	for _, s := range crowds {
-		c.starts += s.Starts
-		c.failed += s.Failed
-	}
-	return lines, errors.Join(err, crowdErr)
-}
-
-// appendTo adds lines to those of a file.
-func appendTo(file string, more []json.RawMessage) error {
-	if len(more) == 0 {
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var lines []json.RawMessage
-	if _, err := load(file, &lines); err != nil {
-		return err
-	}
-	b, err := json.MarshalIndent(append(lines, more...), "", "  ")
-	return errors.Join(err, os.WriteFile(file, append(b, '\n'), 0o644))
-}
-
-func load(file string, into any) (json.RawMessage, error) {
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return json.RawMessage("[]"), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return b, json.Unmarshal(b, into)
-}
-
-func (c *counts) ok() bool {
-	return !c.broken && c.tests == 0 && c.failed == 0 && c.clean == c.stopped && c.kept == c.limits && c.stopped+c.limits+c.starts+c.attempts > 0
-}
-
-// said is the last line.
-func (c *counts) said(took time.Duration) string {
-	verdict := ""
-	if !c.ok() {
-		verdict = "FAILED, "
-	}
-	return fmt.Sprintf("soak: %s%d of %d interruptions and %d of %d limits clean, %d of %d starts in crowds and storms failed, %d attempts at races, "+
-		"%d tests failed, in %s", verdict, c.clean, c.stopped, c.kept, c.limits, c.failed, c.starts, c.attempts, c.tests, sdtest.Took(took))
+	return err
 }

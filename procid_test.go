@@ -39,6 +39,44 @@ func TestWhoCannotBeLookedAtIsAlive(t *testing.T) {
 	}
 }
 
+// What is left of a container is looked at before anything is said or removed: without descriptors nothing is.
+func TestCleanupWithoutDescriptors(t *testing.T) {
+	self, err := identify(os.Getpid())
+	parent, parentErr := identify(os.Getppid())
+	boot, bootErr := kernel.BootID()
+	if err := errors.Join(err, parentErr, bootErr); err != nil {
+		t.Fatal(err)
+	}
+	for name, st := range map[string]record{
+		"the init":   {Init: self},
+		"its keeper": {Keeper: parent},
+		"its end":    {Keeper: self},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st.Phase, st.BootID, st.Remove = Running, boot, true
+			c := &Container{rt: &Runtime{Dir: t.TempDir()}, id: "web", st: &st}
+			if err := os.Mkdir(c.path(), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			var status Status
+			var cleanup error
+			withoutDescriptors(t, func() {
+				status, _ = c.look()
+				cleanup = c.cleanup(t.Context())
+			})
+			if !errors.Is(cleanup, unix.EMFILE) || st.Logged {
+				t.Errorf("%v, logged: %v; want EMFILE", cleanup, st.Logged)
+			}
+			if want := map[bool]Status{true: Running, false: Stopped}[st.Init.Pid > 0]; status != want {
+				t.Errorf("%s, want %s", status, want)
+			}
+			if left, err := os.ReadDir(c.path()); err != nil {
+				t.Errorf("its record: %v, %v", left, err)
+			}
+		})
+	}
+}
+
 // withoutDescriptors does something while this process can open nothing.
 func withoutDescriptors(t *testing.T, do func()) {
 	t.Helper()

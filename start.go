@@ -189,12 +189,13 @@ func (c *Container) cleanup(ctx context.Context) error {
 	if err != nil {
 		return err // what looks alive for that would be left, and nobody calls again
 	}
-	kept, err := c.st.Keeper.lives()
-	if err != nil {
-		return err
+	if status != Stopped {
+		return nil // not yet
 	}
-	if status != Stopped || kept && c.st.Keeper.Pid != os.Getpid() {
-		return nil // not yet, or its own keeper will
+	if c.st.Keeper.Pid != os.Getpid() {
+		if kept, err := c.st.Keeper.lives(); kept || err != nil {
+			return err // its own keeper will
+		}
 	}
 	record := c.recordTraced
 	if c.st.Service {
@@ -214,7 +215,9 @@ func (c *Container) cleanup(ctx context.Context) error {
 	// An empty scope ends by itself: systemd needs no asking, and a start that comes too
 	// soon for the name waits.
 	if c.st.Cgroup != "" && scope.Populated(c.st.Cgroup) {
-		errs = append(errs, c.endUnit(ctx))
+		if err := c.endUnit(ctx); err != nil {
+			return errors.Join(append(errs, err, c.write())...) // whoever removes it needs the record, and what is left its user IDs
+		}
 	}
 	// Of a service systemd itself knows how it ended.
 	if c.st.Remove || c.st.Service {
@@ -233,8 +236,11 @@ func (c *Container) recordTraced() error {
 		return err
 	}
 	ws, err := kernel.ZombieStatus(c.st.Init.Pid)
-	if err != nil {
+	if gone(err) || errors.Is(err, kernel.ErrNoZombie) {
 		return nil // nobody knows
+	}
+	if err != nil {
+		return err
 	}
 	return c.writeExit(nsexec.ExitRecord{Status: ws, At: time.Now()})
 }

@@ -94,15 +94,21 @@ func Anticipate() {
 }
 
 // Populated tells whether there is a living process in the cgroup or below it. A cgroup
-// that is gone has none.
-func Populated(cgroup string) bool { return event(cgroup, "populated") }
+// that is gone has none; one that cannot be looked at, as without descriptors, is not taken for empty.
+func Populated(cgroup string) bool {
+	populated, err := event(cgroup, "populated")
+	return populated || err != nil && !vanished(err)
+}
 
 // Frozen tells whether all of the cgroup's processes are frozen.
-func Frozen(cgroup string) bool { return event(cgroup, "frozen") }
+func Frozen(cgroup string) bool {
+	frozen, _ := event(cgroup, "frozen") // what cannot be looked at is not known to be
+	return frozen
+}
 
-func event(cgroup, key string) bool {
+func event(cgroup, key string) (bool, error) {
 	m, err := readFlat(dir(cgroup, "cgroup.events"))
-	return err == nil && m[key] == 1
+	return m[key] == 1, err
 }
 
 // Procs is every process in the cgroup and below it, sorted. A cgroup that is gone is

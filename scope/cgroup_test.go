@@ -46,6 +46,9 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%s: populated, frozen are %v, want %v", path, have, want)
 		}
 	}
+	if fakeTree(t, map[string]string{"c": "no directory"}); !Populated("/c") || Frozen("/c") {
+		t.Error("what cannot be looked at is taken for empty, or for frozen")
+	}
 }
 
 // A cgroup that is made anew has another number, by whichever way it is asked for.

@@ -208,8 +208,11 @@ func Signal(pidfd *os.File, sig unix.Signal) error {
 	return os.NewSyscallError("pidfd_send_signal", err)
 }
 
+// ErrNoZombie is that a process has not ended, or not all of its threads.
+var ErrNoZombie = errors.New("not that of a zombie")
+
 // ZombieStatus is the wait status of a process that has ended and that nobody has
-// reaped: field 52 of /proc/PID/stat. It needs the right to trace the process.
+// reaped: field 52 of /proc/PID/stat. It needs the right to trace the process. Errors: ErrNoZombie.
 func ZombieStatus(pid int) (unix.WaitStatus, error) {
 	f, err := StatFields(pid)
 	if err != nil {
@@ -217,7 +220,7 @@ func ZombieStatus(pid int) (unix.WaitStatus, error) {
 	}
 	const exitCode = 52 - 3 // the fields begin with the third
 	if len(f) <= exitCode || !dead(f) {
-		return 0, fmt.Errorf("/proc/%d/stat: not that of a zombie", pid)
+		return 0, fmt.Errorf("/proc/%d/stat: %w", pid, ErrNoZombie)
 	}
 	n, err := strconv.ParseUint(f[exitCode], 10, 32)
 	return unix.WaitStatus(n), err

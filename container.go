@@ -37,7 +37,8 @@ type Runtime struct {
 type CreateOptions struct {
 	// Stdin, Stdout and Stderr are the payload's. nil means /dev/null for Stdin
 	// and what the log settings say for the others. Pipes get a mode by which it
-	// can open them as /dev/stdin and the like; all else stays as it is.
+	// can open them as /dev/stdin and the like; all else stays as it is. A directory is refused, and so is a
+	// terminal, unless the Spec asks for one of the payload's own, which then takes their place: see [Container.Terminal].
 	Stdin, Stdout, Stderr *os.File
 	// Detach leaves a keeper behind that records how the container ended.
 	Detach bool
@@ -110,7 +111,7 @@ type State struct {
 
 // ExecOptions is for [Container.Exec].
 type ExecOptions struct {
-	// As of [CreateOptions].
+	// As of [CreateOptions], but nil means /dev/null for each, and Terminal says whether others matter.
 	Stdin, Stdout, Stderr *os.File
 	// Terminal gives the process a new pty of the container; its master is [Process.Terminal].
 	Terminal bool

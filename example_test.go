@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"slices"
@@ -28,14 +29,20 @@ func Example() {
 	if err != nil {
 		log.Fatal(err) // every problem of the file, each with its line
 	}
-	rt := &sdcontainer.Runtime{}
-	c, err := rt.Create(ctx, "hello", spec, sdcontainer.CreateOptions{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
+	output, theirs, err := os.Pipe() // os.Stdout may be a terminal, which no payload gets
 	if err != nil {
 		log.Fatal(err)
 	}
+	rt := &sdcontainer.Runtime{}
+	c, err := rt.Create(ctx, "hello", spec, sdcontainer.CreateOptions{Stdout: theirs, Stderr: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs.Close() // the payload has its own: the pipe ends with it
 	if err := c.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := io.Copy(os.Stdout, output); err != nil {
 		log.Fatal(err)
 	}
 	exit, err := c.Wait(ctx)
@@ -56,7 +63,7 @@ func ExampleRuntime_Create_bundle() {
 		log.Fatal(err) // all that is wrong with it, or not supported
 	}
 	rt := &sdcontainer.Runtime{}
-	c, err := rt.Create(ctx, "hello", spec, sdcontainer.CreateOptions{Stdout: os.Stdout, Stderr: os.Stderr})
+	c, err := rt.Create(ctx, "hello", spec, sdcontainer.CreateOptions{}) // its output goes to the journal
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -99,7 +106,7 @@ func ExampleRuntime_Load() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	p, err := c.Exec(ctx, &specs.Process{Args: []string{"nginx", "-t"}}, sdcontainer.ExecOptions{Stderr: os.Stderr})
+	p, err := c.Exec(ctx, &specs.Process{Args: []string{"nginx", "-t"}}, sdcontainer.ExecOptions{}) // only its exit status counts
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func (l *launch) becomeSteps() []launchStep {
 }
 
 func (l *launch) planJoin(context.Context) (err error) {
-	if err := noDirectories(l.o.Stdin, l.o.Stdout, l.o.Stderr); err != nil {
+	if err := l.checkStreams(l.o.Stdin, l.o.Stdout, l.o.Stderr); err != nil {
 		return err
 	}
 	if l.joined, err = compileJoin(l.c.st.Init.Pid); err != nil {

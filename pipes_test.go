@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -235,5 +236,51 @@ func TestModesAreAdded(t *testing.T) {
 			t.Fatalf("%v, %v", info.Mode(), err)
 		}
 		_ = errors.Join(r.Close(), w.Close()) // only looked at
+	}
+}
+
+// C15: a terminal of the caller is no standard stream, of a start or of exec. One that gets a terminal of its own has that.
+func TestC15TerminalOfTheCaller(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	_, terminal := sdtest.OpenTerminal(t)
+	hello := &specs.Process{Args: []string{"echo", "hello"}}
+	running := w.mustStart("running", CreateOptions{Detach: true}, "sleep", "60")
+	for i, o := range []CreateOptions{{Stdin: terminal}, {Stdout: terminal}, {Stderr: terminal}} {
+		_, start := w.start("refused", o, hello.Args...)
+		_, exec := running.Exec(t.Context(), hello, ExecOptions{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
+		for op, err := range map[string]error{"start": start, "exec": exec} {
+			want := fmt.Sprintf("standard stream %d is the terminal %s: ", i, terminal.Name())
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", op, err, want)
+			}
+		}
+		if _, err := w.Load("refused"); !errors.Is(err, ErrNotExist) {
+			t.Errorf("a record of what was refused: %v", err)
+		}
+	}
+	spec := w.spec("own", hello.Args...)
+	spec.Process.Terminal = true
+	c, err := w.startSpec("own", spec, CreateOptions{Stdin: terminal, Stdout: terminal, Stderr: terminal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Terminal().Close()
+	p, err := running.Exec(t.Context(), hello, ExecOptions{Stdin: terminal, Stdout: terminal, Stderr: terminal, Terminal: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Terminal.Close()
+	for _, own := range []*os.File{c.Terminal(), p.Terminal} {
+		if line, err := bufio.NewReader(own).ReadString('\n'); err != nil || line != "hello\r\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+	}
+	_, ended := c.Wait(t.Context())
+	_, left := p.Wait(t.Context())
+	if err := errors.Join(ended, left); err != nil {
+		t.Error(err)
 	}
 }

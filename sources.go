@@ -203,9 +203,10 @@ func addMode(f *os.File, bits os.FileMode) error {
 	return f.Chmod(info.Mode().Perm() | bits)
 }
 
-// noDirectories refuses standard streams through which the payload could leave its
-// root, as through any descriptor of a directory outside (CVE-2024-21626).
-func noDirectories(streams ...*os.File) error {
+// checkStreams refuses standard streams through which the payload could leave its
+// root, as through any descriptor of a directory outside (CVE-2024-21626), and those through which it could read what
+// is typed to others: of one that has a terminal of its own the others do not matter.
+func (l *launch) checkStreams(streams ...*os.File) error {
 	for i, f := range streams {
 		if f == nil {
 			continue
@@ -215,16 +216,16 @@ func noDirectories(streams ...*os.File) error {
 		} else if info.IsDir() {
 			return fmt.Errorf("standard stream %d is the directory %s: the payload could leave its root through it", i, f.Name())
 		}
+		if isTerminal(f) && !l.spec.Process.Terminal {
+			return fmt.Errorf("standard stream %d is the terminal %s: the payload could read what is typed there (give it a pipe, or a terminal of its own)", i, f.Name())
+		}
 	}
 	return nil
 }
 
-// noTerminal refuses a stream of our own through which the payload could read what is typed to others.
-func noTerminal(f *os.File) error {
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
-		return fmt.Errorf(`log.driver = "passthrough" would give the payload the terminal that is our %s: redirect it, or use "journald"`, f.Name())
-	}
-	return nil
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // openStdio fills in the streams the caller did not give: output goes where the
@@ -244,9 +245,9 @@ func (l *launch) openStdio() (*stdio, error) {
 		}
 		if log.Driver == "passthrough" {
 			*o.file = map[bool]*os.File{true: os.Stdout, false: os.Stderr}[o.file == &s.out]
-			if err := noTerminal(*o.file); err != nil {
+			if f := *o.file; isTerminal(f) {
 				s.close()
-				return nil, err
+				return nil, fmt.Errorf(`log.driver = "passthrough" would give the payload the terminal that is our %s: redirect it, or use "journald"`, f.Name())
 			}
 			continue
 		}
@@ -257,7 +258,7 @@ func (l *launch) openStdio() (*stdio, error) {
 		}
 		*o.file, s.own = f, append(s.own, f)
 	}
-	err := noDirectories(s.files()...)
+	err := l.checkStreams(s.files()...)
 	if err == nil {
 		err = s.fill()
 	}

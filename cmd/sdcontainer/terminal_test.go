@@ -42,24 +42,8 @@ func newScreen(t *testing.T) *screen {
 // newStillScreen is one that nobody reads yet.
 func newStillScreen(t *testing.T) *screen {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	master, slave := sdtest.OpenTerminal(t)
 	s := &screen{master: master, slave: slave, more: make(chan struct{}, 1)}
-	t.Cleanup(func() { slave.Close(); master.Close() })
 	s.mode = s.termios(t)
 	// Settings of somebody's own, that no terminal has to begin with.
 	s.mode.Iflag |= unix.IUTF8

@@ -153,6 +153,7 @@ func hints() []known {
 		{sdcontainer.ErrBusy, "let that process go on (kill -CONT), or end it"},
 		{sdcontainer.ErrPaused, "sdcontainer resume NAME lets it go on"},
 		{unitgen.ErrNotOurs, "move it away first"},
+		{scope.ErrUnitExists, "systemctl status UNIT says what it is; of a container in another run directory sdcontainer ps -a --run-dir DIR tells"},
 		{scope.ErrNoManager, "sdcontainer doctor says what this machine has and lacks"},
 		{scope.ErrTimeout, "systemctl status and journalctl -b say what systemd is waiting for"},
 	}

@@ -12,10 +12,11 @@ COMPLETIONS = $(PREFIX)/share
 CONFIGDIR = /etc/sdcontainer
 
 GO ?= go
-GOARCH := $(shell $(GO) env GOARCH)
+GOARCH := $(shell $(GO) env GOARCH 2>/dev/null)
 GOFLAGS_BUILD = -trimpath -ldflags='-s -w'
 export CGO_ENABLED = 0
 
+COMMAND = bin/sdcontainer
 HELPER = nsexec/bin/nsexec-$(GOARCH)
 STAGE = bin/stage
 VM ?= 13
@@ -29,7 +30,11 @@ help: ## this list
 
 all: bin/sdcontainer ## the interpreter and the command, in bin/
 
-$(HELPER): $(wildcard nsexec/*.c nsexec/*.h) nsexec/Makefile
+# sudo and others have a PATH of their own; what is wrong with a go command that is there, it says itself.
+go-command:
+	@[ -n '$(GOARCH)' ] || $(GO) env GOARCH || { echo "no go command that works, which PATH may lack: make GO=/usr/local/go/bin/go"; exit 1; }
+
+$(HELPER): $(wildcard nsexec/*.c nsexec/*.h) nsexec/Makefile | go-command
 	@mkdir -p nsexec/bin
 	$(MAKE) --no-print-directory -C nsexec
 	@test -e $@ || { echo "no compiler for the interpreter of $(GOARCH): install gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu"; exit 1; }
@@ -41,23 +46,23 @@ bin/sdcontainer: $(HELPER) FORCE
 $(SDVM): FORCE
 	@$(GO) build -o $@ ./test/vm/sdvm
 
-install: bin/sdcontainer ## install below $(DESTDIR)$(PREFIX), and $(DESTDIR)/etc/sdcontainer
-	install -Dm755 bin/sdcontainer '$(DESTDIR)$(BINDIR)/sdcontainer'
+install: $(COMMAND) ## install below $(DESTDIR)$(PREFIX), and $(DESTDIR)/etc/sdcontainer
+	install -Dm755 $(COMMAND) '$(DESTDIR)$(BINDIR)/sdcontainer'
 	for unit in packaging/systemd/*; do \
 		sed 's,@bindir@,$(BINDIR),g' "$$unit" | install -Dm644 /dev/stdin '$(DESTDIR)$(UNITDIR)'/"$${unit##*/}" || exit; done
 	install -dm755 '$(DESTDIR)$(CONFIGDIR)'
 	install -Dm644 packaging/tmpfiles.d/sdcontainer.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/sdcontainer.conf'
 	install -Dm644 -t '$(DESTDIR)$(PREFIX)/share/sdcontainer/schema' configs/schema/*.json
-	bin/sdcontainer completion bash | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/sdcontainer'
-	bin/sdcontainer completion zsh | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/zsh/site-functions/_sdcontainer'
-	bin/sdcontainer completion fish | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d/sdcontainer.fish'
+	$(COMMAND) completion bash | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/bash-completion/completions/sdcontainer'
+	$(COMMAND) completion zsh | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/zsh/site-functions/_sdcontainer'
+	$(COMMAND) completion fish | install -Dm644 /dev/stdin '$(DESTDIR)$(COMPLETIONS)/fish/vendor_completions.d/sdcontainer.fish'
 	for page in $(wildcard docs/man/*); do \
 		install -Dm644 "$$page" '$(DESTDIR)$(PREFIX)/share/man/man'"$${page##*.}/$${page##*/}" || exit; done
 
-# What install would write, so that no list of it is needed.
-uninstall: bin/sdcontainer ## remove what install wrote; /etc/sdcontainer and the containers stay
+# What install would write, so that no list of it is needed: the names alone, for which nothing has to be built.
+uninstall: ## remove what install wrote; /etc/sdcontainer and the containers stay
 	@rm -rf bin/uninstall
-	@$(MAKE) --no-print-directory --silent install DESTDIR=bin/uninstall
+	@$(MAKE) --no-print-directory --silent install DESTDIR=bin/uninstall COMMAND=/bin/true
 	find bin/uninstall -type f -printf '$(DESTDIR)/%P\0' | xargs -0 rm -f
 	rm -rf '$(DESTDIR)$(PREFIX)/share/sdcontainer' bin/uninstall
 
@@ -178,4 +183,4 @@ clean: ## remove what was built; the guests stay in the cache
 	rm -rf bin nsexec/bin/nsexec-*
 
 FORCE:
-.PHONY: help all install uninstall stage check check-format check-vet check-c check-static check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean cross FORCE
+.PHONY: go-command help all install uninstall stage check check-format check-vet check-c check-static check-shell check-arm64 check-generated check-fuzz docs test vmtest vm-deps vm demo inside bench soak fuzz coverage figures release-check clean cross FORCE

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -141,7 +142,6 @@ func compile(ctx context.Context, packages []string, work string) ([]testBinary,
 		return nil, err
 	}
 	var binaries []testBinary
-	var errs []error
 	for line := range strings.Lines(list) {
 		f := strings.Fields(line)
 		if len(f) != 2 {
@@ -151,14 +151,26 @@ func compile(ctx context.Context, packages []string, work string) ([]testBinary,
 		if err != nil {
 			return nil, err
 		}
-		b := testBinary{pkg: f[0], dir: rel, file: filepath.Join(work, fmt.Sprintf("%d.test", len(binaries)))}
-		if _, err := goOutput(ctx, "test", "-c", "-o", b.file, b.pkg); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		binaries = append(binaries, b)
+		binaries = append(binaries, testBinary{pkg: f[0], dir: rel, file: filepath.Join(work, fmt.Sprintf("%d.test", len(binaries)))})
 	}
-	return binaries, errors.Join(errs...)
+	errs := make([]error, len(binaries))
+	var all sync.WaitGroup
+	processors := make(chan bool, runtime.NumCPU()) // a linker uses little more than one
+	for i, b := range binaries {
+		all.Go(func() {
+			processors <- true
+			defer func() { <-processors }()
+			_, errs[i] = goOutput(ctx, "test", "-c", "-ldflags=-s -w", "-o", b.file, b.pkg) // half as large, to be copied
+		})
+	}
+	all.Wait()
+	var built []testBinary
+	for i, b := range binaries {
+		if errs[i] == nil {
+			built = append(built, b)
+		}
+	}
+	return built, errors.Join(errs...)
 }
 
 func goOutput(ctx context.Context, args ...string) (string, error) {

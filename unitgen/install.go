@@ -113,13 +113,15 @@ func Enable(ctx context.Context, name string) error { return systemctl(ctx, "ena
 func Start(ctx context.Context, name string) error { return systemctl(ctx, "start", Instance(name)) }
 
 // Remove removes the unit files of containers that Install wrote below dir, and returns their
-// paths. In [Dir] it stops and disables the services before, and has systemd read once what is
-// left. Who fails keeps nobody from the rest; when it was interrupted, the same again does
-// what was left out. Errors, joined: [NotInstalledError], [ErrNotOurs].
+// paths; what an Install that was killed has left unfinished goes too. In [Dir] it stops and
+// disables the services before, and has systemd read once what is left. Who fails keeps nobody
+// from the rest; when it was interrupted, the same again does what was left out. Errors, joined:
+// [NotInstalledError], [ErrNotOurs].
 func Remove(ctx context.Context, dir string, names ...string) (removed []string, err error) {
 	var errs []error
 	reload := false
 	for _, name := range names {
+		tidy(dir, name)
 		files := Installed(dir, name)
 		if len(files) == 0 && !(dir == Dir && remembered(ctx, name)) {
 			errs = append(errs, &NotInstalledError{name, dir})
@@ -238,10 +240,16 @@ func systemctl(ctx context.Context, args ...string) error {
 // unfinished are the files that are being written: systemd reads none whose name begins with a dot. Who writes one has its lock.
 const unfinished = ".sdcontainer-*"
 
-// newUnfinished makes one, locked.
+// newUnfinished makes one, locked, and its directory, which whoever removes a unit takes away as long as it is empty.
 func newUnfinished(dir string) (*os.File, error) {
 	for {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
 		f, err := os.CreateTemp(dir, unfinished)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -278,9 +286,6 @@ func writeUnit(path, text string) error {
 	if err := checkOurs(path); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
 	sweep(filepath.Dir(path))
 	tmp, err := newUnfinished(filepath.Dir(path))
 	if err != nil {
@@ -304,13 +309,28 @@ func removeUnit(path string) error {
 	}
 	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		err = nil
 	}
 	if err == nil && filepath.Base(path) == TemplateDropIn {
-		sweep(filepath.Dir(path))
-		_ = os.Remove(filepath.Dir(path)) // others may have drop-ins in it
+		tidyDropIns(filepath.Dir(path))
 	}
 	return err
+}
+
+// tidy removes what installs that were killed have left below dir, also where they had installed nothing yet.
+func tidy(dir, name string) {
+	if configs.CheckName(name) != nil {
+		return
+	}
+	_, dropIn := unitPaths(dir, name)
+	sweep(dir)
+	tidyDropIns(filepath.Dir(dropIn))
+}
+
+// tidyDropIns removes a directory, unless others have drop-ins in it.
+func tidyDropIns(dir string) {
+	sweep(dir)
+	_ = unix.Rmdir(dir)
 }
 
 // checkOurs refuses a file that somebody else wrote.

@@ -78,6 +78,7 @@ func TestInstall(t *testing.T) {
 		"moved from configs.Dir": {true, "/srv/web.toml", map[string]string{theDropIn: madeHere}, wholeUnit, nil, []string{wholeUnit}},
 		"theirs in the way":      {true, "/srv/web.toml", map[string]string{wholeUnit: theirs}, "", ErrNotOurs, []string{wholeUnit}},
 		"theirs beside a unit":   {true, "/srv/web.toml", map[string]string{theDropIn: theirs}, "", ErrNotOurs, []string{wholeUnit, theDropIn}},
+		"after a killed one":     {true, "/srv/web.toml", map[string]string{wholeUnit + ".d/.sdcontainer-7": "half a fi"}, wholeUnit, nil, []string{wholeUnit}},
 		"their drop-in has room": {true, "/srv/web.toml", map[string]string{wholeUnit + ".d/x.conf": theirs}, wholeUnit, nil, []string{wholeUnit, wholeUnit + ".d/x.conf"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,6 +208,75 @@ func TestUnfinishedUnitFiles(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, Instance("7"))); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("%v, %v", info, err)
 	}
+}
+
+// What the first install of a container has left that was killed goes with its removal, which says that there is no unit. Nothing else goes.
+func TestRemoveUnfinished(t *testing.T) {
+	half := strings.Replace(unfinished, "*", "7", 1)
+	for name, tt := range map[string]struct{ before, after []string }{
+		"of a drop-in":       {[]string{wholeUnit + ".d/" + half}, nil},
+		"of a unit":          {[]string{half}, nil},
+		"only the directory": {[]string{wholeUnit + ".d/"}, nil},
+		"beside others":      {[]string{wholeUnit + ".d/x.conf", wholeUnit + ".d/" + half}, []string{wholeUnit + ".d/x.conf"}},
+		"of another":         {[]string{"sdcontainer@we.service.d/"}, []string{"sdcontainer@we.service.d/"}},
+		"a link":             {[]string{"elsewhere/", wholeUnit + ".d -> elsewhere"}, []string{"elsewhere/", wholeUnit + ".d"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, path := range tt.before {
+				var err error
+				if link, target, ok := strings.Cut(path, " -> "); ok {
+					err = os.Symlink(target, filepath.Join(dir, link))
+				} else if strings.HasSuffix(path, "/") {
+					err = os.Mkdir(filepath.Join(dir, path), 0o755)
+				} else {
+					put(t, filepath.Join(dir, path), "half a fi")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			var missing *NotInstalledError
+			if removed, err := Remove(t.Context(), dir, "web"); len(removed) != 0 || !errors.As(err, &missing) {
+				t.Errorf("%q, %v, want that there is none", removed, err)
+			}
+			got := files(t, dir)
+			empty, _ := filepath.Glob(filepath.Join(dir, "*"))
+			for _, path := range empty {
+				if os.Remove(path+"/") == nil { // of which files tells nothing
+					got = append(got, filepath.Base(path)+"/")
+				}
+			}
+			if slices.Sort(got); !slices.Equal(got, tt.after) {
+				t.Errorf("there is %q, want %q", got, tt.after)
+			}
+		})
+	}
+}
+
+// Nor does it take the directory from an install that is about to write there.
+func TestRemoveWhileInstalling(t *testing.T) {
+	dir := t.TempDir()
+	var g sync.WaitGroup
+	done := make(chan struct{})
+	g.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_, _ = Remove(t.Context(), dir, "web")
+			}
+		}
+	})
+	for range 1000 {
+		if err := writeUnit(filepath.Join(dir, theDropIn), madeHere); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	g.Wait()
 }
 
 // A file that cannot be looked at is not taken for none: who is to remove it says why it did not.

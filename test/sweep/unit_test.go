@@ -86,11 +86,13 @@ func (m *machine) unitIs(want, text string) error {
 	return err
 }
 
-// temporary: a file that had not yet got its name is gone with the next one, or the last.
-func temporary() error {
-	left, err := filepath.Glob(filepath.Join(unitgen.Dir, ".sdcontainer-*"))
-	if len(left) > 0 {
-		err = errors.Join(err, fmt.Errorf("left: %q", left))
+// temporary: a file that had not yet got its name is gone with the next one, or the last, and so is the directory of a drop-in.
+func temporary() (err error) {
+	for _, pattern := range []string{filepath.Join(unitgen.Dir, ".sdcontainer-*"), unitFile + ".d"} {
+		left, bad := filepath.Glob(pattern)
+		if err = errors.Join(err, bad); len(left) > 0 {
+			err = errors.Join(err, fmt.Errorf("left: %q", left))
+		}
 	}
 	return err
 }

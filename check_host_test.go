@@ -217,14 +217,14 @@ func TestCheckWithoutRights(t *testing.T) {
 // Everything that the running systemd lacks is told at its key, beside what else is wrong.
 func TestCheckVersion(t *testing.T) {
 	const text = "version = 1\nrootfs.path = '/'\nprocess.args = ['x']\nresources.memory.zswap_max = '10M'\n" +
-		"systemd.scope.CoredumpReceive = true\n[systemd.service]\nRestartMode = 'direct'\nOpenFile = ['/a', '/b']\n[resources.unified]\n'memory.zswap.writeback' = 0\n"
+		"systemd.scope.CoredumpReceive = true\n[systemd.service]\nRestartMode = 'direct'\nImportCredential = ['a', 'b']\n[resources.unified]\n'memory.zswap.writeback' = 0\n"
 	const lacks, without = "needs systemd ", ", the running one is 252 (set systemd.strict = false to do without)"
 	want := []string{
 		`:2:8: rootfs.path: "/": want a directory of its own`,
 		":4:18: resources.memory.zswap_max: MemoryZSwapMax= " + lacks + "253" + without,
 		":5:15: systemd.scope.CoredumpReceive: CoredumpReceive= " + lacks + "255" + without,
 		":7:1: systemd.service.RestartMode: RestartMode= " + lacks + "254" + without,
-		":8:1: systemd.service.OpenFile: OpenFile= " + lacks + "253" + without,
+		":8:1: systemd.service.ImportCredential: ImportCredential= " + lacks + "254" + without,
 		":10:1: resources.unified.memory.zswap.writeback: MemoryZSwapWriteback= " + lacks + "256" + without,
 	}
 	for doc, want := range map[string][]string{text: want, strings.Replace(text, "resources", "systemd.strict = false\nresources", 1): want[:1]} {

@@ -4,6 +4,7 @@ package configs
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,5 +58,26 @@ func TestEnvironmentGlobs(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"A=fake", "B=fake"}, spec.Process.Env); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Variables of the service reach the payload by process.env_pass alone, or commands that stand beside it.
+func TestEnvironmentOfService(t *testing.T) {
+	for _, name := range []string{"Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment"} {
+		for more, refused := range map[string]bool{
+			"": true, "ExecSearchPath = '/x'\n": true, "ExecStartPre = []\n": true, "ExecStartPre = '/bin/x $A'\n": false,
+			"[process]\nenv_pass = []\n": true, "[process]\nenv_pass = ['A']\n": false, "[process]\nenv_pass = ['A*']\n": false,
+		} {
+			text := "version = 1\nrootfs.path = 'root'\n[systemd.service]\n" + name + " = 'A'\n" + more
+			if !strings.Contains(more, "[process]") {
+				text += "[process]\n"
+			}
+			dir := write(t, "x.toml", text+"args = ['x']\n")
+			_, err := Load(filepath.Join(dir, "x.toml"), LoadOptions{})
+			want := "x.toml:4:1: systemd.service." + name + ": has no effect on the payload: set process.env instead, or name the variables in process.env_pass"
+			if refused != (err != nil) || refused && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want an error: %t", text, err, refused)
+			}
+		}
 	}
 }

@@ -38,6 +38,7 @@ func (c *compiler) buildUnit() {
 		*sections[name] = c.directives(name)
 	}
 	c.watchdog()
+	c.variables()
 	for _, l := range lists {
 		v := c.list(l.key)
 		for i, name := range v {
@@ -83,6 +84,23 @@ func (c *compiler) watchdog() {
 	}
 	if last := v[len(v)-1]; last != "infinity" && strings.ContainsAny(last, "123456789") {
 		c.problem(at, `%q: the payload has no socket to answer on, and systemd would end the service each time (set systemd.notify = "container")`, last)
+	}
+}
+
+// variables refuses those of a service that neither the payload takes over nor a command beside it could have.
+func (c *compiler) variables() {
+	if len(get(c, "process.env_pass", []string(nil))) > 0 || c.wrong("process.env_pass") {
+		return
+	}
+	for name, v := range c.set.Service {
+		if strings.HasPrefix(name, "Exec") && name != "ExecSearchPath" && len(v) > 0 {
+			return
+		}
+	}
+	for _, name := range []string{"Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment"} {
+		if _, have := c.set.Service[name]; have && !c.wrong(join("systemd.service", name)) {
+			c.problem(join("systemd.service", name), "has no effect on the payload: set process.env instead, or name the variables in process.env_pass")
+		}
 	}
 }
 

@@ -88,6 +88,12 @@ func ours() map[string]string {
 		"WorkingDirectory": "set process.cwd instead: the payload has its own",
 		"OOMScoreAdjust":   "set process.oom_score_adj instead: the payload has its own",
 		"DynamicUser":      "set process.user instead; the container is built with privileges",
+		"ReloadSignal":     "set ExecReload instead: it is of services of another type",
+
+		"SupplementaryGroups":    "set process.groups instead: the payload has its own",
+		"OpenFile":               noDescriptors + " (have the file in a [[mount]])",
+		"FileDescriptorStoreMax": noDescriptors, "FileDescriptorStorePreserve": noDescriptors,
+		"Sockets": noSocket, "NonBlocking": noSocket,
 
 		"MemoryPressureWatch":        scope.NoPressureWatch,
 		"MemoryPressureThresholdSec": scope.NoPressureWatch,
@@ -99,6 +105,9 @@ func ours() map[string]string {
 const (
 	noInput    = "the payload of a service reads from /dev/null"
 	noTerminal = "the payload of a service has no terminal"
+
+	noDescriptors = "no descriptor of the service reaches the payload"
+	noSocket      = noDescriptors + " (systemd-socket-proxyd can pass connections on to it)"
 )
 
 // instead are directives about the service's own streams, with the keys that say it of the payload's.
@@ -214,6 +223,6 @@ var lists = []string{
 	"IOReadIOPSMax", "IOWriteIOPSMax", "IODeviceLatencyTargetSec", "SocketBindAllow",
 	"SocketBindDeny", "BPFProgram", "IPIngressFilterPath", "IPEgressFilterPath", "NFTSet",
 	"RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory",
-	"ConfigurationDirectory", "Sockets", "OpenFile", "LogFilterPatterns",
+	"ConfigurationDirectory", "LogFilterPatterns",
 	"RestrictNetworkInterfaces", "DisableControllers",
 }

@@ -27,6 +27,21 @@ func TestOldNames(t *testing.T) {
 	}
 }
 
+// What the payload has none of, or has otherwise, is refused with what to use.
+func TestOfNoEffect(t *testing.T) {
+	for name, want := range map[string]string{
+		"SupplementaryGroups": "set process.groups", "Sockets": "systemd-socket-proxyd", "NonBlocking": "systemd-socket-proxyd", "OpenFile": "[[mount]]",
+		"FileDescriptorStoreMax": "no descriptor", "FileDescriptorStorePreserve": "no descriptor", "ReloadSignal": "set ExecReload",
+	} {
+		if err := permitted(sectionService, name, []string{"1"}); err == nil || !strings.Contains(err.Error(), "cannot be set: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+		if !configs.KnownDirective("service", name) {
+			t.Errorf("%s is no directive", name)
+		}
+	}
+}
+
 // Directives about the service's streams are refused with the key for the payload's, unless it has the former.
 func TestStreamsOfTheService(t *testing.T) {
 	refused := func(driver, name, value string) string {

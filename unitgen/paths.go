@@ -52,7 +52,7 @@ func formOfPath(name string) (form, bool) {
 	return form{}, false
 }
 
-// formOfName is what directives take that have names of variables, fields, credentials and units.
+// formOfName is what directives take that have names of variables, fields and credentials.
 func formOfName(name string) (form, bool) {
 	switch name {
 	case "Environment":
@@ -86,10 +86,6 @@ func formOfName(name string) (form, bool) {
 		return form{want: "a name, and an absolute path or another name, like NAME:/PATH", ok: func(v string) bool {
 			name, source, _ := strings.Cut(v, ":")
 			return isCredential(name) && (source == "" || isPath(source) || isCredential(source) && !strings.Contains(source, ":"))
-		}}, true
-	case "Sockets":
-		return form{want: `names of units like "web.socket"`, list: true, ok: func(w string) bool {
-			return strings.HasSuffix(w, ".socket") && (strings.Contains(w, "%") || configs.IsUnitName(w))
 		}}, true
 	}
 	return form{}, false

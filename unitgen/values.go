@@ -242,15 +242,13 @@ func formOf(name string) (form, bool) {
 		return inRange(0, 99).notEmpty(), true
 	case "IOSchedulingPriority":
 		return inRange(0, 7), true
-	case "StartLimitBurst", "LogRateLimitBurst", "FileDescriptorStoreMax", "RestartSteps":
+	case "StartLimitBurst", "LogRateLimitBurst", "RestartSteps":
 		return inRange(0, math.MaxUint32).notEmpty(), true
-	case "ReloadSignal":
-		return signal(), true
 	case "RestartSec", "RestartMaxDelaySec", "TimeoutStartSec", "TimeoutSec", "TimeoutAbortSec", "WatchdogSec", "StartLimitIntervalSec",
 		"JobTimeoutSec", "JobRunningTimeoutSec", "LogRateLimitIntervalSec":
 		return span(), true
 	case "IgnoreSIGPIPE", "CPUSchedulingResetOnFork", "SyslogLevelPrefix", "StopWhenUnneeded", "RefuseManualStart", "RefuseManualStop", "AllowIsolate",
-		"NonBlocking", "RootDirectoryStartOnly":
+		"RootDirectoryStartOnly":
 		return boolean(), true
 	}
 	for _, of := range []func(string) (form, bool){formOfLimit, formOfWord, formOfPath, formOfName} {

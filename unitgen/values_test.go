@@ -53,7 +53,7 @@ var valueCases = []valueCase{
 	{"RestartSec", []string{"soon", "5.s", ".s", "12.34.56", "0x5"}, []string{"100ms", ".5s", "1 .5s", "1s.5s", "+5s", "5 5"}},
 	{"TimeoutStartSec", []string{"soon"}, []string{"5"}},
 	{"Nice", []string{"20", "-21", "low", "08", "1_0"}, []string{"19", "-20", "+5", "-0x10"}},
-	{"FileDescriptorStoreMax", []string{"-1", "x"}, []string{"5"}},
+	{"LogRateLimitBurst", []string{"-1", "x"}, []string{"5"}},
 	{"IgnoreSIGPIPE", []string{"x"}, []string{"no"}},
 	{"Unit.StartLimitBurst", []string{"x"}, []string{"5"}},
 	{"Unit.StartLimitIntervalSec", []string{"x"}, []string{"10s"}},
@@ -102,7 +102,7 @@ func TestValues(t *testing.T) {
 		}
 	}
 	// What is not known here is systemd's to read.
-	for _, name := range []string{"ExecStartPre", "SystemCallLog", "OpenFile", "X-Y"} {
+	for _, name := range []string{"ExecStartPre", "SystemCallLog", "ImportCredential", "X-Y"} {
 		if err := permitted(sectionService, name, []string{"off"}); err != nil {
 			t.Error(err)
 		}
@@ -123,7 +123,7 @@ func TestStopSignal(t *testing.T) {
 
 // No value is none for directives of which systemd would ignore the line, and a default is not replaced by one.
 func TestNoValues(t *testing.T) {
-	for _, name := range []string{"TimeoutStopSec", "RestartSec", "TimerSlackNSec", "CPUSchedulingPriority", "RuntimeDirectoryMode", "KeyringMode", "FileDescriptorStoreMax",
+	for _, name := range []string{"TimeoutStopSec", "RestartSec", "TimerSlackNSec", "CPUSchedulingPriority", "RuntimeDirectoryMode", "KeyringMode", "LogRateLimitBurst",
 		"RestartKillSignal", "OOMPolicy", "SendSIGKILL", "RestartSteps", "StandardOutput"} {
 		if err := permitted(sectionService, name, []string{" "}); err == nil || !strings.Contains(err.Error(), "cannot be empty: want ") {
 			t.Errorf("%s: %v, want what it takes", name, err)

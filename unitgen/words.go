@@ -51,7 +51,7 @@ func formOfWord(name string) (form, bool) {
 		return oneOf("init", "login", "user"), true
 	case "Personality":
 		return oneOf(architectures...), true
-	case "RuntimeDirectoryPreserve", "FileDescriptorStorePreserve":
+	case "RuntimeDirectoryPreserve":
 		return oneOf("yes", "no", "restart").or("another word for yes or no", boolean().ok), true
 	case "LogLevelMax", "SyslogLevel":
 		return oneOf(configs.Levels()...).orNumber(7), true

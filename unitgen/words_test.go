@@ -42,7 +42,6 @@ var wordCases = []valueCase{
 	{"LogExtraFields", []string{"a=b", "_A=b", "A", "A=%n c", "1A=b"}, []string{"A=b", `"A=b c"`}},
 	{"ExecSearchPath", []string{"a", "/a:b", "/a::/b", "/a/../b", `"/a b"`}, []string{"/a:/b", "%h/x"}},
 	{"RestartForceExitStatus", []string{"256", "-1", "EX_TEMPFAIL", "SIGFOO", "1,2", `"1"`, "SIG15", "%i"}, []string{"1 SIGTERM", "255", "TEMPFAIL", "TERM", "15", "RTMIN+3", "SUCCESS", "0x10", "OOM_ADJUST"}},
-	{"Sockets", []string{"a.service", "a", `"a.socket"`}, []string{"a.socket", "%n.socket", "%p.socket b.socket"}},
 	{"StandardOutput", []string{"append:x", "x", "console"}, []string{"inherit", "null", "tty", "journal", "kmsg", "journal+console", "kmsg+console", "syslog", "syslog+console", "socket", "fd", "fd:x", "file:/x", "append:/x", "truncate:/x"}},
 	{"SystemCallErrorNumber", []string{"4096", "0", "x", "-1", "KILL", "Kill", "08"}, []string{"EPERM", "EACCES", "kill", "1", "4095", "EWOULDBLOCK", "EDEADLOCK", "ENOTSUP", "EHWPOISON", "0x10", "eperm"}},
 	{"USBFunctionDescriptors", []string{"x", "-/x"}, nil},

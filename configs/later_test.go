@@ -23,6 +23,8 @@ func TestLater(t *testing.T) {
 		"process.stdin = true":                      "process.stdin: not supported yet (run -i gives the payload its own)",
 		"process.reload_signal = 'HUP'":             "process.reload_signal: not supported yet (use systemd.service ExecReload)",
 		"process.scheduler = 'deadline:1'":          `process.scheduler: "deadline:1": want "other", "batch", "idle", or "fifo:N", "rr:N" with N from 1 to 99; deadline is not supported yet`,
+		"[[socket]]\nlisten = ['80']":               "socket: not supported yet (have a .socket unit start systemd-socket-proxyd, which connects to a socket of the payload in a mounted directory)",
+		"[[credential]]\nname = 'a'":                "credential: not supported yet (mount the file, in a user namespace with mount.idmap (systemd.service LoadCredential may make a ramfs, which has none))",
 		"systemd.notify = 'healthy'":                `systemd.notify: "healthy": want one of "started", "container"; "healthy" is not supported yet`,
 		"systemd.conditions = { PathExists = '/' }": "systemd.conditions: not supported yet (use systemd.unit ConditionPathExists and the like)",
 		"log.driver = 'k8s-file'":                   `log.driver: "k8s-file": want one of "journald", "passthrough", "none"; "k8s-file" is not supported yet`,

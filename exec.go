@@ -14,7 +14,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/sdcontainer/sdcontainer/caps"
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/nsexec"
 	"github.com/sdcontainer/sdcontainer/scope"
@@ -23,7 +22,7 @@ import (
 // Exec starts another process in the container: in all its namespaces and its
 // cgroup, with its filter, and never with more rights than the container has. What p leaves out
 // (user, capabilities, environment, working directory, limits, OOM score, scheduler, I/O priority, CPUs for exec) is taken from the container's
-// own process as it was configured; a user and group of 0 and no name are left out: the container's root is
+// own process as its Spec has it; a user and group of 0 and no name are left out: the container's root is
 // Username "0". Errors: ErrNotRunning, ErrPaused, ErrNotFound, ErrNotExecutable.
 func (c *Container) Exec(ctx context.Context, p *specs.Process, o ExecOptions) (*Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -219,7 +218,7 @@ func (l *launch) planJoin(context.Context) (err error) {
 	if l.joined, err = compileJoin(l.c.st.Init.Pid); err != nil {
 		return err
 	}
-	return errors.Join(l.pin(), l.prioritize())
+	return l.pin()
 }
 
 // pin has what is executed in a service with CPUs of its own run where its first process may now: CPUAffinity= says on which of
@@ -231,23 +230,6 @@ func (l *launch) pin() error {
 	b, err := procFile(l.c.st.Init.Pid, "status")
 	if list := statusFields(string(b))["Cpus_allowed_list"]; list != "" {
 		l.spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: list}
-	}
-	return err
-}
-
-// prioritize gives what is executed in a service the priorities of its first process, where directives of the unit gave them to that.
-func (l *launch) prioritize() (err error) {
-	sets := func(names ...string) bool {
-		return l.c.st.Service && slices.ContainsFunc(names, func(name string) bool { return len(l.settings.Service[name]) > 0 })
-	}
-	p, of := l.spec.Process, l.c.st.Init.Pid
-	if p.Scheduler == nil && sets("Nice", "CPUSchedulingPolicy", "CPUSchedulingPriority") {
-		if p.Scheduler, err = caps.SchedulerOf(of); err != nil {
-			return err
-		}
-	}
-	if p.IOPriority == nil && sets("IOSchedulingClass", "IOSchedulingPriority") {
-		p.IOPriority, err = caps.IOPriorityOf(of)
 	}
 	return err
 }

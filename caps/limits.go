@@ -5,7 +5,6 @@ package caps
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -106,7 +105,8 @@ func ioPriority(p *specs.LinuxIOPriority) (*uint64, error) {
 	if p == nil {
 		return nil, nil
 	}
-	class, ok := ioClasses()[p.Class]
+	classes := map[specs.IOPriorityClass]uint64{specs.IOPRIO_CLASS_RT: 1, specs.IOPRIO_CLASS_BE: 2, specs.IOPRIO_CLASS_IDLE: 3}
+	class, ok := classes[p.Class]
 	if !ok {
 		return nil, fmt.Errorf("ioPriority class %q: want IOPRIO_CLASS_RT, _BE or _IDLE", p.Class)
 	}
@@ -115,43 +115,6 @@ func ioPriority(p *specs.LinuxIOPriority) (*uint64, error) {
 	}
 	v := class<<13 | uint64(p.Priority)
 	return &v, nil
-}
-
-// SchedulerOf is the scheduler that a process has; nil if a Spec has no name for it, or no other process could have it (SCHED_DEADLINE).
-func SchedulerOf(pid int) (*specs.Scheduler, error) {
-	a, err := unix.SchedGetAttr(pid, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("sched_getattr", err)
-	}
-	for name, policy := range policies {
-		if policy == a.Policy && name != specs.SchedDeadline {
-			s := &specs.Scheduler{Policy: name, Nice: a.Nice, Priority: int32(a.Priority)}
-			if a.Flags&schedFlags[specs.SchedFlagResetOnFork] != 0 {
-				s.Flags = []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}
-			}
-			return s, nil
-		}
-	}
-	return nil, nil
-}
-
-// IOPriorityOf is the I/O priority that a process was given, nil if that is none.
-func IOPriorityOf(pid int) (*specs.LinuxIOPriority, error) {
-	const whoProcess = 1
-	v, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, whoProcess, uintptr(pid), 0)
-	if errno != 0 {
-		return nil, os.NewSyscallError("ioprio_get", errno)
-	}
-	for name, class := range ioClasses() {
-		if class == uint64(v)>>13 {
-			return &specs.LinuxIOPriority{Class: name, Priority: int(v & 7)}, nil
-		}
-	}
-	return nil, nil
-}
-
-func ioClasses() map[specs.IOPriorityClass]uint64 {
-	return map[specs.IOPriorityClass]uint64{specs.IOPRIO_CLASS_RT: 1, specs.IOPRIO_CLASS_BE: 2, specs.IOPRIO_CLASS_IDLE: 3}
 }
 
 func personality(p *specs.LinuxPersonality) (*uint64, error) {

@@ -32,10 +32,10 @@ func (a *app) exec() *cobra.Command {
 		Use:   "exec [flags] NAME COMMAND [ARG...]",
 		Short: "Run a command in a running container",
 		Long: `Runs a command in all namespaces and the cgroup of a running container, with the
-limits, capabilities and filter its own process has, and the priorities that the
-configuration gives that. What the command leaves behind and still writes to the
-terminal is shown for a minute at most, or until ^C. Pipes can be opened by name, as
-those of run.
+limits, capabilities and filter its own process has, and the priorities that
+[process] gives that; where only directives of a service do, as Nice=, the command has
+those of its caller. What it leaves behind and still writes to the terminal is shown
+for a minute at most, or until ^C. Pipes can be opened by name, as those of run.
 
 The exit status is the command's; 128+n when signal n ended it; 124 when what
 sdcontainer waited for did not come in time, 125 when it failed otherwise, 126 when

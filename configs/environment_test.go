@@ -63,6 +63,10 @@ func TestEnvironmentGlobs(t *testing.T) {
 
 // Variables of the service reach the payload by process.env_pass alone, or commands that stand beside it.
 func TestEnvironmentOfService(t *testing.T) {
+	dir := write(t, "x.toml", "version = 1\nrootfs.path = 'root'\nprocess.args = ['x']\n[systemd.service]\nEnvironment = []\n")
+	if _, err := Load(filepath.Join(dir, "x.toml"), LoadOptions{}); err != nil {
+		t.Errorf("none is given: %v", err)
+	}
 	for _, name := range []string{"Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment"} {
 		for more, refused := range map[string]bool{
 			"": true, "ExecSearchPath = '/x'\n": true, "ExecStartPre = []\n": true, "ExecStartPre = '/bin/x $A'\n": false,

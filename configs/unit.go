@@ -98,7 +98,7 @@ func (c *compiler) variables() {
 		}
 	}
 	for _, name := range []string{"Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment"} {
-		if _, have := c.set.Service[name]; have && !c.wrong(join("systemd.service", name)) {
+		if v := c.set.Service[name]; len(v) > 0 && !c.wrong(join("systemd.service", name)) {
 			c.problem(join("systemd.service", name), "has no effect on the payload: set process.env instead, or name the variables in process.env_pass")
 		}
 	}

@@ -106,7 +106,7 @@ const (
 	noInput    = "the payload of a service reads from /dev/null"
 	noTerminal = "the payload of a service has no terminal"
 
-	noDescriptors = "no descriptor of the service reaches the payload"
+	noDescriptors = "no descriptor of the service but its output reaches the payload"
 	noSocket      = noDescriptors + " (systemd-socket-proxyd can pass connections on to it)"
 )
 

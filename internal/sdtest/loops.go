@@ -41,7 +41,7 @@ func Some[T any](all []T, many int) (some []T) {
 }
 
 // Unraced is how often a test of nothing but arithmetic does it: a tenth as often under the race detector,
-// which takes ten times as long and has nothing to find. All tests also run without it.
+// which takes ten times as long and has nothing to find. Where CI is set all tests also run without it.
 func Unraced(n int) int {
 	if raced {
 		return n / 10

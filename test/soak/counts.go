@@ -105,10 +105,14 @@ func (c *counts) pass(test, amounts string) {
 
 // collect adds up what the tests left, and returns the lines of the sweeps. A file that is not there was not
 // written since its tests were not run, or died.
-func (c *counts) collect(first, second, crowd string) ([]line, error) {
+func (c *counts) collect(sweeps []string, crowd string) ([]line, error) {
 	lines := []line{}
+	var err error
+	for _, file := range sweeps {
+		err = errors.Join(err, load(file, &lines))
+	}
 	var crowds []struct{ Starts, Failed int }
-	err := errors.Join(load(first, &lines), load(second, &lines), appendTo(crowd, c.crowds), load(crowd, &crowds)) // those of guests too
+	err = errors.Join(err, appendTo(crowd, c.crowds), load(crowd, &crowds)) // those of guests too
 	c.broken = c.broken || err != nil
 	slices.SortFunc(lines, func(a, b line) int { return strings.Compare(a.Sweep, b.Sweep) })
 	for _, s := range lines {

@@ -35,6 +35,7 @@ import (
 const (
 	sweepFile  = "bin/sweep.json"
 	secondFile = "bin/sweep-second.json"
+	aloneFile  = "bin/sweep-alone.json"
 	secondLog  = "bin/sweep-second.log"
 	crowdFile  = "bin/crowd.json"
 	soakFile   = "bin/soak.json"
@@ -75,7 +76,7 @@ func main() {
 }
 
 func soak(ctx context.Context, run string) (bool, error) {
-	for _, file := range []string{sweepFile, secondFile, crowdFile} { // what an earlier run left is not of this one
+	for _, file := range []string{sweepFile, secondFile, aloneFile, crowdFile} { // what an earlier run left is not of this one
 		if err := ignoreMissing(os.Remove(file)); err != nil {
 			return false, err
 		}
@@ -86,7 +87,7 @@ func soak(ctx context.Context, run string) (bool, error) {
 		if err := c.halves(ctx); err != nil {
 			return false, err
 		}
-		c.test(ctx, []string{"-run=" + exactly(alone)}, nil, sweeps)
+		c.test(ctx, []string{"-run=" + exactly(alone)}, into(aloneFile), sweeps)
 		c.test(ctx, nil, nil, crowds)
 	} else {
 		c.test(ctx, []string{"-run=" + run}, nil, sweeps, crowds)
@@ -99,7 +100,7 @@ func soak(ctx context.Context, run string) (bool, error) {
 	if run == "" {
 		c.test(ctx, []string{"-run=" + races}, nil, racing...)
 	}
-	lines, err := c.collect(sweepFile, secondFile, crowdFile)
+	lines, err := c.collect([]string{sweepFile, secondFile, aloneFile}, crowdFile)
 	said := c.said(time.Since(start))
 	fmt.Println(said)
 	if run == "" && ctx.Err() == nil {
@@ -123,7 +124,7 @@ func (c *counts) halves(ctx context.Context) error {
 	second := counts{out: said}
 	var other sync.WaitGroup
 	other.Go(func() {
-		second.test(ctx, []string{"-skip=" + exactly(firstHalf+"|"+alone)}, []string{sdtest.SweepEnv + "=" + filepath.Base(secondFile)}, sweeps)
+		second.test(ctx, []string{"-skip=" + exactly(firstHalf+"|"+alone)}, into(secondFile), sweeps)
 	})
 	c.test(ctx, []string{"-run=" + exactly(firstHalf)}, nil, sweeps)
 	other.Wait()
@@ -132,8 +133,15 @@ func (c *counts) halves(ctx context.Context) error {
 	if err == nil {
 		_, err = io.Copy(c.out, said)
 	}
-	return err
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		c.broken = true
+	}
+	return nil
 }
+
+// into has the sweeps leave their lines in another file.
+func into(file string) []string { return []string{sdtest.SweepEnv + "=" + filepath.Base(file)} }
 
 // test runs tests, shows what they say and counts what they tell.
 func (c *counts) test(ctx context.Context, which, env []string, packages ...string) {

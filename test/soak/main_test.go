@@ -54,7 +54,7 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 	if c.add(&other); c.passed["`TestKill` in `test/sweep`"] != "" || len(c.passed) != 4 {
 		t.Errorf("both passed: %q", c.passed)
 	}
-	lines, err := c.collect(sweep, second, crowd)
+	lines, err := c.collect([]string{sweep, second}, crowd)
 	told, jsonErr := json.Marshal(lines)
 	const sorted = `[{"sweep":"RLIMIT_DATA of run","calls":3,"stopped":3,"clean":3},{"sweep":"kill rm","stopped":5,"clean":5},` +
 		`{"sweep":"kill run","calls":9,"stopped":7,"clean":7},{"sweep":"tasks of run -d","stopped":1,"clean":1}]`
@@ -91,7 +91,7 @@ ok  	github.com/sdcontainer/sdcontainer/rootfs	3.1s
 // Tests that died have left no file: that is told by the rest.
 func TestNothingLeft(t *testing.T) {
 	var c counts
-	lines, err := c.collect(filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c"))
+	lines, err := c.collect([]string{filepath.Join(t.TempDir(), "a")}, filepath.Join(t.TempDir(), "b"))
 	if err != nil || lines == nil || len(lines) > 0 || c.ok() {
 		t.Errorf("%v, %v", lines, err)
 	}
@@ -106,7 +106,7 @@ func TestHalfLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c counts
-	lines, err := c.collect(first, second, filepath.Join(dir, "crowd.json"))
+	lines, err := c.collect([]string{second, first}, filepath.Join(dir, "crowd.json"))
 	if err == nil || len(lines) != 1 || c.stopped != 7 || c.ok() {
 		t.Errorf("%v, %v, %d interruptions, well: %v", lines, err, c.stopped, c.ok())
 	}

@@ -5,6 +5,7 @@ package sweep
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// giveUp is how many dirty rounds say enough; sure is how often a soak finds that there is no call so late before it believes it. One round has
+// giveUp is how many dirty rounds say enough; sure is how often there is no call so late, where one is not known to be too late, before that is believed. One round has
 // fewer than others by accident, or got its signal because it waited.
 const (
 	giveUp = 5
@@ -91,20 +92,19 @@ const (
 // random one on, until there is none so late.
 func (m *machine) every(line *tally, what string, salt uint64, quick int, one func(n int) (calls int, last string, err error)) {
 	m.t.Helper()
-	stride, n, enough := 1, 1, sure
+	stride, n, known := 1, 1, math.MaxInt
 	if !m.order.Soak {
-		enough = 1
 		calls, _, err := one(1 << 30)
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		stride = max(1, calls/quick)
+		known, stride = calls, max(1, calls/quick)
 		n = 1 + rand.New(rand.NewPCG(m.order.Seed, salt)).IntN(stride)
 	}
 	for ; ; n += stride {
 		calls, last, err := one(n)
 		most := calls
-		for again := 1; calls < n && err == nil && again < enough; again++ {
+		for again := 1; calls < n && n <= known && err == nil && again < sure; again++ {
 			calls, last, err = one(n)
 			most = max(most, calls)
 		}

@@ -125,7 +125,8 @@ func raced(ctx context.Context, o options, wanted []string, all map[string]*tall
 	return goTest(ctx, o, wanted, counted, all, []string{"-race"}, []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2", "GORACE=atexit_sleep_ms=0"})
 }
 
-// privileged runs what needs root or a booted systemd, and leaves out what has passed without.
+// privileged runs what needs root or a booted systemd. Whoever waits for it need not wait for what has passed without to pass once more, as
+// it is shipped: without the race detector and C.
 func privileged(ctx context.Context, o options, wanted []string, all map[string]*tally) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("the tiers %s need root", strings.Join(wanted, " and "))
@@ -138,7 +139,7 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 		o.packages = slices.Concat(longest, o.packages)
 	}
 	var flags []string
-	if names := all["pure"].names(); len(names) > 0 {
+	if names := all["pure"].names(); len(names) > 0 && o.takesTurns() {
 		flags = []string{"-skip=^(" + strings.Join(names, "|") + ")$"}
 	}
 	return goTest(ctx, o, wanted, counted, all, flags, []string{"CGO_ENABLED=0"})

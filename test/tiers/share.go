@@ -127,14 +127,16 @@ func (b testBinary) tests(ctx context.Context) ([]string, error) {
 // heavy are the tests that take an emulated processor ten seconds and more; all else counts as light. Only
 // how long both guests take depends on these.
 var heavy = map[string]int{
-	"TestSystemdScripts": 80, "TestExamples": 44, "TestE8LimitsHold": 36, "TestDeadlinePasses": 32, "TestR24StrangeCgroups": 25, "TestReloadStorm": 24,
-	"TestB23SeenFromInside": 22, "TestParallelStarts": 20, "TestA5LeakyManager": 20, "TestR16KilledByOomd": 17, "TestClockJumps": 16,
-	"TestServiceWithLimitsSystemdLacks": 16, "TestPausedServiceStops": 16, "TestHostileRootfs": 16, "TestServiceThatHearsNoSignalStopsAtOnce": 15,
-	"TestJournal": 15, "TestCrowd": 15, "TestCommandOutOfMemory": 15, "TestServiceMainPIDIsThePayload": 13, "TestManagerFaults": 13,
-	"TestAttestNamesEverySabotage": 13, "TestAttestNamesEverySabotageOfExec": 13, "TestHistories": 13, "TestJoinsEachNamespace": 12,
-	"TestExitIsUnknownAfterTheKeeperWasKilled": 12, "TestExitCodes": 11, "TestFewTasks": 11, "TestDamagedState": 11, "TestServiceRestartsByItself": 10,
-	"TestB2ConsoleIsLink": 10, "TestServiceOutOfMemorySaysSo": 10, "TestServiceKilledByOthersHasFailed": 10, "TestServiceWithInitStops": 10,
-	"TestServiceWithoutTheControllerSaysWhich": 10, "TestSystemInAServiceHasControllers": 10, "TestA6ExchangedWorkingDirectory": 10,
+	"TestSystemdScripts": 80, "TestExamples": 55, "TestE8LimitsHold": 42, "TestB23SeenFromInside": 33, "TestDeadlinePasses": 33,
+	"TestR24StrangeCgroups": 32, "TestReloadStorm": 32, "TestR16KilledByOomd": 22, "TestParallelStarts": 20, "TestExecIntoFullMemory": 19,
+	"TestE13HostileMessages": 18, "TestR4StoppedHelper": 18, "TestServiceMainPIDIsThePayload": 18, "TestClockJumps": 17, "TestCrowd": 17,
+	"TestEveryLimitIsTheUnits": 17, "TestHostileRootfs": 16, "TestPausedServiceStops": 16, "TestAttestNamesEverySabotage": 15,
+	"TestCommandOutOfMemory": 15, "TestJournal": 15, "TestServiceThatHearsNoSignalStopsAtOnce": 15, "TestWatchdog": 15,
+	"TestServiceWithLimitsSystemdLacks": 14, "TestAttestNamesEverySabotageOfExec": 13, "TestEndedOneLeavesItsNamesakeAlone": 13, "TestHistories": 13,
+	"TestManagerFaults": 13, "TestA5LeakyManager": 12, "TestExitIsUnknownAfterTheKeeperWasKilled": 12, "TestJoinsEachNamespace": 12,
+	"TestDamagedState": 11, "TestExitCodes": 11, "TestFewTasks": 11, "TestA6ExchangedWorkingDirectory": 10, "TestB2ConsoleIsLink": 10,
+	"TestServiceKilledByOthersHasFailed": 10, "TestServiceOutOfMemorySaysSo": 10, "TestServiceRestartsByItself": 10, "TestServiceWithInitStops": 10,
+	"TestServiceWithoutTheControllerSaysWhich": 10, "TestSystemInAServiceHasControllers": 10,
 }
 
 const light = 1

@@ -143,7 +143,7 @@ vm: stage $(SDVM) vm-deps ## a shell in a guest with the current build; VM=12 or
 demo: stage $(SDVM) ## two workloads shown and verified in a guest; HOST=1 to use this machine, ROOTS=DIR its busybox and debian roots
 	@test/demo/run.sh $(SDVM) $(STAGE)
 
-# One run for each call, and 10000 attempts at each race: two hours on an idle machine.
+# One run for each call, and 10000 attempts at each race: an hour and forty minutes on two processors.
 soak: stage $(SDVM) vm-deps ## the command interrupted at every system call, a crowd, a storm, races; RUN=TestKill/stop to choose, without the races
 	@test/deps.sh busybox-static dbus systemd iproute2
 	@$(SDVM) build 13

@@ -216,7 +216,7 @@ func (l *launch) checkStreams(streams ...*os.File) error {
 		} else if info.IsDir() {
 			return fmt.Errorf("standard stream %d is the directory %s: the payload could leave its root through it", i, f.Name())
 		}
-		if isTerminal(f) && !l.spec.Process.Terminal {
+		if !l.spec.Process.Terminal && isTerminal(f) {
 			return fmt.Errorf("standard stream %d is the terminal %s: the payload could read what is typed there (give it a pipe, or a terminal of its own)", i, f.Name())
 		}
 	}

@@ -81,8 +81,8 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// giveUp is how many dirty rounds say enough; sure is how often there is no call so late, where one is not known to be too late, before that is believed. One round has
-// fewer than others by accident, or got its signal because it waited.
+// giveUp is how many dirty rounds say enough. sure is how often a round has no call so late, where that is not known to be too late, before it
+// is believed: one round has fewer calls by accident, or got its signal because it waited.
 const (
 	giveUp = 5
 	sure   = 3

@@ -205,7 +205,7 @@ func (l *launch) joinSteps() []launchStep {
 func (l *launch) becomeSteps() []launchStep {
 	return []launchStep{
 		{name: "enter", do: l.enter},
-		{name: "limit", do: func(context.Context) error { return l.unlessGone(l.setRlimits()) }},
+		{name: "limit", do: func(context.Context) error { return l.unlessGone(l.setLimits()) }},
 		{name: "attest", do: l.attestJoined},
 		{name: "execute", do: l.execute},
 	}

@@ -32,7 +32,7 @@ func (l *launch) attest(ctx context.Context) error {
 
 func (l *launch) attestInit(ctx context.Context) error {
 	// Order: last before exec: the init itself may need more files than the payload.
-	if err := l.setRlimits(); err != nil {
+	if err := l.setLimits(); err != nil {
 		return err
 	}
 	e, err := l.expect()

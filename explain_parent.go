@@ -162,6 +162,13 @@ func (l *launch) tellAttest(t *teller) {
 	for _, r := range l.who.Rlimits {
 		t.say("last: the init may need more than the payload", "prlimit(INIT, %s, %s, %s)", r.Name, rlimitText(r.Soft), rlimitText(r.Hard))
 	}
+	const right = "the right to raise it is one of the host's: in a user namespace nobody has it"
+	if s := l.spec.Process.Scheduler; s != nil {
+		t.say(right, "sched_setattr(INIT, %s, nice %d, priority %d, runtime %d, deadline %d, period %d)", s.Policy, s.Nice, s.Priority, s.Runtime, s.Deadline, s.Period)
+	}
+	if p := l.spec.Process.IOPriority; p != nil {
+		t.say(right, "ioprio_set(INIT, %s, %d)", p.Class, p.Priority)
+	}
 	var files []string
 	for _, limit := range l.unitLimits() {
 		if !slices.Contains(files, limit.File) {

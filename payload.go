@@ -130,6 +130,27 @@ func findUser(root *os.File, p *specs.Process, linux *specs.Linux) (*caps.Payloa
 	return caps.Plan(p, linux, who)
 }
 
+// setLimits sets those limits and priorities of the payload that only we may set.
+//
+// Order: after the process has its CPUs and its cgroup: SCHED_DEADLINE is refused to one that may not run on each of them
+// (sched_setattr(2)).
+func (l *launch) setLimits() error {
+	if err := l.setRlimits(); err != nil {
+		return err
+	}
+	if a := l.who.Scheduler; a != nil {
+		if err := kernel.SetScheduler(l.pid, *a); err != nil {
+			return fmt.Errorf("process.scheduler: %w", err)
+		}
+	}
+	if v := l.who.IOPriority; v != nil {
+		if err := kernel.SetIOPriority(l.pid, *v); err != nil {
+			return fmt.Errorf("process.ioPriority: %w", err)
+		}
+	}
+	return nil
+}
+
 // setRlimits sets the payload's limits. Where we lack the right to raise one
 // (no CAP_SYS_RESOURCE), systemd.strict = false goes on with our own.
 func (l *launch) setRlimits() error {

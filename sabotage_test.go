@@ -328,7 +328,7 @@ func (l *launch) sabotaged(t *testing.T, s sabotage, steps []launchStep) error {
 
 func (l *launch) attestAfter(t *testing.T, change func(*testing.T, *launch)) error {
 	t.Helper()
-	if err := l.setRlimits(); err != nil {
+	if err := l.setLimits(); err != nil {
 		t.Fatal(err)
 	}
 	change(t, l)

@@ -6,5 +6,6 @@
 //
 // [Resolve] finds the user in the container's own files, [Plan] checks the
 // process, [Payload.Enter] adds the steps in their one right order. What the parent
-// does from outside is returned as values: [Payload.Rlimits], [Payload.OOMScoreAdj].
+// does from outside is returned as values: [Payload.Rlimits], [Payload.OOMScoreAdj],
+// [Payload.Scheduler], [Payload.IOPriority].
 package caps

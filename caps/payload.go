@@ -20,9 +20,12 @@ import (
 type Payload struct {
 	Identity
 	Sets
-	// Rlimits and OOMScoreAdj (nil for none) are set by the parent.
+	// Rlimits, OOMScoreAdj, Scheduler and IOPriority (the value ioprio_set(2) takes; nil for none) are set by the parent:
+	// the right to raise them is one of the host's, which a process in a user namespace does not have.
 	Rlimits     []Rlimit
 	OOMScoreAdj *int
+	Scheduler   *unix.SchedAttr
+	IOPriority  *uint64
 	// Env is the whole environment.
 	Env []string
 	// Path is the program's absolute path in the container. The parent resolves
@@ -39,8 +42,6 @@ type Payload struct {
 	cwd        string
 	umask      uint32
 	noNewPrivs bool
-	attr       *unix.SchedAttr
-	ioprio     *uint64
 	persona    *uint64
 	affinity   []byte
 }
@@ -80,10 +81,10 @@ func (y *Payload) understand(p *specs.Process, l *specs.Linux) (err error) {
 	if y.OOMScoreAdj, err = oomScore(p.OOMScoreAdj); err != nil {
 		return err
 	}
-	if y.attr, err = scheduler(p.Scheduler); err != nil {
+	if y.Scheduler, err = scheduler(p.Scheduler); err != nil {
 		return err
 	}
-	if y.ioprio, err = ioPriority(p.IOPriority); err != nil {
+	if y.IOPriority, err = ioPriority(p.IOPriority); err != nil {
 		return err
 	}
 	if y.Env, err = environment(p, y.Identity); err != nil {
@@ -197,19 +198,11 @@ func (y *Payload) schedule(p *nsexec.Program) {
 	if y.AnyCPU && y.affinity == nil {
 		p.At("any CPU of the cgroup's", "its cpuset alone would leave the mask of who started the process")
 		// Order: after the final cgroup was joined, whose cpuset no longer takes away a mask that was asked for (Linux 6.2,
-		// da019032819a); before the scheduler, as SCHED_DEADLINE is refused to a process that may not run on each CPU.
+		// da019032819a).
 		p.Setaffinity(bytes.Repeat([]byte{0xff}, (configs.MaxCPU+1)/8)) // the kernel takes those there are, and of them the cpuset's
 	}
-	// Order: after the final cgroup was joined, whose cpuset limits masks (before Linux 6.2 it replaces them) and refuses
-	// SCHED_DEADLINE; before capabilities are dropped and the filter is installed.
-	if y.attr != nil {
-		p.At("scheduler", "while the right to it is there")
-		p.SchedSetattr(*y.attr)
-	}
-	if y.ioprio != nil {
-		p.At("I/O priority", "while the right to it is there")
-		p.IoprioSet(*y.ioprio)
-	}
+	// Order: after the final cgroup was joined, whose cpuset limits masks (before Linux 6.2 it replaces them); before the
+	// filter is installed.
 	if y.affinity != nil {
 		p.At("CPU affinity", "in the final cgroup, whose cpuset limits it")
 		p.Setaffinity(y.affinity)

@@ -160,13 +160,8 @@ func TestC2Become(t *testing.T) {
 	}
 }
 
-func TestSchedule(t *testing.T) {
-	p := &specs.Process{
-		Scheduler:       &specs.Scheduler{Policy: specs.SchedBatch, Nice: 7},
-		IOPriority:      &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE},
-		ExecCPUAffinity: &specs.CPUAffinity{Final: "0"},
-	}
-	y, err := Plan(p, nil, Identity{Home: "/"})
+func TestAffinity(t *testing.T) {
+	y, err := Plan(&specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: "0"}}, nil, Identity{Home: "/"})
 	if err != nil {
 		t.Fatal(err)
 	}

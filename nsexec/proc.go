@@ -4,7 +4,6 @@ package nsexec
 
 import (
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -315,17 +314,6 @@ func (p *Program) ExecOrSync(sock Reg, id uint32, path string, argv, envp []stri
 // Setaffinity limits the process to the CPUs of mask.
 func (p *Program) Setaffinity(mask []byte) *Step {
 	return p.call(unix.SYS_SCHED_SETAFFINITY, "", Imm(0), Imm(len(mask)), p.Bytes(mask))
-}
-
-// IoprioSet sets the I/O class and level.
-func (p *Program) IoprioSet(value uint64) {
-	p.call(unix.SYS_IOPRIO_SET, "", Imm(1), Imm(0), Imm(value))
-}
-
-// SchedSetattr sets the scheduling policy.
-func (p *Program) SchedSetattr(a unix.SchedAttr) {
-	b := *(*[unsafe.Sizeof(a)]byte)(unsafe.Pointer(&a))
-	p.call(unix.SYS_SCHED_SETATTR, "", Imm(0), p.Bytes(b[:]), Imm(0))
 }
 
 // Personality sets the execution domain.

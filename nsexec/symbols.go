@@ -163,8 +163,7 @@ var symbols = sync.OnceValue(func() *table {
 		"mkpath": {2: one([]symbol{{uint64(Dir), "directory"}, {uint64(File), "file"}}), 3: octal},
 		"check":  {1: node, 2: number, 3: number}, "fchownat": {2: number, 3: number, 4: at}, "fchown": {1: number, 2: number},
 		"setresgid": {0: number, 1: number, 2: number}, "setresuid": {0: number, 1: number, 2: number},
-		"ioprio_set": {0: named(1, "IOPRIO_WHO_PROCESS"), 2: priority},
-		"write":      {2: number}, "sethostname": {1: number}, "setdomainname": {1: number}, "setgroups": {0: number},
+		"write": {2: number}, "sethostname": {1: number}, "setdomainname": {1: number}, "setgroups": {0: number},
 		"sched_setaffinity": {1: number},
 	}, words: map[string][]notation{
 		"openat2":       {open, nil, resolve},
@@ -173,11 +172,9 @@ var symbols = sync.OnceValue(func() *table {
 		"seccomp":       {number, named(0, "filter")},
 		"capset":        {named(unix.LINUX_CAPABILITY_VERSION_3, "_LINUX_CAPABILITY_VERSION_3")},
 	}, shapes: map[string]map[int]func(b []byte) string{
-		"capset":    {1: capabilities},
-		"setgroups": {1: groups},
-		"ioctl":     {2: request},
-
-		"sched_setattr":     {1: schedule},
+		"capset":            {1: capabilities},
+		"setgroups":         {1: groups},
+		"ioctl":             {2: request},
 		"sched_setaffinity": {2: processors},
 	}}
 })
@@ -198,27 +195,6 @@ func processors(b []byte) string {
 		return fmt.Sprintf("{all %d}", 8*len(b))
 	}
 	return wordsText(b, nil)
-}
-
-// schedule is a struct sched_attr.
-func schedule(b []byte) string {
-	if len(b) < 48 {
-		return wordsText(b, nil)
-	}
-	policy := one([]symbol{{unix.SCHED_NORMAL, "SCHED_OTHER"}, {unix.SCHED_FIFO, "SCHED_FIFO"}, {unix.SCHED_RR, "SCHED_RR"},
-		{unix.SCHED_BATCH, "SCHED_BATCH"}, {unix.SCHED_IDLE, "SCHED_IDLE"}, {unix.SCHED_DEADLINE, "SCHED_DEADLINE"}})
-	only := flags("0", []symbol{{unix.SCHED_FLAG_RESET_ON_FORK, "SCHED_FLAG_RESET_ON_FORK"}, {unix.SCHED_FLAG_RECLAIM, "SCHED_FLAG_RECLAIM"},
-		{unix.SCHED_FLAG_DL_OVERRUN, "SCHED_FLAG_DL_OVERRUN"}, {unix.SCHED_FLAG_KEEP_POLICY, "SCHED_FLAG_KEEP_POLICY"},
-		{unix.SCHED_FLAG_KEEP_PARAMS, "SCHED_FLAG_KEEP_PARAMS"}, {unix.SCHED_FLAG_UTIL_CLAMP_MIN, "SCHED_FLAG_UTIL_CLAMP_MIN"},
-		{unix.SCHED_FLAG_UTIL_CLAMP_MAX, "SCHED_FLAG_UTIL_CLAMP_MAX"}})
-	return fmt.Sprintf("{%s, flags %s, nice %d, priority %d, runtime %d, deadline %d, period %d}", policy(uint64(le.Uint32(b[4:]))), only(le.Uint64(b[8:])),
-		int32(le.Uint32(b[16:])), le.Uint32(b[20:]), le.Uint64(b[24:]), le.Uint64(b[32:]), le.Uint64(b[40:]))
-}
-
-// priority is what ioprio_set(2) takes: a class and a level.
-func priority(v uint64) string {
-	class := one([]symbol{{0, "IOPRIO_CLASS_NONE"}, {1, "IOPRIO_CLASS_RT"}, {2, "IOPRIO_CLASS_BE"}, {3, "IOPRIO_CLASS_IDLE"}})
-	return fmt.Sprintf("IOPRIO_PRIO_VALUE(%s, %d)", class(v>>13), v&(1<<13-1))
 }
 
 func groups(b []byte) string {

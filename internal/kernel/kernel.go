@@ -296,6 +296,22 @@ func Prlimit(pid, resource int, soft, hard uint64) error {
 	return os.NewSyscallError("prlimit", Retry(func() error { return unix.Prlimit(pid, resource, &lim, nil) }))
 }
 
+// SetScheduler sets the scheduling policy of another process, and what goes with it.
+func SetScheduler(pid int, a unix.SchedAttr) error {
+	return os.NewSyscallError("sched_setattr", Retry(func() error { return unix.SchedSetAttr(pid, &a, 0) }))
+}
+
+// SetIOPriority sets the class and level of another process's I/O: one number, as ioprio_set(2) has it.
+func SetIOPriority(pid int, value uint64) error {
+	const process = 1 // IOPRIO_WHO_PROCESS
+	return os.NewSyscallError("ioprio_set", Retry(func() error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, process, uintptr(pid), uintptr(value)); errno != 0 {
+			return errno
+		}
+		return nil
+	}))
+}
+
 // WatchWritten returns a descriptor that becomes readable when the file at path
 // is written to, renamed or removed.
 func WatchWritten(path string) (*os.File, error) {

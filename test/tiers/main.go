@@ -3,7 +3,7 @@
 // Command tiers runs the tests of the module tier by tier and prints one line
 // of summary for each, then the sum:
 //
-//	tiers [-tiers pure,bus,root,systemd,vm12,vm13] [-run REGEXP] [-share first|second|all] [-v] [-stage DIR] [PACKAGE...]
+//	tiers [-tiers pure,bus,root,systemd,vm12,vm13] [-run REGEXP] [-share all] [-v] [-stage DIR] [PACKAGE...]
 //
 // A test belongs to the tier it asks sdtest.Require for, else it is pure. Pure
 // and bus tests run under the race detector. The vm tiers run the tests of
@@ -86,14 +86,14 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("tiers", flag.ContinueOnError)
 	list := flags.String("tiers", strings.Join(tiers, ","), "comma-separated `tiers`")
 	flags.StringVar(&o.run, "run", "", "only tests matching this `regexp`")
-	flags.StringVar(&o.share, "share", "", "what the first of two guests runs: the `first`, second half of the tests, or all; by the commit if empty")
+	flags.StringVar(&o.share, "share", "", "`all` for every test in each guest, emulated or not")
 	flags.BoolVar(&o.verbose, "v", false, "show the output of tests that pass")
 	flags.StringVar(&o.stage, "stage", "", "`directory` with an installation to copy into the guests")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if o.share != "" && !slices.Contains(shareNames, o.share) {
-		return o, fmt.Errorf("share %q: want one of %s", o.share, strings.Join(shareNames, ","))
+	if o.share != "" && o.share != "all" {
+		return o, fmt.Errorf("share %q: want all", o.share)
 	}
 	o.tiers = strings.Split(*list, ",")
 	for _, t := range o.tiers {

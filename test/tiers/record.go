@@ -30,7 +30,7 @@ func (o options) whole() bool {
 	return o.run == "" && slices.Equal(o.packages, everything) && slices.Equal(o.tiers, tiers) && !(sdtest.Emulated() && o.takesTurns())
 }
 
-// takesTurns says whether not all has to be run wherever it can be: emulated guests may leave out half of what has passed on the machine itself,
+// takesTurns says whether not all has to be run wherever it can be: emulated guests may leave out most of what has passed on the machine itself,
 // and that what has passed as pure.
 func (o options) takesTurns() bool { return o.share == "" && os.Getenv("CI") == "" }
 

@@ -3,75 +3,81 @@
 package main
 
 import (
-	"bytes"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
-func TestHalvesAreAll(t *testing.T) {
-	all := []named{{0, "TestA"}, {0, "TestAB"}, {1, "TestA"}, {1, "TestReloadStorm"}, {2, "TestExamples"}, {2, "TestJournal"}, {2, "FuzzB"}}
-	first, second := firstHalf.of(all), secondHalf.of(all)
-	load := func(tests []named) (sum int) {
-		for _, n := range tests {
-			sum += n.weight()
+// Two guests that take from one queue run each test once between them, the first packages first; the last tests one by one.
+func TestQueueIsAll(t *testing.T) {
+	q := &queue{shared: true}
+	want := map[string]bool{}
+	for pkg, n := range []int{100, 3, 1, 12} {
+		l := testList{testBinary: testBinary{pkg: strconv.Itoa(pkg)}}
+		for i := range n {
+			l.tests = append(l.tests, fmt.Sprintf("Test%d", i))
+			want[fmt.Sprintf("%d Test%d", pkg, i)] = true
 		}
-		return sum
+		q.lists = append(q.lists, l)
 	}
-	for _, n := range all {
-		if slices.Contains(first, n) == slices.Contains(second, n) {
-			t.Errorf("%v: both guests run it, or none", n)
+	var sizes []int
+	last := ""
+	for b, more := q.next(); more; b, more = q.next() {
+		tests := strings.Split(strings.TrimSuffix(strings.TrimPrefix(b.run, "^("), ")$"), "|")
+		sizes = append(sizes, len(tests))
+		if b.pkg < last {
+			t.Errorf("%s after %s", b.pkg, last)
+		}
+		last = b.pkg
+		for _, test := range tests {
+			if !want[b.pkg+" "+test] {
+				t.Errorf("%s %s: run twice, or there is none", b.pkg, test)
+			}
+			delete(want, b.pkg+" "+test)
 		}
 	}
-	if len(first)+len(second) != len(all) {
-		t.Errorf("%d and %d tests of %d", len(first), len(second), len(all))
+	if len(want) > 0 {
+		t.Errorf("not run: %v", want)
 	}
-	if a, b := load(first), load(second); max(a, b)-min(a, b) > 10 {
-		t.Errorf("one takes %d s, the other %d", a, b)
-	}
-	if got := allTests.of(all); !slices.Equal(got, all) {
-		t.Errorf("all: %v", got)
+	if got, want := sizes, []int{25, 18, 14, 10, 8, 8, 8, 8, 1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 1}; !slices.Equal(got, want) {
+		t.Errorf("%d at once, want %d", got, want)
 	}
 }
 
-func TestTurnsAreAll(t *testing.T) {
-	all := []string{"p TestA", "p TestExamples", "q TestA", "q TestSystemdScripts", "q TestB"}
-	one, other := otherTurn(slices.Clone(all), 0), otherTurn(slices.Clone(all), 1)
-	for _, test := range all {
-		if slices.Contains(one, test) == slices.Contains(other, test) {
-			t.Errorf("%s: both turns leave it out, or none: %q and %q", test, one, other)
+// A guest that shares with nobody runs each binary once.
+func TestQueueOfOne(t *testing.T) {
+	q := &queue{lists: []testList{{testBinary{pkg: "p"}, []string{"TestA", "TestB"}}, {testBinary{pkg: "q"}, []string{"TestC"}}}}
+	for _, want := range []testBinary{{pkg: "p", run: "^(TestA|TestB)$"}, {pkg: "q", run: "^(TestC)$"}} {
+		if got, more := q.next(); got != want || !more {
+			t.Errorf("%+v, %v, want %+v", got, more, want)
 		}
 	}
-	if slices.Contains(one, "p TestExamples") == slices.Contains(one, "q TestSystemdScripts") {
-		t.Errorf("%q: both that are heavy", one)
+	if got, more := q.next(); more {
+		t.Errorf("one more: %+v", got)
 	}
 }
 
-func TestHeavyTestsExist(t *testing.T) {
-	root, err := sdtest.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text []byte
-	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
+// Over the commits each test has its turn, and comes early and late.
+func TestEachTestHasItsTurn(t *testing.T) {
+	const commits = 400
+	for _, test := range []string{"p TestA", "p TestB", "q TestA"} {
+		turn, first := 0, 0
+		for i := range commits {
+			name := fmt.Sprintf("%040x", i*7919)
+			if hasTurn(name, test) {
+				turn++
+			}
+			if draw(name, test) < draw(name, "p TestC") {
+				first++
+			}
 		}
-		b, err := os.ReadFile(path)
-		text = append(text, b...)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range heavy {
-		if !bytes.Contains(text, []byte("\nfunc "+name+"(")) {
-			t.Errorf("there is no %s: the halves are no longer equal", name)
+		if turn < commits/turns/2 || turn > commits/turns*2 {
+			t.Errorf("%s has its turn in %d commits of %d", test, turn, commits)
+		}
+		if first < commits/3 || first > commits*2/3 {
+			t.Errorf("%s is before another in %d commits of %d", test, first, commits)
 		}
 	}
 }
@@ -84,29 +90,28 @@ func TestWhoSharesWhat(t *testing.T) {
 		o        options
 		wanted   []string
 		emulated bool
-		want     string
+		want     bool
 	}{
-		{"one guest", whole, both[:1], true, "all"},
-		{"some tests", options{packages: everything, run: "TestX"}, both, true, "all"},
-		{"some packages", options{packages: []string{"./caps"}}, both, true, "all"},
-		{"with KVM", whole, both, false, "all"},
-		{"all asked for", options{packages: everything, share: "all"}, both, true, "all"},
-		{"half asked for", options{packages: everything, share: "second"}, both, true, "second"},
+		{"emulated", whole, both, true, true},
+		{"one guest", whole, both[:1], true, false},
+		{"some tests", options{packages: everything, run: "TestX"}, both, true, false},
+		{"some packages", options{packages: []string{"./caps"}}, both, true, false},
+		{"with KVM", whole, both, false, false},
+		{"all asked for", options{packages: everything, share: "all"}, both, true, false},
 	} {
-		if s, err := shareOf(t.Context(), tt.o, tt.wanted, tt.emulated); err != nil || shareNames[s] != tt.want {
-			t.Errorf("%s: %v, %v, want %s", tt.name, s, err, tt.want)
+		if got := tt.o.shares(tt.wanted, tt.emulated); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
-	}
-	s, err := shareOf(t.Context(), whole, both, true)
-	if err != nil || s == allTests || s.other() == s {
-		t.Errorf("emulated: %v and %v, %v, want two halves", s, s.other(), err)
 	}
 }
 
 func TestWhatIsRunOfABinary(t *testing.T) {
-	got, err := allTests.choose(t.Context(), "TestX", []testBinary{{pkg: "p"}}, nil)
-	if err != nil || got[0].run != "TestX" {
-		t.Errorf("asked for: %v, %v", got, err)
+	q, err := newQueue(t.Context(), "TestX", []testBinary{{pkg: "p"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := q.next(); got.run != "TestX" {
+		t.Errorf("asked for: %+v", got)
 	}
 	self := testBinary{pkg: "tiers", dir: "test/tiers", file: "/proc/self/exe"}
 	names, err := self.tests(t.Context())
@@ -115,15 +120,16 @@ func TestWhatIsRunOfABinary(t *testing.T) {
 	}
 	pure := map[string]bool{}
 	for _, name := range names {
-		pure["tiers "+name] = name != "TestReport" && name != "TestCount"
+		pure["tiers "+name] = name != "TestReport"
 	}
-	everything := "^(" + strings.Join(names, "|") + ")$"
-	for s, want := range map[share]string{allTests: everything, firstHalf: "^(TestCount)$", secondHalf: "^(TestReport)$"} {
-		if got, err := s.choose(t.Context(), "", []testBinary{self}, pure); err != nil || got[0].run != want {
-			t.Errorf("%s: %v, %v, want %s", shareNames[s], got, err, want)
+	for want, without := range map[int]map[string]bool{len(names): nil, 1: pure} {
+		q, err := newQueue(t.Context(), "", []testBinary{self}, without)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if self.run != "" {
-		t.Errorf("the binary that was chosen from has changed: %s", self.run)
+		got, _ := q.next()
+		if n := len(strings.Split(got.run, "|")); n != want || !strings.Contains(got.run, "TestReport") {
+			t.Errorf("%d tests, want %d: %s", n, want, got.run)
+		}
 	}
 }

@@ -71,42 +71,44 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if err != nil {
 		all[wanted[0]].failed++
 	}
-	half, err := shareOf(ctx, o, wanted, sdtest.Emulated())
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
 	without := map[string]bool{}
-	maps.Copy(without, all["pure"].tests)
-	if half != allTests {
+	shared := o.shares(wanted, sdtest.Emulated())
+	if shared {
+		maps.Copy(without, all["pure"].tests)
 		more := ""
 		if passed := slices.AppendSeq(slices.Collect(maps.Keys(all["root"].tests)), maps.Keys(all["systemd"].tests)); o.takesTurns() && len(passed) > 0 {
-			for _, test := range otherTurn(passed, lastDigit(ctx)>>1) {
-				without[test] = true
+			name := commit(ctx)
+			for _, test := range passed {
+				without[test] = !hasTurn(name, test)
 			}
-			more = ", of what has passed here half of that (CI=true runs it all)"
+			more = fmt.Sprintf(", of what has passed here one in %d (CI=true runs it all)", turns)
 		}
-		fmt.Printf("\nemulated guests share the tests: %s has the %s half%s (SHARE=all runs all in both)\n", wanted[0], shareNames[half], more)
+		fmt.Printf("\nemulated guests share the tests%s (SHARE=all runs all in both)\n", more)
 	}
-	shares := make([][]testBinary, len(wanted))
+	queues := make([]*queue, len(wanted))
 	for i := range wanted {
-		if shares[i], err = half.choose(ctx, o.run, binaries, without); err != nil {
+		if shared && i > 0 {
+			queues[i] = queues[0]
+			continue
+		}
+		if queues[i], err = newQueue(ctx, o.run, binaries, without); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		half = half.other()
+		queues[i].shared = shared
 	}
-	return errors.Join(append(errs, together(ctx, o, wanted, shares, all))...)
+	return errors.Join(append(errs, together(ctx, o, wanted, binaries, queues, all))...)
 }
 
 // together runs the guests at the same time, each on a processor of ours. The first one's
 // output is shown as it comes, the others' when it is done.
-func together(ctx context.Context, o options, wanted []string, shares [][]testBinary, all map[string]*tally) error {
+func together(ctx context.Context, o options, wanted []string, binaries []testBinary, queues []*queue, all map[string]*tally) error {
 	logs := make([]bytes.Buffer, len(wanted))
 	failed := make([]error, len(wanted))
 	var rest sync.WaitGroup
 	for i, tier := range wanted[1:] {
-		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, shares[i+1], all[tier]) })
+		rest.Go(func() { failed[i+1] = timed(ctx, &logs[i+1], o, tier, binaries, queues[i+1], all[tier]) })
 	}
-	failed[0] = timed(ctx, os.Stdout, o, wanted[0], shares[0], all[wanted[0]])
+	failed[0] = timed(ctx, os.Stdout, o, wanted[0], binaries, queues[0], all[wanted[0]])
 	rest.Wait()
 	for i := range wanted[1:] {
 		_, _ = logs[i+1].WriteTo(os.Stdout) // the summary would fail too
@@ -115,11 +117,11 @@ func together(ctx context.Context, o options, wanted []string, shares [][]testBi
 }
 
 // timed runs one guest and adds what happened in it to its tally.
-func timed(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, into *tally) error {
+func timed(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, q *queue, into *tally) error {
 	start := time.Now()
 	r := newResults(log, map[string]string{"root": tier, "systemd": tier, "vm": tier}, tier)
 	r.verbose, r.told = o.verbose, true
-	err := guest(ctx, log, o, tier, binaries, r)
+	err := guest(ctx, log, o, tier, binaries, q, r)
 	r.count(map[string]*tally{tier: into})
 	r.showSlow()
 	if err != nil {
@@ -185,9 +187,9 @@ func goOutput(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// guest boots one guest, runs every binary in it, and fails when the guest or
+// guest boots one guest, runs in it what comes next in q until nothing is left, and fails when the guest or
 // its kernel did.
-func guest(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, r *results) (err error) {
+func guest(ctx context.Context, log io.Writer, o options, tier string, binaries []testBinary, q *queue, r *results) (err error) {
 	release := strings.TrimPrefix(tier, "vm")
 	fmt.Fprintf(log, "\n== %s\n", tier)
 	vm, err := sdtest.BootVM(ctx, release, log)
@@ -199,7 +201,7 @@ func guest(ctx context.Context, log io.Writer, o options, tier string, binaries 
 	if err := fill(ctx, vm, o, binaries); err != nil {
 		return err
 	}
-	for _, b := range binaries {
+	for b, more := q.next(); more; b, more = q.next() {
 		if err := runIn(ctx, vm, r, b); err != nil {
 			return err
 		}

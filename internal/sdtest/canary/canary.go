@@ -59,7 +59,7 @@ func (s Snapshot) Diff(later Snapshot) string {
 			was := s[k][name]
 			is, ok := later[k][name]
 			switch {
-			case !ok && (isNumber(k) || k == keyKind):
+			case !ok && (isNumber(k) || k == keyKind || k == aideKind):
 			case !ok:
 				fmt.Fprintf(&b, "- %s %s: %s\n", k, name, was)
 			case (k == countKind || k == keyKind) && atMost(is, was, 0), k == managerKind && atMost(is, was, managerSlack):

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,29 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(sdtest.Main(m)) }
+
+// systemd's own processes come and go, of which a picture may have one; any other that was there must stay, and none may come.
+func TestAidesOfSystemdMayGo(t *testing.T) {
+	const manager = "/usr/lib/systemd/systemd"
+	for _, tt := range []struct {
+		p    canary.Process
+		gone string
+	}{
+		{canary.Process{PID: 116, Comm: "systemd", Exe: manager, Cgroup: "/init.scope"}, ""},
+		{canary.Process{PID: 116, Comm: "(true)", Exe: "/usr/lib/systemd/systemd-executor", Cgroup: "/init.scope"}, ""},
+		{canary.Process{PID: 1, Comm: "systemd", Exe: manager, Cgroup: "/init.scope"}, "- process 1: \n"},
+		{canary.Process{PID: 116, Comm: "sleep", Exe: "/usr/bin/sleep", Cgroup: "/init.scope"}, "- process 116: \n"},
+		{canary.Process{PID: 116, Comm: "systemd", Exe: manager, Cgroup: "/system.slice/x.service"}, "- process 116: \n"},
+	} {
+		with := canary.Snapshot{tt.p.Kind(): {strconv.Itoa(tt.p.PID): ""}}
+		if diff := with.Diff(canary.Snapshot{}); diff != tt.gone {
+			t.Errorf("%+v is gone: %q, want %q", tt.p, diff, tt.gone)
+		}
+		if diff := (canary.Snapshot{}).Diff(with); !strings.HasPrefix(diff, "+ ") {
+			t.Errorf("%+v is new: %q", tt.p, diff)
+		}
+	}
+}
 
 // TestSees: each kind of thing left behind is seen, and seen to go.
 func TestSees(t *testing.T) {

@@ -58,10 +58,21 @@ func processes(_ context.Context, _ Watch, s Snapshot) error {
 	all, err := Processes()
 	for _, p := range all {
 		if !p.kernel && !ofSystem(p.Cgroup) {
-			s.put("process", fmt.Sprintf("%d@%s", p.PID, p.Start), fmt.Sprintf("%s (%s) in %s", p.Comm, p.Exe, p.Cgroup))
+			s.put(p.kind(), fmt.Sprintf("%d@%s", p.PID, p.Start), fmt.Sprintf("%s (%s) in %s", p.Comm, p.Exe, p.Cgroup))
 		}
 	}
 	return err
+}
+
+// aideKind are processes that systemd has made for something of its own, such as to run generators or to start a unit, and that may be there
+// in the moment of a picture: that one has ended is no difference.
+const aideKind = "system's process"
+
+func (p Process) kind() string {
+	if p.PID != 1 && filepath.Base(p.Cgroup) == "init.scope" && strings.HasSuffix(filepath.Dir(p.Exe), "/lib/systemd") {
+		return aideKind
+	}
+	return "process"
 }
 
 // ofSystem tells a cgroup of a unit that works when its time has come, or one below it.

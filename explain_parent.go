@@ -164,7 +164,12 @@ func (l *launch) tellAttest(t *teller) {
 	}
 	const right = "the right to raise it is one of the host's: in a user namespace nobody has it"
 	if s := l.spec.Process.Scheduler; s != nil {
-		t.say(right, "sched_setattr(INIT, %s, nice %d, priority %d, runtime %d, deadline %d, period %d)", s.Policy, s.Nice, s.Priority, s.Runtime, s.Deadline, s.Period)
+		flags := "0"
+		if len(s.Flags) > 0 {
+			flags = fmt.Sprint(s.Flags)
+		}
+		t.say(right, "sched_setattr(INIT, %s, flags %s, nice %d, priority %d, runtime %d, deadline %d, period %d)",
+			s.Policy, flags, s.Nice, s.Priority, s.Runtime, s.Deadline, s.Period)
 	}
 	if p := l.spec.Process.IOPriority; p != nil {
 		t.say(right, "ioprio_set(INIT, %s, %d)", p.Class, p.Priority)

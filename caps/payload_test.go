@@ -55,6 +55,30 @@ func program(t *testing.T, p *specs.Process) *nsexec.Program {
 	return prog
 }
 
+// What the parent sets is in the kernel's numbers.
+func TestPriorities(t *testing.T) {
+	reset := []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}
+	for _, tt := range []struct {
+		p    specs.Process
+		want unix.SchedAttr
+		io   uint64
+	}{
+		{specs.Process{Scheduler: &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5}, IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}},
+			unix.SchedAttr{Policy: unix.SCHED_BATCH, Nice: 5}, 2<<13 | 6},
+		{specs.Process{Scheduler: &specs.Scheduler{Policy: specs.SchedRR, Priority: 7, Flags: reset}, IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}},
+			unix.SchedAttr{Policy: unix.SCHED_RR, Priority: 7, Flags: unix.SCHED_FLAG_RESET_ON_FORK}, 3 << 13},
+	} {
+		y, err := Plan(&tt.p, nil, Identity{Home: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.want.Size = unix.SizeofSchedAttr
+		if *y.Scheduler != tt.want || *y.IOPriority != tt.io {
+			t.Errorf("%+v, %#x, want %+v, %#x", *y.Scheduler, *y.IOPriority, tt.want, tt.io)
+		}
+	}
+}
+
 func TestEnterGolden(t *testing.T) {
 	for name, p := range processes() {
 		t.Run(name, func(t *testing.T) {

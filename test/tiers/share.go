@@ -37,16 +37,6 @@ func (o options) shares(wanted []string, emulated bool) bool {
 	return emulated && o.share == "" && o.run == "" && len(wanted) > 1 && slices.Equal(o.packages, everything)
 }
 
-// commit is the one the sources are of, whose name changes with each and is there in a shallow clone too; "" for sources without a
-// repository.
-func commit(ctx context.Context) string {
-	name, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(name))
-}
-
 // draw is the number of a test, by package and name, in a commit.
 func draw(commit, test string) uint64 {
 	h := fnv.New64a()
@@ -60,10 +50,9 @@ const turns = 4
 // hasTurn says whether it is a test's turn in a commit.
 func hasTurn(commit, test string) bool { return draw(commit, test)%turns == 0 }
 
-// newQueue is what is to be run of binaries: what run selects, or all but the tests in without.
-func newQueue(ctx context.Context, run string, binaries []testBinary, without map[string]bool) (*queue, error) {
+// newQueue is what is to be run of binaries: what run selects, or all but the tests in without, in the order that commit draws.
+func newQueue(ctx context.Context, commit, run string, binaries []testBinary, without map[string]bool) (*queue, error) {
 	var q queue
-	name := commit(ctx)
 	for _, b := range binaries {
 		if b.run = run; run != "" {
 			q.lists = append(q.lists, testList{testBinary: b})
@@ -74,7 +63,7 @@ func newQueue(ctx context.Context, run string, binaries []testBinary, without ma
 			return nil, err
 		}
 		tests = slices.DeleteFunc(tests, func(test string) bool { return without[b.pkg+" "+test] })
-		slices.SortFunc(tests, func(x, y string) int { return cmp.Compare(draw(name, x), draw(name, y)) })
+		slices.SortFunc(tests, func(x, y string) int { return cmp.Compare(draw(commit, b.pkg+" "+x), draw(commit, b.pkg+" "+y)) })
 		if len(tests) > 0 {
 			q.lists = append(q.lists, testList{b, tests})
 		}

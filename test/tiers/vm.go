@@ -71,15 +71,14 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 	if err != nil {
 		all[wanted[0]].failed++
 	}
-	without := map[string]bool{}
+	without, commit := map[string]bool{}, sdtest.Verdicted(ctx, "").Commit
 	shared := o.shares(wanted, sdtest.Emulated())
 	if shared {
 		maps.Copy(without, all["pure"].tests)
 		more := ""
 		if passed := slices.AppendSeq(slices.Collect(maps.Keys(all["root"].tests)), maps.Keys(all["systemd"].tests)); o.takesTurns() && len(passed) > 0 {
-			name := commit(ctx)
 			for _, test := range passed {
-				without[test] = !hasTurn(name, test)
+				without[test] = !hasTurn(commit, test)
 			}
 			more = fmt.Sprintf(", of what has passed here one in %d (CI=true runs it all)", turns)
 		}
@@ -91,7 +90,7 @@ func guests(ctx context.Context, o options, wanted []string, all map[string]*tal
 			queues[i] = queues[0]
 			continue
 		}
-		if queues[i], err = newQueue(ctx, o.run, binaries, without); err != nil {
+		if queues[i], err = newQueue(ctx, commit, o.run, binaries, without); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
 		queues[i].shared = shared

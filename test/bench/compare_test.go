@@ -36,6 +36,29 @@ func TestCompareReportsWhatFailed(t *testing.T) {
 	}
 }
 
+// What one leaves behind to be cleared away must not fall on the same other one every time.
+func TestEachComesAfterEachOther(t *testing.T) {
+	before, pairs := "", map[[2]string]bool{}
+	var all []*contender
+	for _, name := range []string{"ours", "crun", "runc", "bwrap"} {
+		all = append(all, &contender{name: name, command: func(int) *exec.Cmd {
+			pairs[[2]string{before, name}] = true
+			before = name
+			return exec.Command("true")
+		}})
+	}
+	if err := compare(all, 0, 30, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		for _, other := range all {
+			if one != other && !pairs[[2]string{one.name, other.name}] {
+				t.Errorf("%s never came after %s", other.name, one.name)
+			}
+		}
+	}
+}
+
 // Only who is known to fail now and then is tried again, and once.
 func TestCompareTriesAFlakyOneAgain(t *testing.T) {
 	for _, c := range []struct {

@@ -22,17 +22,11 @@ type peerGrowth struct {
 	growthResult
 }
 
-// growth runs one container after the other, of each runtime in turn.
+// growth runs one container after the other, of each runtime in each round.
 func growth(b *bed, k kind, runs int) (growthResult, error) {
 	all := b.runs(k)
-	for n := range runs {
-		for _, c := range all {
-			took, err := c.round(2_000_000+n, os.Stderr)
-			if err != nil {
-				return growthResult{}, err
-			}
-			c.samples = append(c.samples, took)
-		}
+	if err := compare(all, 0, runs, os.Stderr); err != nil {
+		return growthResult{}, err
 	}
 	g := grown(all[0])
 	for _, c := range all[1:] {

@@ -64,8 +64,8 @@ func run(from string) error {
 		}
 	}
 	var page strings.Builder
-	page.WriteString("# Figures\n\nWritten by `make figures` from what was measured; each part says when and on what. Ratios are of runs that took turns;\n" +
-		"absolute times are of a shared virtual machine.\n")
+	page.WriteString("# Figures\n\nWritten by `make figures` from what was measured; each part says when and on what. Ratios are of runs that took turns, in an\n" +
+		"order drawn for each round; absolute times are of a shared virtual machine.\n")
 	for _, s := range sections {
 		sh, err := load(filepath.Join(kept, s.file))
 		if errors.Is(err, fs.ErrNotExist) {

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -138,9 +139,10 @@ func privileged(ctx context.Context, o options, wanted []string, all map[string]
 	if slices.Equal(o.packages, everything) {
 		o.packages = slices.Concat(longest, o.packages)
 	}
-	var flags []string
+	// Much of what needs a systemd waits for it, or for a deadline: one package more than there are processors is tested at the same time.
+	flags := []string{fmt.Sprintf("-p=%d", runtime.NumCPU()+1)}
 	if names := all["pure"].names(); len(names) > 0 && o.takesTurns() {
-		flags = []string{"-skip=^(" + strings.Join(names, "|") + ")$"}
+		flags = append(flags, "-skip=^("+strings.Join(names, "|")+")$")
 	}
 	return goTest(ctx, o, wanted, counted, all, flags, []string{"CGO_ENABLED=0"})
 }

@@ -5,6 +5,8 @@ package sdcontainer
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // What callers branch on, with errors.Is.
@@ -15,8 +17,8 @@ var (
 	ErrNotRunning = errors.New("container is not running")
 	ErrPaused     = errors.New("container is paused")
 	ErrNotPaused  = errors.New("container is not paused")
-	// ErrUnsupported is wrapped by errors about what this machine, or this kind of container, cannot do.
-	ErrUnsupported = errors.New("not supported")
+	// ErrUnsupported is wrapped by errors about what this machine, its systemd, or this kind of container cannot do.
+	ErrUnsupported = scope.ErrUnsupported
 	// ErrNotFound and ErrNotExecutable say why a payload could not be executed.
 	ErrNotFound      = errors.New("executable not found")
 	ErrNotExecutable = errors.New("not executable")

@@ -86,7 +86,7 @@ func TestManagerFaults(t *testing.T) {
 		}, nil, "not you"},
 		"property unknown": {func(p *fakesystemd.Peer, msg *dbus.Message) {
 			p.Fail(msg, "org.freedesktop.DBus.Error.PropertyReadOnly", "Cannot set property OOMPolicy")
-		}, scope.ErrUnsupported, "OOMPolicy"},
+		}, ErrUnsupported, "OOMPolicy"},
 		"job fails": {func(p *fakesystemd.Peer, msg *dbus.Message) {
 			p.Reply(msg, job)
 			p.JobRemoved(job, msg.Body[0].(string), "failed")

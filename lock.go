@@ -96,7 +96,10 @@ func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
 		if !errors.Is(err, errLocked) {
 			return f, err
 		}
-		if err := kernel.WaitHangup(ctx, r); err != nil {
+		switch err := kernel.WaitHangup(ctx, r); {
+		case errors.Is(err, context.Canceled): // who waited gave up
+			return nil, err
+		case err != nil:
 			return nil, fmt.Errorf("%w: process %s holds %s: %w", ErrBusy, holder(r), path, err)
 		}
 	}

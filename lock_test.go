@@ -104,6 +104,21 @@ func TestBusyNamesTheHolder(t *testing.T) {
 	}
 }
 
+// Who gives up waiting for a lock is not told to retry.
+func TestGivenUpIsNotBusy(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	held, err := tryLock(file, exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := waitLock(ctx, file, exclusive); errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that it was called off", err)
+	}
+}
+
 // One at a time, and each who waits is woken: also by those who only tried.
 func TestLockExcludesAndWakes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "lock")

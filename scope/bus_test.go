@@ -321,3 +321,22 @@ func BenchmarkDialStart(b *testing.B) {
 		c.Close()
 	}
 }
+
+// Who gives up waiting has not been kept waiting too long.
+func TestGivenUpIsNoTimeout(t *testing.T) {
+	m := fakesystemd.New(t)
+	m.On("StartTransientUnit", func(p *fakesystemd.Peer, msg *dbus.Message) { p.Reply(msg, testJob) })
+	ctx, cancel := context.WithCancel(t.Context())
+	job, err := dialFake(t, m).Start(ctx, testUnit(t), 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	for name, err := range map[string]error{
+		"wait": job.Wait(ctx), "job": job.conn.jobEnd(ctx, job.signals, job.unit.Name, testJob, "active"), "ask": job.conn.ask(ctx, job.unit.Name, "active"),
+	} {
+		if errors.Is(err, ErrTimeout) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error is %v, want that it was called off", name, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@
 package scope
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 // satisfies errors.Is.
 var (
 	ErrNoManager   = errors.New("no systemd manager can be reached")
-	ErrUnsupported = errors.New("not supported by the running systemd")
+	ErrUnsupported = errors.New("not supported") // what systemd refuses adds: by the running systemd
 	ErrUnitExists  = errors.New("unit exists already")
 	ErrNoSuchUnit  = errors.New("no such unit")
 	ErrNoProcess   = errors.New("no such process")
@@ -27,6 +28,8 @@ var (
 	ErrLost        = errors.New("connection to the manager lost")
 )
 
+var errOldSystemd = fmt.Errorf("%w by the running systemd", ErrUnsupported)
+
 // byName maps the manager's error names. Texts differ between versions and are for people only.
 func byName() map[string]error {
 	return map[string]error{
@@ -35,9 +38,9 @@ func byName() map[string]error {
 		"org.freedesktop.systemd1.ScopeNotRunning":                    ErrNoSuchUnit,
 		"org.freedesktop.systemd1.NoSuchProcess":                      ErrNoProcess,
 		"org.freedesktop.DBus.Error.UnixProcessIdUnknown":             ErrNoProcess,
-		"org.freedesktop.DBus.Error.PropertyReadOnly":                 ErrUnsupported,
-		"org.freedesktop.DBus.Error.UnknownProperty":                  ErrUnsupported,
-		"org.freedesktop.DBus.Error.UnknownMethod":                    ErrUnsupported,
+		"org.freedesktop.DBus.Error.PropertyReadOnly":                 errOldSystemd,
+		"org.freedesktop.DBus.Error.UnknownProperty":                  errOldSystemd,
+		"org.freedesktop.DBus.Error.UnknownMethod":                    errOldSystemd,
 		"org.freedesktop.DBus.Error.InvalidArgs":                      ErrInvalid,
 		"org.freedesktop.DBus.Error.AccessDenied":                     ErrAccess,
 		"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": ErrAccess,
@@ -66,7 +69,7 @@ func (e *CallError) Error() string {
 // Is makes the sentinels of this package match.
 func (e *CallError) Is(target error) bool {
 	kind := byName()[e.Name]
-	return kind != nil && kind == target
+	return kind != nil && errors.Is(kind, target)
 }
 
 // A JobError is a job that did not end with "done".
@@ -84,6 +87,14 @@ func (e *JobError) Error() string {
 		hint = " (somebody stopped the unit, or the system is going down)"
 	}
 	return fmt.Sprintf("unit %s: job ended with %q%s", e.Unit, e.Result, hint)
+}
+
+// overdue is why a wait for the manager ended with ctx: ErrTimeout where that was its deadline, and not where who waited gave up.
+func overdue(ctx context.Context, what string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w: %w", what, ErrTimeout, ctx.Err())
+	}
+	return fmt.Errorf("%s: %w", what, ctx.Err())
 }
 
 // callError gives an error of godbus its type.

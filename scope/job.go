@@ -127,7 +127,7 @@ func (j *Job) wait(ctx context.Context) error {
 	case <-time.After(callTimeout):
 		return fmt.Errorf("%s: %w", what, ErrTimeout)
 	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, ctx.Err())
+		return overdue(ctx, what)
 	}
 	err := finish(ctx, j.call, what, &job)
 	if errors.Is(err, ErrLost) {
@@ -164,7 +164,7 @@ func (c *Conn) jobEnd(ctx context.Context, s *signals, unit string, job dbus.Obj
 				return err
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
+			return overdue(ctx, "job of "+unit)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func (c *Conn) ask(ctx context.Context, unit, want string) error {
 		select {
 		case <-time.After(askAgain):
 		case <-ctx.Done():
-			return fmt.Errorf("job of %s: %w: %w", unit, ErrTimeout, ctx.Err())
+			return overdue(ctx, "job of "+unit)
 		}
 	}
 }
@@ -288,7 +288,7 @@ func (c *Conn) clear(ctx context.Context, unit string) error {
 	case err := <-gone:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("end of %s: %w: %w", unit, ErrTimeout, ctx.Err())
+		return overdue(ctx, "end of "+unit)
 	}
 }
 

@@ -275,7 +275,7 @@ func (u Unit) For(version int) (Unit, []Dropped, error) {
 		d := Dropped{p, version}
 		dropped = append(dropped, d)
 		if u.Strict {
-			errs = append(errs, fmt.Errorf("%w: %s (upgrade systemd, or set systemd.strict = false to go without)", ErrUnsupported, d))
+			errs = append(errs, fmt.Errorf("%w: %s (upgrade systemd, or set systemd.strict = false to go without)", errOldSystemd, d))
 		}
 	}
 	u.Properties = kept

@@ -230,11 +230,15 @@ func systemctl(ctx context.Context, args ...string) error {
 	if err == nil {
 		return nil
 	}
+	what := "systemctl " + strings.Join(args, " ")
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
 	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if text == "" {
-		text = err.Error()
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("systemctl %s: %s", strings.Join(args, " "), text)
+	return fmt.Errorf("%s: %s", what, text)
 }
 
 // unfinished are the files that are being written: systemd reads none whose name begins with a dot. Who writes one has its lock.

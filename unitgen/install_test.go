@@ -3,6 +3,7 @@
 package unitgen
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -287,5 +288,14 @@ func TestRemoveTellsWhatItCannotSee(t *testing.T) {
 	}
 	if removed, err := Remove(t.Context(), dir, "web"); len(removed) != 0 || !errors.Is(err, unix.ELOOP) {
 		t.Errorf("%v, %v", removed, err)
+	}
+}
+
+// What systemctl did not do because its caller's time was over says that, and not how it was killed.
+func TestSystemctlWithoutTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := systemctl(ctx, "list-units"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

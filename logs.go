@@ -161,8 +161,10 @@ func (l *logReader) last(ctx context.Context, q journal.Query) error {
 func (l *logReader) follow(ctx context.Context, c *Container, q journal.Query) error {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
+	waited := make(chan error, 1)
 	go func() {
-		_, _ = c.Wait(following) // how it ended is for Wait and State to say
+		_, err := c.Wait(following)
+		waited <- err
 		stop()
 	}()
 	more := l.after(q)
@@ -173,7 +175,15 @@ func (l *logReader) follow(ctx context.Context, c *Container, q journal.Query) e
 	if err := journal.Sync(ctx); err != nil {
 		l.r.warn(err.Error() + ": the last lines may be missing")
 	}
-	return l.read(ctx, l.after(q))
+	return errors.Join(l.read(ctx, l.after(q)), unwatched(<-waited))
+}
+
+// unwatched is why nobody knows whether a container has ended. How one ended that has is for Wait and State to say.
+func unwatched(err error) error {
+	if errors.Is(err, ErrExitUnknown) || errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // after is what follows the entry passed on last.

@@ -160,3 +160,28 @@ func TestLogsFollow(t *testing.T) {
 		})
 	}
 }
+
+// A follower is told that nobody can say any more whether the container has ended.
+func TestLogsFollowInTheDark(t *testing.T) {
+	if fakeJournalctl(t) == nil {
+		return
+	}
+	r := &Runtime{Dir: t.TempDir()}
+	init := stranger(t)
+	r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: init})
+	if err := os.WriteFile(r.path("web", exitFile), []byte("no record"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines, last := 0, error(nil)
+	for e, err := range r.Logs(soon(t), "web", LogOptions{Follow: true, Last: -1}) {
+		if last = err; e.Message == "line 4" {
+			if err := unix.Kill(init.Pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lines++
+	}
+	if !errors.Is(last, ErrDamaged) || lines != 3 {
+		t.Errorf("%d pairs, the last with %v; want lines 4 and 5, then ErrDamaged", lines, last)
+	}
+}

@@ -73,7 +73,7 @@ func (q Query) args() []string {
 }
 
 // Read yields the entries of a query in order, by running journalctl. With Follow it
-// goes on until the context ends or the caller breaks off. The last pair may be an error.
+// goes on until the context ends or the caller breaks off. The last pair may be an error; that the context ended is none.
 func Read(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -86,7 +86,9 @@ func Read(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 			err = cmd.Start()
 		}
 		if err != nil {
-			yield(Entry{}, err)
+			if ctx.Err() == nil {
+				yield(Entry{}, err)
+			}
 			return
 		}
 		more, err := entries(out, yield)
@@ -116,6 +118,9 @@ func Sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	out, err := kernel.Command(ctx, "journalctl", "--sync").CombinedOutput()
+	if ctx.Err() != nil {
+		err = ctx.Err() // and not that it was killed for that
+	}
 	if err != nil {
 		return fmt.Errorf("journalctl --sync: %w: %s", err, strings.TrimSpace(string(out)))
 	}

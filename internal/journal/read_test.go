@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -175,5 +176,14 @@ func TestReadFails(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d results, want one error", n)
+	}
+}
+
+// A context that has ended is no error, not even before journalctl is started.
+func TestReadWithoutTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for e, err := range Read(ctx, Query{}) {
+		t.Errorf("%v, %v", e, err)
 	}
 }

@@ -63,6 +63,10 @@ func deathSignal(s configs.Settings, foreground bool) (unix.Signal, error) {
 // lookTimeout is how long the container's filesystem may take to answer.
 var lookTimeout = 10 * time.Second
 
+// doubtful has a place for each thread that may wait for ever. Go bears 10000 threads in a process: who looks at containers again and
+// again would get there, if one of them wants it.
+var doubtful = make(chan struct{}, 64)
+
 // findIn is findPayload in the root of a process.
 func findIn(ctx context.Context, pid int, p *specs.Process, linux *specs.Linux) (*caps.Payload, error) {
 	return look(ctx, "look for the user and the command in the container's files", func() (*caps.Payload, error) {
@@ -87,7 +91,16 @@ var errEnded = errors.New("it has ended")
 func look[T any](ctx context.Context, what string, f func() (T, error), drop func(T)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	seen := begin(f)
+	var none T
+	select {
+	case doubtful <- struct{}{}:
+	case <-ctx.Done():
+		return none, fmt.Errorf("%s: %w (%d others wait for filesystems, FUSE or NFS, that do not answer)", what, ctx.Err(), cap(doubtful))
+	}
+	seen := begin(func() (T, error) {
+		defer func() { <-doubtful }()
+		return f()
+	})
 	select {
 	case <-seen.done:
 		return seen.wait()
@@ -98,7 +111,6 @@ func look[T any](ctx context.Context, what string, f func() (T, error), drop fun
 				drop(late)
 			}()
 		}
-		var none T
 		return none, fmt.Errorf("%s: %w (a filesystem there, FUSE or NFS, does not answer)", what, ctx.Err())
 	}
 }

@@ -98,10 +98,19 @@ func readArgs(pids []int, read func(pid int) []string, timeout time.Duration) ma
 	}
 	close(asked)
 	answers := make(chan answer, len(pids))
+	over := make(chan struct{})
+	defer close(over)
 	for range min(argsReaders, len(pids)) {
 		go func() {
 			for pid := range asked {
-				answers <- answer{pid, read(pid)}
+				select {
+				case doubtful <- struct{}{}:
+				case <-over:
+					return
+				}
+				args := read(pid)
+				<-doubtful
+				answers <- answer{pid, args}
 			}
 		}()
 	}

@@ -3,6 +3,7 @@
 package sdcontainer
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -81,18 +82,32 @@ func TestTopDoesNotWaitForProcesses(t *testing.T) {
 	}
 }
 
-// However many they are, no more threads than that are lost.
+// However many they are, and however often somebody asks, no more threads than that are lost.
 func TestTopLosesFewThreads(t *testing.T) {
 	var reading atomic.Int32
 	never := make(chan struct{})
-	defer close(never)
-	args := readArgs(make([]int, 10*argsReaders), func(int) []string {
+	read := func(int) []string {
 		reading.Add(1)
 		<-never
 		return []string{"late"}
-	}, 200*time.Millisecond)
-	if n := reading.Load(); len(args) > 0 || n < 2 || n > argsReaders {
-		t.Errorf("%d at once, want up to %d; %v", n, argsReaders, args)
+	}
+	most := int32(argsReaders)
+	for range 2 + cap(doubtful)/argsReaders {
+		args := readArgs(make([]int, 10*argsReaders), read, 200*time.Millisecond)
+		if n := reading.Load(); len(args) > 0 || n < 2 || n > min(most, int32(cap(doubtful))) {
+			t.Errorf("%d at once, want up to %d; %v", n, most, args)
+		}
+		most += argsReaders
+	}
+	defer func(d time.Duration) { lookTimeout = d }(lookTimeout)
+	lookTimeout = 20 * time.Millisecond
+	if _, err := look(t.Context(), "find it", func() (int, error) { return 1, nil }, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v: one more that may be lost", err)
+	}
+	close(never)
+	lookTimeout = time.Minute
+	if n, err := look(t.Context(), "find it", func() (int, error) { return 1, nil }, nil); n != 1 || err != nil {
+		t.Errorf("%d, %v: they are there again", n, err)
 	}
 }
 

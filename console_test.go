@@ -4,9 +4,12 @@ package sdcontainer
 
 import (
 	"bufio"
+	"errors"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
@@ -38,5 +41,26 @@ func TestConsoleSize(t *testing.T) {
 	}
 	if e, err := p.Wait(t.Context()); err != nil || e.Code != 0 {
 		t.Errorf("%+v, %v", e, err)
+	}
+	if err := p.Signal(unix.SIGTERM); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("signal after its end: %v, want ESRCH", err)
+	}
+	// Who closes a terminal ends its reads.
+	read := make(chan error, 1)
+	go func() {
+		_, err := terminal.Read(make([]byte, 1))
+		read <- err
+	}()
+	if err := terminal.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Errorf("deadline: %v", err)
+	}
+	terminal.Close()
+	select {
+	case err := <-read:
+		if err == nil {
+			t.Error("read something")
+		}
+	case <-soon(t).Done():
+		t.Error("a read goes on after Close")
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
 )
 
-// Wait waits for a process that Exec started. It can be called once.
+// Wait waits for a process that Exec started, and reaps it: until then it stays, a zombie in the end. It can be called once, and again
+// where ctx ended it.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	if err := kernel.WaitReadable(ctx, p.pidfd); err != nil {
 		return Exit{}, err
@@ -41,5 +42,5 @@ func reapEnded(pid int, ws *unix.WaitStatus) error {
 	return err
 }
 
-// Signal sends sig to the process.
+// Signal sends sig to the process. Another goroutine may be in Wait. Errors: ESRCH when it has ended.
 func (p *Process) Signal(sig unix.Signal) error { return kernel.Signal(p.pidfd, sig) }

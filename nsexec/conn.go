@@ -263,7 +263,8 @@ func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
 		f, err := pollable(fd, "pidfd")
 		return &r, f, err
 	}
-	return &r, os.NewFile(uintptr(fd), "received"), nil
+	f, err := pollable(fd, "received") // a terminal: who closes it ends a read, and reads have deadlines
+	return &r, f, err
 }
 
 func (c *Conn) waiting() string {

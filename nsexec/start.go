@@ -200,11 +200,11 @@ func (h *Helper) Keeper() *Conn { return h.keeper }
 
 // Kill kills K. Its child, if it is not a sibling, dies with it.
 func (h *Helper) Kill() error {
-	err := unix.PidfdSendSignal(int(h.pidfd.Fd()), unix.SIGKILL, nil, 0)
-	if err == unix.ESRCH || err == unix.EBADF { // ended, or closed
+	err := kernel.Signal(h.pidfd, unix.SIGKILL)
+	if errors.Is(err, unix.ESRCH) {
 		return nil
 	}
-	return os.NewSyscallError("pidfd_send_signal", err)
+	return err
 }
 
 // Close ends the conversation. Processes that still wait for a program end. K

@@ -202,10 +202,17 @@ func Interrupt(ctx context.Context, f *os.File) (undo func()) {
 	}
 }
 
-// Signal sends sig to the process behind a pidfd.
+// Signal sends sig to the process behind a pidfd. Errors: ESRCH, also where the pidfd is closed, as who has waited for the process does.
 func Signal(pidfd *os.File, sig unix.Signal) error {
-	err := Retry(func() error { return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0) })
-	return os.NewSyscallError("pidfd_send_signal", err)
+	rc, err := pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if rc.Control(func(fd uintptr) { sent = Retry(func() error { return unix.PidfdSendSignal(int(fd), sig, nil, 0) }) }) != nil {
+		sent = unix.ESRCH
+	}
+	return os.NewSyscallError("pidfd_send_signal", sent)
 }
 
 // ErrNoZombie is that a process has not ended, or not all of its threads.

@@ -161,3 +161,15 @@ func TestWaitAfterOneThatWasCalledOff(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who has waited for a process closes its pidfd: another may have the number by then.
+func TestSignalAfterTheEnd(t *testing.T) {
+	f, err := kernel.Pidfd(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := kernel.Signal(f, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("%v, want ESRCH", err)
+	}
+}

@@ -23,7 +23,7 @@ const (
 )
 
 // Runtime is where containers are kept: the directory of their records. The
-// zero Runtime uses /run/sdcontainer.
+// zero Runtime uses /run/sdcontainer. It may be used by many goroutines at once, and Warn may be called by them.
 type Runtime struct {
 	Dir string
 	// Warn, if there is one, is told what makes no call fail: what a container has to do without here, as with
@@ -75,10 +75,10 @@ func (c *Container) ID() string { return c.id }
 
 // Same says whether other, found by name, is this container and not one that has had the name since. It may be asked of one
 // that is not detached while another goroutine is in Wait.
-func (c *Container) Same(other *Container) bool { return c.st.Init == other.st.Init }
+func (c *Container) Same(other *Container) bool { return c.st.same(other.st) }
 
 // Terminal is the master end of the payload's pty, if its Spec asks for one: from
-// Create on, in the process that called Create.
+// Create on, in the process that called Create, which closes it.
 func (c *Container) Terminal() *os.File { return c.terminal }
 
 // Exit is how a container's payload ended.
@@ -113,14 +113,14 @@ type State struct {
 type ExecOptions struct {
 	// As of [CreateOptions], but nil means /dev/null for each, and Terminal says whether others matter.
 	Stdin, Stdout, Stderr *os.File
-	// Terminal gives the process a new pty of the container; its master is [Process.Terminal].
+	// Terminal gives the process a new pty of the container; its master is [Process.Terminal]. That of a [specs.Process] does not count.
 	Terminal bool
 }
 
 // A Process is one that Exec started.
 type Process struct {
 	Pid int
-	// Terminal is the master end of the process's pty, if it has one.
+	// Terminal is the master end of the process's pty, if it has one. The caller closes it.
 	Terminal *os.File
 
 	pidfd *os.File

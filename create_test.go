@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
+	"github.com/sdcontainer/sdcontainer/scope"
 )
 
 // What fails while the process is being made takes that back.
@@ -69,6 +71,9 @@ func TestBetweenCreateAndStart(t *testing.T) {
 	}
 	if err := c.Pause(ctx); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("pause: %v, want ErrNotRunning", err)
+	}
+	if _, err := c.Wait(ctx); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("wait: %v, want ErrNotRunning", err)
 	}
 	if _, err := c.Exec(ctx, &specs.Process{Args: []string{"true"}}, ExecOptions{}); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("exec: %v, want ErrNotRunning", err)
@@ -193,5 +198,85 @@ func TestKilledInitIsNamed(t *testing.T) {
 			}
 			w.nothingLeft("shot")
 		})
+	}
+}
+
+// What was created is taken back, as by a deferred Destroy, whose context has ended.
+func TestDestroyWithoutMuchTime(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	processes := children(t)
+	c, err := w.Create(t.Context(), "late", w.spec("late", "/bin/true"), w.options(CreateOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Destroy(ctx, true); err != nil {
+		t.Error(err)
+	}
+	if now := children(t); now != processes {
+		t.Errorf("children %s, were %s", now, processes)
+	}
+	w.nothingLeft("late")
+}
+
+// Whoever watches a container makes no service of it.
+func TestDetachedIsNoService(t *testing.T) {
+	l := &launch{c: &Container{rt: &Runtime{}, id: "both"}, o: CreateOptions{Detach: true, Service: true}}
+	if err := l.check(t.Context()); err == nil || !strings.Contains(err.Error(), "Detach and Service") {
+		t.Error(err)
+	}
+}
+
+// Where somebody else reaps the payload nobody knows how it ended, and what it leaves is cleaned up all the same.
+func TestReapedBySomebodyElse(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	c := w.mustStart("stolen", CreateOptions{Remove: true}, "/bin/true")
+	conn, err := scope.Dial(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	over, err := conn.WatchRemoved(soon(t), c.st.Unit) // which ends a moment after its last process
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := unix.Wait4(c.st.Init.Pid, nil, 0, nil); err != nil || pid != c.st.Init.Pid {
+		t.Fatal(pid, err)
+	}
+	if e, err := c.Wait(t.Context()); !errors.Is(err, ErrExitUnknown) {
+		t.Errorf("%+v, %v; want ErrExitUnknown", e, err)
+	}
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+	w.nothingLeft("stolen")
+}
+
+// One that never ran has no end to tell of.
+func TestNoEndOfOneThatNeverRan(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w, began := newWorld(t), time.Now()
+	if err := os.Mkdir(w.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.put(t, record{ID: "unborn", BootID: thisBoot(t), Phase: Creating, Creator: procID{Pid: 1 << 21, Start: 1}, Created: began})
+	c, err := w.Load("unborn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Wait(soon(t)); !errors.Is(err, ErrExitUnknown) {
+		t.Errorf("wait: %v, want ErrExitUnknown", err)
+	}
+	if ends := endsInJournal(t, "unborn", began); len(ends) > 0 {
+		t.Errorf("the journal says %v", ends)
 	}
 }

@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/sdcontainer/sdcontainer/internal/kernel"
@@ -57,7 +58,15 @@ func (l *launch) cleanupCommand() ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("a detached container needs a cleanup command: %w (install sdcontainer, or set CreateOptions.Cleanup)", err)
 		}
-		l.cleanup = []string{exe, "cleanup", "--run-dir", l.c.rt.dir()}
+		if l.cleanup, err = ownCleanup(exe, l.c.rt.dir()); err != nil {
+			return nil, err
+		}
 	}
 	return append(slices.Clone(l.cleanup), l.c.id), nil
+}
+
+// ownCleanup is the command of sdcontainer itself, but for the container's name. It finds dir from "/", where a keeper is.
+func ownCleanup(exe, dir string) ([]string, error) {
+	dir, err := filepath.Abs(dir)
+	return []string{exe, "cleanup", "--run-dir", dir}, err
 }

@@ -5,6 +5,7 @@ package sdcontainer
 import (
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +147,13 @@ func TestC10CleanupIsNotThatOfPath(t *testing.T) {
 	}
 	if got, err := l.cleanupCommand(); err == nil && got[0] == planted || err != nil && !strings.Contains(err.Error(), "set CreateOptions.Cleanup") {
 		t.Errorf("%q, %v; want another than %s", got, err, planted)
+	}
+}
+
+func TestOwnCleanupFindsTheRecords(t *testing.T) {
+	t.Chdir("/usr")
+	got, err := ownCleanup("/usr/bin/sdcontainer", "run")
+	if want := []string{"/usr/bin/sdcontainer", "cleanup", "--run-dir", "/usr/run"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 }

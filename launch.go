@@ -58,8 +58,8 @@ type launch struct {
 // An id other than the name that spec was compiled with leaves what was made of that (%n, the host name) as it is:
 // a [configs.Setting] of the key "name" reaches all.
 // spec is completed with what depends on the machine (automatic ranges of ids, the notification
-// socket): it is for one Create. Errors: ErrExist, ErrNotFound,
-// ErrNotExecutable, ErrAttest, ErrUnsupported, *nsexec.StepError.
+// socket): it is for one Create, which takes 90 seconds at most. Errors: ErrExist, [scope.ErrUnitExists] where the name is taken in
+// another directory of records, ErrNotFound, ErrNotExecutable, ErrAttest, ErrUnsupported, *nsexec.StepError.
 func (r *Runtime) Create(ctx context.Context, id string, spec *specs.Spec, o CreateOptions) (*Container, error) {
 	c := &Container{rt: r, id: id}
 	l := r.launch(c, spec, o)
@@ -170,6 +170,9 @@ func (l *launch) closeAhead() {
 func (l *launch) check(context.Context) (err error) {
 	if err := checkID(l.c.id); err != nil {
 		return err
+	}
+	if l.o.Detach && l.o.Service {
+		return errors.New("CreateOptions: Detach and Service exclude each other: systemd watches a service, no keeper does")
 	}
 	if err := configs.Validate(l.spec); err != nil {
 		return err

@@ -144,9 +144,9 @@ func (c *Container) stop(ctx context.Context, timeout time.Duration) error {
 // lockedStill is locked, but refuses if the container has been replaced since it was last read.
 // Errors: ErrNotExist.
 func (c *Container) lockedStill(ctx context.Context, f func() error) error {
-	was := c.st.Init
+	was := c.st
 	return c.locked(ctx, func() error {
-		if c.st.Init != was {
+		if !c.st.same(was) {
 			return ErrNotExist
 		}
 		return f()

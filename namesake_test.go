@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -181,5 +182,27 @@ func TestServiceEndsWhatItsLastStartLeft(t *testing.T) {
 	}
 	if err := kernel.WaitReadable(soon(t), next); err != nil {
 		t.Errorf("after rm what was left lives: %v", err)
+	}
+}
+
+// Containers of one name are told apart by who made them and when, also where no process of them is known.
+func TestSameContainer(t *testing.T) {
+	at := time.Now()
+	of := func(creator procID, created time.Time) *Container {
+		return &Container{st: &record{Creator: creator, Created: created}}
+	}
+	one := of(procID{Pid: 7, Start: 1}, at)
+	for name, tt := range map[string]struct {
+		other *Container
+		same  bool
+	}{
+		"itself":          {of(procID{Pid: 7, Start: 1}, at.Round(0)), true},
+		"another moment":  {of(procID{Pid: 7, Start: 1}, at.Add(1)), false},
+		"another process": {of(procID{Pid: 7, Start: 2}, at), false},
+		"another boot":    {of(procID{}, at), false},
+	} {
+		if got := one.Same(tt.other); got != tt.same {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

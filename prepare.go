@@ -89,7 +89,7 @@ func (p *preparation) close() {
 // PrepareCreate begins, in the background, what a Create with these options has to wait
 // for. Call it as soon as it is clear that there will be a Create, before its Spec is
 // there: without it Create takes some milliseconds longer. What was prepared, a process
-// and a connection, is for the next Create or Exec, whatever comes of that; until then
+// and a connection, is for the next Create, or the next Exec in a container that runs, whatever comes of that; until then
 // they stay, or until [Runtime.Close]. Once more is nothing.
 func (r *Runtime) PrepareCreate(o CreateOptions) { r.prepare(!o.Service) }
 

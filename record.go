@@ -79,6 +79,11 @@ type record struct {
 	Above      *oomMark  `json:"above,omitempty"`  // of a detached one with a memory controller
 }
 
+// same says whether other is the record of the same container, at another time, and not of one that has had the name since.
+func (st *record) same(other *record) bool {
+	return st.Creator == other.Creator && st.Created.Equal(other.Created)
+}
+
 func (c *Container) read() error {
 	if err := c.rt.trusted(); err != nil {
 		return err
@@ -294,7 +299,7 @@ func (c *Container) stillMade() error {
 		return err
 	}
 	switch {
-	case c.st != nil && (now.st.Creator != c.st.Creator || !now.st.Created.Equal(c.st.Created)):
+	case c.st != nil && !c.st.same(now.st):
 		return ErrNotExist
 	case now.status() == Creating:
 		return fmt.Errorf("%w: it is being created", ErrNotRunning)

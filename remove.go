@@ -36,7 +36,7 @@ func (c *Container) destroy(ctx context.Context, force bool) error {
 		}
 		// Created by us and not started: the lock is ours, and all that is there is known.
 		c.start = nil
-		return l.takeBack(ctx)
+		return l.takeBack(context.WithoutCancel(ctx)) // nobody could do it again
 	}
 	if err := c.rt.trusted(); err != nil { // force goes on without a record, not with a forged one
 		return err

@@ -22,7 +22,7 @@ import (
 
 // Start executes the payload of a container that Create built. It must be
 // called by the process that called Create, once. A container that is not detached must be
-// waited for afterwards: Wait reaps its process. Errors: ErrNotExecutable, ErrNotFound.
+// waited for afterwards: Wait reaps its process, and nothing else of the caller's may. Errors: ErrNotExecutable, ErrNotFound.
 func (c *Container) Start(ctx context.Context) error {
 	l := c.start
 	if l == nil || l.helper == nil {
@@ -153,14 +153,15 @@ func (l *launch) reap(ctx context.Context) (Exit, error) {
 		return Exit{}, err
 	}
 	var ws unix.WaitStatus
-	if err := reapEnded(l.pid, &ws); err != nil {
-		return Exit{}, err
-	}
+	unknown := reapEnded(l.pid, &ws)
 	oom, known := watch.result(ws)
 	rec := nsexec.ExitRecord{Status: ws, OOMKnown: known, OOMKilled: oom > 0, ManagedOOM: watch.managed(ws), At: time.Now()}
 	l.c.start = nil
 	l.oom.close()
 	closeAll([]*os.File{l.pidfd})
+	if unknown != nil { // ECHILD: something else in this process reaps whatever ends
+		return Exit{}, errors.Join(fmt.Errorf("%w: %w", ErrExitUnknown, unknown), l.c.rt.Cleanup(ctx, l.c.id))
+	}
 	e := exitIn(rec)
 	// Removed by force meanwhile, or not to be written to: how the payload ended is known
 	// all the same.
@@ -251,8 +252,11 @@ func (c *Container) recordTraced() error {
 const MessageEnded = "5c6c9b8f1d1e4b6f9a3f0c2d7e8b4a10"
 
 // logEnd writes the one journal entry that says how the container ended, so that
-// journalctl -u UNIT shows it.
+// journalctl -u UNIT shows it: not of one that never ran.
 func (c *Container) logEnd() error {
+	if c.st.Phase != Running {
+		return nil
+	}
 	e, err := c.exit()
 	if err != nil {
 		return err
@@ -289,7 +293,7 @@ func (c *Container) logEnd() error {
 
 // logUnlogged does so for a container that is being removed, whose keeper was killed before it could.
 func (c *Container) logUnlogged() {
-	if c.st.Logged || c.st.Phase != Running {
+	if c.st.Logged {
 		return
 	}
 	if err := c.logEnd(); err != nil {

@@ -17,13 +17,18 @@ import (
 )
 
 // Wait waits, from any process, for the container's end and returns how its
-// payload ended. Errors: ErrExitUnknown, ErrNotExist when its record is gone already or it never came to be.
+// payload ended. With an error the Exit counts where its At is not zero: then it is how the payload ended, and the error what of it
+// could not be cleaned up. Errors: ErrExitUnknown, ErrNotExist when its record is gone already or it never came to be, ErrNotRunning
+// before Start.
 func (c *Container) Wait(ctx context.Context) (Exit, error) {
 	e, err := c.wait(ctx)
 	return e, wrap("wait", c.id, err)
 }
 
 func (c *Container) wait(ctx context.Context) (Exit, error) {
+	if c.start != nil && c.start.helper != nil {
+		return Exit{}, fmt.Errorf("%w: Start comes first", ErrNotRunning)
+	}
 	if c.start != nil && c.st.Foreground {
 		return c.start.reap(ctx)
 	}
@@ -99,8 +104,9 @@ func (c *Container) waitRecorded(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first := make(chan error, 2)
+	keeper := c.st.Keeper // who waits may go on before these end, and read the record anew
 	go func() { first <- kernel.WaitReadable(ctx, w) }()
-	go func() { first <- waitFor(ctx, c.st.Keeper) }()
+	go func() { first <- waitFor(ctx, keeper) }()
 	return <-first
 }
 
@@ -127,9 +133,10 @@ func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, err
 		err  error
 	}
 	written, asked := make(chan error, 1), make(chan answer, 1)
+	unit, invocation := c.st.Unit, c.st.Invocation // who waits may go on before these end, and read the record anew
 	go func() { written <- kernel.WaitReadable(ctx, w) }()
 	go func() {
-		e, err := c.askService(ctx)
+		e, err := askService(ctx, unit, invocation)
 		asked <- answer{e, err}
 	}()
 	var a answer
@@ -152,18 +159,19 @@ func (c *Container) waitService(ctx context.Context, record *os.File) (Exit, err
 
 // askService waits until the service has ended and returns what systemd knows of it.
 // Errors: ErrExitUnknown.
-func (c *Container) askService(ctx context.Context) (Exit, error) {
-	var end scope.ServiceEnd
-	err := c.withBus(ctx, func(conn *scope.Conn) (err error) {
-		end, err = conn.WaitService(ctx, c.st.Unit, c.st.Invocation)
-		return err
-	})
+func askService(ctx context.Context, unit, invocation string) (Exit, error) {
+	conn, err := scope.Dial(ctx)
+	if err != nil {
+		return Exit{}, err
+	}
+	defer conn.Close()
+	end, err := conn.WaitService(ctx, unit, invocation)
 	if err != nil {
 		return Exit{}, err
 	}
 	e, ok := exitOfService(end)
 	if !ok {
-		return Exit{}, fmt.Errorf("%w: %s left no record, and systemd has forgotten it", ErrExitUnknown, c.st.Unit)
+		return Exit{}, fmt.Errorf("%w: %s left no record, and systemd has forgotten it", ErrExitUnknown, unit)
 	}
 	return e, nil
 }

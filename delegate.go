@@ -75,6 +75,13 @@ func (c *Container) seenByOomd(old, next scope.Unit, strict bool) error {
 		"set it in the configuration, and restart")
 }
 
+// needsPayload says whether the payload of a scope has a cgroup below the unit's: for its files, or to own. The unit's own stays root's, as
+// that of a service does: who owns it sets marks there that systemd and its helpers believe, such as user.coredump_receive.
+func (l *launch) needsPayload() bool {
+	_, _, owner := cgroupOwner(l.spec)
+	return owner || len(l.plan.unit.Payload) > 0
+}
+
 // makePayload makes the payload's own cgroup below a scope's.
 func (l *launch) makePayload(unit string) (string, error) {
 	controllers, err := l.controllers(unit)

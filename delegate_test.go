@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,5 +121,31 @@ busybox sleep 1000 & wait`)
 	}
 	if e, err := c.Wait(soon(t)); err != nil || e.Code != 3 {
 		t.Errorf("%+v, %v; want 3", e, err)
+	}
+}
+
+// What systemd and its helpers believe of a unit is written on its cgroup, which no container owns.
+func TestHandedCgroupIsNotTheUnits(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	spec := w.spec("below", "/bin/sleep", "1000")
+	writableCgroups(spec)
+	c, err := w.startSpec("below", spec, CreateOptions{Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := func(cgroup string) (st unix.Stat_t) {
+		if err := unix.Stat(filepath.Join(scope.Mount(), cgroup), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	if unit := scope.UnitCgroup(c.st.Cgroup); unit == c.st.Cgroup || owner(unit).Uid != 0 {
+		t.Errorf("the unit's cgroup is %s, of user %d", unit, owner(unit).Uid)
+	}
+	if uid := owner(c.st.Cgroup).Uid; uid == 0 {
+		t.Errorf("%s is root's", c.st.Cgroup)
 	}
 }

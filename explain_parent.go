@@ -137,16 +137,14 @@ func (l *launch) tellFind(t *teller) {
 
 func (l *launch) tellSettle(t *teller) {
 	t.say("the limits hold before anything of the image runs", "wait for the job of %s", l.plan.unit.Name)
-	where := "the unit's cgroup"
-	if files := l.plan.unit.Payload; len(files) > 0 {
-		where = "payload/"
-		t.say("of the unit's own cgroup systemd writes the files", "make payload/ in the unit's cgroup and move the init there")
+	if files := l.plan.unit.Payload; l.needsPayload() {
+		t.say("the unit's own cgroup is systemd's", "make payload/ in the unit's cgroup and move the init there")
 		for _, file := range slices.Sorted(maps.Keys(files)) {
 			t.say("systemd has no property for it", "write payload/%s: %s", file, strings.ReplaceAll(files[file], "\n", "; "))
 		}
 	}
 	if uid, gid, ok := cgroupOwner(l.spec); ok {
-		t.say("the container's root makes cgroups of its own", "give %s to %d:%d", where, uid, gid)
+		t.say("the container's root makes cgroups of its own", "give payload/ to %d:%d", uid, gid)
 	}
 	t.say("that the kernel killed for memory is known at the end", "open memory.events")
 }

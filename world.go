@@ -331,7 +331,7 @@ func (l *launch) settleIn(ctx context.Context) error {
 	switch {
 	case l.o.Service: // it was born in its payload's
 		err = l.limitPayload(path)
-	case len(l.plan.unit.Payload) > 0:
+	case l.needsPayload():
 		// Order: before unshare(CLONE_NEWCGROUP), which fixes the namespace's root.
 		path, err = l.makePayload(path)
 	}

@@ -28,7 +28,8 @@ const (
 )
 
 // A Conn is a connection to the systemd manager. Its methods may be called from any
-// goroutine; each is bounded by its context and by a deadline of its own.
+// goroutine; each is bounded by its context and by a deadline of its own, and by those of another
+// that dials a lost connection anew.
 type Conn struct {
 	addresses []address
 	release   string

@@ -102,7 +102,7 @@ func TestVerify(t *testing.T) {
 	for _, file := range examples(t) {
 		name, service, dropIn := units(t, file, Options{Binary: program, Version: version})
 		add("sdc-"+name+".service", service)
-		add("sdcontainer@"+name+".service.d/50-sdcontainer.conf", dropIn)
+		add("sdcontainer@"+name+".service.d/10-sdcontainer.conf", dropIn)
 		all = append(all, "sdc-"+name+".service", "sdcontainer@"+name+".service")
 	}
 	if out := verify(t, dir, all...); out != "" {

@@ -56,7 +56,7 @@ func files(t *testing.T, dir string) (all []string) {
 
 const (
 	wholeUnit = "sdcontainer@web.service"
-	theDropIn = "sdcontainer@web.service.d/50-sdcontainer.conf"
+	theDropIn = "sdcontainer@web.service.d/10-sdcontainer.conf"
 	madeHere  = madeByUs + "from elsewhere\n"
 	theirs    = "[Service]\n"
 )

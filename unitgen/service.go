@@ -30,9 +30,13 @@ type Options struct {
 
 // The unit that packages ship for containers as services, and the drop-in that makes an
 // instance of it what its configuration says.
+//
+// Order: its name before 50-, as which systemd stores what set-property and update change of a limit, and before
+// override.conf, which systemctl edit writes: drop-ins count in the order of their names, whatever their directories
+// (systemd.unit(5)), and the next daemon-reload would undo the change.
 const (
 	Template       = "sdcontainer@.service"
-	TemplateDropIn = "50-sdcontainer.conf"
+	TemplateDropIn = "10-sdcontainer.conf"
 )
 
 // Where systemd has what an administrator installs, and what is set on a unit until a reboot.
@@ -70,7 +74,7 @@ func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 }
 
 // DropIn is what the instance of sdcontainer@.service for this container has
-// besides the template: the text of sdcontainer@NAME.service.d/50-sdcontainer.conf.
+// besides the template: the text of sdcontainer@NAME.service.d/10-sdcontainer.conf.
 // Its errors are those of [Service].
 func DropIn(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f, err := newFile(spec, s, &o)

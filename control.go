@@ -16,8 +16,8 @@ import (
 )
 
 // Update changes limits of a running container through its unit, at once. The unit keeps
-// them as long as it lives, that of a service until a reboot (docs/on-disk.md). res has what is to
-// change, field by field; props are systemd properties as GVariant text, as in
+// them as long as it lives, that of a service until it starts again, and those that its configuration does not
+// set until a reboot (docs/on-disk.md). res has what is to change, field by field; props are systemd properties as GVariant text, as in
 // configs.Settings.UnitProperties; [scope.LimitProperty] makes them of texts such as "512M". Both are
 // set whatever the unit had. Errors: ErrNotRunning.
 func (c *Container) Update(ctx context.Context, res *specs.LinuxResources, props map[string]string) error {

@@ -83,13 +83,31 @@ func (l *launch) limitPayload(path string) error {
 
 // adjustService gives our service the limits of the configuration where its unit
 // file has others: an instance of the template without its drop-in has none. systemd
-// keeps the change until a reboot (docs/on-disk.md).
+// keeps the change until a reboot (docs/on-disk.md). What the administrator's own files say stays.
 func (l *launch) adjustService(ctx context.Context) error {
 	if err := l.checkTemplate(ctx); err != nil {
 		return err
 	}
+	if !l.differs() && !l.mayDiffer() {
+		return nil
+	}
+	if err := l.leaveTheirs(ctx); err != nil {
+		return err
+	}
+	if !l.differs() && !l.mayDiffer() {
+		return nil
+	}
+	live := slices.DeleteFunc(slices.Clone(l.plan.unit.Properties), func(p scope.Property) bool {
+		info, _ := scope.Lookup(p.Name)
+		return !info.Live || p.Name == "Description"
+	})
+	return l.c.setKnown(ctx, live, l.settings.Strict)
+}
+
+// differs says whether a file of the kernel shows another limit of our service than the configuration.
+func (l *launch) differs() bool {
 	unit := filepath.Join(scope.Mount(), scope.UnitCgroup(l.c.st.Cgroup))
-	differs := func(limit scope.Limit) bool {
+	return slices.ContainsFunc(l.unitLimits(), func(limit scope.Limit) bool {
 		if known, err := limit.Find(); err != nil {
 			return false // the attestation tells
 		} else if !known {
@@ -98,15 +116,7 @@ func (l *launch) adjustService(ctx context.Context) error {
 		b, err := os.ReadFile(filepath.Join(unit, limit.File))
 		have, ok := limit.In(string(b))
 		return !errors.Is(err, os.ErrNotExist) && ok && have != limit.Value
-	}
-	if !slices.ContainsFunc(l.unitLimits(), differs) && !l.mayDiffer() {
-		return nil
-	}
-	live := slices.DeleteFunc(slices.Clone(l.plan.unit.Properties), func(p scope.Property) bool {
-		info, _ := scope.Lookup(p.Name)
-		return !info.Live || p.Name == "Description"
 	})
-	return l.c.setKnown(ctx, live, l.settings.Strict)
 }
 
 // mayDiffer says whether our service may have other limits than the configuration in what no file of the kernel
@@ -119,6 +129,29 @@ func (l *launch) mayDiffer() bool {
 	}
 	return there(unitgen.ControlDir, unit+".d") || strings.HasPrefix(unit, instancePrefix) &&
 		!there(unitgen.Dir, unit) && !there(unitgen.Dir, unit+".d", unitgen.TemplateDropIn)
+}
+
+// leaveTheirs takes what the administrator's own files give our service out of what it shall have by the configuration: it
+// would be his again after the next daemon-reload. His lists are added to, as they add to those of other files.
+func (l *launch) leaveTheirs(ctx context.Context) error {
+	fragment, dropIns, err := l.unitFiles(ctx)
+	if err != nil {
+		return err
+	}
+	theirs, err := unitgen.Theirs(append(dropIns, fragment))
+	if err != nil {
+		return err
+	}
+	var left []scope.Property
+	for _, p := range l.plan.unit.Properties {
+		info, _ := scope.Lookup(p.Name)
+		p.Added = info.Live && theirs(p.Name)
+		if !p.Added || info.List() {
+			left = append(left, p)
+		}
+	}
+	l.plan.unit.Properties = left
+	return nil
 }
 
 // notifyPlace is where the service manager's socket appears in the container

@@ -76,16 +76,10 @@ func (l *launch) checkTemplate(ctx context.Context) error {
 	if len(names) == 0 {
 		return nil
 	}
-	var p map[string]any
-	err := l.c.withBus(ctx, func(conn *scope.Conn) (err error) {
-		p, err = conn.Get(ctx, l.c.st.Unit, "FragmentPath", "DropInPaths")
-		return err
-	})
+	fragment, dropIns, err := l.unitFiles(ctx)
 	if err != nil {
 		return err
 	}
-	fragment, _ := p["FragmentPath"].(string)
-	dropIns, _ := p["DropInPaths"].([]string)
 	installed := slices.ContainsFunc(dropIns, func(file string) bool { return path.Base(file) == unitgen.TemplateDropIn })
 	if path.Base(fragment) != unitgen.Template || installed {
 		return nil
@@ -97,4 +91,16 @@ func (l *launch) checkTemplate(ctx context.Context) error {
 	}
 	l.c.rt.warn(lost)
 	return nil
+}
+
+// unitFiles are the files that systemd has made our service of.
+func (l *launch) unitFiles(ctx context.Context) (fragment string, dropIns []string, err error) {
+	var p map[string]any
+	err = l.c.withBus(ctx, func(conn *scope.Conn) (err error) {
+		p, err = conn.Get(ctx, l.c.st.Unit, "FragmentPath", "DropInPaths")
+		return err
+	})
+	fragment, _ = p["FragmentPath"].(string)
+	dropIns, _ = p["DropInPaths"].([]string)
+	return fragment, dropIns, err
 }

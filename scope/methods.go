@@ -219,7 +219,7 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 }
 
 // SetProperties changes a running unit; with runtime until the next boot only. All
-// of them are changed or none, and a list is then what is given and no more. Errors: ErrUnsupported,
+// of them are changed or none, and a list is then what is given and no more, unless it is Added. Errors: ErrUnsupported,
 // ErrNoSuchUnit, ErrInvalid.
 func (c *Conn) SetProperties(ctx context.Context, unit string, runtime bool, properties []Property) error {
 	return c.call(ctx, " "+unit, "SetUnitProperties", nil, unit, runtime, wire(emptied(properties)))
@@ -255,11 +255,11 @@ func (c *Conn) reduce(ctx context.Context, u Unit, refused error) (Unit, []Dropp
 	return known, dropped, nil
 }
 
-// emptied has each list emptied before it is set.
+// emptied has each list emptied before it is set, unless it is to be added.
 func emptied(properties []Property) []Property {
 	var all []Property
 	for _, p := range properties {
-		if info, _ := Lookup(p.Name); info.list() {
+		if info, _ := Lookup(p.Name); info.List() && !p.Added {
 			// Order: emptied first. systemd adds to a list that it has.
 			all = append(all, Property{Name: p.Name, Value: reflect.Zero(reflect.TypeOf(p.Value)).Interface(), Source: p.Source})
 		}

@@ -51,7 +51,7 @@ func (i Info) check(value any) error {
 
 // entries are those of a list, else the value.
 func entries(i Info, value any) (all []any) {
-	if r := reflect.ValueOf(value); i.list() && r.Kind() == reflect.Slice {
+	if r := reflect.ValueOf(value); i.List() && r.Kind() == reflect.Slice {
 		for n := range r.Len() {
 			all = append(all, r.Index(n).Interface())
 		}

@@ -244,8 +244,8 @@ func ReadName(name string) string {
 	return name
 }
 
-// list says whether the property has entries, which systemd adds to those it has; "ay" is a set of processors.
-func (i Info) list() bool {
+// List says whether the property has entries, which systemd adds to those it has; "ay" is a set of processors.
+func (i Info) List() bool {
 	return strings.HasPrefix(i.Sig, "a") && i.Sig != "ay" || i.Kind == KindInterfaces
 }
 

@@ -27,6 +27,7 @@ type Property struct {
 	Value  any
 	Since  int    // systemd version that has it
 	Source string // where it comes from: "linux.resources.memory.limit"
+	Added  bool   // a list that is added to the one the unit has, instead of replacing it
 }
 
 // propertySource begins the source of what was set by its systemd name.

@@ -8,49 +8,6 @@ import (
 	"testing"
 )
 
-// line is one directive as systemd reads it.
-type line struct{ section, name, value string }
-
-// parse reads a unit file as systemd's config_parse does: comments, continuation
-// lines, sections. It knows nothing of how [file] writes.
-func parse(text string) ([]line, error) {
-	var out []line
-	section, pending := "", ""
-	for _, l := range strings.Split(text, "\n") {
-		l = strings.TrimLeft(l, " \t\n\r")
-		if pending == "" && (l == "" || l[0] == '#' || l[0] == ';') {
-			continue
-		}
-		l = pending + l
-		escaped := false
-		for _, c := range []byte(l) {
-			escaped = !escaped && c == '\\'
-		}
-		if escaped {
-			pending = l[:len(l)-1] + " "
-			continue
-		}
-		pending = ""
-		l = strings.TrimSpace(l)
-		if strings.HasPrefix(l, "[") {
-			if !strings.HasSuffix(l, "]") {
-				return nil, fmt.Errorf("section %q", l)
-			}
-			section = l[1 : len(l)-1]
-			continue
-		}
-		name, value, ok := strings.Cut(l, "=")
-		if !ok {
-			return nil, fmt.Errorf("line %q", l)
-		}
-		out = append(out, line{section, strings.TrimSpace(name), strings.TrimSpace(value)})
-	}
-	if pending != "" {
-		return nil, fmt.Errorf("the last line is continued: %q", pending)
-	}
-	return out, nil
-}
-
 // specifiers undoes %%, and fails on any other specifier.
 func specifiers(s string) (string, error) {
 	var b strings.Builder

@@ -137,7 +137,7 @@ What update or systemctl set-property --runtime changed meanwhile is undone.
 
 Without it, an instance of the shipped template gets its limits when it starts, as by
 set-property --runtime. systemd keeps these until a reboot, even one that the
-configuration no longer has. What systemd has to know before, like the stop signal or
+configuration no longer has. What a drop-in of systemctl edit sets stays. What systemd has to know before, like the stop signal or
 Restart=, makes the start fail there, or with systemd.strict = false a warning.`,
 		Example: `  sdcontainer unit install /etc/sdcontainer/web.toml
   sdcontainer unit install --enable --now web`,

@@ -45,10 +45,12 @@ func (a *app) update() *cobra.Command {
 		Use:   "update [flags] NAME...",
 		Short: "Change limits of running containers",
 		Long: `Changes limits of running containers through their units, at once. Of a scope they
-last as long as it lives; of a service also when it starts again, as drop-ins of its
-unit, until a reboot, unit install, unit rm or systemctl revert. The configuration
-file stays as it is. What was set before, by whomever, is replaced. Prints what
-changed.
+last as long as it lives; of a service until it starts again, also through a
+daemon-reload: then those count that the configuration sets. Others stay, as drop-ins
+of its unit, until a reboot, unit install, unit rm or, of an instance without unit
+install, systemctl revert. For good, set a limit in the configuration, or with
+systemctl edit in a drop-in, which no start changes. What was set before, by
+whomever, is replaced. Prints what changed.
 
 --set takes any property of a unit by its systemd name, with its value as in
 GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,

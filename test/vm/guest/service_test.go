@@ -4,6 +4,7 @@ package guest
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -283,5 +284,51 @@ func TestGeneratedUnitVerifies(t *testing.T) {
 	unit, _ := service(t, "svcverify", shell("exit 0")+limited)
 	if o := run(t, "systemd-analyze", "verify", "--man=no", unit); o.code != 0 || strings.Contains(o.stderr, "sdcontainer") {
 		t.Errorf("systemd-analyze verify: %v", o)
+	}
+}
+
+// What the administrator writes into a drop-in of an instance is its limit after each start and each daemon-reload, whatever the
+// configuration says, and attested is what that says of the rest.
+func TestAdministratorsLimitsStay(t *testing.T) {
+	const installed, unit, dir = "/etc/sdcontainer/edited.toml", "sdcontainer@edited.service", "/etc/systemd/system/sdcontainer@edited.service.d"
+	text, err := os.ReadFile(container(t, "edited", shell("exec sleep 1000")+limited))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = run(t, "systemctl", "stop", unit) // it may be stopped
+		_ = sd(t, "unit", "rm", "edited")     // or not installed
+		_ = os.RemoveAll(dir)
+		_ = os.Remove(installed)
+		must(t, "systemctl", "daemon-reload")
+	})
+	for path, text := range map[string][]byte{installed: text, dir + "/override.conf": []byte("[Service]\nMemoryMax=96M\nCPUQuota=70%\n")} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, way := range []string{"instance of the template", "after unit install"} {
+		if way == "after unit install" {
+			must(t, "sdcontainer", "unit", "install", installed)
+		}
+		for _, step := range []string{"daemon-reload", "restart", "daemon-reload", "restart"} {
+			args := []string{"systemctl", step}
+			if step == "restart" {
+				args = append(args, unit)
+			}
+			must(t, args...)
+			if must(t, "systemctl", "show", "-P", "ActiveState", unit) != "active" {
+				continue
+			}
+			s := state{Cgroup: must(t, "systemctl", "show", "-P", "ControlGroup", unit)}
+			for file, want := range map[string]string{"memory.max": "100663296", "cpu.max": "70000 100000", "memory.high": "50331648", "pids.max": "99"} {
+				if got := cgroupFile(t, s, file); got != want {
+					t.Errorf("%s, %s: %s is %q, want %q", way, step, file, got, want)
+				}
+			}
+		}
 	}
 }

@@ -206,6 +206,9 @@ func (f *file) mounts(spec *specs.Spec, s configs.Settings) {
 	base := filepath.Dir(s.Source)
 	paths := []string{spec.Root.Path}
 	for _, m := range spec.Mounts {
+		if slices.Contains(m.Options, "x-sdc.optional") { // without it the container starts, and the unit would not
+			continue
+		}
 		if m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") {
 			paths = append(paths, m.Source)
 		}

@@ -298,6 +298,7 @@ func TestMounts(t *testing.T) {
 			{Type: "bind", Source: "/data", Destination: "/data"}, {Type: "none", Options: []string{"rbind"}, Source: "/srv/x y"},
 			{Type: "tmpfs", Source: "tmpfs"}, {Type: "bind", Source: "/data"},
 			{Type: "overlay", Options: []string{`lowerdir=/a\:b:/l::/d`, "upperdir=/u", "workdir=/w", "ro"}}, {Type: "overlay", Options: []string{"lowerdir+=/m:n"}},
+			{Type: "bind", Source: "/may/fail", Options: []string{"rbind", "x-sdc.optional"}}, // the container goes without
 		}
 	})
 	if want := []string{`/a:b /d /data /etc/sdcontainer/rootfs /l /m:n "/srv/x y" /u /w`}; err != nil || !slices.Equal(got["Unit.RequiresMountsFor"], want) {

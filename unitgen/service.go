@@ -214,6 +214,9 @@ func (f *file) mounts(spec *specs.Spec, s configs.Settings) {
 		}
 		paths = append(paths, configs.Layers(m)...)
 	}
+	if filepath.Clean(base) != configs.Dir { // which is there whenever units are
+		paths = append(paths, s.Source)
+	}
 	for i, p := range paths {
 		if !filepath.IsAbs(p) {
 			p = filepath.Join(base, p)

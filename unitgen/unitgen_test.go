@@ -291,6 +291,14 @@ func TestDropInLists(t *testing.T) {
 	}
 }
 
+// The configuration itself may be on a mount, but where it always is.
+func TestMountOfTheConfiguration(t *testing.T) {
+	got, err := service(t, func(_ *specs.Spec, s *configs.Settings) { s.Source = "/net/conf/web.toml" })
+	if want := []string{"/net/conf/web.toml /srv/web"}; err != nil || !slices.Equal(got["Unit.RequiresMountsFor"], want) {
+		t.Errorf("%v, %v, want %v", got["Unit.RequiresMountsFor"], err, want)
+	}
+}
+
 func TestMounts(t *testing.T) {
 	got, err := service(t, func(spec *specs.Spec, s *configs.Settings) {
 		spec.Root.Path = "rootfs"

@@ -169,6 +169,9 @@ func TestTemplate(t *testing.T) {
 		if key == "Unit.AssertPathExists" {
 			generated[key] = []string{filepath.Join(configs.Dir, s.Name+".toml")}
 		}
+		if key == "Unit.After" { // a service requires its mounts by name
+			continue
+		}
 		if diff := cmp.Diff(generated[key], values); diff != "" {
 			t.Errorf("%s: (-generated +template)\n%s", key, diff)
 		}

@@ -64,7 +64,7 @@ func InstanceName(unit string) string {
 // elsewhere, is removed. In [Dir] systemd reads it then, and forgets what was set on the unit
 // at run time; another directory is not made known to systemd.
 //
-// It returns the errors of [Service], and [ErrNotOurs]. With a path, an error is systemd's, and
+// It returns the errors of [Service], and [ErrNotOurs], also of the other one: then nothing is done. With a path, an error is systemd's, and
 // the file is there.
 func Install(ctx context.Context, dir string, spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	if err := configs.CheckName(s.Name); err != nil {
@@ -77,6 +77,10 @@ func Install(ctx context.Context, dir string, spec *specs.Spec, s configs.Settin
 	}
 	text, err := write(spec, s, o)
 	if err != nil {
+		return "", err
+	}
+	// Order: before anything is written: the other may be a copy of systemctl edit --full, or masked.
+	if err := checkOurs(path, other); err != nil {
 		return "", err
 	}
 	if err := writeUnit(path, text); err != nil {
@@ -125,6 +129,11 @@ func Remove(ctx context.Context, dir string, names ...string) (removed []string,
 		files := Installed(dir, name)
 		if len(files) == 0 && !(dir == Dir && remembered(ctx, name)) {
 			errs = append(errs, &NotInstalledError{name, dir})
+			continue
+		}
+		// Order: before the service is stopped: who cannot be removed runs on.
+		if err := checkOurs(files...); err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		if dir == Dir {
@@ -337,14 +346,18 @@ func tidyDropIns(dir string) {
 	_ = unix.Rmdir(dir)
 }
 
-// checkOurs refuses a file that somebody else wrote.
-func checkOurs(path string) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.HasPrefix(string(b), madeByUs) {
-		return nil
+// checkOurs refuses files that somebody else wrote.
+func checkOurs(paths ...string) error {
+	var errs []error
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || err == nil && strings.HasPrefix(string(b), madeByUs):
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			errs = append(errs, fmt.Errorf("%s: %w", path, ErrNotOurs))
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%s: %w", path, ErrNotOurs)
+	return errors.Join(errs...)
 }

@@ -78,7 +78,9 @@ func TestInstall(t *testing.T) {
 		"moved to configs.Dir":   {true, "/etc/sdcontainer/web.toml", map[string]string{wholeUnit: madeHere}, theDropIn, nil, []string{theDropIn}},
 		"moved from configs.Dir": {true, "/srv/web.toml", map[string]string{theDropIn: madeHere}, wholeUnit, nil, []string{wholeUnit}},
 		"theirs in the way":      {true, "/srv/web.toml", map[string]string{wholeUnit: theirs}, "", ErrNotOurs, []string{wholeUnit}},
-		"theirs beside a unit":   {true, "/srv/web.toml", map[string]string{theDropIn: theirs}, "", ErrNotOurs, []string{wholeUnit, theDropIn}},
+		"theirs beside a unit":   {true, "/srv/web.toml", map[string]string{theDropIn: theirs}, "", ErrNotOurs, []string{theDropIn}},
+		"theirs, a whole one":    {true, "/etc/sdcontainer/web.toml", map[string]string{wholeUnit: theirs}, "", ErrNotOurs, []string{wholeUnit}},
+		"masked":                 {true, "/etc/sdcontainer/web.toml", map[string]string{wholeUnit: ""}, "", ErrNotOurs, []string{wholeUnit}},
 		"after a killed one":     {true, "/srv/web.toml", map[string]string{wholeUnit + ".d/.sdcontainer-7": "half a fi"}, wholeUnit, nil, []string{wholeUnit}},
 		"their drop-in has room": {true, "/srv/web.toml", map[string]string{wholeUnit + ".d/x.conf": theirs}, wholeUnit, nil, []string{wholeUnit, wholeUnit + ".d/x.conf"}},
 	} {
@@ -152,6 +154,19 @@ func TestRemove(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("the drop-in's directory stays: %v", entries)
+	}
+}
+
+// Who has another's file beside ours keeps both, and a service that runs.
+func TestRemoveNothingBesideTheirs(t *testing.T) {
+	for whole, dropIn := range map[string]string{madeHere: theirs, theirs: madeHere} {
+		dir := t.TempDir()
+		put(t, filepath.Join(dir, wholeUnit), whole)
+		put(t, filepath.Join(dir, theDropIn), dropIn)
+		removed, err := Remove(t.Context(), dir, "web")
+		if !errors.Is(err, ErrNotOurs) || len(removed) > 0 || len(files(t, dir)) != 2 {
+			t.Errorf("removed %q, %v", removed, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,16 +51,14 @@ func (c *Container) preStop(ctx context.Context) error {
 func (c *Container) deafToUnit(ctx context.Context) (bool, error) {
 	var p map[string]any
 	err := c.withBus(ctx, func(conn *scope.Conn) (err error) {
-		p, err = conn.Get(ctx, c.st.Unit, "KillMode", "KillSignal", "RestartKillSignal")
+		p, err = conn.Get(ctx, c.st.Unit, "KillMode", "KillSignal", "RestartKillSignal", "SendSIGHUP")
 		return err
 	})
 	if err != nil {
 		return false, err
 	}
-	for _, name := range []string{"KillSignal", "RestartKillSignal"} {
-		if sig, _ := p[name].(int32); sig > 0 && c.hears(unix.Signal(sig)) {
-			return false, nil
-		}
+	if slices.ContainsFunc(stopSignals(p), c.hears) {
+		return false, nil
 	}
 	if p["KillMode"] != "control-group" {
 		return true, nil
@@ -67,6 +66,19 @@ func (c *Container) deafToUnit(ctx context.Context) (bool, error) {
 	// All processes get the signal: those that hear it may end as they wish, and the first one then.
 	pids, err := scope.Procs(c.st.Cgroup)
 	return len(pids) == 1, err
+}
+
+// stopSignals are those that systemd may send the main process of a unit with these properties before SIGKILL.
+func stopSignals(p map[string]any) (all []unix.Signal) {
+	for _, name := range []string{"KillSignal", "RestartKillSignal"} {
+		if sig, _ := p[name].(int32); sig > 0 {
+			all = append(all, unix.Signal(sig))
+		}
+	}
+	if hangUp, _ := p["SendSIGHUP"].(bool); hangUp {
+		all = append(all, unix.SIGHUP)
+	}
+	return all
 }
 
 // powerOff ends the container's PID namespace, and all in it, as a machine is

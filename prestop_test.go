@@ -5,8 +5,11 @@ package sdcontainer
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 	"github.com/sdcontainer/sdcontainer/nsexec"
@@ -21,6 +24,22 @@ func TestPowerOffIsNotForOurOwn(t *testing.T) {
 	c := &Container{st: &record{Init: init}}
 	if err := c.inPIDNamespace(os.Getpid()); !errors.Is(err, ErrAttest) {
 		t.Errorf("%v, want ErrAttest", err)
+	}
+}
+
+// What hears one of these is left to systemd.
+func TestStopSignals(t *testing.T) {
+	for name, tt := range map[string]struct {
+		unit map[string]any
+		want []unix.Signal
+	}{
+		"252":        {map[string]any{"KillSignal": int32(15), "RestartKillSignal": int32(15), "SendSIGHUP": false}, []unix.Signal{unix.SIGTERM, unix.SIGTERM}},
+		"at restart": {map[string]any{"KillSignal": int32(15), "RestartKillSignal": int32(10)}, []unix.Signal{unix.SIGTERM, unix.SIGUSR1}},
+		"a shell":    {map[string]any{"KillSignal": int32(15), "SendSIGHUP": true}, []unix.Signal{unix.SIGTERM, unix.SIGHUP}},
+	} {
+		if got := stopSignals(tt.unit); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func processKeys() []Key {
 		{"process.umask", umask, `"0022"`, "process.user.umask", "File mode creation mask."},
 		{"process.env", kindTexts, "", "process.env", "Environment. Names have no spaces and control characters; values may have line breaks."},
 		{"process.env_files", kindStrings, "", "process.env", "Files of NAME=VALUE lines; a leading - makes one optional."},
-		{"process.env_pass", kindStrings, "", "process.env", "Variables taken over from the caller: names, or globs such as `LC_*` of `*`, `?` and `[...]`, which may match none."},
+		{"process.env_pass", kindStrings, "", "process.env", "Variables taken over from the caller: names, or globs such as `LC_*` of `*`, `?` and `[...]`, which may match none. GOMAXPROCS=1, which units have for sdcontainer itself, is not passed to a service."},
 		{"process.terminal", kindBool, "false", "process.terminal", "Gives the payload a terminal of its own."},
 		{"process.init", kindBool, "false", "–", "Runs the payload under a pid 1 that reaps orphans and forwards signals."},
 		{"process.no_new_privileges", kindBool, "true", "process.noNewPrivileges", "No program can give more rights than the payload began with."},

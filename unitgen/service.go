@@ -39,6 +39,9 @@ const (
 	TemplateDropIn = "10-sdcontainer.conf"
 )
 
+// OwnEnvironment is a variable that units have for sdcontainer itself, whose start it makes cheaper, and not for the payload.
+const OwnEnvironment = "GOMAXPROCS=1"
+
 // Where systemd has what an administrator installs, and what is set on a unit until a reboot.
 const (
 	Dir        = "/etc/systemd/system"
@@ -62,7 +65,7 @@ func Service(spec *specs.Spec, s configs.Settings, o Options) (string, error) {
 	f.line(sectionService, "Type", "notify")
 	f.notify(s)
 	f.line(sectionService, "Delegate", "yes")
-	f.line(sectionService, "Environment", "GOMAXPROCS=1")
+	f.line(sectionService, "Environment", OwnEnvironment)
 	f.commands(s, o)
 	f.line(sectionService, "KillMode", "mixed")
 	f.add(sectionService, "LogExtraFields", one(word), configs.NameField+"="+s.Name)

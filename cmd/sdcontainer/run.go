@@ -138,7 +138,7 @@ func (o *runOptions) spec(args []string) (*specs.Spec, error) {
 		if o.name != "" {
 			o.settings = append(o.settings, configs.Setting{Flag: "--name", Key: "name", Value: o.name})
 		}
-		set := configs.LoadOptions{Set: o.settings}
+		set := configs.LoadOptions{Set: o.settings, Env: o.callers}
 		if len(args) > 1 {
 			set.Args = args[1:]
 		}

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sdcontainer/sdcontainer/configs"
+	"github.com/sdcontainer/sdcontainer/unitgen"
 )
 
 // A keyFlag is a flag of run that is a key of the TOML: what it may be, and what it means, is that
@@ -195,4 +197,10 @@ func flagsOnly(err error) bool {
 		}
 	}
 	return true
+}
+
+// callers looks up a variable of the caller for process.env_pass. What units of ours set for this process is none for the payload.
+func (o *runOptions) callers(name string) (string, bool) {
+	v, ok := os.LookupEnv(name)
+	return v, ok && !(o.unit && name+"="+v == unitgen.OwnEnvironment)
 }

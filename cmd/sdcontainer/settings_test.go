@@ -111,3 +111,31 @@ func TestNoStrict(t *testing.T) {
 		}
 	}
 }
+
+// What a unit sets for sdcontainer itself is no variable of the payload, whatever passes.
+func TestOwnVariableStaysOutside(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const file = "version = 1\nrootfs.path = '/srv'\nprocess.args = ['true']\nprocess.env_pass = ['GOMAX*']\n"
+	if err := os.WriteFile("x.toml", []byte(file), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		unit         bool
+		value, other string
+	}{{true, "1", ""}, {true, "2", "GOMAXPROCS=2"}, {false, "1", "GOMAXPROCS=1"}} {
+		t.Setenv("GOMAXPROCS", tt.value)
+		spec, err := (&runOptions{unit: tt.unit}).spec([]string{"./x.toml"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := ""
+		for _, v := range spec.Process.Env {
+			if strings.HasPrefix(v, "GOMAX") {
+				have = v
+			}
+		}
+		if have != tt.other {
+			t.Errorf("GOMAXPROCS=%s, unit %t: the payload has %q, want %q", tt.value, tt.unit, have, tt.other)
+		}
+	}
+}

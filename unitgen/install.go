@@ -109,8 +109,11 @@ func Wanted(s configs.Settings) bool {
 	return len(s.Install) == 0
 }
 
-// Enable has a container's service start at boot. Precondition: its unit is installed in [Dir].
-func Enable(ctx context.Context, name string) error { return systemctl(ctx, "enable", Instance(name)) }
+// Enable has a container's service start at boot, with the units that its configuration says and no others. Precondition: its
+// unit is installed in [Dir].
+func Enable(ctx context.Context, name string) error {
+	return systemctl(ctx, "reenable", Instance(name))
+}
 
 // Start starts a container's service, and waits until it has started. The journal says more than
 // an error of it. Precondition: as for [Enable].

@@ -90,6 +90,9 @@ func ours() map[string]string {
 		"DynamicUser":      "set process.user instead; the container is built with privileges",
 		"ReloadSignal":     "set ExecReload instead: it is of services of another type",
 
+		"IgnoreSIGPIPE": "the payload has no signal ignored at its start (process.args may do so: sh -c \"trap '' PIPE; exec ...\")",
+		"KeyringMode":   "the payload has a session keyring of its own, always",
+
 		"SupplementaryGroups":    "set process.groups instead: the payload has its own",
 		"OpenFile":               noDescriptors + " (have the file in a [[mount]])",
 		"FileDescriptorStoreMax": noDescriptors, "FileDescriptorStorePreserve": noDescriptors,

@@ -32,6 +32,7 @@ func TestOfNoEffect(t *testing.T) {
 	for name, want := range map[string]string{
 		"SupplementaryGroups": "set process.groups", "Sockets": "systemd-socket-proxyd", "NonBlocking": "systemd-socket-proxyd", "OpenFile": "[[mount]]",
 		"FileDescriptorStoreMax": "no descriptor", "FileDescriptorStorePreserve": "no descriptor", "ReloadSignal": "set ExecReload",
+		"IgnoreSIGPIPE": "trap '' PIPE", "KeyringMode": "session keyring of its own",
 	} {
 		if err := permitted(sectionService, name, []string{"1"}); err == nil || !strings.Contains(err.Error(), "cannot be set: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)

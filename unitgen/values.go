@@ -247,7 +247,7 @@ func formOf(name string) (form, bool) {
 	case "RestartSec", "RestartMaxDelaySec", "TimeoutStartSec", "TimeoutSec", "TimeoutAbortSec", "WatchdogSec", "StartLimitIntervalSec",
 		"JobTimeoutSec", "JobRunningTimeoutSec", "LogRateLimitIntervalSec":
 		return span(), true
-	case "IgnoreSIGPIPE", "CPUSchedulingResetOnFork", "SyslogLevelPrefix", "StopWhenUnneeded", "RefuseManualStart", "RefuseManualStop", "AllowIsolate",
+	case "CPUSchedulingResetOnFork", "SyslogLevelPrefix", "StopWhenUnneeded", "RefuseManualStart", "RefuseManualStop", "AllowIsolate",
 		"RootDirectoryStartOnly":
 		return boolean(), true
 	}

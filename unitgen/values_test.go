@@ -54,7 +54,6 @@ var valueCases = []valueCase{
 	{"TimeoutStartSec", []string{"soon"}, []string{"5"}},
 	{"Nice", []string{"20", "-21", "low", "08", "1_0"}, []string{"19", "-20", "+5", "-0x10"}},
 	{"LogRateLimitBurst", []string{"-1", "x"}, []string{"5"}},
-	{"IgnoreSIGPIPE", []string{"x"}, []string{"no"}},
 	{"Unit.StartLimitBurst", []string{"x"}, []string{"5"}},
 	{"Unit.StartLimitIntervalSec", []string{"x"}, []string{"10s"}},
 	{"Unit.StartLimitAction", []string{"x"}, []string{"none"}},
@@ -123,7 +122,7 @@ func TestStopSignal(t *testing.T) {
 
 // No value is none for directives of which systemd would ignore the line, and a default is not replaced by one.
 func TestNoValues(t *testing.T) {
-	for _, name := range []string{"TimeoutStopSec", "RestartSec", "TimerSlackNSec", "CPUSchedulingPriority", "RuntimeDirectoryMode", "KeyringMode", "LogRateLimitBurst",
+	for _, name := range []string{"TimeoutStopSec", "RestartSec", "TimerSlackNSec", "CPUSchedulingPriority", "RuntimeDirectoryMode", "LogRateLimitBurst",
 		"RestartKillSignal", "OOMPolicy", "SendSIGKILL", "RestartSteps", "StandardOutput"} {
 		if err := permitted(sectionService, name, []string{" "}); err == nil || !strings.Contains(err.Error(), "cannot be empty: want ") {
 			t.Errorf("%s: %v, want what it takes", name, err)

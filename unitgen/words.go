@@ -45,8 +45,6 @@ func formOfWord(name string) (form, bool) {
 	switch name {
 	case "OnFailureJobMode", "OnSuccessJobMode":
 		return oneOf("fail", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies", "ignore-requirements", "triggering", "restart-dependencies"), true
-	case "KeyringMode":
-		return oneOf("inherit", "private", "shared"), true
 	case "UtmpMode":
 		return oneOf("init", "login", "user"), true
 	case "Personality":

@@ -21,7 +21,6 @@ var wordCases = []valueCase{
 	{"Unit.RequiresMountsFor", nil, []string{"/10%", "%h/x"}},
 	{"Unit.Documentation", nil, []string{"man:%n(1)"}},
 	{"CoredumpFilter", []string{"0xg", "x", "1,2", "fffffffffffffffff", `"all"`, "-1"}, []string{"all", "default", "private-anonymous elf-headers", "0x33", "33", "shared-dax private-dax private-huge shared-huge private-file-backed shared-file-backed shared-anonymous", "0x1 elf-headers", "ffffffffffffffff", "ffffffff", "0b1", "+1", "010"}},
-	{"KeyringMode", []string{"x", "1"}, []string{"inherit", "private", "shared"}},
 	{"LogLevelMax", []string{"warn", "8", "ERR"}, []string{"debug", "emerg", "warning", "7", "0", "0x3"}},
 	{"SyslogLevel", []string{"8"}, []string{"notice", "7"}},
 	{"SyslogFacility", []string{"128", "x", "security"}, []string{"kern", "local7", "authpriv", "ftp", "12", "127"}},

@@ -29,8 +29,8 @@ func limits() []limit {
 	return []limit{
 		{"memory", "m", "most memory: `size`, share like 50%, infinity", []string{"memory-max"}, "MemoryMax"},
 		{"memory-high", "", "memory above which it is slowed: `size`", nil, "MemoryHigh"},
-		{"memory-low", "", "memory protected if possible: `size`", nil, "MemoryLow"},
-		{"memory-min", "", "memory protected in any case: `size`", nil, "MemoryMin"},
+		{"memory-low", "", "memory protected if possible: `size`, as far as its slice has it", nil, "MemoryLow"},
+		{"memory-min", "", "memory protected in any case: `size`, as far as its slice has it", nil, "MemoryMin"},
 		{"swap", "", "most swap: `size`", []string{"memory-swap-max"}, "MemorySwapMax"},
 		{"cpus", "", "CPU time: `number` of CPUs, share like 150%, infinity", []string{"cpu-quota"}, "CPUQuotaPerSecUSec"},
 		{"cpu-weight", "", "share of CPU when there is too little: `weight`, 1 to 10000 or idle", nil, "CPUWeight"},

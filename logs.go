@@ -172,6 +172,9 @@ func (l *logReader) follow(ctx context.Context, c *Container, q journal.Query) e
 	if err := l.read(following, more); err != nil || l.over || ctx.Err() != nil {
 		return err
 	}
+	if following.Err() == nil {
+		return errors.New("journalctl was killed while the container runs")
+	}
 	if err := journal.Sync(ctx); err != nil {
 		l.r.warn(err.Error() + ": the last lines may be missing")
 	}

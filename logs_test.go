@@ -28,7 +28,7 @@ entry() {
 }
 case "$*" in
 *--sync* | *=sdc-none.scope*) ;;
-*--after-cursor=c3*--follow*) entry 4 6; exec sleep 100 ;;
+*--after-cursor=c3*--follow*) entry 4 6; [ ! -e "$FAKE_JOURNAL/killed" ] || kill -KILL $$; exec sleep 100 ;;
 *--after-cursor=c4*) entry 5 6 ;;
 *) entry 1 6; entry 2 3; entry 3 6 ;;
 esac
@@ -183,5 +183,25 @@ func TestLogsFollowInTheDark(t *testing.T) {
 	}
 	if !errors.Is(last, ErrDamaged) || lines != 3 {
 		t.Errorf("%d pairs, the last with %v; want lines 4 and 5, then ErrDamaged", lines, last)
+	}
+}
+
+// A follower whose journalctl was killed does not take that for the container's end.
+func TestLogsFollowerIsKilled(t *testing.T) {
+	if fakeJournalctl(t) == nil {
+		return
+	}
+	killed := filepath.Join(os.Getenv("FAKE_JOURNAL"), "killed")
+	if err := os.WriteFile(killed, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &Runtime{Dir: t.TempDir()}
+	r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: stranger(t)})
+	var last error
+	for _, err := range r.Logs(soon(t), "web", LogOptions{Follow: true}) {
+		last = err
+	}
+	if last == nil || !strings.Contains(last.Error(), "killed") {
+		t.Errorf("%v, want that it was killed", last)
 	}
 }

@@ -144,7 +144,7 @@ func networkKeys() []Key {
 func resourceKeys() []Key {
 	return []Key{
 		{"resources.tasks", kindCount, "see Profiles", "TasksMax=", "Processes and threads."},
-		{"resources.memory.max", kindSize, "", "MemoryMax=", "Hard limit: beyond it processes are killed."},
+		{"resources.memory.max", kindSize, "", "MemoryMax=", "Hard limit: beyond it processes are killed. Of a service, and with profile system, this and other limits are the unit's, above what the container sees of `/sys/fs/cgroup`: what sizes itself by them, as a JVM does, has to be told."},
 		{"resources.memory.high", kindSize, "", "MemoryHigh=", "Above it the container is slowed down."},
 		{"resources.memory.low", kindSize, "", "MemoryLow=", "Protected as long as others have more; see min."},
 		{"resources.memory.min", kindSize, "", "MemoryMin=", "Protected always. What is protected, here and by low, is no more than each slice above the container has of it: sdcontainer.slice, and any other, needs `MemoryMin=` or `MemoryLow=` too (`systemctl set-property`)."},

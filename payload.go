@@ -93,9 +93,13 @@ func look[T any](ctx context.Context, what string, f func() (T, error), drop fun
 	defer cancel()
 	var none T
 	select {
-	case doubtful <- struct{}{}:
-	case <-ctx.Done():
-		return none, fmt.Errorf("%s: %w (%d others wait for filesystems, FUSE or NFS, that do not answer)", what, ctx.Err(), cap(doubtful))
+	case doubtful <- struct{}{}: // at once, whatever else is true
+	default:
+		select {
+		case doubtful <- struct{}{}:
+		case <-ctx.Done():
+			return none, fmt.Errorf("%s: %w (%d others wait for filesystems, FUSE or NFS, that do not answer)", what, ctx.Err(), cap(doubtful))
+		}
 	}
 	seen := begin(func() (T, error) {
 		defer func() { <-doubtful }()

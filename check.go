@@ -81,7 +81,7 @@ func (k *checker) spec(spec *specs.Spec, s configs.Settings) error {
 	errs := []error{checkSpec(spec, s), checkUnit(spec, s, k.unit)}
 	errs = append(errs, k.ask("look at namespaces to join", func() error { return checkJoins(spec, s) }))
 	errs = append(errs, k.ask("look at the root and at the sources of mounts", func() error {
-		return errors.Join(slices.Concat(separated(spec), misfits(spec), missingNodes(spec))...)
+		return errors.Join(slices.Concat(separated(spec), misfits(spec))...)
 	}))
 	if k.whole = k.silent; k.whole == nil {
 		var x *Explanation

@@ -3,17 +3,22 @@
 package sdcontainer
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
@@ -111,4 +116,80 @@ func TestC13OnlyTheDevicesGiven(t *testing.T) {
 			t.Errorf("after systemctl %s: %s", verb, d)
 		}
 	}
+}
+
+// The nodes of a container in a user namespace are its own too, and so are standard streams that are the null device: who watches the
+// host's (inotify(7)) would see what all others do with them. Only where no devices may be made has it the host's.
+func TestDevicesAreNotTheHosts(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	w := newWorld(t)
+	theHosts := func(file string) bool {
+		t.Helper()
+		at, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := at.Sys().(*syscall.Stat_t)
+		for _, d := range configs.StandardDevices {
+			var host unix.Stat_t
+			if d.Name != "" && unix.Stat("/dev/"+d.Name, &host) == nil && host.Dev == st.Dev && host.Ino == st.Ino {
+				return true
+			}
+		}
+		return false
+	}
+	for name, may := range map[string]bool{"own": true, "hosts": false} {
+		runtime.LockOSThread()
+		restore := func() error { return nil }
+		if !may {
+			restore = dropEffective(t, unix.CAP_MKNOD)
+		}
+		c, err := w.start(name, CreateOptions{Detach: true}, "/bin/sleep", "1000")
+		if err := errors.Join(err, restore()); err != nil {
+			t.Fatal(err)
+		}
+		runtime.UnlockOSThread()
+		proc := fmt.Sprintf("/proc/%d/", c.st.Init.Pid)
+		for _, file := range []string{"root/dev/null", "root/dev/tty", "root/dev/urandom", "fd/0", "fd/1"} {
+			if theHosts(proc+file) == may {
+				t.Errorf("%s: %s is the host's: %t", name, file, may)
+			}
+		}
+	}
+	// And what is executed in it.
+	c, err := w.Load("own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Exec(t.Context(), &specs.Process{Args: []string{"sleep", "1000"}}, ExecOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if theHosts(fmt.Sprintf("/proc/%d/fd/0", p.Pid)) {
+		t.Error("exec has the host's null device")
+	}
+	if err := p.Signal(unix.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// dropEffective takes an effective capability from this thread, until it is restored.
+func dropEffective(t *testing.T, capability uint) (restore func() error) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&header, &have[0]); err != nil {
+		t.Fatal(err)
+	}
+	less := have
+	less[capability/32].Effective &^= 1 << (capability % 32)
+	if err := unix.Capset(&header, &less[0]); err != nil {
+		t.Fatal(err)
+	}
+	return func() error { return unix.Capset(&header, &have[0]) }
 }

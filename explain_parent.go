@@ -77,6 +77,13 @@ func (l *launch) tellPlan(t *teller) {
 			kind := map[bool]string{true: "file", false: "directory"}[c.Kind == nsexec.File]
 			t.say(s.For, "make the %s %s where there is none: mode %04o, owner %d:%d", kind, s.Path, c.Mode, c.UID, c.GID)
 		}
+		if len(s.Nodes) > 0 {
+			paths := make([]string, len(s.Nodes))
+			for i, n := range s.Nodes {
+				paths[i] = n.Path
+			}
+			t.say("who watches the host's learns what others do with them", "make a filesystem with %s", strings.Join(paths, ", "))
+		}
 	}
 	t.say("while the namespaces are made", "look at the sources of mounts, compile program %s and the filter", l.plan.world.Program.Name())
 }
@@ -108,6 +115,9 @@ func mapText(list []specs.LinuxIDMapping) string {
 
 func (l *launch) tellBuild(t *teller) {
 	for _, s := range l.plan.world.Sources {
+		if len(s.Nodes) > 0 {
+			continue
+		}
 		how := ""
 		if s.Recursive {
 			how = ", with what is mounted below"

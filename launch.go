@@ -48,6 +48,7 @@ type launch struct {
 	become     *nsexec.Program // the one that makes the init that
 	joined     *joining        // of a process that joins a container
 	terminal   *os.File        // master side of the payload's
+	devices    *os.File        // made for it, until they are sent
 	cleanup    []string
 
 	undo []func(context.Context) error // what to take back, first done first
@@ -137,7 +138,7 @@ func (l *launch) takeBack(ctx context.Context) error {
 	}
 	l.undo = nil
 	l.close()
-	closeAll([]*os.File{l.terminal})
+	closeAll([]*os.File{l.terminal, l.devices})
 	if l.o.Detach {
 		_ = scope.EndEmptyKeepers() // one that died on its way there leaves it; the next takes it over
 	}
@@ -194,6 +195,9 @@ func (l *launch) makePlan(ctx context.Context) error {
 		return err
 	}
 	facts.HostNull = l.null
+	if facts.HostNodes, err = l.makeDevices(); err != nil {
+		return err
+	}
 	if err := l.plan.complete(facts); err != nil {
 		return err
 	}

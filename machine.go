@@ -152,30 +152,6 @@ func separated(spec *specs.Spec) (errs []error) {
 	return errs
 }
 
-// missingNodes are devices whose nodes this host does not have now, or has otherwise: a user namespace is given the host's.
-func missingNodes(spec *specs.Spec) (errs []error) {
-	if !slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace }) {
-		return nil
-	}
-	kinds := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK}
-	for _, d := range spec.Linux.Devices {
-		kind, isNode := kinds[d.Type]
-		if !isNode {
-			continue
-		}
-		var st unix.Stat_t
-		err := unix.Stat(d.Path, &st)
-		if err == nil && (st.Mode&unix.S_IFMT != kind || st.Rdev != unix.Mkdev(uint32(d.Major), uint32(d.Minor))) {
-			err = fmt.Errorf("is not %s %d:%d on this host now", d.Type, d.Major, d.Minor)
-		}
-		if err != nil && !errors.Is(err, unix.EACCES) { // which root is not told
-			err = fmt.Errorf(`%w: a start in a user namespace needs the host's node (or set userns.mode = "none")`, err)
-			errs = append(errs, &configs.FieldError{Field: "linux.devices", Entry: d.Path, Err: err, Warning: true})
-		}
-	}
-	return errs
-}
-
 // misfits are directories that meet files of the root as it is now, and files that meet directories.
 func misfits(spec *specs.Spec) (errs []error) {
 	root, err := kernel.OpenPath(spec.Root.Path)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -100,44 +99,6 @@ func TestCheckTellsWhatTheMachineLacks(t *testing.T) {
 	if len(problems) > 0 || len(warnings) != 3 || !strings.Contains(told, "\n:5:4: resources.io.latency: stat /dev/nothing: no such file or directory\n"+
 		":6:15: resources.hugepages.3MB: this machine has no huge pages of 3MB (it has: ") {
 		t.Errorf("%v, with the warnings %q", problems, warnings)
-	}
-}
-
-// A node that the host has not got yet, or has with another number, is needed by a start in a user namespace alone.
-func TestCheckTellsOfMissingNodes(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "x.toml")
-	if err := os.Mkdir(filepath.Join(dir, "root"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	const text = `version = 1
-rootfs.path = 'root'
-process.args = ['/x']
-device = [{ path = '/dev/nothing', type = 'c', major = 10, minor = 5 },
- { path = '/dev/zero', type = 'b', major = 1, minor = 5 },
- { path = '/dev/full', type = 'c', major = 1, minor = 5 },
- { path = '/dev/null', type = 'c', major = 1, minor = 3 }]
-`
-	const needs = ": a start in a user namespace needs the host's node (or set userns.mode = \"none\")"
-	all := []string{
-		":4:13: device.path: \"/dev/nothing\": no such file or directory" + needs,
-		":5:4: device.path: \"/dev/zero\": is not b 1:5 on this host now" + needs,
-		":6:4: device.path: \"/dev/full\": is not c 1:5 on this host now" + needs,
-	}
-	for mode, want := range map[string][]string{"auto": all, "none": nil} {
-		if err := os.WriteFile(file, []byte(text+"userns.mode = '"+mode+"'\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		problems, warnings := sdcontainer.Check(file, unitgen.Options{})
-		var told []string
-		for _, w := range warnings {
-			if line := strings.TrimPrefix(w.String(), file); strings.Contains(line, " device.") {
-				told = append(told, line)
-			}
-		}
-		if len(problems) > 0 || !slices.Equal(told, want) {
-			t.Errorf("%s: %v, with the warnings %q, want %q", mode, problems, told, want)
-		}
 	}
 }
 

@@ -92,6 +92,10 @@ func (l *launch) cloneSources(ctx context.Context) (files []*os.File, err error)
 	var userns *os.File
 	defer func() { _ = userns.Close() }() // nil if none was needed
 	for _, s := range l.plan.world.Sources {
+		if len(s.Nodes) > 0 {
+			files = append(files, l.devices)
+			continue
+		}
 		f, err := kernel.CloneMount(s.Path, s.Recursive)
 		if err != nil {
 			return files, fmt.Errorf("%s: %w", s.For, err)
@@ -118,6 +122,42 @@ func (l *launch) cloneSources(ctx context.Context) (files []*os.File, err error)
 		}
 	}
 	return files, nil
+}
+
+// makeDevices makes those of a container whose user namespace may make none. Where we may not either, as in a container, it gets
+// the host's.
+func (l *launch) makeDevices() (host bool, err error) {
+	nodes, err := rootfs.Nodes(l.spec)
+	if err != nil || len(nodes) == 0 {
+		return false, err
+	}
+	list := make([]kernel.Node, len(nodes))
+	for i, n := range nodes {
+		list[i] = kernel.Node{Name: n.Name, Mode: n.Mode, Dev: n.Dev}
+		if !l.plan.made(specs.UserNamespace) { // whose ids nobody knows yet
+			continue
+		}
+		var err1, err2 error
+		list[i].UID, err1 = hostID(n.UID, l.spec.Linux.UIDMappings)
+		list[i].GID, err2 = hostID(n.GID, l.spec.Linux.GIDMappings)
+		if err := errors.Join(err1, err2); err != nil {
+			return false, fmt.Errorf("device %s: %w", n.Path, err)
+		}
+	}
+	l.devices, err = kernel.NodeMount(list)
+	if errors.Is(err, unix.EPERM) {
+		return true, nil
+	}
+	return false, err
+}
+
+// hostID is an id of the container as the host has it; for root that of the first user there is, if it has none.
+func hostID(id uint32, maps []specs.LinuxIDMapping) (uint32, error) {
+	host, err := mapOne(id, maps)
+	if err != nil && id == 0 {
+		return maps[0].HostID, nil
+	}
+	return host, err
 }
 
 func idmapHint(err error) string {

@@ -124,11 +124,7 @@ func (c *compiler) device(at string) (specs.LinuxDevice, bool) {
 		c.problem(at+"path", "%q: type, major and minor go together", file)
 	}
 	if c.has(at + "target") {
-		target := path.Clean(c.inside(at+"target", c.text(at+"target")))
-		if target != d.Path && get(c, "userns.mode", "auto") != "none" && !c.wrong(at+"target") {
-			c.problem(at+"target", `%q: in a user namespace a device keeps its path (or set userns.mode = "none")`, target)
-		}
-		d.Path = target
+		d.Path = path.Clean(c.inside(at+"target", c.text(at+"target")))
 	}
 	return d, !c.wrong(at+"path") && !c.wrong(at+"target")
 }

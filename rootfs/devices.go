@@ -22,8 +22,9 @@ type node struct {
 	mode     uint32 // with the type
 	dev      uint64
 	uid, gid uint32
-	bound    bool       // from the host: a user namespace may not make devices
-	src      nsexec.Reg // then
+	bound    bool       // comes from the parent: a user namespace may not make devices
+	name     string     // in the filesystem that comes, then
+	src      nsexec.Reg // of the host's, where that comes instead
 }
 
 // links are in every /dev.
@@ -126,7 +127,7 @@ func (b *builder) checkNodes() (errs []error) {
 			errs = append(errs, &configs.FieldError{Field: "linux.devices", Entry: n.path, Err: err})
 			continue
 		}
-		// The host's node is a mount of its own, and an optional mount may be left out.
+		// A bound node is a mount of its own, and an optional mount may be left out.
 		if m == nil || m.optional && !has(b.in.Sources, m.Source) || told[m] || n.bound || n.mode&unix.S_IFMT == unix.S_IFIFO || m.top().set&unix.MOUNT_ATTR_NODEV == 0 {
 			continue
 		}
@@ -170,8 +171,11 @@ func (b *builder) addDevices() {
 	b.At("open /dev", "everything in it is made by descriptor: an image's link cannot lead out (CVE-2026-41579)")
 	in, rest := b.within("/dev")
 	dev := b.MkPath(in, rest, nsexec.Dir, 0o755)
+	if b.devices != nsexec.NoReg {
+		b.park(b.devices, "devices")
+	}
 	for _, n := range b.nodes {
-		b.At("device "+n.path, n.why())
+		b.At("device "+n.path, b.nodeComes(n))
 		dir, name := dev, path.Base(n.path)
 		if path.Dir(n.path) != "/dev" {
 			in, rest := b.within(path.Dir(n.path))
@@ -186,6 +190,9 @@ func (b *builder) addDevices() {
 			b.Close(dir)
 		}
 	}
+	if b.devices != nsexec.NoReg {
+		b.Close(b.devices)
+	}
 	if !b.hostDev() {
 		b.addLinks(dev)
 	}
@@ -193,11 +200,15 @@ func (b *builder) addDevices() {
 	b.Close(dev)
 }
 
-func (n node) why() string {
-	if n.bound {
-		return "the host's node: a user namespace may not make one"
+// nodeComes says where a node comes from.
+func (b *builder) nodeComes(n node) string {
+	switch {
+	case !n.bound:
+		return "made here: what the image has of that name may be anything"
+	case b.devices == nsexec.NoReg:
+		return "the host's node: nobody here may make one"
 	}
-	return "made here: what the image has of that name may be anything"
+	return "the parent made it: a user namespace may not"
 }
 
 func (b *builder) makeNode(dir nsexec.Reg, name string, n node) {
@@ -211,14 +222,19 @@ func (b *builder) makeNode(dir nsexec.Reg, name string, n node) {
 }
 
 func (b *builder) bindNode(dir nsexec.Reg, name string, n node) {
-	// The host's node may lie on a mount without nosuid or noexec, and is a peer of it.
-	b.MountSetattr(n.src, n.path, nsexec.MountAttr{
-		Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Clear: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_RDONLY,
-		Propagation: unix.MS_PRIVATE})
+	src := n.src
+	if b.devices != nsexec.NoReg {
+		src = b.OpenTree(b.devices, n.name, false)
+	} else {
+		// The host's node may lie on a mount without nosuid or noexec, and is a peer of it.
+		b.MountSetattr(src, n.path, nsexec.MountAttr{
+			Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC, Clear: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_RDONLY,
+			Propagation: unix.MS_PRIVATE})
+	}
 	place := b.MkPath(dir, name, nsexec.File, 0o644)
-	b.MoveMount(n.src, place, n.path)
+	b.MoveMount(src, place, n.path)
 	b.Close(place)
-	b.Close(n.src)
+	b.Close(src)
 	b.Close(b.checkNode(dir, name, n))
 }
 

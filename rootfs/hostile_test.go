@@ -89,7 +89,7 @@ func TestB3NullIsSomethingElse(t *testing.T) {
 					t.Log("refused:", err)
 					return
 				}
-				// A user namespace has the host's node bound over the file.
+				// A user namespace has a node that the parent made bound over the file.
 				if !strings.HasPrefix(v.Ran["stat /dev/null"], "20666 1:3 ") {
 					t.Errorf("/dev/null is %s", v.Ran["stat /dev/null"])
 				}

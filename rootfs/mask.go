@@ -58,11 +58,16 @@ func (b *builder) makeMask() {
 	b.Mkdir(b.mask, maskDir, 0o555)
 	b.Mknod(b.mask, maskFile, unix.S_IFREG, 0)
 	b.MountSetattr(b.mask, "masks", nsexec.MountAttr{Set: unix.MOUNT_ATTR_RDONLY})
-	// Order: it must have a place before it is cloned (open_tree of a detached mount
-	// is refused before Linux 6.15). Any directory of the old root will do: it goes
-	// with it.
+	b.park(b.mask, "masks")
+}
+
+// park gives a mount that clones are to be made of a place.
+//
+// Order: before it is cloned: open_tree of a detached mount is refused before Linux 6.15. Any directory of the old root will do:
+// it goes with it.
+func (b *builder) park(mount nsexec.Reg, object string) {
 	over := b.OpenHere("/dev", unix.O_PATH|unix.O_DIRECTORY)
-	b.MoveMount(b.mask, over, "masks")
+	b.MoveMount(mount, over, object)
 	b.Close(over)
 }
 

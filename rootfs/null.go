@@ -12,8 +12,8 @@ import (
 	"github.com/sdcontainer/sdcontainer/nsexec"
 )
 
-// OwnNull says whether a container has a null device that is not the host's: a node made
-// in a /dev of its own. With a user namespace nodes are the host's, whose owner nobody there is.
+// OwnNull says whether a container has a null device that is not the host's: a node made for it in a /dev of its own. (With
+// [Facts.HostNodes] it is the host's after all, and taken to no avail.)
 func OwnNull(spec *specs.Spec) bool {
 	dev := false
 	for _, s := range spec.Mounts {
@@ -27,13 +27,13 @@ func OwnNull(spec *specs.Spec) bool {
 			return false
 		}
 	}
-	return dev && !namespacesOf(spec).has(userNS) && !slices.ContainsFunc(spec.Linux.Devices, func(d specs.LinuxDevice) bool {
+	return dev && !slices.ContainsFunc(spec.Linux.Devices, func(d specs.LinuxDevice) bool {
 		return path.Clean(d.Path) == "/dev/null" && (d.Major != 1 || d.Minor != 3)
 	})
 }
 
 // addNull takes the host's null device from the payload: what it may do to a descriptor
-// it may do to the node, such as change its mode (fchmod(2)), and the host's services need that.
+// it may do to the node, such as change its mode (fchmod(2)) or watch it, and the host's services need that.
 func (b *builder) addNull(dev nsexec.Reg) {
 	if b.in.HostNull == [3]bool{} || terminal(b.spec) || !OwnNull(b.spec) {
 		return

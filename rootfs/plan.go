@@ -27,6 +27,8 @@ type Facts struct {
 	OverlayLowerPlus bool
 	// HostNull says which standard streams are the host's null device.
 	HostNull [3]bool
+	// HostNodes says that the parent may make no devices either: those of a user namespace are the host's then.
+	HostNodes bool
 }
 
 // SourceKind is what a bind source is.
@@ -72,12 +74,13 @@ type builder struct {
 	ro     []string
 	sysctl []sysctl
 
-	root  nsexec.Reg   // the container's "/"
-	mask  nsexec.Reg   // the filesystem masks are made of
-	pts   nsexec.Reg   // the container's devpts
-	late  []nsexec.Reg // made read-only when everything in them is there
-	names []string     // of late, for messages
-	held  []held       // what is below these is made by their descriptors
+	root    nsexec.Reg   // the container's "/"
+	devices nsexec.Reg   // the filesystem with those that the parent made
+	mask    nsexec.Reg   // the filesystem masks are made of
+	pts     nsexec.Reg   // the container's devpts
+	late    []nsexec.Reg // made read-only when everything in them is there
+	names   []string     // of late, for messages
+	held    []held       // what is below these is made by their descriptors
 }
 
 // Plan compiles the first phase of a container's start: everything that does not
@@ -114,7 +117,7 @@ func Plan(spec *specs.Spec, set configs.Settings, in Facts) (*World, error) {
 
 func newBuilder(spec *specs.Spec, set configs.Settings, in Facts) (*builder, error) {
 	b := &builder{spec: spec, linux: spec.Linux, set: set, in: in, ns: namespacesOf(spec),
-		root: nsexec.NoReg, mask: nsexec.NoReg, pts: nsexec.NoReg}
+		root: nsexec.NoReg, devices: nsexec.NoReg, mask: nsexec.NoReg, pts: nsexec.NoReg}
 	if b.linux == nil {
 		b.linux = &specs.Linux{}
 	}

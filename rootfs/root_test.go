@@ -324,7 +324,10 @@ func (w *world) openSources(list []Source) []*os.File {
 	t.Helper()
 	var files []*os.File
 	for _, s := range list {
-		f, err := kernel.CloneMount(s.Path, s.Recursive)
+		f, err := w.nodes(s.Nodes)
+		if len(s.Nodes) == 0 {
+			f, err = kernel.CloneMount(s.Path, s.Recursive)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,6 +345,18 @@ func (w *world) openSources(list []Source) []*os.File {
 		files = append(files, f)
 	}
 	return files
+}
+
+// nodes makes the devices of a user namespace, for its first user.
+func (w *world) nodes(list []Node) (*os.File, error) {
+	var nodes []kernel.Node
+	for _, n := range list {
+		nodes = append(nodes, kernel.Node{Name: n.Name, Mode: n.Mode, Dev: n.Dev, UID: w.spec.Linux.UIDMappings[0].HostID, GID: w.spec.Linux.GIDMappings[0].HostID})
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return kernel.NodeMount(nodes)
 }
 
 // usual is the Spec of an ordinary container.

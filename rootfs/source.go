@@ -3,6 +3,8 @@
 package rootfs
 
 import (
+	"strconv"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -21,6 +23,44 @@ type Source struct {
 	IDMap *IDMap
 	// Create is about a Path that does not exist: see [Binds].
 	Create *Create
+	// Nodes are instead of a Path: the mount is a filesystem with these devices, which the parent makes.
+	Nodes []Node `json:",omitempty"`
+}
+
+// A Node is a device that the parent makes: a user namespace may make none. The host's own would be the same for all: who watches
+// one (inotify(7)) learns when others open, read and write it.
+type Node struct {
+	Name     string // in the filesystem
+	Path     string // in the container
+	Mode     uint32 // with the type
+	Dev      uint64
+	UID, GID uint32 // in the container
+}
+
+// Nodes returns the devices of the Spec that the parent makes before [Plan]. Where it may not, [Facts.HostNodes] says so.
+func Nodes(spec *specs.Spec) ([]Node, error) {
+	b := &builder{spec: spec, linux: spec.Linux, ns: namespacesOf(spec)}
+	if b.linux == nil || !b.ns.has(userNS) {
+		return nil, nil
+	}
+	var errs, more []error
+	b.mounts, errs = parseMounts(spec)
+	b.nodes, more = b.parseDevices()
+	if err := joined(append(errs, more...)); err != nil {
+		return nil, err
+	}
+	return b.given(), nil
+}
+
+// given are the devices that the parent makes.
+func (b *builder) given() (list []Node) {
+	for i, n := range b.nodes {
+		if n.bound {
+			b.nodes[i].name = strconv.Itoa(len(list))
+			list = append(list, Node{b.nodes[i].name, n.path, n.mode, n.dev, n.uid, n.gid})
+		}
+	}
+	return list
 }
 
 // IDMap is the mapping of an idmapped mount. Without ids it is that of the
@@ -70,6 +110,11 @@ func (b *builder) receive() {
 			m.src = b.Receive(m.String())
 			b.w.Sources = append(b.w.Sources, m.source())
 		}
+	}
+	if nodes := b.given(); len(nodes) > 0 && !b.in.HostNodes {
+		b.devices = b.Receive("devices")
+		b.w.Sources = append(b.w.Sources, Source{For: "devices", Nodes: nodes})
+		return
 	}
 	for i, n := range b.nodes {
 		if n.bound {

@@ -48,20 +48,16 @@ func TestUsualWorld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		owner := "0:0"
-		if w.spec.Linux.UIDMappings != nil {
-			owner = "65534:65534"
-		}
 		v := w.see(map[string]string{
 			"ls /":                   "dev look proc sys x",
 			"ls /..":                 "dev look proc sys x",
 			"ls /dev":                "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero",
-			"stat /dev/null":         "20666 1:3 " + owner,
-			"stat /dev/zero":         "20666 1:5 " + owner,
-			"stat /dev/full":         "20666 1:7 " + owner,
-			"stat /dev/random":       "20666 1:8 " + owner,
-			"stat /dev/urandom":      "20666 1:9 " + owner,
-			"stat /dev/tty":          "20666 5:0 " + owner,
+			"stat /dev/null":         "20666 1:3 0:0",
+			"stat /dev/zero":         "20666 1:5 0:0",
+			"stat /dev/full":         "20666 1:7 0:0",
+			"stat /dev/random":       "20666 1:8 0:0",
+			"stat /dev/urandom":      "20666 1:9 0:0",
+			"stat /dev/tty":          "20666 5:0 0:0",
 			"stat /dev":              "40755 0:0 0:0",
 			"stat /dev/pts/ptmx":     "20666 5:2 0:0",
 			"stat /dev/shm":          "41777 0:0 0:0",
@@ -209,9 +205,19 @@ func TestDevices(t *testing.T) {
 	if m := v.at("/"); m.has("nodev") {
 		t.Error("a device in the root cannot be opened: it is nodev")
 	}
+	full := []specs.LinuxDevice{{Path: "/dev/full", Type: "c", Major: 1, Minor: 8}}
 	w = newWorld(t)
 	w.inUserns()
-	w.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/full", Type: "c", Major: 1, Minor: 8}}
+	w.spec.Linux.Devices = full
+	w.see(map[string]string{"stat /dev/full": "20666 1:8 0:0", "stat /dev/null": "20666 1:3 0:0", "write /dev/null": "ok"})
+	// Where the parent may make none, they are the host's.
+	w = newWorld(t)
+	w.inUserns()
+	w.facts.HostNodes = true
+	w.see(map[string]string{"stat /dev/null": "20666 1:3 65534:65534", "write /dev/null": "ok"})
+	w = newWorld(t)
+	w.inUserns()
+	w.facts.HostNodes, w.spec.Linux.Devices = true, full
 	if _, err := w.run(); err == nil || !strings.Contains(err.Error(), "/dev/full") {
 		t.Errorf("the host's /dev/full was taken for 1:8: %v", err)
 	}
@@ -242,7 +248,7 @@ func TestForeignNamespaces(t *testing.T) {
 		w.spec.Linux.Namespaces = append(w.spec.Linux.Namespaces, specs.LinuxNamespace{Type: n})
 	}
 	w.without("/dev/mqueue") // not every host has one to copy
-	v := w.see(map[string]string{"ls /..": "dev look proc sys", "mkdir /sys/fs/cgroup/x": "EROFS", "stat /dev/null": "20666 1:3 65534:65534",
+	v := w.see(map[string]string{"ls /..": "dev look proc sys", "mkdir /sys/fs/cgroup/x": "EROFS", "stat /dev/null": "20666 1:3 0:0",
 		"cat /proc/self/comm": "look"})
 	for point, typ := range map[string]string{"/proc": "proc", "/sys": "sysfs"} {
 		if m := v.at(point); m.Type != typ {

@@ -100,10 +100,10 @@ func opensTerminals(e PathWord) bool {
 	return device && strings.Contains(e.Word, "r") && strings.Contains(e.Word, "w")
 }
 
-// madeNodes are the nodes that a container without a user namespace makes: others are bound. What it may not open it may
+// madeNodes are the nodes that a container makes, or we in its unit. What it may not open it may
 // still make, but nothing else: a node on a volume could be opened by whoever gets there on the host.
 func madeNodes(spec *specs.Spec) (list []deviceRule) {
-	if spec.Linux == nil || slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace }) {
+	if spec.Linux == nil {
 		return nil
 	}
 	for _, d := range configs.StandardDevices {

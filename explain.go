@@ -105,6 +105,7 @@ func explain(id string, spec *specs.Spec, o unitgen.Options, facts rootfs.Facts,
 	if err != nil {
 		return nil, err
 	}
+	facts.HostNull[0] = true // without -i
 	if err := p.complete(facts); err != nil {
 		return nil, err
 	}

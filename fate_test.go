@@ -78,12 +78,12 @@ func TestNamePassedOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &Runtime{Dir: t.TempDir()}
 			first, second := stranger(t), stranger(t)
-			r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: first})
+			r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: first, Creator: first})
 			err := verb(t, &Container{rt: r, id: "web"}, func() {
 				if err := os.RemoveAll(r.path("web")); err != nil {
 					t.Fatal(err)
 				}
-				r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: second})
+				r.put(t, record{ID: "web", BootID: thisBoot(t), Phase: Running, Init: second, Creator: second})
 			})
 			if !errors.Is(err, ErrNotExist) {
 				t.Errorf("got %v, want %v", err, ErrNotExist)

@@ -97,8 +97,8 @@ func waitLock(ctx context.Context, path string, how int) (*os.File, error) {
 			return f, err
 		}
 		switch err := kernel.WaitHangup(ctx, r); {
-		case errors.Is(err, context.Canceled): // who waited gave up
-			return nil, err
+		case errors.Is(err, context.Canceled): // who waited gave up: that is not to be tried again
+			return nil, fmt.Errorf("%v: process %s holds %s: %w", ErrBusy, holder(r), path, err)
 		case err != nil:
 			return nil, fmt.Errorf("%w: process %s holds %s: %w", ErrBusy, holder(r), path, err)
 		}

@@ -263,8 +263,8 @@ func (c *Conn) read(ctx context.Context) (*report, *os.File, error) {
 		f, err := pollable(fd, "pidfd")
 		return &r, f, err
 	}
-	f, err := pollable(fd, "received") // a terminal: who closes it ends a read, and reads have deadlines
-	return &r, f, err
+	_ = unix.SetNonblock(fd, true) // of a terminal: who closes it ends a read, and reads have deadlines; what is O_PATH has none
+	return &r, os.NewFile(uintptr(fd), "received"), nil
 }
 
 func (c *Conn) waiting() string {

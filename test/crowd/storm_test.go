@@ -3,7 +3,6 @@
 package crowd
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -77,28 +76,6 @@ func disturb() *storm {
 	return s
 }
 
-// withoutGenerators makes reloads short: nearly all of one is the generators of other packages.
-func withoutGenerators(t *testing.T) {
-	const dir = "/run/systemd/system-generators"
-	all, err := os.ReadDir("/usr/lib/systemd/system-generators")
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
-	for _, g := range all {
-		err = errors.Join(err, os.Symlink(os.DevNull, filepath.Join(dir, g.Name())))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	system(t, "systemctl", "daemon-reload")
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-		system(t, "systemctl", "daemon-reload")
-	})
-}
-
 func (s *storm) stop() string {
 	close(s.end)
 	s.over.Wait()
@@ -114,7 +91,6 @@ func TestReloadStorm(t *testing.T) {
 	soak := 100 // in a guest, where a reload takes seconds, and longer for each container that stays
 	if native() {
 		soak = 500
-		withoutGenerators(t) // a guest has none
 	}
 	m := newMachine(t)
 	n := loops(t, 20, soak, 4, "starts")

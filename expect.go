@@ -143,7 +143,7 @@ func namespaceOf(kind, path string) (string, error) {
 func (l *launch) unitLimits() []scope.Limit {
 	return slices.DeleteFunc(scope.Limits(l.plan.unit), func(limit scope.Limit) bool {
 		info, _ := scope.Lookup(limit.Property)
-		return l.o.Service && !info.Live
+		return l.o.Service && !info.Live || l.countsOtherwise(limit)
 	})
 }
 

@@ -45,10 +45,11 @@ type launch struct {
 	last       nsexec.Event // the one until stopped at
 	oom        oomFiles
 	who        *caps.Payload
-	become     *nsexec.Program // the one that makes the init that
-	joined     *joining        // of a process that joins a container
-	terminal   *os.File        // master side of the payload's
-	devices    *os.File        // made for it, until they are sent
+	become     *nsexec.Program   // the one that makes the init that
+	joined     *joining          // of a process that joins a container
+	terminal   *os.File          // master side of the payload's
+	devices    *os.File          // made for it, until they are sent
+	theirs     func(string) bool // the properties that the administrator's files set of our service; nil until somebody had to look
 	cleanup    []string
 
 	undo []func(context.Context) error // what to take back, first done first

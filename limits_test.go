@@ -238,3 +238,23 @@ func versionOf(t *testing.T) int {
 	}
 	return v
 }
+
+// A limit for which the administrator's files say what it is while the machine starts, or the other half of a quota, is not attested.
+func TestLimitsThatCountOtherwise(t *testing.T) {
+	l := &launch{c: &Container{rt: &Runtime{}}, o: CreateOptions{Service: true}, plan: &plan{unit: scope.Unit{Properties: []scope.Property{
+		{Name: "MemoryMax", Value: uint64(1 << 30)}, {Name: "TasksMax", Value: uint64(9)}, {Name: "CPUQuotaPerSecUSec", Value: uint64(500000)},
+	}}}}
+	for set, want := range map[string]string{"": "memory.max pids.max cpu.max", "StartupMemoryMax": "pids.max cpu.max", "CPUQuotaPeriodUSec": "memory.max pids.max"} {
+		l.theirs = nil
+		if set != "" {
+			l.theirs = func(property string) bool { return property == set }
+		}
+		var files []string
+		for _, limit := range l.unitLimits() {
+			files = append(files, limit.File)
+		}
+		if got := strings.Join(files, " "); got != want {
+			t.Errorf("%q: %s, want %s", set, got, want)
+		}
+	}
+}

@@ -173,12 +173,19 @@ func (l *logReader) follow(ctx context.Context, c *Container, q journal.Query) e
 		return err
 	}
 	if following.Err() == nil {
+		if q.Until != "" { // systemd 252 ends there
+			return nil
+		}
 		return errors.New("journalctl was killed while the container runs")
 	}
 	if err := journal.Sync(ctx); err != nil {
 		l.r.warn(err.Error() + ": the last lines may be missing")
 	}
-	return errors.Join(l.read(ctx, l.after(q)), unwatched(<-waited))
+	err := errors.Join(l.read(ctx, l.after(q)), unwatched(<-waited))
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // unwatched is why nobody knows whether a container has ended. How one ended that has is for Wait and State to say.

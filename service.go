@@ -138,20 +138,31 @@ func (l *launch) leaveTheirs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := unitgen.Theirs(append(dropIns, fragment))
-	if err != nil {
+	if l.theirs, err = unitgen.Theirs(append(dropIns, fragment)); err != nil {
 		return err
 	}
 	var left []scope.Property
 	for _, p := range l.plan.unit.Properties {
 		info, _ := scope.Lookup(p.Name)
-		p.Added = info.Live && theirs(p.Name)
+		p.Added = info.Live && l.theirs(p.Name)
 		if !p.Added || info.List() {
 			left = append(left, p)
 		}
 	}
 	l.plan.unit.Properties = left
 	return nil
+}
+
+// countsOtherwise says whether a limit has another value for what the administrator's files set beside it: the other half of a
+// quota, or what it is while the machine starts.
+func (l *launch) countsOtherwise(limit scope.Limit) bool {
+	switch {
+	case l.theirs == nil:
+		return false
+	case limit.File == "cpu.max":
+		return l.theirs("CPUQuotaPerSecUSec") || l.theirs("CPUQuotaPeriodUSec")
+	}
+	return l.theirs("Startup" + limit.Property)
 }
 
 // notifyPlace is where the service manager's socket appears in the container

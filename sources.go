@@ -146,6 +146,7 @@ func (l *launch) makeDevices() (host bool, err error) {
 	}
 	l.devices, err = kernel.NodeMount(list)
 	if errors.Is(err, unix.EPERM) {
+		l.c.rt.warn(l.c.id + ": its devices are the host's nodes, as none may be made here (no CAP_MKNOD, a user namespace, or the unit's list of devices)")
 		return true, nil
 	}
 	return false, err

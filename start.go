@@ -261,7 +261,7 @@ func (c *Container) logEnd() error {
 	if err != nil {
 		return err
 	}
-	msg, prio := c.id+": exit status unknown: its keeper was killed", "4"
+	msg, prio := c.id+": exit status unknown: nobody was there to see it", "4"
 	fields := map[string]string{
 		"MESSAGE_ID": MessageEnded, configs.NameField: c.id, "CONTAINER_ID": c.id,
 		"OBJECT_SYSTEMD_UNIT": c.st.Unit, "SYSLOG_IDENTIFIER": "sdcontainer",

@@ -83,6 +83,9 @@ const argsTimeout = 2 * time.Second
 // argsReaders is how many are read at once: each may be a thread lost for good.
 const argsReaders = 16
 
+// argsPlaces are how many may be lost in a process, as with doubtful: who asks again and again is not the only one there.
+var argsPlaces = make(chan struct{}, 64)
+
 // readArgs reads the arguments of processes. They lie in a process's own memory, for which the
 // kernel takes its lock; and that may never come free: a system call of the process that holds it, such
 // as an mmap(2), may wait for a filesystem (FUSE) whose server is in the container. Then the thread
@@ -104,12 +107,12 @@ func readArgs(pids []int, read func(pid int) []string, timeout time.Duration) ma
 		go func() {
 			for pid := range asked {
 				select {
-				case doubtful <- struct{}{}:
+				case argsPlaces <- struct{}{}:
 				case <-over:
 					return
 				}
 				args := read(pid)
-				<-doubtful
+				<-argsPlaces
 				answers <- answer{pid, args}
 			}
 		}()

@@ -92,15 +92,26 @@ func TestTopLosesFewThreads(t *testing.T) {
 		return []string{"late"}
 	}
 	most := int32(argsReaders)
-	for range 2 + cap(doubtful)/argsReaders {
+	for range 2 + cap(argsPlaces)/argsReaders {
 		args := readArgs(make([]int, 10*argsReaders), read, 200*time.Millisecond)
-		if n := reading.Load(); len(args) > 0 || n < 2 || n > min(most, int32(cap(doubtful))) {
+		if n := reading.Load(); len(args) > 0 || n < 2 || n > min(most, int32(cap(argsPlaces))) {
 			t.Errorf("%d at once, want up to %d; %v", n, most, args)
 		}
 		most += argsReaders
 	}
+	close(never)
+}
+
+// Nor by who looks for something in a container's files: beyond so many nobody begins to.
+func TestLookLosesFewThreads(t *testing.T) {
 	defer func(d time.Duration) { lookTimeout = d }(lookTimeout)
 	lookTimeout = 20 * time.Millisecond
+	never := make(chan struct{})
+	for range cap(doubtful) {
+		if _, err := look(t.Context(), "find it", func() (int, error) { <-never; return 0, nil }, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v: that waits", err)
+		}
+	}
 	if _, err := look(t.Context(), "find it", func() (int, error) { return 1, nil }, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v: one more that may be lost", err)
 	}

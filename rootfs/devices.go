@@ -123,7 +123,11 @@ func (b *builder) checkNodes() (errs []error) {
 	told := map[*mount]bool{}
 	for _, n := range b.nodes {
 		m := b.holder(n.path)
-		if err := b.checkPlace(n, m); err != nil {
+		err := b.checkPlace(n, m)
+		if err == nil && n.bound && b.ns.made(userNS) && !(b.owns(n.uid, b.linux.UIDMappings) && b.owns(n.gid, b.linux.GIDMappings)) {
+			err = fmt.Errorf("has the owner %d:%d, which the user namespace does not have", n.uid, n.gid)
+		}
+		if err != nil {
 			errs = append(errs, &configs.FieldError{Field: "linux.devices", Entry: n.path, Err: err})
 			continue
 		}
@@ -132,10 +136,15 @@ func (b *builder) checkNodes() (errs []error) {
 			continue
 		}
 		told[m] = true
-		err := fmt.Errorf("is nodev: the device %s, which is made in it, could not be opened (give it the option dev)", n.path)
+		err = fmt.Errorf("is nodev: the device %s, which is made in it, could not be opened (give it the option dev)", n.path)
 		errs = append(errs, &configs.FieldError{Field: "mounts", Entry: m.dest, Err: err})
 	}
 	return errs
+}
+
+// owns says whether a node can have an id for its owner: in place of a root that is not there it has the first there is.
+func (b *builder) owns(id uint32, maps []specs.LinuxIDMapping) bool {
+	return id == 0 || b.hasID(id, maps)
 }
 
 // checkPlace says why a device cannot be made where it is to be, which m holds. What a bind brings may be the device itself.

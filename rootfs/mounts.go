@@ -161,13 +161,7 @@ func (b *builder) devpts(list []param) []param {
 }
 
 func (b *builder) hasGID(gid uint32) bool {
-	if !b.ns.has(userNS) {
-		return true
-	}
-	if len(b.linux.GIDMappings) == 0 {
-		return gid < b.set.AutoUserns
-	}
-	return mapped(gid, b.linux.GIDMappings)
+	return !b.ns.has(userNS) || b.hasID(gid, b.linux.GIDMappings)
 }
 
 // overlay splits the list of lower directories where the kernel takes them one

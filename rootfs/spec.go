@@ -301,3 +301,11 @@ func mapped(id uint32, maps []specs.LinuxIDMapping) bool {
 		return id >= m.ContainerID && uint64(id) < uint64(m.ContainerID)+uint64(m.Size)
 	})
 }
+
+// hasID says whether the user namespace has an id; maps are those of its kind.
+func (b *builder) hasID(id uint32, maps []specs.LinuxIDMapping) bool {
+	if len(maps) == 0 {
+		return id < b.set.AutoUserns
+	}
+	return mapped(id, maps)
+}

@@ -133,7 +133,7 @@ func TestHostOptions(t *testing.T) {
 	}
 }
 
-// A device that is made here can be opened; one that is the host's is a mount of its own.
+// A device that is made here can be opened; one that comes from the parent is a mount of its own.
 func TestDevicesInNodev(t *testing.T) {
 	tun := specs.LinuxDevice{Path: "/dev/net/tun", Type: "c", Major: 10, Minor: 200}
 	tmpfs := func(dest string, options ...string) specs.Mount {
@@ -376,6 +376,19 @@ func TestOptionalSourceIsSkipped(t *testing.T) {
 		w, err := Plan(spec, configs.Settings{}, Facts{Sources: map[string]SourceKind{"/a": kind}})
 		if err != nil || len(w.Sources) != want || len(w.Program.Received()) != want {
 			t.Errorf("kind %d: %v, %v, want %d sources", kind, w.Sources, err, want)
+		}
+	}
+}
+
+// The owner of a device is one that the user namespace has; root is whoever comes first there.
+func TestDevicesHaveOwners(t *testing.T) {
+	spec := &specs.Spec{Root: &specs.Root{Path: "/rootfs"}, Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: mountNS}, {Type: userNS}}}}
+	spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 5, HostID: 100000, Size: 10}}
+	spec.Linux.GIDMappings = spec.Linux.UIDMappings
+	for id, want := range map[uint32]string{0: "", 5: "", 14: "", 15: `linux.devices "/dev/x": has the owner 15:15`} {
+		spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: 1, Minor: 3, UID: &id, GID: &id}}
+		if err := Check(spec, configs.Settings{}); (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%d: %v, want %q", id, err, want)
 		}
 	}
 }

@@ -27,7 +27,8 @@ func NodeMount(nodes []Node) (mount *os.File, err error) {
 		return nil, os.NewSyscallError("fsopen tmpfs", err)
 	}
 	defer unix.Close(fs)
-	for _, o := range [][2]string{{"size", "4k"}, {"nr_inodes", strconv.Itoa(len(nodes) + 2)}, {"mode", "0555"}} {
+	// Twice as many inodes: the labels of a security module count too (tmpfs, Linux 6.6).
+	for _, o := range [][2]string{{"size", "4k"}, {"nr_inodes", strconv.Itoa(2*len(nodes) + 4)}, {"mode", "0555"}} {
 		if err := unix.FsconfigSetString(fs, o[0], o[1]); err != nil {
 			return nil, os.NewSyscallError("fsconfig "+o[0]+"="+o[1], err)
 		}

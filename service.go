@@ -88,13 +88,14 @@ func (l *launch) adjustService(ctx context.Context) error {
 	if err := l.checkTemplate(ctx); err != nil {
 		return err
 	}
-	if !l.differs() && !l.mayDiffer() {
+	unseen := l.mayDiffer()
+	if !unseen && !l.differs() {
 		return nil
 	}
 	if err := l.leaveTheirs(ctx); err != nil {
 		return err
 	}
-	if !l.differs() && !l.mayDiffer() {
+	if !unseen && !l.differs() {
 		return nil
 	}
 	live := slices.DeleteFunc(slices.Clone(l.plan.unit.Properties), func(p scope.Property) bool {

@@ -121,7 +121,13 @@ mkdir init below
 echo 1 >init/cgroup.procs; echo 0 >init/cgroup.procs
 echo "+memory +pids" >cgroup.subtree_control
 echo 33554432 >below/memory.max; cat below/memory.max`
-	have := must(t, "sdcontainer", "exec", "svcsystem", "/bin/sh", "-c", script)
+	inside := func() string {
+		t.Helper()
+		out := must(t, "sdcontainer", "exec", "svcsystem", "/bin/sh", "-c", script)
+		// Which systemd does not know: the slice has it once any container had such a limit.
+		return strings.Replace(out, " hugetlb", "", 1)
+	}
+	have := inside()
 	if want := "cpuset cpu io memory pids\n33554432"; have != want {
 		t.Errorf("controllers inside, and a limit of its own: %q, want %q", have, want)
 	}
@@ -131,7 +137,7 @@ echo 33554432 >below/memory.max; cat below/memory.max`
 		next := show("MainPID")
 		return next != pid && next != "0" && show("SubState") == "running"
 	})
-	if again := must(t, "sdcontainer", "exec", "svcsystem", "/bin/sh", "-c", script); again != have {
+	if again := inside(); again != have {
 		t.Errorf("after a restart: %q, before %q", again, have)
 	}
 }

@@ -4,6 +4,7 @@ package sdcontainer
 
 import (
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -79,7 +80,8 @@ func TestBehindOurBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.UnitProperties = map[string]string{"RuntimeMaxUSec": "uint64 1000000"}
+	// It counts from the scope's start: the payload's trap must be set by then.
+	s.UnitProperties = map[string]string{"RuntimeMaxUSec": "uint64 " + strconv.Itoa(1_000_000*sdtest.Stride(5))}
 	s.Annotate(spec)
 	late, err := w.startSpec("late", spec, CreateOptions{Detach: true})
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/sdcontainer/sdcontainer/internal/sdtest"
 )
 
 // fakeRecord makes the directory of a record, which is what keeps a claim valid.
@@ -231,12 +233,13 @@ func TestClaimUsernsOfMostIDs(t *testing.T) {
 				}
 				want = 1
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			patience := time.Minute * time.Duration(sdtest.Stride(4))
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			looks := &countdown{ctx, tt.looks}
 			first, err := r.claimUserns(looks, "hog", uint32(tt.blocks)*usernsBlock)
 			if ctx.Err() != nil {
-				t.Fatal("it took a minute")
+				t.Fatalf("it took %v", patience)
 			}
 			at := int(first-usernsFirst) / usernsBlock
 			switch {

@@ -54,24 +54,23 @@ func TestR10SoftReboot(t *testing.T) {
 	}
 	must("/srv/sdcontainer", "pause", "paused")
 	boot := must("cat", "/proc/sys/kernel/random/boot_id")
-	must("busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "SoftReboot", "s", "")
 	// Nobody tells who is killed when it is over. systemd stops everybody before it kills them, and nsenter, which stops itself
-	// with its child, would wait for ever to be continued: each question has its own end.
-	ask := func() string {
+	// with its child, would wait for ever to be continued: each command has its own end.
+	brief := func(args ...string) string {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		out, err := s.Command(ctx, "sh", "-c", "systemctl show -P SoftRebootsCount && systemctl is-system-running").CombinedOutput()
+		out, err := s.Command(ctx, args[0], args[1:]...).CombinedOutput()
 		if err != nil {
 			return fmt.Sprintf("%s%v", out, err)
 		}
 		return string(out)
 	}
-	var said string
+	said := brief("busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "SoftReboot", "s", "")
 	for end := time.Now().Add(time.Minute); said != "1\nrunning\n"; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it does not come back: %s", said)
 		}
-		said = ask()
+		said = brief("sh", "-c", "systemctl show -P SoftRebootsCount && systemctl is-system-running")
 	}
 	if now := must("cat", "/proc/sys/kernel/random/boot_id"); now != boot {
 		t.Errorf("the boot id was %s and is %s: this is no soft-reboot", boot, now)

@@ -52,8 +52,9 @@ func TestForegroundPassesStreamsAndLeavesNothing(t *testing.T) {
 // R44: how a container ended is known, though it was systemctl that stopped it.
 func TestExitIsRecordedAfterSystemctlStop(t *testing.T) {
 	// The trap makes the payload choose its code: systemd's SIGTERM reached it.
-	file := container(t, "stopped", shell("trap 'exit 41' TERM; while :; do sleep 0.1; done"))
+	file := container(t, "stopped", shell("trap 'exit 41' TERM; echo caught; while :; do sleep 0.1; done"))
 	s := detached(t, file)
+	eventually(t, "the trap is set", func() bool { return strings.Contains(sd(t, "logs", "stopped").stdout, "caught") })
 	must(t, "systemctl", "stop", s.Unit)
 	if o := sd(t, "wait", "stopped"); strings.TrimSpace(o.stdout) != "41" || o.code != 41 {
 		t.Errorf("wait: %v", o)

@@ -212,6 +212,7 @@ func TestE8LimitsHold(t *testing.T) {
 		exec := func(name, script string) outcome {
 			return sd(t, "exec", name, "/bin/sh", "-c", kind.first+script)
 		}
+		t.Log(kind.name) // each takes a while: a sign of life
 		body := kind.more + limits
 		check("bomb of its own", sd(t, "run", "--rm", container(t, kind.name, shell(kind.first+bomb)+body)))
 		if kind.first != "" { // one of them is enough: it takes an emulated guest a while

@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 // applets are what the scripts call in their containers.
 var applets = []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hostname", "stty", "tty", "readlink"}
 
-// TestSystemdScripts run containers, as root, where PID 1 is a systemd; every second script where they take minutes.
+// TestSystemdScripts run containers, as root, where PID 1 is a systemd; every fourth script where they take minutes.
 func TestSystemdScripts(t *testing.T) {
 	if !sdtest.InsideAll(t) {
 		return
@@ -43,21 +43,32 @@ func TestSystemdScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Files:              sdtest.Some(all, 2),
+		Files:              sdtest.Some(all, 4),
 		RequireUniqueNames: true,
-		Setup: func(e *testscript.Env) error {
-			template, err := filepath.Abs("../../packaging/systemd/" + unitgen.Template) // guests have it installed
-			if err != nil {
-				return err
-			}
-			e.Setenv("TEMPLATE", template)
-			if err := sdtest.BusyboxRoot(filepath.Join(e.WorkDir, "rootfs"), applets...); err != nil {
-				return err
-			}
-			return setup(e)
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
+		Setup:              setupSystemd,
+		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
 	})
+}
+
+// TestScriptsAlone are of that kind too, and bear no other beside them: they look at what all do to systemd.
+func TestScriptsAlone(t *testing.T) {
+	if !sdtest.Inside(t) {
+		return
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/alone", RequireUniqueNames: true, Setup: setupSystemd})
+}
+
+// setupSystemd gives a script a root for its containers and the template of services besides.
+func setupSystemd(e *testscript.Env) error {
+	template, err := filepath.Abs("../../packaging/systemd/" + unitgen.Template) // guests have it installed
+	if err != nil {
+		return err
+	}
+	e.Setenv("TEMPLATE", template)
+	if err := sdtest.BusyboxRoot(filepath.Join(e.WorkDir, "rootfs"), applets...); err != nil {
+		return err
+	}
+	return setup(e)
 }
 
 // setup gives each script records of its own and names that no other script has.

@@ -382,26 +382,3 @@ func usual(root string) *specs.Spec {
 		},
 	}
 }
-
-// inUserns gives the Spec a user namespace of 65536 ids from 100000.
-func (w *world) inUserns() {
-	m := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
-	w.spec.Linux.Namespaces = append(w.spec.Linux.Namespaces, specs.LinuxNamespace{Type: userNS})
-	w.spec.Linux.UIDMappings, w.spec.Linux.GIDMappings = m, m
-	w.own(100000)
-}
-
-// own gives the rootfs to uid and lets everybody reach it.
-func (w *world) own(uid int) {
-	w.t.Helper()
-	for dir := w.root; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	if err := filepath.WalkDir(w.root, func(path string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, uid, uid))
-	}); err != nil {
-		w.t.Fatal(err)
-	}
-}

@@ -3,6 +3,7 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -335,4 +336,27 @@ func TestMaskOfAnInaccessibleDirectory(t *testing.T) {
 		w.spec.Linux.MaskedPaths = append(w.spec.Linux.MaskedPaths, "/locked")
 		w.see(map[string]string{"ls /locked": "", "stat /locked": "40555 0:0 0:0", "mkdir /locked/x": "EROFS"})
 	})
+}
+
+// inUserns gives the Spec a user namespace of 65536 ids from 100000.
+func (w *world) inUserns() {
+	m := []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
+	w.spec.Linux.Namespaces = append(w.spec.Linux.Namespaces, specs.LinuxNamespace{Type: userNS})
+	w.spec.Linux.UIDMappings, w.spec.Linux.GIDMappings = m, m
+	w.own(100000)
+}
+
+// own gives the rootfs to uid and lets everybody reach it.
+func (w *world) own(uid int) {
+	w.t.Helper()
+	for dir := w.root; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := filepath.WalkDir(w.root, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, uid, uid))
+	}); err != nil {
+		w.t.Fatal(err)
+	}
 }

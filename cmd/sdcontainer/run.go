@@ -37,9 +37,10 @@ func (a *app) run() *cobra.Command {
 		Short: "Start a container and wait for it",
 		Long: `Starts a container and waits for it, or with -d returns once it runs.
 
-FILE is a TOML configuration; a name without a slash is looked up in
-` + configs.Dir + ` too. COMMAND replaces the configuration's process.args,
-which need not have any then.
+FILE is a TOML configuration. A bare name such as web is
+` + configs.Dir + `/web.toml, where that exists; web.toml is first the file in the
+working directory. COMMAND replaces process.args, which the configuration need not
+have then.
 
 Flags that are keys of the TOML, as --memory is resources.memory.max, take what the
 key takes and are laid over the configuration, with nothing in them expanded; lists

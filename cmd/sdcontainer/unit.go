@@ -135,10 +135,11 @@ it starts at boot; with --now it starts at once.
 What is installed is a snapshot: run it again after a change of the configuration.
 What update or systemctl set-property --runtime changed meanwhile is undone.
 
-Without it, an instance of the shipped template gets its limits when it starts, as by
-set-property --runtime. systemd keeps these until a reboot, even one that the
-configuration no longer has. What a drop-in of systemctl edit sets stays. What systemd has to know before, like the stop signal or
-Restart=, makes the start fail there, or with systemd.strict = false a warning.`,
+Without it, an instance of the shipped template gets its limits at each start, as by
+set-property --runtime; systemd keeps them until a reboot, even one that the
+configuration has no longer. Drop-ins of systemctl edit win over them. A setting that
+systemd must know before the start, such as the stop signal or Restart=, makes the
+start fail, or with systemd.strict = false is a warning.`,
 		Example: `  sdcontainer unit install /etc/sdcontainer/web.toml
   sdcontainer unit install --enable --now web`,
 		ValidArgsFunction: a.completeConfigs,

@@ -44,13 +44,15 @@ func (a *app) update() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update [flags] NAME...",
 		Short: "Change limits of running containers",
-		Long: `Changes limits of running containers through their units, at once. Of a scope they
-last as long as it lives; of a service until it starts again, also through a
-daemon-reload: then those count that the configuration sets. Others stay, as drop-ins
-of its unit, until a reboot, unit install, unit rm or, of an instance without unit
-install, systemctl revert. For good, set a limit in the configuration, or with
-systemctl edit in a drop-in, which no start changes. What was set before, by
-whomever, is replaced. Prints what changed.
+		Long: `Changes limits of running containers at once, through their units, and prints what
+changed. What was set before, by whomever, is replaced.
+
+On a scope the change lasts as long as the scope. On a service it survives a
+daemon-reload; the next start restores each limit that the configuration sets, and a
+limit that it does not set stays, as a drop-in of the unit, until a reboot, unit
+install, unit rm or, for an instance without unit install, systemctl revert. For a
+lasting change edit the configuration, or use systemctl edit, whose drop-in no start
+changes.
 
 --set takes any property of a unit by its systemd name, with its value as in
 GVariant text: uint64 5, 'text', [('/dev/sda', uint64 1000000)].`,

@@ -50,7 +50,7 @@ func TestSystemdScripts(t *testing.T) {
 	})
 }
 
-// TestScriptsAlone are of that kind too, and bear no other beside them: they look at what all do to systemd.
+// TestScriptsAlone are of that kind too, and bear no other beside them: each reload is to be their own.
 func TestScriptsAlone(t *testing.T) {
 	if !sdtest.Inside(t) {
 		return

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sdcontainer/sdcontainer/configs"
 	"github.com/sdcontainer/sdcontainer/internal/sdtest"
@@ -81,7 +82,7 @@ func TestBehindOurBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It counts from the scope's start: the payload's trap must be set by then.
-	s.UnitProperties = map[string]string{"RuntimeMaxUSec": "uint64 " + strconv.Itoa(1_000_000*sdtest.Stride(5))}
+	s.UnitProperties = map[string]string{"RuntimeMaxUSec": "uint64 " + strconv.FormatInt(sdtest.Slower(time.Second, 5).Microseconds(), 10)}
 	s.Annotate(spec)
 	late, err := w.startSpec("late", spec, CreateOptions{Detach: true})
 	if err != nil {

@@ -113,7 +113,7 @@ func TestManagerFaults(t *testing.T) {
 			}
 			patience := time.Minute // nothing is waited for
 			if errors.Is(c.is, context.DeadlineExceeded) {
-				patience = 2 * time.Second * time.Duration(sdtest.Stride(3)) // to come as far as the call
+				patience = sdtest.Slower(2*time.Second, 3) // to come as far as the call
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -122,7 +122,7 @@ func TestManagerFaults(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.says) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%v, want %v with %q", err, c.is, c.says)
 			}
-			if took := time.Since(began); took > 10*time.Second*time.Duration(sdtest.Stride(3)) {
+			if took := time.Since(began); took > sdtest.Slower(10*time.Second, 3) {
 				t.Errorf("it took %v", took)
 			}
 			nothingLeftOf(t, w.Runtime)

@@ -255,7 +255,7 @@ func TestStoppedExec(t *testing.T) {
 	}
 	old := lookTimeout
 	t.Cleanup(func() { lookTimeout = old })
-	lookTimeout = time.Second * time.Duration(sdtest.Stride(3))
+	lookTimeout = sdtest.Slower(time.Second, 3)
 	w := newWorld(t)
 	c := w.mustStart("stopper", CreateOptions{Detach: true}, "/bin/sh", "-c", "while :; do kill -STOP -1; done")
 	for {

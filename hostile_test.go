@@ -99,7 +99,7 @@ func TestA14Environment(t *testing.T) {
 // impatient lets the container's filesystem take but a moment to answer.
 func impatient(t *testing.T) {
 	old := lookTimeout
-	lookTimeout = 300 * time.Millisecond * time.Duration(sdtest.Stride(5)) // what does answer must be quick enough
+	lookTimeout = sdtest.Slower(300*time.Millisecond, 5) // what does answer must be quick enough
 	t.Cleanup(func() { lookTimeout = old })
 }
 

@@ -29,7 +29,7 @@ func TestR4StoppedHelper(t *testing.T) {
 	for _, stage := range stages {
 		s := &stoppedStart{stage: stage, id: "stopped-" + stage, stopped: make(chan struct{}), done: make(chan struct{})}
 		// As long as one that is not stopped in time, as its init may be made already, takes to get to who is stopped.
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second*time.Duration(sdtest.Stride(3)))
+		ctx, cancel := context.WithTimeout(t.Context(), sdtest.Slower(5*time.Second, 3))
 		defer cancel()
 		go func() {
 			defer close(s.done)

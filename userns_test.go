@@ -233,7 +233,7 @@ func TestClaimUsernsOfMostIDs(t *testing.T) {
 				}
 				want = 1
 			}
-			patience := time.Minute * time.Duration(sdtest.Stride(4))
+			patience := sdtest.Slower(time.Minute, 4)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			looks := &countdown{ctx, tt.looks}

@@ -35,27 +35,29 @@ var applets = []string{"sh", "cat", "echo", "sleep", "id", "true", "false", "hos
 
 // TestSystemdScripts run containers, as root, where PID 1 is a systemd; every fourth script where they take minutes.
 func TestSystemdScripts(t *testing.T) {
-	if !sdtest.InsideAll(t) {
-		return
+	if sdtest.InsideAll(t) {
+		runScripts(t, "testdata/systemd", 4)
 	}
-	all, err := filepath.Glob("testdata/systemd/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	testscript.Run(t, testscript.Params{
-		Files:              sdtest.Some(all, 4),
-		RequireUniqueNames: true,
-		Setup:              setupSystemd,
-		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
-	})
 }
 
 // TestScriptsAlone are of that kind too, and bear no other beside them: each reload is to be their own.
 func TestScriptsAlone(t *testing.T) {
-	if !sdtest.Inside(t) {
-		return
+	if sdtest.Inside(t) {
+		runScripts(t, "testdata/alone", 1)
 	}
-	testscript.Run(t, testscript.Params{Dir: "testdata/alone", RequireUniqueNames: true, Setup: setupSystemd})
+}
+
+func runScripts(t *testing.T, dir string, many int) {
+	all, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Files:              sdtest.Some(all, many),
+		RequireUniqueNames: true,
+		Setup:              setupSystemd,
+		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually},
+	})
 }
 
 // setupSystemd gives a script a root for its containers and the template of services besides.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"time"
 )
 
 // soakEnv makes tests of races go on for as long as is worth it when nobody waits.
@@ -30,6 +31,10 @@ func Stride(many int) int {
 	}
 	return 1
 }
+
+// Slower is d at native speed, and times as long where a guest's processor is emulated: for bounds that
+// what is healthy has to keep too.
+func Slower(d time.Duration, times int) time.Duration { return d * time.Duration(Stride(times)) }
 
 // Some is all of them at native speed; in an emulated guest one in many, beginning with a random one.
 func Some[T any](all []T, many int) (some []T) {

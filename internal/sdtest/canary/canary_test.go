@@ -191,7 +191,7 @@ func TestCheap(t *testing.T) {
 		best = min(best, time.Since(begin))
 	}
 	t.Logf("a snapshot takes %v", best)
-	if limit := time.Duration(sdtest.Stride(10)) * 100 * time.Millisecond; best > limit {
+	if limit := sdtest.Slower(100*time.Millisecond, 10); best > limit {
 		t.Errorf("a snapshot takes %v, more than %v", best, limit)
 	}
 }
